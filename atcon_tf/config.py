@@ -1,0 +1,325 @@
+"""Every setting of a run: one frozen dataclass, one field = one flag.
+
+A field carries its default, its help line, what it allows (`choices`,
+`minimum`, `maximum`) and what it goes with (`needs`): a flag that the chosen
+objective, data set or model does not use is refused, so that nobody believes
+an option was at work when it was not.
+
+    config = Config(dataset="shapes", objective="atcon", shots=8).resolve()
+
+Raises `UserError` (one line that names the flag, the value and what is
+allowed) for everything a person can get wrong.
+"""
+
+import dataclasses
+import json
+import os
+import typing
+
+from absl import flags
+
+
+class UserError(ValueError):
+  """A mistake of the user's: shown as one line, without a traceback."""
+
+
+DATASETS = ("voc", "folder", "shapes")
+OBJECTIVES = ("supervised", "atcon")
+MODELS = (
+    "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
+    "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
+AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
+
+# Objectives with a term on unlabelled images: a schedule goes with these.
+UNLABELED = ("atcon",)
+
+# What a model needs to be trained well; every other setting is shared.
+# Fine-tuning: the values that were healthy on VOC with MobileNetV2.
+FINE_TUNING = dict(
+    weights="imagenet", learning_rate=2e-5, head_learning_rate=3e-3,
+    consistency_learning_rate=1e-5)
+FROM_SCRATCH = dict(
+    weights="none", learning_rate=2e-3, head_learning_rate=2e-3,
+    consistency_learning_rate=2e-4)
+# The image sizes give each backbone a last map that is symmetric about the
+# image centre wherever its padding allows one.
+IMAGE_SIZE = dict(
+    tiny_cnn=64, mobilenet_v2=225, mobilenet=224, resnet50=225, resnet101=225,
+    densenet121=225, inception_v3=299, vgg16=224, vgg19=224,
+    efficientnet_b0=225)
+
+
+def _flag(default, text, *, choices=None, minimum=None, maximum=None,
+          needs=None):
+  return dataclasses.field(default=default, metadata=dict(
+      help=text, choices=choices, minimum=minimum, maximum=maximum,
+      needs=needs or {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """The settings of one run. Empty or 0 means: chosen by `resolve`."""
+
+  # What is trained, on what.
+  objective: str = _flag("atcon", "what is optimised", choices=OBJECTIVES)
+  dataset: str = _flag("shapes", "where the images are from",
+                       choices=DATASETS)
+  data_dir: str = _flag("", "folder of the data set",
+                        needs={"dataset": ("voc", "folder")})
+  voc_year: int = _flag(2007, "which VOC", choices=(2007, 2012),
+                        needs={"dataset": ("voc",)})
+  keep_difficult: bool = _flag(
+      False, "count objects marked difficult", needs={"dataset": ("voc",)})
+  classes: tuple[str, ...] = _flag((), "only these classes (default: all)")
+  max_bad_images: int = _flag(
+      0, "skip up to this many images that do not decode", minimum=0)
+
+  # The few-shot split.
+  shots: int = _flag(8, "labelled images per class", minimum=1)
+  unlabeled: str = _flag(
+      "all", "the unlabelled pool: all other training images, this many of "
+      "them, or 'labeled' (the labelled images without their labels)")
+  single_label_only: bool = _flag(
+      False, "draw labelled images from those with one label only")
+  seed: int = _flag(0, "of weights, order and augmentation", minimum=0)
+  split_seed: int = _flag(-1, "of the few-shot split (default: --seed)",
+                          minimum=-1)
+  splits: str = _flag("", "reuse the image ids of this splits.json")
+
+  # The model.
+  model: str = _flag(
+      "", "a backbone's name (%s) or a .keras file; default: tiny_cnn for "
+      "shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
+  width: float = _flag(1.0, "width multiplier (alpha)", minimum=0.1,
+                       maximum=2.0,
+                       needs={"model": ("mobilenet", "mobilenet_v2")})
+  weights: str = _flag(
+      "", "imagenet, none, or a weights file; default: imagenet, but none "
+      "for tiny_cnn")
+  image_size: int = _flag(0, "side of the square input in pixels; default: "
+                          "by the model", minimum=0)
+  input_range: str = _flag(
+      "0..1", "what a .keras model expects its images to be",
+      choices=("0..1", "-1..1", "0..255", "imagenet"))
+  cam_layer: tuple[str, ...] = _flag(
+      (), "layer whose output carries the class activation map; default: "
+      "the last one with a spatial extent")
+  reflect_padding: bool = _flag(
+      False, "the backbone's convolutions pad by reflection")
+  warm_start: str = _flag(
+      "", "start from the weights of this run or checkpoint")
+
+  # Training.
+  schedule: str = _flag(
+      "alternating", "alternating: a step is supervised or consistency; "
+      "combined: every step is both; consistency: no supervised step",
+      choices=("alternating", "combined", "consistency"),
+      needs={"objective": UNLABELED})
+  alpha: float = _flag(
+      0.0, "a step is supervised with probability a*S/(a*S+U), S and U the "
+      "numbers of labelled and unlabelled images; 0: use "
+      "--supervised_share", minimum=0.0,
+      needs={"objective": UNLABELED, "schedule": ("alternating",)})
+  supervised_share: float = _flag(
+      0.2, "probability that a step is supervised", minimum=0.01,
+      maximum=1.0,
+      needs={"objective": UNLABELED, "schedule": ("alternating",)})
+  consistency_weight: float = _flag(
+      1.0, "weight of the consistency term beside the supervised one",
+      minimum=0.0,
+      needs={"objective": UNLABELED, "schedule": ("combined",)})
+  steps: int = _flag(100, "supervised updates (with "
+                     "--schedule=consistency: consistency updates)",
+                     minimum=1)
+  batch_size: int = _flag(8, "labelled images in a step", minimum=1)
+  unlabeled_batch_size: int = _flag(
+      8, "unlabelled images in a step", minimum=1,
+      needs={"objective": UNLABELED})
+  learning_rate: float = _flag(0.0, "Adam, backbone; default: by the model",
+                               minimum=0.0)
+  head_learning_rate: float = _flag(
+      0.0, "Adam, new layers; default: by the model", minimum=0.0)
+  consistency_learning_rate: float = _flag(
+      0.0, "Adam, consistency steps; default: by the model", minimum=0.0,
+      needs={"objective": UNLABELED})
+  batch_norm: str = _flag(
+      "freeze", "train: supervised steps use and update batch statistics",
+      choices=("freeze", "train"))
+  augment: tuple[str, ...] = _flag(
+      ("crop", "flip"), "of training images: any of %s; empty for none"
+      % ", ".join(AUGMENTATIONS))
+  eval_every: int = _flag(10, "supervised updates between validations",
+                          minimum=1)
+  checkpoint_every: int = _flag(
+      10, "supervised updates between checkpoints", minimum=1)
+
+  # ATCON.
+  mask_intensity: float = _flag(
+      8.0, "slope of the soft mask", minimum=0.0,
+      needs={"objective": ("atcon",)})
+  mask_scale: str = _flag(
+      "none", "std: divide the map by its standard deviation before the "
+      "soft mask (a raw map is often so small that the mask is 0.5 "
+      "everywhere)", choices=("none", "std"),
+      needs={"objective": ("atcon",)})
+
+  # Evaluation.
+  eval_batch_size: int = _flag(32, "images at once in evaluation", minimum=1)
+  bootstrap: int = _flag(
+      500, "resamples behind the 90 % intervals; 0 for none", minimum=0)
+  summary_images: int = _flag(
+      8, "validation images shown in TensorBoard and figures", minimum=0)
+  xla: str = _flag(
+      "auto", "compile first-order attribution; auto: on accelerators only",
+      choices=("auto", "on", "off"))
+
+  def resolve(self, explicit=()):
+    """Checks every value and fills in what depends on the model.
+
+    Args:
+      explicit: names of the fields the user set by hand; they are refused
+        where they are not used even if they hold the default.
+    Returns:
+      a Config in which no field is left open.
+    Raises:
+      UserError: an impossible value, or one that nothing would use.
+    """
+    config = self
+    if not config.model:
+      name = "tiny_cnn" if config.dataset == "shapes" else "mobilenet_v2"
+      config = dataclasses.replace(config, model=name)
+    _check_model(config.model)
+    recipe = FROM_SCRATCH if config.model == "tiny_cnn" else FINE_TUNING
+    if config.model.endswith(".keras"):
+      recipe = {**recipe, "weights": "none"}
+    filled = {k: v for k, v in recipe.items() if not getattr(config, k)}
+    if config.split_seed < 0:
+      filled["split_seed"] = config.seed
+    if not config.image_size and config.model in IMAGE_SIZE:
+      filled["image_size"] = IMAGE_SIZE[config.model]
+    for field in dataclasses.fields(config):
+      given = field.name in explicit or (
+          getattr(self, field.name) != field.default)
+      _check(config, field, given)
+    _check_together(config, explicit)
+    return dataclasses.replace(config, **filled)
+
+  def to_json(self):
+    """The settings as JSON text, keys in the order of the fields."""
+    return json.dumps(dataclasses.asdict(self), indent=2)
+
+  @classmethod
+  def from_json(cls, text):
+    """The inverse of `to_json`."""
+    values = json.loads(text)
+    names = {f.name for f in dataclasses.fields(cls)}
+    values = {k: tuple(v) if isinstance(v, list) else v
+              for k, v in values.items() if k in names}
+    return cls(**values)
+
+  def to_flags(self):
+    """A --flagfile text that repeats these settings."""
+    lines = []
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value == field.default or not _used(self, field):
+        continue
+      if isinstance(value, tuple):
+        value = ",".join(value)
+      lines.append(f"--{field.name}={value}")
+    return "\n".join(lines) + "\n"
+
+
+def _used(config, field):
+  return all(getattr(config, name) in allowed
+             for name, allowed in field.metadata["needs"].items())
+
+
+def _check(config, field, given):
+  """Refuses a value outside its range, or one that nothing would use."""
+  name, value = field.name, getattr(config, field.name)
+  allowed = field.metadata["choices"]
+  shown = ",".join(value) if isinstance(value, tuple) else value
+  if allowed and value not in allowed:
+    raise UserError(f"--{name}={shown}: must be one of "
+                    f"{', '.join(map(str, allowed))}")
+  low, high = field.metadata["minimum"], field.metadata["maximum"]
+  if low is not None and not value >= low:
+    raise UserError(f"--{name}={shown}: must be at least {low}")
+  if high is not None and not value <= high:
+    raise UserError(f"--{name}={shown}: must be at most {high}")
+  if not given:
+    return
+  for other, values in field.metadata["needs"].items():
+    if getattr(config, other) not in values:
+      raise UserError(
+          f"--{name}={shown}: not used with --{other}="
+          f"{getattr(config, other)}; it goes with --{other}="
+          f"{' or '.join(map(str, values))}")
+
+
+def _check_model(model):
+  if model in MODELS:
+    return
+  if not model.endswith(".keras"):
+    raise UserError(f"--model={model}: must be one of {', '.join(MODELS)}, "
+                    "or a .keras file")
+  if not os.path.isfile(model):
+    raise UserError(f"--model={model}: no such file")
+
+
+def _check_together(config, explicit):
+  """What only shows when two settings are seen side by side."""
+  unknown = [a for a in config.augment if a not in AUGMENTATIONS]
+  if unknown:
+    raise UserError(f"--augment={','.join(config.augment)}: no "
+                    f"'{unknown[0]}'; any of {', '.join(AUGMENTATIONS)}")
+  if config.unlabeled not in ("all", "labeled") and not (
+      config.unlabeled.isdigit() and int(config.unlabeled) > 0):
+    raise UserError(f"--unlabeled={config.unlabeled}: must be all, labeled, "
+                    "or a number of images")
+  if config.dataset == "folder" and not config.data_dir:
+    raise UserError("--data_dir: needed by --dataset=folder, the folder with "
+                    "one sub-folder of images per class")
+  if config.alpha and "supervised_share" in explicit:
+    raise UserError(f"--alpha={config.alpha}: says the same as "
+                    "--supervised_share; give one of them")
+  if config.model.endswith(".keras") and config.weights not in ("", "none"):
+    raise UserError(f"--weights={config.weights}: {config.model} brings its "
+                    "own weights")
+  if config.model == "tiny_cnn" and config.weights == "imagenet":
+    raise UserError("--weights=imagenet: there are none for "
+                    "--model=tiny_cnn; must be none or a file")
+  if config.model not in MODELS:
+    return
+  if "input_range" in explicit:
+    raise UserError(f"--input_range={config.input_range}: --model="
+                    f"{config.model} knows its own; it goes with a .keras "
+                    "file")
+
+
+_DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,
+           float: flags.DEFINE_float, bool: flags.DEFINE_bool,
+           tuple: flags.DEFINE_list}
+
+
+def define_flags(flag_values=flags.FLAGS):
+  """Defines one absl flag for each field; called when a command starts."""
+  for field in dataclasses.fields(Config):
+    kind = typing.get_origin(field.type) or field.type
+    default = list(field.default) if kind is tuple else field.default
+    text = field.metadata["help"]
+    if field.metadata["choices"]:
+      text += " (%s)" % ", ".join(map(str, field.metadata["choices"]))
+    _DEFINE[kind](field.name, default, text, flag_values=flag_values)
+
+
+def from_flags(flag_values=flags.FLAGS):
+  """The resolved Config that the parsed flags describe."""
+  values, explicit = {}, set()
+  for field in dataclasses.fields(Config):
+    value = flag_values[field.name].value
+    values[field.name] = tuple(value) if isinstance(value, list) else value
+    if flag_values[field.name].present:
+      explicit.add(field.name)
+  return Config(**values).resolve(explicit)
