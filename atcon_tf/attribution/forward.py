@@ -1,0 +1,57 @@
+"""The one forward pass that every gradient method of a batch shares.
+
+    pass_ = forward.forward(classifier, images)
+    cam = cam.grad_cam(pass_, class_index)
+    guided = gradient.guided_backprop(pass_, class_index)   # same pass
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+  """A recorded forward pass.
+
+  Attributes:
+    normalized: `[B, H, W, 3]`, the images as the network sees them.
+    features: list with the map of each of the classifier's cam_layers,
+      `[B, h, w, K]`.
+    logits: `[B, classes]`.
+    tape: persistent; has watched `normalized`, so that gradients of the
+      logits can be taken with respect to it and to every feature map.
+  """
+
+  normalized: tf.Tensor
+  features: list
+  logits: tf.Tensor
+  tape: tf.GradientTape
+
+  def gradient(self, class_index, source):
+    """`d y_c / d source`, `y_c` the logit of each image's class.
+
+    One gradient of the summed scores gives all images' own gradients, since
+    no image's logits depend on another image (BatchNorm is frozen).
+
+    Args:
+      class_index: int `[B]`.
+      source: `normalized` or one of `features`.
+    """
+    with self.tape:
+      score = tf.gather(self.logits, class_index, batch_dims=1)
+    return self.tape.gradient(score, source)
+
+
+def forward(classifier, images):
+  """Runs images `[B, H, W, 3]` in [0, 1]; returns a `Pass`."""
+  return forward_normalized(classifier, classifier.normalize(images))
+
+
+def forward_normalized(classifier, normalized):
+  """Runs images that are normalised already; returns a `Pass`."""
+  tape = tf.GradientTape(persistent=True)
+  with tape:
+    tape.watch(normalized)
+    *features, logits = classifier.maps(normalized, training=False)
+  return Pass(normalized, features, logits, tape)

@@ -1,0 +1,60 @@
+"""Where the cells of a feature map lie on the image.
+
+Keras pads stride-2 layers on the right and bottom only when the input is
+even, so cell n of a stride-32 map may lie at pixel 32 n + 31.5 where a naive
+resize draws it at 32 n + 15.5: half a cell, 16 pixels, off. `follow` carries
+`(offset, stride)` - cell n of an axis is centred on pixel offset + stride n -
+through the layers, so that maps and boxes meet where they should.
+"""
+
+import keras
+
+IDENTITY = ((0.0, 1.0), (0.0, 1.0))
+
+_WINDOWED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
+             keras.layers.SeparableConv2D)
+_POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+
+
+def _pair(value):
+  return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def follow(layer, geometry, shape):
+  """Geometry after a layer.
+
+  Args:
+    layer: a Keras layer or operation.
+    geometry: `((offset, stride), (offset, stride))` of rows and columns of
+      its input.
+    shape: static shape `[B, h, w, C]` of its input.
+  Returns:
+    the geometry of its output; the input's for layers without a window.
+  """
+  if isinstance(layer, (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)):
+    sign = -1 if isinstance(layer, keras.layers.ZeroPadding2D) else 1
+    edges = layer.padding if sign < 0 else layer.cropping
+    return tuple((offset + sign * edges[axis][0] * stride, stride)
+                 for axis, (offset, stride) in enumerate(geometry))
+  if isinstance(layer, _WINDOWED):
+    window, dilation = layer.kernel_size, _pair(layer.dilation_rate)
+  elif isinstance(layer, _POOLING):
+    window, dilation = _pair(layer.pool_size), (1, 1)
+  else:
+    return geometry
+  out = []
+  for axis, (offset, stride) in enumerate(geometry):
+    step = _pair(layer.strides)[axis]
+    extent = (window[axis] - 1) * dilation[axis]
+    before = 0
+    if layer.padding == "same":
+      size = shape[1 + axis]
+      before = same_padding(size, extent + 1, step)[0]
+    out.append((offset + (extent / 2 - before) * stride, stride * step))
+  return tuple(out)
+
+
+def same_padding(size, extent, step):
+  """Zeros that "same" puts before and after an axis of `size` cells."""
+  total = max((-(-size // step) - 1) * step + extent - size, 0)
+  return total // 2, total - total // 2

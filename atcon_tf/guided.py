@@ -1,0 +1,136 @@
+"""ReLUs whose backward rule is chosen when the gradient is taken.
+
+Guided backpropagation (Springenberg et al., "Striving for Simplicity",
+arXiv 1412.6806) lets a ReLU pass the gradient `dy` only where `y > 0` and
+`dy > 0`. The forward pass is that of a plain ReLU, so one pass serves both
+rules:
+
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = guided.relu(x)
+    with guided.guided_rule():
+      g = tape.gradient(y, x)
+
+The gates are constants in a second derivative, as in the papers' code. Do
+not call the forward pass inside a `tf.function` of its own: its backward pass
+is traced there, by the plain rule, whatever is asked later (attribution
+checks this when it is built).
+"""
+
+import contextlib
+import copy
+import threading
+
+import keras
+import tensorflow as tf
+
+
+class _Rule(threading.local):  # replicas are traced in threads
+  guided = False
+
+
+_rule = _Rule()
+
+
+@contextlib.contextmanager
+def guided_rule():
+  """Gradients taken inside follow the guided rule."""
+  before, _rule.guided = _rule.guided, True
+  try:
+    yield
+  finally:
+    _rule.guided = before
+
+
+def relu(x, max_value=None):
+  """ReLU, or ReLU6 with `max_value=6`, that knows the guided rule."""
+
+  @tf.custom_gradient
+  def forward(x):
+    y = tf.nn.relu6(x) if max_value else tf.nn.relu(x)
+
+    def backward(dy):
+      gate = tf.stop_gradient(y)
+      if _rule.guided:
+        dy = tf.nn.relu(dy)
+      if max_value:
+        return tf.raw_ops.Relu6Grad(gradients=dy, features=gate)
+      return tf.raw_ops.ReluGrad(gradients=dy, features=gate)
+
+    return y, backward
+
+  return forward(x)
+
+
+@keras.saving.register_keras_serializable("atcon_tf")
+class GuidedReLU(keras.layers.Layer):
+  """A ReLU layer (ReLU6 with `max_value=6`) that knows the guided rule."""
+
+  def __init__(self, max_value=None, **kwargs):
+    super().__init__(**kwargs)
+    self.max_value = max_value
+
+  def call(self, x):
+    return relu(x, self.max_value)
+
+  def compute_output_shape(self, input_shape):
+    return input_shape
+
+  def get_config(self):
+    return {**super().get_config(), "max_value": self.max_value}
+
+
+class Altered(keras.layers.Layer):
+  """A layer with other settings over the very same variables.
+
+  Used for a convolution without the ReLU that is fused into it, or with
+  "valid" in place of "same" padding. The layer itself is not touched.
+  """
+
+  def __init__(self, layer, **settings):
+    super().__init__(name=layer.name, dtype=layer.dtype_policy)
+    self.layer = layer
+    # A shallow copy shares the variables; Keras must not track it twice.
+    bare = copy.copy(layer)
+    bare.__dict__.update(settings)
+    self.__dict__["_call"] = bare.call
+    self.built = True
+
+  def call(self, x):
+    return self.__dict__["_call"](x)
+
+
+_FUSING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
+           keras.layers.SeparableConv2D, keras.layers.Dense)
+
+
+def fused_activation(layer):
+  """The activation inside a convolution or dense layer, else None."""
+  return layer.activation if isinstance(layer, _FUSING) else None
+
+
+def guided_version(operation):
+  """The guided-capable ReLU for a ReLU of any kind, else None.
+
+  Knows `layers.ReLU`, `Activation("relu")`, `Activation("relu6")`,
+  `keras.ops.relu`, `keras.ops.relu6` and, for the activation fused into a
+  layer, the functions themselves. A ReLU with a negative slope, a threshold
+  or a ceiling other than 6 has no guided rule and is left alone.
+  """
+  if isinstance(operation, GuidedReLU):
+    return operation
+  if isinstance(operation, keras.layers.ReLU):
+    if operation.negative_slope or operation.threshold or (
+        operation.max_value not in (None, 6)):
+      return None
+    return GuidedReLU(operation.max_value, name=operation.name)
+  activation = getattr(operation, "activation", operation)
+  if fused_activation(operation) is not None:
+    return None
+  if activation is keras.activations.relu or (
+      type(activation).__name__ == "Relu"):
+    return GuidedReLU()
+  if activation is keras.activations.relu6 or (
+      type(activation).__name__ == "Relu6"):
+    return GuidedReLU(6)
+  return None

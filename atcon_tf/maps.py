@@ -1,0 +1,141 @@
+"""Arithmetic on attribution maps `[B, height, width]`, pure and differentiable.
+
+Every function works on a batch, keeps the dtype, and can be differentiated
+twice: ATCON trains through these maps. `tf.image.resize` cannot (its second
+derivative is None), so `resize` is two products with fixed interpolation
+matrices.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+ALIGNED = "aligned"
+HALF_PIXEL = "half_pixel"
+
+
+def _spatial(m):
+  return list(range(1, len(m.shape)))
+
+
+def moments(m):
+  """Mean and unbiased variance (divided by n - 1) of each map.
+
+  Args:
+    m: `[B, *spatial]`.
+  Returns:
+    mean and variance, both `[B, 1, ...]`.
+  """
+  axes = _spatial(m)
+  mean = tf.reduce_mean(m, axes, keepdims=True)
+  n = tf.cast(tf.reduce_prod(tf.shape(m)[1:]), m.dtype)
+  return mean, tf.reduce_sum(tf.square(m - mean), axes, keepdims=True) / (
+      n - 1)
+
+
+def std(m):
+  """Unbiased standard deviation of each map, `[B, 1, ...]`; 1 where it is 0.
+
+  A constant map has no spread; 1 in its place keeps values and gradients
+  finite (the derivative of a square root at 0 is not).
+  """
+  _, variance = moments(m)
+  return tf.sqrt(tf.where(variance > 0, variance, tf.ones_like(variance)))
+
+
+def standardize(m):
+  """`(m - mean) / std` of each map; 0 everywhere for a constant map."""
+  mean, _ = moments(m)
+  return (m - mean) / std(m)
+
+
+def min_max(m, epsilon=0.0):
+  """`(m - min) / (max - min + epsilon)` of each map, in [0, 1].
+
+  A constant map gives 0 everywhere. Minimum and maximum are differentiated.
+  """
+  axes = _spatial(m)
+  low = tf.reduce_min(m, axes, keepdims=True)
+  span = tf.reduce_max(m, axes, keepdims=True) - low + epsilon
+  return (m - low) / tf.where(span > 0, span, tf.ones_like(span))
+
+
+def soft_mask(m, intensity=8.0, scale="none"):
+  """ATCON's soft mask `sigmoid(k (m - (mean(m) + std(m) / 2)))`.
+
+  Args:
+    m: `[B, *spatial]`, larger where a pixel matters more.
+    intensity: the slope k.
+    scale: "none" (the paper's code), or "std": m is divided by its standard
+      deviation first. A raw guided-backpropagation map of a small network is
+      of the order 1e-3: without scaling its mask is 0.5 everywhere.
+  Returns:
+    the mask in (0, 1), of m's shape.
+  """
+  if scale == "std":
+    m = m / std(m)
+  mean, variance = moments(m)
+  spread = tf.where(variance > 0, tf.sqrt(tf.where(
+      variance > 0, variance, tf.ones_like(variance))), 0)
+  return tf.sigmoid(intensity * (m - (mean + spread / 2)))
+
+
+def pearson(a, b):
+  """Pearson correlation of each pair of maps, `[B]`, in [-1, 1].
+
+  0 where one of the two is constant.
+  """
+  axes = _spatial(a)
+  a = a - tf.reduce_mean(a, axes, keepdims=True)
+  b = b - tf.reduce_mean(b, axes, keepdims=True)
+  square = tf.reduce_sum(a * a, axes) * tf.reduce_sum(b * b, axes)
+  safe = tf.where(square > 0, square, tf.ones_like(square))
+  return tf.where(square > 0, tf.reduce_sum(a * b, axes) / tf.sqrt(safe), 0)
+
+
+def interpolation_matrix(cells, pixels, alignment):
+  """Linear interpolation from `cells` values to `pixels` values as a matrix.
+
+  Args:
+    cells, pixels: numbers of values before and after.
+    alignment: where the cells lie on the pixel axis. "aligned": the first
+      and last cell on the first and last pixel. "half_pixel": cells and
+      pixels cut the same line into equal parts. Or `(offset, stride)`: cell n
+      lies at pixel `offset + stride * n`.
+  Returns:
+    float64 `[pixels, cells]`; every row sums to 1. Beyond the outermost
+    cells their value goes on.
+  """
+  index = np.arange(pixels, dtype=np.float64)
+  if alignment == ALIGNED:
+    position = index * (cells - 1) / max(pixels - 1, 1)
+  elif alignment == HALF_PIXEL:
+    position = (index + 0.5) * cells / pixels - 0.5
+  else:
+    offset, stride = alignment
+    position = (index - offset) / stride
+  position = np.clip(position, 0, cells - 1)
+  return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)))
+
+
+_matrix = functools.lru_cache(maxsize=256)(interpolation_matrix)
+
+
+def resize(m, size, alignment=HALF_PIXEL):
+  """Bilinear resize of maps, differentiable to any order.
+
+  Args:
+    m: `[B, h, w]` with static h and w.
+    size: `(height, width)` wanted.
+    alignment: "aligned", "half_pixel", or a pair of `(offset, stride)` for
+      the rows and for the columns: a classifier's `geometry`.
+  Returns:
+    `[B, height, width]` in m's dtype.
+  """
+  rows, columns = (
+      (alignment, alignment) if isinstance(alignment, str) else alignment)
+  up = _matrix(m.shape[1], size[0], rows)
+  across = _matrix(m.shape[2], size[1], columns)
+  return tf.einsum("yh,bhw,xw->byx", tf.constant(up, m.dtype), m,
+                   tf.constant(across, m.dtype))

@@ -1,0 +1,273 @@
+"""Scores of a classifier's probabilities, and of one binary score.
+
+    threshold = best_threshold(val_label, val_probability)
+    evaluate(test_label, test_probability, threshold)["f1_macro"]
+
+`label` is `[images, classes]` of 0 and 1, `probability` of the same shape in
+[0, 1]: the sigmoid of a multi-label model, the softmax of a single-label one.
+Never logits, and never a mix of both.
+
+The rank statistics run over all classes at once and equal scikit-learn's
+class by class (see the test): a bootstrap evaluates hundreds of times.
+"""
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+# Keras's own: a probability of exactly 0 must not make the loss infinite.
+EPSILON = 1e-7
+CONVENTIONS = ("exact", "reference")
+
+
+def evaluate(label, probability, threshold=None, multi_label=True):
+  """All scores of a set of predictions.
+
+  Decisions: with several labels an image, class c is predicted where
+  `probability >= threshold`; with one label, the class of the largest
+  probability is, and no threshold exists.
+
+  * F1 of a class: `2 TP / (2 TP + FP + FN)`, 0 where all three are 0.
+    `f1_macro` is its mean over classes, `f1_micro` is the F1 of all decisions
+    in one pot. `f1_macro_at_half` has the threshold 0.5; it says how long a
+    model trained rather than how good it is.
+  * Average precision of a class: the mean, over its positive images, of the
+    precision at their rank. `map_macro` is the mean over classes,
+    `map_weighted` weighs each by its number of positives.
+  * `auc_macro`: mean area under the ROC curve, ties counting a half.
+  * `loss`: mean binary cross-entropy over images and classes, or the mean
+    categorical cross-entropy; natural logarithm.
+  * `accuracy`: for one label an image.
+
+  A class without a positive image has no average precision, one without a
+  positive or a negative has no AUC; it is left out of those means (F1 counts
+  it as 0, like scikit-learn).
+
+  Args:
+    label: `[images, classes]`, 0 or 1.
+    probability: `[images, classes]` in [0, 1].
+    threshold: from `best_threshold` on validation data; multi-label only.
+    multi_label: False when each image has exactly one label.
+  Returns:
+    `{name: float}`, all in [0, 1] but the loss; a metric that the data cannot
+    give is absent.
+  Raises:
+    ValueError: shapes or values that are not as above.
+  """
+  label, probability = _check(label, probability, multi_label)
+  decision = _decide(probability, threshold, multi_label)
+  precision, auc = _rank_scores(label, probability)
+  support = label.sum(0)
+  scores = {
+      "f1_macro": _f1(label, decision).mean(),
+      "f1_micro": _f1(label.ravel(), decision.ravel()),
+      "map_macro": _mean(precision),
+      "map_weighted": _mean(precision, support),
+      "auc_macro": _mean(auc)}
+  clipped = np.clip(probability, EPSILON, 1 - EPSILON)
+  if multi_label:
+    scores["f1_macro_at_half"] = _f1(label, probability >= 0.5).mean()
+    scores["loss"] = -np.log(np.where(label, clipped, 1 - clipped)).mean()
+  else:
+    scores["accuracy"] = (label & decision).sum() / len(label)
+    scores["loss"] = -np.log(clipped[label]).mean()
+  return {k: float(v) for k, v in scores.items() if not np.isnan(v)}
+
+
+def per_class(label, probability, threshold=None, multi_label=True):
+  """F1, average precision, AUC and number of positives of each class.
+
+  Args: as `evaluate`.
+  Returns:
+    `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists fit for JSON:
+    None where a class has no such number.
+  """
+  label, probability = _check(label, probability, multi_label)
+  decision = _decide(probability, threshold, multi_label)
+  precision, auc = _rank_scores(label, probability)
+  return {
+      "f1": _f1(label, decision).tolist(),
+      "ap": [None if np.isnan(x) else x for x in precision.tolist()],
+      "auc": [None if np.isnan(x) else x for x in auc.tolist()],
+      "support": label.sum(0).tolist()}
+
+
+def best_threshold(label, probability):
+  """The one threshold for all classes with the highest macro F1.
+
+  Exact: macro F1 is a step function of the threshold, and every step is
+  looked at. The thresholds of one step are as good as each other on the data
+  at hand, so the middle of the best step is returned, of the widest one if
+  several are best: the choice that a new probability disturbs least.
+
+  Args:
+    label, probability: multi-label validation data, as `evaluate`.
+  Returns:
+    a float in [0, 1]. Labels [1, 1, 0], probabilities [.9, .6, .2]: every
+    threshold in (.2, .6] is perfect, and 0.4 is returned.
+  Raises:
+    ValueError: there is no positive label to choose by.
+  """
+  label, probability = _check(label, probability, True)
+  if not label.any():
+    raise ValueError("no positive label to choose a threshold by")
+  images, classes = label.shape
+  order = np.argsort(-probability, axis=0)
+  hits = np.cumsum(np.take_along_axis(label, order, 0), axis=0)
+  # F1 of each class when its k highest images are predicted, and what the
+  # k-th image adds to it.
+  f1 = 2 * hits / (np.arange(1, images + 1)[:, None] + label.sum(0))
+  gain = np.diff(f1, axis=0, prepend=0).ravel()
+  # All classes in one falling order; equal values fall together.
+  value = np.take_along_axis(probability, order, 0).ravel()
+  order = np.argsort(-value)
+  value, macro = value[order], np.cumsum(gain[order]) / classes
+  last = np.append(value[1:] < value[:-1], True)
+  upper, macro = value[last], macro[last]
+  lower = np.append(upper[1:], 0.0)
+  # Neighbouring steps of the same height are one; a sum is only exact to
+  # its rounding.
+  edge = np.diff((macro > macro.max() - 1e-9).astype(int), prepend=0, append=0)
+  upper = upper[np.flatnonzero(edge == 1)]
+  lower = lower[np.flatnonzero(edge == -1) - 1]
+  widest = np.argmax(upper - lower)
+  return float((upper[widest] + lower[widest]) / 2)
+
+
+def roc(label, score):
+  """The ROC curve of one score: does it tell label 1 from label 0?
+
+  Args:
+    label: `[N]`, 0 or 1, both present.
+    score: `[N]`, any range; higher means 1.
+  Returns:
+    (false alarm rate, sensitivity, threshold), each `[K]`, one point for each
+    different score and the point (0, 0), whose threshold is infinite. An image
+    is called positive where `score >= threshold`.
+  """
+  label, score = _check_binary(label, score)
+  return metrics.roc_curve(label, score, drop_intermediate=False)
+
+
+def auc(label, score):
+  """Area under `roc`: P(positive > negative) + P(equal) / 2."""
+  label, score = _check_binary(label, score)
+  return float(metrics.roc_auc_score(label, score))
+
+
+def sensitivity_at(label, score, false_alarm_rates, convention="exact"):
+  """Sensitivity `[R]` at each false alarm rate; see `operating_points`."""
+  return operating_points(label, score, false_alarm_rates, convention)[0]
+
+
+def operating_points(label, score, false_alarm_rates, convention="exact"):
+  """Where a score can be operated: sensitivity and threshold by alarm rate.
+
+  * `exact`: sensitivity on the ROC curve, linear between its points. The
+    threshold is the lowest score that keeps the rate (`score >= threshold`);
+    infinite where only silence does.
+  * `reference`: as published for inspection data (GAIN's MedT code): 10,000
+    equidistant thresholds t from the lowest negative to the highest positive
+    score, sensitivity `mean(positive > t)`, rate `1 - mean(negative <= t)`,
+    both linear between thresholds. For comparison with such numbers only.
+
+  Args:
+    label, score: as `roc`.
+    false_alarm_rates: `[R]` in [0, 1], e.g. (0.001, 0.01).
+    convention: one of CONVENTIONS.
+  Returns:
+    (sensitivity `[R]`, threshold `[R]`).
+  """
+  if convention not in CONVENTIONS:
+    raise ValueError(f"unknown convention {convention!r}; one of: "
+                     f"{', '.join(CONVENTIONS)}")
+  rates = np.asarray(false_alarm_rates, float)
+  if not np.all((rates >= 0) & (rates <= 1)):
+    raise ValueError(f"false alarm rates must be in [0, 1], not {rates}")
+  if convention == "exact":
+    alarms, sensitivity, thresholds = roc(label, score)
+    # Several thresholds of one rate: the last finds most.
+    last = np.append(np.diff(alarms) > 0, True)
+    alarms, sensitivity = alarms[last], sensitivity[last]
+    kept = np.searchsorted(alarms, rates, side="right") - 1
+    return np.interp(rates, alarms, sensitivity), thresholds[last][kept]
+  label, score = _check_binary(label, score)
+  positive, negative = np.sort(score[label]), np.sort(score[~label])
+  thresholds = np.linspace(negative[0], positive[-1], 10000)[::-1]
+  below = np.searchsorted(positive, thresholds, side="right")
+  sensitivity = (len(positive) - below) / len(positive)
+  below = np.searchsorted(negative, thresholds, side="right")
+  alarms = 1 - below / len(negative)
+  return (np.interp(rates, alarms, sensitivity),
+          np.interp(rates, alarms, thresholds))
+
+
+def _f1(label, decision):
+  """F1 over the first axis, 0 where nothing is positive or predicted."""
+  hits, either = (label & decision).sum(0), label.sum(0) + decision.sum(0)
+  return 2 * hits / np.maximum(either, 1)
+
+
+def _rank_scores(label, probability):
+  """Average precision and AUC `[C]`, NaN where a class has none."""
+  images, positives = len(label), label.sum(0)
+  # How many images, and how many positive ones, rank as high as this one.
+  # An image that is not positive ranks behind all that are.
+  above = stats.rankdata(-probability, method="max", axis=0)
+  hits = stats.rankdata(np.where(label, -probability, 1), method="max", axis=0)
+  # Mann-Whitney: by how much the positive ranks exceed the lowest possible.
+  ranks = np.where(label, stats.rankdata(probability, axis=0), 0).sum(0)
+  won = ranks - positives * (positives + 1) / 2
+  with np.errstate(invalid="ignore"):
+    precision = np.where(label, hits / above, 0).sum(0) / positives
+    return precision, won / (positives * (images - positives))
+
+
+def _mean(values, weights=None):
+  """Mean of the numbers that exist; NaN when none does."""
+  known = ~np.isnan(values)
+  if not known.any():
+    return np.nan
+  return np.average(
+      values[known], weights=None if weights is None else weights[known])
+
+
+def _decide(probability, threshold, multi_label):
+  if not multi_label:
+    return np.eye(probability.shape[1], dtype=bool)[probability.argmax(1)]
+  if threshold is None:
+    raise ValueError("multi-label decisions need a threshold")
+  return probability >= threshold
+
+
+def _check(label, probability, multi_label):
+  """bool and float64 arrays of one shape, or a ValueError."""
+  label = np.asarray(label)
+  # A float32 probability compared with a Python float would round the latter.
+  probability = np.asarray(probability, np.float64)
+  if label.ndim != 2 or not label.size or label.shape != probability.shape:
+    raise ValueError("label and probability must be [images, classes], not "
+                     f"{list(label.shape)} and {list(probability.shape)}")
+  if not np.isin(label, (0, 1)).all():
+    raise ValueError("label must be 0 or 1")
+  low, high = probability.min(), probability.max()
+  if not (low >= 0 and high <= 1 + 1e-6):
+    raise ValueError(f"probability must be in [0, 1], not [{low}, {high}]: "
+                     "logits need a sigmoid or softmax first")
+  label = label.astype(bool)
+  if not multi_label and (label.sum(1) != 1).any():
+    raise ValueError("single-label data need exactly one 1 in each row")
+  return label, probability
+
+
+def _check_binary(label, score):
+  label, score = np.asarray(label), np.asarray(score, np.float64)
+  if label.ndim != 1 or label.shape != score.shape:
+    raise ValueError("label and score must be [N], not "
+                     f"{list(label.shape)} and {list(score.shape)}")
+  if set(np.unique(label)) != {0, 1}:
+    raise ValueError("label must be 0 or 1, and both must occur; it holds "
+                     f"{np.unique(label).tolist()}")
+  if not np.isfinite(score).all():
+    raise ValueError("score must be finite")
+  return label.astype(bool), score

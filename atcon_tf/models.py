@@ -1,0 +1,298 @@
+"""Classifiers: a backbone or a user's model, split where its map is.
+
+    classifier = models.build("mobilenet_v2", 20, weights="imagenet",
+                              image_size=225, prior=label.mean(axis=0))
+    logits = classifier.model(images)            # images [B, H, W, 3] in [0, 1]
+
+`normalize`, `features`, `head` and `model` are Keras models over shared
+layers, and all ReLUs in them know the guided rule.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from atcon_tf import config
+from atcon_tf import graph
+from atcon_tf.config import UserError
+
+_IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
+                 offset=(-.485 / .229, -.456 / .224, -.406 / .225))
+# What each kind of network expects, as scale * image + offset; "caffe"
+# networks read BGR with the mean taken off and no scaling.
+INPUT_RANGES = {
+    "0..1": dict(scale=(1., 1., 1.), offset=(0., 0., 0.)),
+    "-1..1": dict(scale=(2., 2., 2.), offset=(-1., -1., -1.)),
+    "0..255": dict(scale=(255., 255., 255.), offset=(0., 0., 0.)),
+    "imagenet": _IMAGENET,
+    "caffe": dict(scale=(255., 255., 255.),
+                  offset=(-103.939, -116.779, -123.68), reverse=True),
+}
+
+_APPLICATIONS = keras.applications
+_BACKBONES = {
+    "mobilenet_v2": (_APPLICATIONS.MobileNetV2, "-1..1"),
+    "mobilenet": (_APPLICATIONS.MobileNet, "-1..1"),
+    "resnet50": (_APPLICATIONS.ResNet50, "caffe"),
+    "resnet101": (_APPLICATIONS.ResNet101, "caffe"),
+    "densenet121": (_APPLICATIONS.DenseNet121, "imagenet"),
+    "inception_v3": (_APPLICATIONS.InceptionV3, "-1..1"),
+    "vgg16": (_APPLICATIONS.VGG16, "caffe"),
+    "vgg19": (_APPLICATIONS.VGG19, "caffe"),
+    "efficientnet_b0": (_APPLICATIONS.EfficientNetB0, "0..255"),
+}
+
+
+@keras.saving.register_keras_serializable("atcon_tf")
+class Normalize(keras.layers.Layer):
+  """[0, 1] RGB images -> what the network was trained on."""
+
+  def __init__(self, scale, offset, reverse=False, **kwargs):
+    super().__init__(**kwargs)
+    self.scale, self.offset, self.reverse = scale, offset, reverse
+
+  def call(self, images):
+    if self.reverse:
+      images = images[..., ::-1]
+    return images * keras.ops.convert_to_tensor(self.scale, images.dtype) + (
+        keras.ops.convert_to_tensor(self.offset, images.dtype))
+
+  def compute_output_shape(self, input_shape):
+    return input_shape
+
+  def get_config(self):
+    return {**super().get_config(), "scale": self.scale,
+            "offset": self.offset, "reverse": self.reverse}
+
+
+@dataclasses.dataclass(eq=False)
+class Classifier:
+  """A classifier whose maps can be taken.
+
+  Attributes:
+    name: of the backbone, for messages.
+    model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`.
+    normalize: images in [0, 1] -> normalised images.
+    maps: normalised images -> `[features of each cam_layer..., logits]`.
+    head_variables: trainable variables of layers that are new here.
+    geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
+      n of an axis is centred on pixel offset + stride n; see `maps.resize`.
+    relus: number of ReLUs that know the guided rule.
+    cam_layers: names of the layers that carry the maps.
+  """
+
+  name: str
+  model: keras.Model
+  normalize: keras.Layer
+  maps: keras.Model
+  head_variables: list
+  geometry: list
+  relus: int
+  cam_layers: tuple[str, ...]
+
+  def __post_init__(self):
+    *features, logits = self.maps.outputs
+    self.image_size = self.model.input_shape[1:3]
+    self.num_classes = logits.shape[-1]
+    self._features, self._head = None, None
+
+  @property
+  def features(self):
+    """Normalised images -> the (last) feature map that carries the CAM."""
+    if self._features is None:
+      self._features = keras.Model(self.maps.input, self.maps.outputs[-2])
+    return self._features
+
+  @property
+  def head(self):
+    """That feature map -> logits.
+
+    Raises:
+      UserError: other paths lead around the map (a skip connection), so
+        that the logits are no function of it alone.
+    """
+    if self._head is None:
+      try:
+        self._head = keras.Model(self.maps.outputs[-2], self.maps.outputs[-1])
+      except ValueError as error:
+        raise UserError(f"--cam_layer={self.cam_layers[-1]}: the logits "
+                        "depend on more than this layer") from error
+    return self._head
+
+  @property
+  def backbone_variables(self):
+    """Trainable variables that are not the head's."""
+    new = {id(v) for v in self.head_variables}
+    return [v for v in self.model.trainable_variables if id(v) not in new]
+
+
+def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
+          prior=None, multi_label=True, cam_layer=(), reflect_padding=False,
+          input_range="0..1"):
+  """Builds a classifier.
+
+  Args:
+    name: one of `config.MODELS`, or the path of a .keras file (a functional
+      or Sequential model; a final softmax or sigmoid is taken off, its head
+      is kept if it has `num_classes` outputs, else replaced).
+    num_classes: number of logits.
+    weights: "imagenet", "none", or the path of a weights file of the
+      backbone without its head.
+    image_size: side of the square input; 0: the file's own, or the usual
+      one of the backbone.
+    width: width multiplier of mobilenet and mobilenet_v2.
+    prior: `[classes]` share of images that show each class; the head's bias
+      starts at `-log((1 - p) / p)` (log p for softmax), so that the first
+      logits predict the prior. With a zero bias a few-shot head pushes every
+      weight negative and its Grad-CAM comes out inverted.
+    multi_label: sigmoid (True) or softmax (False) reading of the logits.
+    cam_layer: names of layers that carry the maps; "nested/layer" finds one
+      inside a nested model. Default: the last with a spatial extent.
+    reflect_padding: every convolution of the backbone pads by reflection.
+    input_range: what a .keras file expects, a key of `INPUT_RANGES`.
+  Returns:
+    a `Classifier`.
+  Raises:
+    UserError: for everything that does not fit together.
+  """
+  own_head = name.endswith(".keras")
+  if own_head:
+    base, size = _load(name, image_size)
+  else:
+    size = image_size or config.IMAGE_SIZE[name]
+    base = _backbone(name, weights, size, width)
+    input_range = "0..1" if name == "tiny_cnn" else _BACKBONES[name][1]
+  normalize = Normalize(**INPUT_RANGES[input_range], name="normalize")
+  normalized = keras.Input([size, size, 3], name="normalized")
+  walk = graph.Rerun(base, normalized, reflect_padding, logits=own_head)
+  output = walk.outputs
+  if own_head and output.shape[1:] != (num_classes,):
+    output, own_head = walk.tensors[_last_map(name, walk)], False
+  head_variables = []
+  if not own_head:
+    output, head_variables = _new_head(output, num_classes, prior,
+                                       multi_label)
+  layers = cam_layer or (_last_map(name, walk),)
+  for layer in layers:
+    _check_map(name, walk, layer)
+  maps = keras.Model(normalized, [*(walk.tensors[n] for n in layers), output])
+  images = keras.Input([size, size, 3], name="images")
+  model = keras.Model(images, maps(normalize(images))[-1], name="classifier")
+  return Classifier(name, model, normalize, maps, head_variables,
+                    [walk.geometry[n] for n in layers], walk.swapped,
+                    tuple(layers))
+
+
+def _new_head(features, num_classes, prior, multi_label):
+  """Global average pooling and a dense layer whose bias is the prior."""
+  if len(features.shape) == 4:
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+  bias = np.zeros([num_classes])
+  if prior is not None:
+    p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)
+    bias = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
+  dense = keras.layers.Dense(
+      num_classes, name="logits", dtype=keras.config.floatx(),
+      bias_initializer=keras.initializers.Constant(bias))
+  return dense(features), dense.trainable_variables
+
+
+def _tiny_cnn(size):
+  """Four convolutions, no BatchNorm: for tests and the embedded data."""
+  x = images = keras.Input([size, size, 3])
+  for block, channels in enumerate([24, 48, 96, 96]):
+    x = keras.layers.Conv2D(channels, 3, padding="same",
+                            kernel_initializer="he_normal",
+                            name=f"conv{block + 1}")(x)
+    x = keras.layers.ReLU(name=f"relu{block + 1}")(x)
+    if block < 3:
+      x = keras.layers.MaxPooling2D(name=f"pool{block + 1}")(x)
+  return keras.Model(images, x, name="tiny_cnn")
+
+
+def _backbone(name, weights, size, width):
+  """A backbone without its head, `[size, size, 3]` -> features."""
+  if name == "tiny_cnn":
+    base = _tiny_cnn(size)
+  else:
+    options = {"alpha": width} if "mobilenet" in name else {}
+    try:
+      base = _BACKBONES[name][0](
+          include_top=False, input_shape=(size, size, 3),
+          weights="imagenet" if weights == "imagenet" else None, **options)
+    except ValueError as error:
+      first = str(error).splitlines()[0]
+      raise UserError(f"--model={name} --image_size={size}: {first}")
+    except Exception as error:  # urllib's, OSError: no network
+      raise UserError(
+          f"--weights=imagenet: cannot download {name} ({error}); pass "
+          "--weights=FILE, the backbone's .weights.h5 without its head, or "
+          "--weights=none") from error
+  if weights not in ("imagenet", "none"):
+    load_weights(base, weights, f"--weights={weights}", name)
+  return base
+
+
+def load_weights(model, path, flag, name):
+  """Loads a weights file, or says in one line why it does not fit."""
+  try:
+    model.load_weights(path)
+  except FileNotFoundError as error:
+    raise UserError(f"{flag}: no such file") from error
+  except (ValueError, KeyError, OSError) as error:
+    first = str(error).strip().splitlines()[0]
+    raise UserError(f"{flag}: not weights of {name}: {first[:160]}"
+                    ) from error
+
+
+def _load(path, image_size):
+  """A user's model and the side of its input."""
+  try:
+    model = keras.saving.load_model(path, compile=False)
+  except Exception as error:  # every layer may raise its own
+    first = str(error).strip().splitlines()[0]
+    raise UserError(f"--model={path}: cannot be loaded: {first[:160]}"
+                    ) from error
+  graph.functional_of(model)
+  shape = model.input_shape
+  if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
+    raise UserError(f"--model={path}: its input is {shape}; must be one "
+                    "batch of RGB images, [None, height, width, 3]")
+  sizes = {s for s in shape[1:3] if s} or {image_size}
+  if sizes == {0}:
+    raise UserError(f"--image_size: needed, since {path} takes images of any "
+                    "size")
+  if len(sizes) > 1 or image_size not in (0, *sizes):
+    raise UserError(f"--image_size={image_size}: {path} takes "
+                    f"{shape[1]}x{shape[2]}; must be square and the same")
+  return model, sizes.pop()
+
+
+def map_layers(walk):
+  """Names of the layers that can carry a map, in order of execution."""
+  return [name for name, tensor in walk.tensors.items() if _is_map(tensor)]
+
+
+def _is_map(tensor):
+  shape = getattr(tensor, "shape", ())
+  return len(shape) == 4 and None not in shape[1:] and (
+      shape[1] * shape[2] > 1)
+
+
+def _last_map(name, walk):
+  layers = map_layers(walk)
+  if not layers:
+    raise UserError(f"--model={name}: has no layer with a spatial map of "
+                    "more than 1x1 cells at this image size")
+  return layers[-1]
+
+
+def _check_map(name, walk, layer):
+  tensor = walk.tensors.get(layer)
+  if tensor is None or not _is_map(tensor):
+    problem = "no such layer" if tensor is None else (
+        f"its output {tensor.shape} has no spatial extent")
+    raise UserError(f"--cam_layer={layer}: {problem} in {name}; the last "
+                    f"that can carry a map: "
+                    f"{', '.join(map_layers(walk)[-6:])}")

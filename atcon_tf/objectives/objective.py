@@ -1,0 +1,31 @@
+"""What every objective is: per-image terms of a loss, never reduced."""
+
+
+class Objective:
+  """A loss as named terms.
+
+  Attributes:
+    classifier: the `models.Classifier` that it trains.
+    loss_weights: `{term: its factor in the loss}`.
+    variables: trainable variables of its own, beside the classifier's.
+  """
+
+  def __init__(self, classifier, **loss_weights):
+    self.classifier = classifier
+    self.loss_weights = loss_weights
+    self.variables = []
+
+  def call(self, batch, training=False):
+    """The terms of the loss on one batch.
+
+    Args:
+      batch: dict with "image" `[B, H, W, 3]` in [0, 1] and, where the term
+        needs it, "label" `[B, classes]` and others.
+      training: whether BatchNorm uses batch statistics.
+    Returns:
+      `{term: (value [B], weight [B])}`: the term's mean over the global
+      batch is `sum(value * weight) / sum(weight)`, which the trainer takes
+      once over all replicas. A term of weight 0 in `loss_weights` is only
+      logged.
+    """
+    raise NotImplementedError

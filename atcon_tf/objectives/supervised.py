@@ -1,0 +1,32 @@
+"""Cross-entropy on the labelled images."""
+
+import tensorflow as tf
+
+from atcon_tf.objectives import objective
+
+
+class Supervised(objective.Objective):
+  """Cross-entropy of the logits z with the labels y.
+
+  Several labels an image: binary cross-entropy, the mean over the classes of
+  `-y log s(z) - (1 - y) log(1 - s(z))`. One label an image: softmax
+  cross-entropy. Term: "supervised".
+  """
+
+  def __init__(self, classifier, multi_label=True):
+    super().__init__(classifier, supervised=1.0)
+    self.multi_label = multi_label
+
+  def call(self, batch, training=False):
+    logits = self.classifier.model(batch["image"], training=training)
+    label = tf.cast(batch["label"], logits.dtype)
+    value = cross_entropy(label, logits, self.multi_label)
+    return {"supervised": (value, tf.ones_like(value))}
+
+
+def cross_entropy(label, logits, multi_label):
+  """Cross-entropy of each image, `[B]`, in nats."""
+  if multi_label:
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=label, logits=logits), -1)
+  return tf.nn.softmax_cross_entropy_with_logits(labels=label, logits=logits)

@@ -1,0 +1,242 @@
+"""Records and a split -> batches.
+
+Batch k of a training stream is a pure function of (seed, stream, k): order
+and augmentation are the same in a resumed run, and in a run of another
+objective.
+"""
+
+import concurrent.futures
+import tempfile
+
+import keras
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+
+PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
+# Above this the decoded images live in a memory-mapped temporary file.
+_IN_MEMORY = 4 << 30
+
+CROP_AREA = 0.5  # smallest share of the image that a random crop keeps
+
+
+def decode(record, size):
+  """One image as uint8 `[size, size, 3]`, squeezed to a square.
+
+  Grey, palette, RGBA and 16-bit images become RGB (alpha over white, 16 bit
+  scaled to 8).
+  """
+  image = record.image
+  image = (PIL.Image.open(image) if isinstance(image, str)
+           else PIL.Image.fromarray(image()))
+  image = to_rgb(image)
+  if image.size != (size, size):
+    image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
+  return np.asarray(image)
+
+
+def to_rgb(image):
+  """A PIL image of any mode as RGB."""
+  if image.mode.startswith("I"):
+    values = np.asarray(image, np.float64) / 257
+    return PIL.Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
+  if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    image = image.convert("RGBA")
+    white = PIL.Image.new("RGBA", image.size, "white")
+    image = PIL.Image.alpha_composite(white, image)
+  return image.convert("RGB")
+
+
+class Images:
+  """The decoded images of a data set, each read once.
+
+  Attributes:
+    pixels: uint8 `[N, size, size, 3]`.
+    records: the N records, those of a broken image left out.
+    bad: `{path: what is wrong}` of the images left out.
+  """
+
+  def __init__(self, records, size, max_bad_images=0, progress=False):
+    """Reads all images.
+
+    Args:
+      records: list of `Record`.
+      size: side of the square they are squeezed to.
+      max_bad_images: how many may fail to decode.
+      progress: show a bar.
+    Raises:
+      UserError: more images than that do not decode.
+    """
+    shape = (len(records), size, size, 3)
+    if np.prod(shape, dtype=np.int64) <= _IN_MEMORY:
+      self.pixels = np.zeros(shape, np.uint8)
+    else:
+      self._file = tempfile.TemporaryFile()
+      self.pixels = np.memmap(self._file, np.uint8, shape=shape)
+    self.bad = {}
+    bar = keras.utils.Progbar(len(records), verbose=int(progress),
+                              unit_name="image")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+      work = pool.map(lambda r: _try(decode, r, size), records)
+      for i, (record, (image, error)) in enumerate(zip(records, work)):
+        if error:
+          self._count(record, error, max_bad_images)
+        else:
+          self.pixels[i] = image
+        if progress and (i % 100 == 99 or i + 1 == len(records)):
+          bar.update(i + 1)
+    good = [i for i, r in enumerate(records) if _name(r) not in self.bad]
+    self.records = [records[i] for i in good]
+    self._row = {records[i].id: i for i in good}
+
+  def _count(self, record, error, most):
+    self.bad[_name(record)] = error
+    if len(self.bad) > most:
+      raise UserError(
+          f"{_name(record)}: does not decode ({error}); --max_bad_images="
+          f"{most} allows no more")
+
+  def rows(self, ids):
+    """Rows of `pixels`, int `[n]`, for image ids."""
+    return np.array([self._row[i] for i in ids], np.int64)
+
+  def __contains__(self, image_id):
+    return image_id in self._row
+
+
+def _name(record):
+  return record.image if isinstance(record.image, str) else record.id
+
+
+def _try(function, *args):
+  try:
+    return function(*args), None
+  except Exception as error:  # decoders raise almost anything
+    return None, f"{type(error).__name__}: {error}"
+
+
+def order(count, batch_size, seed, stream, number):
+  """Indices of batch `number`: epoch after epoch, each shuffled anew."""
+  position = number * batch_size + np.arange(batch_size)
+  epoch, within = position // count, position % count
+  shuffled = {e: np.random.default_rng([seed, stream, e]).permutation(count)
+              for e in set(epoch.tolist())}
+  return np.array([shuffled[e][w] for e, w in zip(epoch.tolist(), within)])
+
+
+def training_batches(images, records, batch_size, seed, stream, start, stop,
+                     augment=()):
+  """Batches `start` to `stop` of a training stream.
+
+  Args:
+    images: `Images`.
+    records: list of `Record` to draw from.
+    batch_size: global, over all replicas.
+    seed: of order and augmentation.
+    stream: number of the stream; streams of one seed are independent.
+    start, stop: which batches.
+    augment: any of `config.AUGMENTATIONS`.
+  Returns:
+    `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1],
+    "label" float32 `[B, classes]`.
+  """
+  rows = images.rows([r.id for r in records])
+  labels = np.stack([r.label for r in records])
+  shape = (batch_size, *images.pixels.shape[1:])
+
+  def read(number):
+    chosen = order(len(records), batch_size, seed, stream, int(number))
+    return images.pixels[rows[chosen]], labels[chosen]
+
+  def batch(number):
+    pixels, label = tf.numpy_function(
+        read, [number], [tf.uint8, tf.float32])
+    pixels = tf.ensure_shape(pixels, shape)
+    label = tf.ensure_shape(label, [batch_size, labels.shape[1]])
+    image = tf.cast(pixels, tf.float32) / 255
+    # One seed for each (seed, stream, number).
+    state = tf.random.experimental.stateless_fold_in(
+        tf.constant([seed, stream], tf.int64), number)
+    return {"image": distort(image, augment, state), "label": label}
+
+  return tf.data.Dataset.range(start, stop).map(
+      batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def evaluation_batches(images, records, batch_size):
+  """All records in order, without augmentation; the last batch is smaller.
+
+  Yields:
+    `(records of the batch, float32 images [B, S, S, 3] in [0, 1])`.
+  """
+  rows = images.rows([r.id for r in records])
+  for first in range(0, len(records), batch_size):
+    part = slice(first, first + batch_size)
+    yield records[part], images.pixels[rows[part]].astype(np.float32) / 255
+
+
+def distort(image, augment, seed):
+  """Random changes of a batch of images.
+
+  Args:
+    image: `[B, S, S, 3]` in [0, 1].
+    augment: any of "crop" (a random window of at least CROP_AREA of the
+      image, sides within 3:4), "flip" (left-right), "vertical_flip",
+      "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
+      contrast and saturation by up to 30 %).
+    seed: int64 `[2]`; the same seed gives the same change.
+  """
+  if set(augment) & {"crop", "flip", "rotation", "vertical_flip"}:
+    transform = random_transform(tf.shape(image)[0], image.shape[1], augment,
+                                 seed)
+    image = warp(image, transform)
+  if "color" in augment:
+    image = _jitter(image, tf.random.experimental.stateless_fold_in(seed, 9))
+  return image
+
+
+def random_transform(batch_size, size, augment, seed):
+  """Projective transforms `[B, 8]`, output pixel -> input pixel."""
+  draws = tf.random.stateless_uniform([batch_size, 7], seed)
+  u = tf.unstack(draws, axis=1)
+  one = tf.ones_like(u[0])
+  width = height = one
+  if "crop" in augment:
+    area = CROP_AREA + (1 - CROP_AREA) * u[0]
+    ratio = tf.exp((2 * u[1] - 1) * np.log(4 / 3))
+    width = tf.minimum(tf.sqrt(area * ratio), 1)
+    height = tf.minimum(tf.sqrt(area / ratio), 1)
+  left, top = (1 - width) * u[2], (1 - height) * u[3]
+  across = tf.where(u[4] < 0.5, -one, one) if "flip" in augment else one
+  down = tf.where(u[5] < 0.5, -one, one) if (
+      "vertical_flip" in augment) else one
+  angle = (2 * u[6] - 1) * np.pi / 12 if "rotation" in augment else 0 * one
+  # Output pixel -> centred -> mirrored, scaled, turned -> the window.
+  a, b = across * width * tf.cos(angle), -down * height * tf.sin(angle)
+  c, d = across * width * tf.sin(angle), down * height * tf.cos(angle)
+  centre = (size - 1) / 2
+  x = left * (size - 1) + width * centre
+  y = top * (size - 1) + height * centre
+  zero = 0 * one
+  return tf.stack([a, b, x - (a + b) * centre, c, d,
+                   y - (c + d) * centre, zero, zero], 1)
+
+
+def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
+  """Applies projective transforms to `[B, S, S, channels]`."""
+  return tf.raw_ops.ImageProjectiveTransformV3(
+      images=image, transforms=transform,
+      output_shape=tf.shape(image)[1:3], fill_value=0.0,
+      interpolation=interpolation, fill_mode=fill)
+
+
+def _jitter(image, seed):
+  u = tf.random.stateless_uniform(
+      [3, tf.shape(image)[0], 1, 1, 1], seed, 0.7, 1.3)
+  image = image * u[0]
+  mean = tf.reduce_mean(image, [1, 2, 3], keepdims=True)
+  image = mean + (image - mean) * u[1]
+  grey = tf.reduce_mean(image, -1, keepdims=True)
+  return tf.clip_by_value(grey + (image - grey) * u[2], 0, 1)

@@ -1,0 +1,126 @@
+"""The one training step, for every objective and any number of replicas.
+
+Only here is a `[B]` term reduced, and only here are replicas counted.
+"""
+
+import keras
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+from atcon_tf.schedule import SUPERVISED
+
+
+class Trainer(keras.Model):
+  """A classifier with its objectives and optimisers.
+
+  `train_step` works with and without `tf.distribute`, inside or outside
+  `run`; build the trainer under the strategy's scope.
+
+  Attributes:
+    classifier: a `models.Classifier`.
+    objectives: `{kind: Objective}`; a step takes one batch for each kind it
+      is made of.
+    optimizers: `{"backbone", "head", "consistency"}`; a step with a
+      supervised part uses the first two, any other step the third, which
+      keeps moments of its own.
+  """
+
+  def __init__(self, classifier, objectives, optimizers, batch_norm="freeze"):
+    super().__init__(name="trainer")
+    self.classifier = classifier
+    self.network = classifier.model
+    self.objectives = objectives
+    self.optimizers = optimizers
+    self.batch_norm = batch_norm
+    self.strategy = tf.distribute.get_strategy()
+    own = [v for o in objectives.values() for v in o.variables]
+    new = classifier.head_variables + own
+    old = classifier.backbone_variables
+    # Every variable of an optimiser exists before the first traced step.
+    for name, variables in [("backbone", old), ("head", new),
+                            ("consistency", old + new)]:
+      if name in optimizers:
+        optimizers[name].build(variables)
+    self._groups = {True: [("backbone", old), ("head", new)],
+                    False: [("consistency", old + new)]}
+    self._distributed_step = tf.function(
+        lambda batches: self.strategy.run(self.train_step, [batches]),
+        reduce_retracing=True)
+    self.built = True
+
+  def call(self, images, training=False):
+    """Logits of images in [0, 1]."""
+    return self.network(images, training=training)
+
+  def train_step(self, batches):
+    """One update from one replica's part of the batches.
+
+    Args:
+      batches: `{kind: batch}`.
+    Returns:
+      `{"loss" and each term: this replica's share of the global mean}`:
+      the sum over the replicas is the mean over the global batch.
+    """
+    supervised = SUPERVISED in batches
+    groups = [(self.optimizers[name], variables)
+              for name, variables in self._groups[supervised] if variables]
+    logs = {}
+    with tf.GradientTape() as tape:
+      loss = 0.0
+      for kind, batch in batches.items():
+        objective = self.objectives[kind]
+        # Batch statistics are updated by supervised images alone.
+        training = self.batch_norm == "train" and kind == SUPERVISED
+        terms = objective.call(batch, training=training)
+        for name, (value, weight) in terms.items():
+          logs[name] = self._global_mean(value, weight)
+          if objective.loss_weights[name]:
+            loss += objective.loss_weights[name] * logs[name]
+    logs["loss"] = loss
+    variables = [v for _, group in groups for v in group]
+    gradients = dict(zip(map(id, variables), tape.gradient(
+        loss, [v.value for v in variables])))
+    for optimizer, group in groups:
+      # A variable that a loss does not reach (the head's bias under a
+      # consistency loss) is left alone: Adam would move it on a zero.
+      reached = [v for v in group if gradients[id(v)] is not None]
+      optimizer.apply([gradients[id(v)] for v in reached], reached)
+    return logs
+
+  def _global_mean(self, value, weight):
+    """This replica's share of `sum(value weight) / sum(weight)`."""
+    total = tf.reduce_sum(weight)
+    if self.strategy.num_replicas_in_sync > 1:
+      total = tf.distribute.get_replica_context().all_reduce("SUM", total)
+    return tf.math.divide_no_nan(tf.reduce_sum(value * weight), total)
+
+  def run(self, batches):
+    """One update from global batches; returns the logs as floats.
+
+    Raises:
+      FloatingPointError: the loss is not finite.
+    """
+    if self.strategy.num_replicas_in_sync > 1:
+      batches = {k: self._split(b) for k, b in batches.items()}
+    logs = self._distributed_step(batches)
+    logs = {name: float(self.strategy.reduce("SUM", value, axis=None))
+            for name, value in logs.items()}
+    if not all(value - value == 0 for value in logs.values()):
+      raise FloatingPointError(f"the loss is not finite: {logs}")
+    return logs
+
+  def _split(self, batch):
+    """Cuts a global batch into nearly equal parts, one for each replica."""
+    replicas = self.strategy.num_replicas_in_sync
+    size = len(batch["image"])
+    if size < replicas:
+      raise UserError(f"--batch_size={size}: must be at least the number of "
+                      f"replicas, {replicas}")
+    edges = [size * i // replicas for i in range(replicas + 1)]
+
+    def part(context):
+      i = context.replica_id_in_sync_group
+      return {name: value[edges[i]:edges[i + 1]]
+              for name, value in batch.items()}
+
+    return self.strategy.experimental_distribute_values_from_function(part)
