@@ -4,11 +4,9 @@
     evaluate(test_label, test_probability, threshold)["f1_macro"]
 
 `label` is `[images, classes]` of 0 and 1, `probability` of the same shape in
-[0, 1]: the sigmoid of a multi-label model, the softmax of a single-label one.
-Never logits, and never a mix of both.
-
-The rank statistics run over all classes at once and equal scikit-learn's
-class by class (see the test): a bootstrap evaluates hundreds of times.
+[0, 1]: the sigmoid of a multi-label model, the softmax of a single-label one,
+never logits. Ranks are taken over all classes at once and the scores equal
+scikit-learn's class by class (see the test): a bootstrap needs hundreds.
 """
 
 import numpy as np
@@ -17,20 +15,17 @@ from sklearn import metrics
 
 # Keras's own: a probability of exactly 0 must not make the loss infinite.
 EPSILON = 1e-7
-CONVENTIONS = ("exact", "reference")
 
 
 def evaluate(label, probability, threshold=None, multi_label=True):
   """All scores of a set of predictions.
 
-  Decisions: with several labels an image, class c is predicted where
-  `probability >= threshold`; with one label, the class of the largest
-  probability is, and no threshold exists.
+  Decisions: of several labels an image, those with `probability >= threshold`
+  are predicted; of one label, the most probable, and no threshold exists.
 
   * F1 of a class: `2 TP / (2 TP + FP + FN)`, 0 where all three are 0.
-    `f1_macro` is its mean over classes, `f1_micro` is the F1 of all decisions
-    in one pot. `f1_macro_at_half` has the threshold 0.5; it says how long a
-    model trained rather than how good it is.
+    `f1_macro`: mean over classes; `f1_micro`: all decisions in one pot;
+    `f1_macro_at_half`: multi-label, at the threshold 0.5.
   * Average precision of a class: the mean, over its positive images, of the
     precision at their rank. `map_macro` is the mean over classes,
     `map_weighted` weighs each by its number of positives.
@@ -49,8 +44,7 @@ def evaluate(label, probability, threshold=None, multi_label=True):
     threshold: from `best_threshold` on validation data; multi-label only.
     multi_label: False when each image has exactly one label.
   Returns:
-    `{name: float}`, all in [0, 1] but the loss; a metric that the data cannot
-    give is absent.
+    `{name: float}`, in [0, 1] but for the loss; absent where undefined.
   Raises:
     ValueError: shapes or values that are not as above.
   """
@@ -75,12 +69,11 @@ def evaluate(label, probability, threshold=None, multi_label=True):
 
 
 def per_class(label, probability, threshold=None, multi_label=True):
-  """F1, average precision, AUC and number of positives of each class.
+  """The scores of each class; arguments as `evaluate`.
 
-  Args: as `evaluate`.
   Returns:
     `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists fit for JSON:
-    None where a class has no such number.
+    None where a class has no such score; support counts its positives.
   """
   label, probability = _check(label, probability, multi_label)
   decision = _decide(probability, threshold, multi_label)
@@ -95,18 +88,14 @@ def per_class(label, probability, threshold=None, multi_label=True):
 def best_threshold(label, probability):
   """The one threshold for all classes with the highest macro F1.
 
-  Exact: macro F1 is a step function of the threshold, and every step is
-  looked at. The thresholds of one step are as good as each other on the data
-  at hand, so the middle of the best step is returned, of the widest one if
-  several are best: the choice that a new probability disturbs least.
+  Exact: macro F1 is a step function of the threshold; every step is looked
+  at. Thresholds of one step are equally good on these data, so the middle of
+  the best step is returned, of the widest if several are best: the choice
+  that a new probability disturbs least.
 
-  Args:
-    label, probability: multi-label validation data, as `evaluate`.
-  Returns:
-    a float in [0, 1]. Labels [1, 1, 0], probabilities [.9, .6, .2]: every
-    threshold in (.2, .6] is perfect, and 0.4 is returned.
-  Raises:
-    ValueError: there is no positive label to choose by.
+  Takes multi-label validation data as `evaluate`. An example: of labels
+  [1, 1, 0] with probabilities [.9, .6, .2], every threshold in (.2, .6] is
+  perfect, and 0.4 is returned.
   """
   label, probability = _check(label, probability, True)
   if not label.any():
@@ -125,8 +114,7 @@ def best_threshold(label, probability):
   last = np.append(value[1:] < value[:-1], True)
   upper, macro = value[last], macro[last]
   lower = np.append(upper[1:], 0.0)
-  # Neighbouring steps of the same height are one; a sum is only exact to
-  # its rounding.
+  # Neighbours of the same height, up to the rounding of a sum, are one step.
   edge = np.diff((macro > macro.max() - 1e-9).astype(int), prepend=0, append=0)
   upper = upper[np.flatnonzero(edge == 1)]
   lower = lower[np.flatnonzero(edge == -1) - 1]
@@ -135,15 +123,14 @@ def best_threshold(label, probability):
 
 
 def roc(label, score):
-  """The ROC curve of one score: does it tell label 1 from label 0?
+  """The ROC curve of one score, for data such as good and faulty parts.
 
   Args:
     label: `[N]`, 0 or 1, both present.
     score: `[N]`, any range; higher means 1.
   Returns:
-    (false alarm rate, sensitivity, threshold), each `[K]`, one point for each
-    different score and the point (0, 0), whose threshold is infinite. An image
-    is called positive where `score >= threshold`.
+    (false alarm rate, sensitivity, threshold), each `[K]`: (0, 0, infinite)
+    and a point for each different score; an alarm is `score >= threshold`.
   """
   label, score = _check_binary(label, score)
   return metrics.roc_curve(label, score, drop_intermediate=False)
@@ -161,32 +148,29 @@ def sensitivity_at(label, score, false_alarm_rates, convention="exact"):
 
 
 def operating_points(label, score, false_alarm_rates, convention="exact"):
-  """Where a score can be operated: sensitivity and threshold by alarm rate.
+  """Sensitivity and threshold at given false alarm rates.
 
-  * `exact`: sensitivity on the ROC curve, linear between its points. The
-    threshold is the lowest score that keeps the rate (`score >= threshold`);
-    infinite where only silence does.
-  * `reference`: as published for inspection data (GAIN's MedT code): 10,000
-    equidistant thresholds t from the lowest negative to the highest positive
-    score, sensitivity `mean(positive > t)`, rate `1 - mean(negative <= t)`,
-    both linear between thresholds. For comparison with such numbers only.
+  * `exact`: sensitivity on the ROC curve, linear between its points; the
+    lowest score that keeps the rate, infinite where only silence does.
+  * `reference`: a published convention, for comparison only: of 10,000
+    equidistant t from the lowest negative to the highest positive score, the
+    sensitivity `mean(positive > t)` and the rate `1 - mean(negative <= t)`,
+    sensitivity and t linear between rates.
 
   Args:
-    label, score: as `roc`.
+    label, score, convention: as `roc`; one of the above.
     false_alarm_rates: `[R]` in [0, 1], e.g. (0.001, 0.01).
-    convention: one of CONVENTIONS.
-  Returns:
-    (sensitivity `[R]`, threshold `[R]`).
+  Returns: (sensitivity `[R]`, threshold `[R]`).
   """
-  if convention not in CONVENTIONS:
-    raise ValueError(f"unknown convention {convention!r}; one of: "
-                     f"{', '.join(CONVENTIONS)}")
+  if convention not in ("exact", "reference"):
+    raise ValueError(f"unknown convention {convention!r}; one of: exact, "
+                     "reference")
   rates = np.asarray(false_alarm_rates, float)
-  if not np.all((rates >= 0) & (rates <= 1)):
+  if not ((rates >= 0) & (rates <= 1)).all():
     raise ValueError(f"false alarm rates must be in [0, 1], not {rates}")
   if convention == "exact":
     alarms, sensitivity, thresholds = roc(label, score)
-    # Several thresholds of one rate: the last finds most.
+    # Of several thresholds with one rate, the last finds most.
     last = np.append(np.diff(alarms) > 0, True)
     alarms, sensitivity = alarms[last], sensitivity[last]
     kept = np.searchsorted(alarms, rates, side="right") - 1
@@ -195,9 +179,8 @@ def operating_points(label, score, false_alarm_rates, convention="exact"):
   positive, negative = np.sort(score[label]), np.sort(score[~label])
   thresholds = np.linspace(negative[0], positive[-1], 10000)[::-1]
   below = np.searchsorted(positive, thresholds, side="right")
-  sensitivity = (len(positive) - below) / len(positive)
-  below = np.searchsorted(negative, thresholds, side="right")
-  alarms = 1 - below / len(negative)
+  sensitivity = 1 - below / len(positive)
+  alarms = 1 - np.searchsorted(negative, thresholds, "right") / len(negative)
   return (np.interp(rates, alarms, sensitivity),
           np.interp(rates, alarms, thresholds))
 
@@ -210,9 +193,9 @@ def _f1(label, decision):
 
 def _rank_scores(label, probability):
   """Average precision and AUC `[C]`, NaN where a class has none."""
-  images, positives = len(label), label.sum(0)
-  # How many images, and how many positive ones, rank as high as this one.
-  # An image that is not positive ranks behind all that are.
+  positives, negatives = label.sum(0), (~label).sum(0)
+  # How many images, and how many positive ones, rank as high as this one;
+  # an image that is not positive ranks behind all that are.
   above = stats.rankdata(-probability, method="max", axis=0)
   hits = stats.rankdata(np.where(label, -probability, 1), method="max", axis=0)
   # Mann-Whitney: by how much the positive ranks exceed the lowest possible.
@@ -220,16 +203,13 @@ def _rank_scores(label, probability):
   won = ranks - positives * (positives + 1) / 2
   with np.errstate(invalid="ignore"):
     precision = np.where(label, hits / above, 0).sum(0) / positives
-    return precision, won / (positives * (images - positives))
+    return precision, won / (positives * negatives)
 
 
-def _mean(values, weights=None):
-  """Mean of the numbers that exist; NaN when none does."""
-  known = ~np.isnan(values)
-  if not known.any():
-    return np.nan
-  return np.average(
-      values[known], weights=None if weights is None else weights[known])
+def _mean(values, weights=1):
+  """Weighted mean of the numbers that exist; NaN when none does."""
+  weights = np.where(np.isnan(values), 0, weights)
+  return np.nansum(values * weights) / weights.sum() if any(weights) else np.nan
 
 
 def _decide(probability, threshold, multi_label):
@@ -262,12 +242,9 @@ def _check(label, probability, multi_label):
 
 def _check_binary(label, score):
   label, score = np.asarray(label), np.asarray(score, np.float64)
-  if label.ndim != 1 or label.shape != score.shape:
-    raise ValueError("label and score must be [N], not "
-                     f"{list(label.shape)} and {list(score.shape)}")
+  if label.shape != score.shape or score.ndim != 1 or np.isnan(score).any():
+    raise ValueError(f"label and score must be [N], not {list(label.shape)} "
+                     f"and {list(score.shape)}, and no score NaN")
   if set(np.unique(label)) != {0, 1}:
-    raise ValueError("label must be 0 or 1, and both must occur; it holds "
-                     f"{np.unique(label).tolist()}")
-  if not np.isfinite(score).all():
-    raise ValueError("score must be finite")
+    raise ValueError("label must hold 0 and 1, both and nothing else")
   return label.astype(bool), score

@@ -1,0 +1,248 @@
+"""Does a map point at the object? Scores against boxes and masks.
+
+A pair is one image and one class present in it. Scores take P pairs at once:
+`maps` is `[P, height, width]`, raw (any sign and scale) but resized to one
+grid; `boxes` a list of P arrays `[n, 4]`, the boxes of that class: `x_min,
+y_min, x_max, y_max` in units of the image's width and height. Pixel (row,
+column) covers `[column / width, (column + 1) / width]` across.
+
+    iou = box_iou(val_maps, val_boxes)                       # [P, T]
+    t = best_threshold(iou)
+    box_iou(test_maps, test_boxes, [t]).mean()
+
+A centred box or point, which sees no image, is often as good as a few-shot
+map: `centre_point` and `centre_box` belong beside every such figure.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+# Shares of a map's maximum; the best one is chosen on validation data.
+THRESHOLDS = tuple(t / 20 for t in range(1, 20))
+FRACTIONS = (*THRESHOLDS, 1.0)
+VOID = 255
+
+
+def largest_component(mask):
+  """The largest connected part of a mask.
+
+  Pixels that touch at a corner are connected (8-connectivity, like OpenCV's
+  contours, which the usual box evaluations follow). Of parts of equal size,
+  the first in reading order. All False for an empty mask.
+  """
+  parts, count = ndimage.label(mask, np.ones([3, 3]))
+  if count < 2:
+    return parts > 0
+  size = np.bincount(parts.ravel())
+  return parts == 1 + np.argmax(size[1:])
+
+
+def box_of(mask):
+  """The tight box `[4]` around a mask `[height, width]`; zeros if empty.
+
+  A single pixel in the middle of 3 x 3 has the box (1/3, 1/3, 2/3, 2/3).
+  """
+  rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+  if not rows.size:
+    return np.zeros(4)
+  height, width = mask.shape
+  return np.array([columns[0] / width, rows[0] / height,
+                   (columns[-1] + 1) / width, (rows[-1] + 1) / height])
+
+
+def iou(box, boxes):
+  """IoU `[..., n]` of `box [..., 4]` and `boxes [n, 4]`; 0 if both empty."""
+  box, boxes = np.asarray(box, float)[..., None, :], np.asarray(boxes, float)
+  sides = (np.minimum(box[..., 2:], boxes[:, 2:])
+           - np.maximum(box[..., :2], boxes[:, :2]))
+  shared = np.prod(np.maximum(sides, 0), axis=-1)
+  union = (np.prod(box[..., 2:] - box[..., :2], axis=-1)
+           + np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) - shared)
+  return np.where(union > 0, shared / np.where(union > 0, union, 1), 0)
+
+
+def box_iou(maps, boxes, thresholds=THRESHOLDS):
+  """IoU of the box that a map suggests with the best box of its class.
+
+  The suggestion: the tight box around the largest component of
+  `relu(map) > t * max(map)` (Zhou et al. 2016, arXiv 1512.04150).
+
+  Args:
+    maps: `[P, height, width]`, finite.
+    boxes: P arrays `[n, 4]`, n >= 1.
+    thresholds: T shares of the maximum, in [0, 1).
+  Returns:
+    `[P, T]` in [0, 1]; 0 for a map without a positive value.
+  Raises:
+    ValueError: naming the pair that is not as above.
+  """
+  maps, boxes = _check(maps, boxes)
+  thresholds = _check_thresholds(thresholds)
+  result = np.zeros([len(maps), len(thresholds)])
+  for pair, (one, truth) in enumerate(zip(maps, boxes)):
+    peak = one.max()
+    if peak > 0:
+      found = [box_of(largest_component(one > t * peak)) for t in thresholds]
+      result[pair] = iou(found, truth).max(-1)
+  return result
+
+
+def best_threshold(scores, thresholds=THRESHOLDS):
+  """Where `scores [P, T]` of validation pairs have the (first) best mean."""
+  scores = np.asarray(scores)
+  if scores.shape[1:] != (len(thresholds),) or not len(scores):
+    raise ValueError(f"scores must be [pairs, {len(thresholds)}], not "
+                     f"{list(scores.shape)}")
+  return float(thresholds[np.argmax(scores.mean(0))])
+
+
+def pointing_game(maps, boxes, tolerance=0.0):
+  """Whether the highest pixel's centre lies in a box of the class.
+
+  Zhang et al., "Top-down neural attention by excitation backprop",
+  arXiv 1608.00507, who also count a miss by less than 15 pixels as a hit: see
+  `tolerance`.
+
+  A constant map points nowhere: a miss, whatever the boxes. (Its argmax would
+  be the corner pixel, and taking the centre would give it the score of
+  `centre_point`.) Elsewhere the first of equal maxima in reading order counts.
+
+  Args:
+    maps: `[P, height, width]`, raw: a negative maximum still points.
+    boxes: P arrays `[n, 4]`.
+    tolerance: by how much each box grows on every side, in units of the
+      image's sides; 15 pixels of 500 are 0.03.
+  Returns:
+    `[P]`, 1.0 or 0.0.
+  """
+  maps, boxes = _check(maps, boxes)
+  height, width = maps.shape[1:]
+  row, column = np.divmod(maps.reshape(len(maps), -1).argmax(1), width)
+  hits = _hits((column + 0.5) / width, (row + 0.5) / height, boxes, tolerance)
+  # A constant map that was resized varies in its last digits.
+  high, low = maps.max((1, 2)), maps.min((1, 2))
+  return np.where(high - low > 1e-6 * np.abs(high), hits, 0.0)
+
+
+def energy_pointing_game(maps, boxes):
+  """Share of a map's positive values that lies inside the boxes.
+
+  Wang et al., "Score-CAM", arXiv 1910.01279:
+  `sum of relu(map) in the boxes / sum of relu(map)`. A pixel is inside with
+  its centre, and counts once where boxes overlap. A constant positive map
+  scores the area of the boxes.
+
+  Returns:
+    `[P]` in [0, 1]; 0 for a map without a positive value.
+  """
+  maps, boxes = _check(maps, boxes)
+  height, width = maps.shape[1:]
+  x = (np.arange(width) + 0.5) / width
+  y = (np.arange(height)[:, None] + 0.5) / height
+  result = np.zeros(len(maps))
+  for pair, (one, truth) in enumerate(zip(maps, boxes)):
+    energy = np.maximum(one, 0, dtype=np.float64)
+    if energy.any():
+      result[pair] = energy[_inside(x, y, truth)].sum() / energy.sum()
+  return result
+
+
+def mask_iou(maps, masks, threshold):
+  """IoU of `relu(map) > threshold * max(map)` with the mask of the class.
+
+  Args:
+    maps: `[P, height, width]`.
+    masks: the same shape: 0 is not the class, VOID (255) is unknown and not
+      counted, anything else is the class, which must occur.
+    threshold: share of the maximum, in [0, 1).
+  Returns:
+    `[P]` in [0, 1]; 0 for a map without a positive value.
+  """
+  maps, masks = _check_maps(maps), np.asarray(masks)
+  threshold, = _check_thresholds([threshold])
+  if masks.shape != maps.shape:
+    raise ValueError(f"masks must be {list(maps.shape)} like the maps, not "
+                     f"{list(masks.shape)}")
+  known = masks != VOID
+  truth = known & (masks != 0)
+  empty = np.flatnonzero(~truth.any((1, 2)))
+  if empty.size:
+    raise ValueError(f"pair {empty[0]} has no pixel of its class")
+  level = threshold * np.maximum(maps.max((1, 2), keepdims=True), 0)
+  found = known & (maps > level)
+  return (found & truth).sum((1, 2)) / (found | truth).sum((1, 2))
+
+
+def centre_point(boxes):
+  """The pointing game of a map that always points at the image's centre."""
+  boxes = _check_boxes(boxes)
+  half = np.full(len(boxes), 0.5)
+  return _hits(half, half, boxes, 0.0)
+
+
+def centre_box(boxes, fraction):
+  """IoU `[P]` of one centred box with the best box of each pair.
+
+  The box has `fraction`, in (0, 1], of the image's width and of its height.
+  """
+  if not 0 < fraction <= 1:
+    raise ValueError(f"fraction must be in (0, 1], not {fraction}")
+  low, high = (1 - fraction) / 2, (1 + fraction) / 2
+  boxes = _check_boxes(boxes)
+  return np.array([iou([low, low, high, high], b).max() for b in boxes])
+
+
+def best_centre_box(boxes, fractions=FRACTIONS):
+  """The fraction for `centre_box`, chosen on validation boxes."""
+  scores = np.stack([centre_box(boxes, f) for f in fractions], axis=1)
+  return best_threshold(scores, fractions)
+
+
+def _inside(x, y, boxes):
+  """Whether points lie in any of `boxes [n, 4]`, edges included."""
+  x_min, y_min, x_max, y_max = np.moveaxis(boxes[:, :, None, None], 1, 0)
+  return ((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max)).any(0)
+
+
+def _hits(x, y, boxes, tolerance):
+  """1.0 where point p lies in a box of pair p."""
+  grow = np.array([-tolerance, -tolerance, tolerance, tolerance])
+  return np.array([_inside(px, py, truth + grow).item()
+                   for px, py, truth in zip(x, y, boxes)], float)
+
+
+def _check(maps, boxes):
+  maps, boxes = _check_maps(maps), _check_boxes(boxes)
+  if len(maps) != len(boxes):
+    raise ValueError(f"{len(maps)} maps but boxes of {len(boxes)} pairs")
+  return maps, boxes
+
+
+def _check_maps(maps):
+  maps = np.asarray(maps)
+  if maps.ndim != 3:
+    raise ValueError("maps must be [pairs, height, width], not "
+                     f"{list(maps.shape)}")
+  broken = np.flatnonzero(~np.isfinite(maps).all((1, 2)))
+  if broken.size:
+    raise ValueError(f"the map of pair {broken[0]} is not finite")
+  return maps
+
+
+def _check_boxes(boxes):
+  boxes = [np.asarray(b, np.float64) for b in boxes]
+  for pair, one in enumerate(boxes):
+    if one.ndim != 2 or one.shape[1:] != (4,) or not len(one):
+      raise ValueError(f"the boxes of pair {pair} must be [n, 4] with n >= 1, "
+                       f"not {list(one.shape)}")
+    if not (one[:, :2] <= one[:, 2:]).all():
+      raise ValueError(f"boxes of pair {pair} are not x_min, y_min, x_max, "
+                       f"y_max: {one.tolist()}")
+  return boxes
+
+
+def _check_thresholds(thresholds):
+  thresholds = np.asarray(thresholds, float)
+  if not ((thresholds >= 0) & (thresholds < 1)).all():
+    raise ValueError(f"thresholds must be in [0, 1), not {thresholds}")
+  return thresholds
