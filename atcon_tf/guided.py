@@ -18,7 +18,6 @@ checks this when it is built).
 """
 
 import contextlib
-import copy
 import threading
 
 import keras
@@ -44,6 +43,8 @@ def guided_rule():
 
 def relu(x, max_value=None):
   """ReLU, or ReLU6 with `max_value=6`, that knows the guided rule."""
+  if max_value not in (None, 6):
+    raise ValueError(f"max_value={max_value}: must be None or 6")
 
   @tf.custom_gradient
   def forward(x):
@@ -80,28 +81,25 @@ class GuidedReLU(keras.layers.Layer):
     return {**super().get_config(), "max_value": self.max_value}
 
 
-class Altered(keras.layers.Layer):
+def altered(layer, **settings):
   """A layer with other settings over the very same variables.
 
   Used for a convolution without the ReLU that is fused into it, or with
   "valid" in place of "same" padding. The layer itself is not touched.
   """
-
-  def __init__(self, layer, **settings):
-    super().__init__(name=layer.name, dtype=layer.dtype_policy)
-    self.layer = layer
-    # A shallow copy shares the variables; Keras must not track it twice.
-    bare = copy.copy(layer)
-    bare.__dict__.update(settings)
-    self.__dict__["_call"] = bare.call
-    self.built = True
-
-  def call(self, x):
-    return self.__dict__["_call"](x)
+  # Not copy.copy: Keras's __reduce__ would save and load new variables.
+  twin = object.__new__(type(layer))
+  twin.__dict__.update(layer.__dict__, _inbound_nodes=[], _outbound_nodes=[],
+                       **settings)
+  return twin
 
 
-_FUSING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
-           keras.layers.SeparableConv2D, keras.layers.Dense)
+_LAYERS = keras.layers
+_FUSING = (
+    _LAYERS.Conv1D, _LAYERS.Conv2D, _LAYERS.Conv3D, _LAYERS.Conv1DTranspose,
+    _LAYERS.Conv2DTranspose, _LAYERS.Conv3DTranspose, _LAYERS.DepthwiseConv1D,
+    _LAYERS.DepthwiseConv2D, _LAYERS.SeparableConv1D, _LAYERS.SeparableConv2D,
+    _LAYERS.Dense, _LAYERS.EinsumDense)
 
 
 def fused_activation(layer):
@@ -109,28 +107,34 @@ def fused_activation(layer):
   return layer.activation if isinstance(layer, _FUSING) else None
 
 
-def guided_version(operation):
+def guided_version(operation, name=None):
   """The guided-capable ReLU for a ReLU of any kind, else None.
 
   Knows `layers.ReLU`, `Activation("relu")`, `Activation("relu6")`,
-  `keras.ops.relu`, `keras.ops.relu6` and, for the activation fused into a
-  layer, the functions themselves. A ReLU with a negative slope, a threshold
-  or a ceiling other than 6 has no guided rule and is left alone.
+  `keras.ops.relu`, `keras.ops.relu6`, `keras.activations.relu` and, for the
+  activation fused into a layer, the functions themselves. A ReLU with a
+  negative slope, a threshold or a ceiling other than 6 has no guided rule and
+  is left alone.
   """
-  if isinstance(operation, GuidedReLU):
-    return operation
-  if isinstance(operation, keras.layers.ReLU):
-    if operation.negative_slope or operation.threshold or (
-        operation.max_value not in (None, 6)):
+  kind = operation
+  if isinstance(operation, keras.layers.Activation):
+    kind = operation.activation
+  if isinstance(kind, GuidedReLU) or is_keras(kind, "ReLU"):
+    if getattr(kind, "negative_slope", 0) or getattr(kind, "threshold", 0) or (
+        kind.max_value not in (None, 6)):
       return None
-    return GuidedReLU(operation.max_value, name=operation.name)
-  activation = getattr(operation, "activation", operation)
-  if fused_activation(operation) is not None:
+    ceiling = kind.max_value
+  elif kind is keras.activations.relu or is_keras(kind, "Relu"):
+    ceiling = None
+  elif kind is keras.activations.relu6 or is_keras(kind, "Relu6"):
+    ceiling = 6
+  else:
     return None
-  if activation is keras.activations.relu or (
-      type(activation).__name__ == "Relu"):
-    return GuidedReLU()
-  if activation is keras.activations.relu6 or (
-      type(activation).__name__ == "Relu6"):
-    return GuidedReLU(6)
-  return None
+  return GuidedReLU(ceiling, name=name,
+                    dtype=getattr(operation, "dtype_policy", None))
+
+
+def is_keras(kind, name):
+  """Whether this is Keras's layer or operation of that name."""
+  return type(kind).__name__ == name and (
+      type(kind).__module__.partition(".")[0] == "keras")

@@ -19,6 +19,20 @@ def _spatial(m):
   return list(range(1, len(m.shape)))
 
 
+def _centre(m):
+  """`m - mean(m)` and the mean, `[B, 1, ...]`.
+
+  The minimum is taken off first (a constant: it cancels out of the
+  derivative), so that a constant map gives exactly 0 and not the rounding
+  error of its mean, which divided by itself would look like a signal.
+  """
+  axes = _spatial(m)
+  low = tf.stop_gradient(tf.reduce_min(m, axes, keepdims=True))
+  rest = m - low
+  mean = tf.reduce_mean(rest, axes, keepdims=True)
+  return rest - mean, low + mean
+
+
 def moments(m):
   """Mean and unbiased variance (divided by n - 1) of each map.
 
@@ -27,10 +41,9 @@ def moments(m):
   Returns:
     mean and variance, both `[B, 1, ...]`.
   """
-  axes = _spatial(m)
-  mean = tf.reduce_mean(m, axes, keepdims=True)
+  rest, mean = _centre(m)
   n = tf.cast(tf.reduce_prod(tf.shape(m)[1:]), m.dtype)
-  return mean, tf.reduce_sum(tf.square(m - mean), axes, keepdims=True) / (
+  return mean, tf.reduce_sum(tf.square(rest), _spatial(m), keepdims=True) / (
       n - 1)
 
 
@@ -46,8 +59,7 @@ def std(m):
 
 def standardize(m):
   """`(m - mean) / std` of each map; 0 everywhere for a constant map."""
-  mean, _ = moments(m)
-  return (m - mean) / std(m)
+  return _centre(m)[0] / std(m)
 
 
 def min_max(m, epsilon=0.0):
@@ -87,11 +99,13 @@ def pearson(a, b):
   0 where one of the two is constant.
   """
   axes = _spatial(a)
-  a = a - tf.reduce_mean(a, axes, keepdims=True)
-  b = b - tf.reduce_mean(b, axes, keepdims=True)
-  square = tf.reduce_sum(a * a, axes) * tf.reduce_sum(b * b, axes)
-  safe = tf.where(square > 0, square, tf.ones_like(square))
-  return tf.where(square > 0, tf.reduce_sum(a * b, axes) / tf.sqrt(safe), 0)
+  a, b = _centre(a)[0], _centre(b)[0]
+  squares = [tf.reduce_sum(m * m, axes) for m in (a, b)]
+  varies = (squares[0] > 0) & (squares[1] > 0)
+  # Two roots, since the product of the squares of small maps is 0 in float32.
+  norms = [tf.sqrt(tf.where(varies, s, tf.ones_like(s))) for s in squares]
+  return tf.where(
+      varies, tf.reduce_sum(a * b, axes) / norms[0] / norms[1], 0)
 
 
 def interpolation_matrix(cells, pixels, alignment):

@@ -10,6 +10,23 @@ from atcon_tf.config import UserError
 from atcon_tf.schedule import SUPERVISED
 
 
+def make_strategy(devices=None):
+  """MirroredStrategy over several devices, one device's strategy otherwise.
+
+  Args:
+    devices: names as TensorFlow's; None: all GPUs, or else the CPU.
+  """
+  devices = devices or [
+      d.name for d in tf.config.list_logical_devices("GPU")] or ["/cpu:0"]
+  if len(devices) == 1:
+    return tf.distribute.OneDeviceStrategy(devices[0])
+  # CPUs meet through collectives whose keys a second strategy in the same
+  # process would use again ("shape mismatch in the collective instance").
+  cpus = all("cpu" in d.lower() for d in devices)
+  return tf.distribute.MirroredStrategy(
+      devices, tf.distribute.ReductionToOneDevice() if cpus else None)
+
+
 class Trainer(keras.Model):
   """A classifier with its objectives and optimisers.
 
@@ -64,19 +81,17 @@ class Trainer(keras.Model):
     supervised = SUPERVISED in batches
     groups = [(self.optimizers[name], variables)
               for name, variables in self._groups[supervised] if variables]
-    logs = {}
+    terms, factors = {}, {}
     with tf.GradientTape() as tape:
-      loss = 0.0
       for kind, batch in batches.items():
         objective = self.objectives[kind]
         # Batch statistics are updated by supervised images alone.
         training = self.batch_norm == "train" and kind == SUPERVISED
-        terms = objective.call(batch, training=training)
-        for name, (value, weight) in terms.items():
-          logs[name] = self._global_mean(value, weight)
-          if objective.loss_weights[name]:
-            loss += objective.loss_weights[name] * logs[name]
-    logs["loss"] = loss
+        terms.update(objective.call(batch, training=training))
+        factors.update(objective.loss_weights)
+      logs = self._global_means(terms)
+      logs["loss"] = loss = tf.add_n(
+          [factor * logs[name] for name, factor in factors.items() if factor])
     variables = [v for _, group in groups for v in group]
     gradients = dict(zip(map(id, variables), tape.gradient(
         loss, [v.value for v in variables])))
@@ -87,12 +102,14 @@ class Trainer(keras.Model):
       optimizer.apply([gradients[id(v)] for v in reached], reached)
     return logs
 
-  def _global_mean(self, value, weight):
-    """This replica's share of `sum(value weight) / sum(weight)`."""
-    total = tf.reduce_sum(weight)
+  def _global_means(self, terms):
+    """This replica's share of each term's `sum(value w) / sum(w)`."""
+    totals = tf.stack([tf.reduce_sum(w) for _, w in terms.values()])
     if self.strategy.num_replicas_in_sync > 1:
-      total = tf.distribute.get_replica_context().all_reduce("SUM", total)
-    return tf.math.divide_no_nan(tf.reduce_sum(value * weight), total)
+      totals = tf.distribute.get_replica_context().all_reduce("SUM", totals)
+    return {name: tf.math.divide_no_nan(tf.reduce_sum(value * weight), total)
+            for (name, (value, weight)), total
+            in zip(terms.items(), tf.unstack(totals))}
 
   def run(self, batches):
     """One update from global batches; returns the logs as floats.

@@ -1,0 +1,41 @@
+"""How every command starts and ends.
+
+A mistake of the user's is one line and exit status 2; Ctrl-C is one line and
+130. Flags are defined when a command starts, never at import.
+"""
+
+import sys
+
+from absl import app
+from absl import flags
+
+from atcon_tf.config import UserError
+
+
+def run(main, define_flags):
+  """Runs `main(argv)` with the flags that `define_flags()` defines."""
+  def parse(argv):
+    try:
+      return flags.FLAGS(argv)
+    except flags.Error as error:
+      _stop(" ".join(str(error).split()))
+
+  def guarded(argv):
+    if len(argv) > 1:
+      _stop(f"'{argv[1]}': not a flag; flags begin with --")
+    try:
+      main(argv)
+    except UserError as error:
+      _stop(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+      print("\ninterrupted; the same command continues from the last "
+            "checkpoint", file=sys.stderr)
+      sys.exit(130)
+
+  define_flags()
+  app.run(guarded, flags_parser=parse)
+
+
+def _stop(message):
+  print(f"error: {message}", file=sys.stderr)
+  sys.exit(2)

@@ -1,0 +1,183 @@
+"""Judges a run: `python -m atcon_tf.evaluate --workdir=RUN [flags]`.
+
+    --split=val                  another part of its own data
+    --data_dir=OTHER --out=FILE  other data of the same classes; the run's own
+                                 result stays as it is
+    --compare=RUN2               two finished runs side by side, the paired
+                                 differences, and pictures of what changed
+"""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+from absl import flags
+
+from atcon_tf import cli
+from atcon_tf import datasets
+from atcon_tf import maps
+from atcon_tf import pipeline
+from atcon_tf import plots
+from atcon_tf import results
+from atcon_tf import runs
+from atcon_tf import scoring
+from atcon_tf.attribution import explain
+from atcon_tf.config import UserError
+from atcon_tf.metrics import localization
+
+# Rows of a comparison picture: half gains, half losses.
+SHOWN = 8
+
+
+def load_images(run, split="test", data_dir=""):
+  """Records of one part of a run's data, or of other data, and its images.
+
+  Args:
+    run: a `runs.Run`.
+    split: "val" or "test" (the run's own ids), or any part of `data_dir`.
+    data_dir: judge the data there instead of the run's own.
+  Raises:
+    UserError: other classes, no such part, or missing data.
+  """
+  config = run.config
+  if data_dir:
+    config = dataclasses.replace(config, data_dir=data_dir)
+  data = datasets.load(config)
+  if data.class_names != run.class_names:
+    raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
+                    f"classes ({', '.join(data.class_names)[:80]}) than the "
+                    f"run ({', '.join(run.class_names)[:80]})")
+  if data_dir:
+    records = data.splits.get(split, [])
+  else:
+    known = {r.id: r for part in data.splits.values() for r in part}
+    records = [known[i] for i in run.split[split] if i in known]
+  if not records:
+    raise UserError(f"--split={split}: no images there")
+  images = pipeline.Images(records, run.classifier.image_size[0],
+                           config.max_bad_images)
+  return images.records, images
+
+
+def evaluate(run, split="test", data_dir="", progress=False):
+  """Scores of a run on a split, at the thresholds it chose on validation.
+
+  Returns:
+    `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
+  """
+  records, images = load_images(run, split, data_dir)
+  config, thresholds = run.config, run.result["thresholds"]
+  predictor = scoring.Predictor(run.classifier, run.multi_label,
+                                config.eval_batch_size, config.xla)
+  predictions = predictor.predict(images, records, progress)
+  table = scoring.tabulate(predictions, thresholds, run.class_names)
+  return {"split": split, "images": len(records), "thresholds": thresholds,
+          "steps": run.result["steps"], "seconds": run.result["seconds"],
+          split: scoring.judge(table, config.bootstrap)}
+
+
+def compare_figure(first, second, names):
+  """The images whose maps changed most between two runs, better and worse.
+
+  Of every (image, class with a box), the share of the rectified Grad-CAM
+  inside the boxes is measured under both runs; shown are the largest gains
+  and, below them, the largest losses, so that neither story hides the other.
+
+  Args:
+    first, second: `runs.Run`s with the same test images.
+    names: what to call them.
+  Returns:
+    a matplotlib figure, or None where the data have no boxes.
+  """
+  records, images = load_images(first)
+  pairs = [(r, c) for r in records for c in sorted(set(r.box_label.tolist()))]
+  if not pairs:
+    return None
+  rows = images.rows([r.id for r, _ in pairs])
+  target = np.array([c for _, c in pairs])
+  boxes = [r.boxes[r.box_label == c] for r, c in pairs]
+  heat = [_maps(run.classifier, images.pixels, rows, target)
+          for run in (first, second)]
+  energy = [localization.energy_pointing_game(m, boxes) for m in heat]
+  order = np.argsort(energy[0] - energy[1], kind="stable")
+  half = min(SHOWN // 2, len(order) // 2)
+  chosen = np.concatenate([order[:half], order[len(order) - half:]])
+  captions = [[first.class_names[target[p]],
+               *(f"{e[p]:.0%} in the box" for e in energy)] for p in chosen]
+  return plots.before_after(
+      images.pixels[rows[chosen]] / 255, [m[chosen] for m in heat], names,
+      [boxes[p] for p in chosen], captions)
+
+
+def _maps(classifier, pixels, rows, target, batch_size=32):
+  """Grad-CAM of each row's class at the image's size, `[P, H, W]`."""
+  out = []
+  for first in range(0, len(rows), batch_size):
+    part = slice(first, first + batch_size)
+    cams = explain(classifier, pixels[rows[part]] / np.float32(255),
+                   "grad_cam", target[part])
+    out.append(maps.resize(cams, classifier.image_size,
+                           classifier.geometry[-1]).numpy())
+  return np.concatenate(out)
+
+
+def main(argv):
+  """Parses the flags and prints what was asked for."""
+  del argv
+  values = flags.FLAGS
+  if values.data_dir and not values.out:
+    raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
+                    "the scores on other data are written")
+  run = runs.load_run(values.workdir)
+  name = _name(values.workdir)
+  if values.compare:
+    _compare(run, name, values.compare)
+    return
+  result = evaluate(run, values.split, values.data_dir, progress=True)
+  print(results.table({name: result}, values.split))
+  if values.out:
+    runs.write_text(values.out, json.dumps(result, indent=1))
+    print(f"\n{values.out}")
+
+
+def _name(workdir):
+  return os.path.basename(os.path.normpath(workdir))
+
+
+def _compare(run, name, others):
+  """Tables and a picture of `run` against each of the others."""
+  table = results.load_predictions(run.path)
+  everything = {name: run.result}
+  for other in others:
+    everything[_name(other)] = runs.load_run(other).result
+  print(results.table(everything))
+  for other in others:
+    base = runs.load_run(other)
+    differences = results.compare(results.load_predictions(base.path), table)
+    print()
+    print(results.comparison_table(differences,
+                                   f"{name} over {_name(other)}"))
+    figure = compare_figure(base, run, [_name(other), name])
+    if figure is not None:
+      path = run.path / "figures" / f"compare_{_name(other)}.png"
+      runs.write_bytes(path, plots.to_png(figure, dpi=110))
+      print(f"\n{path}: the maps that changed most, gains above losses")
+
+
+def define_flags():
+  """The flags of this command."""
+  flags.DEFINE_string("workdir", "W/run", "folder of the run")
+  flags.DEFINE_enum("split", "test", ["val", "test"], "which images")
+  flags.DEFINE_string("data_dir", "", "judge other data of the same kind")
+  flags.DEFINE_string("out", "", "write the scores to this JSON file")
+  flags.DEFINE_multi_string("compare", [], "folder of a run to compare with")
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,142 @@
+"""Pictures of images, maps, masks and boxes, as matplotlib figures.
+
+    figure = plots.explanations(pictures, story, ...)
+    png = plots.to_png(figure)
+
+Figures are made without pyplot: no global state, no screen.
+"""
+
+import io
+
+import numpy as np
+from matplotlib import patches
+from matplotlib.figure import Figure
+
+COLORMAP = "inferno"
+BOX_COLOR = "#39ff88"
+
+
+def to_png(figure, dpi=80):
+  """A figure as PNG bytes."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format="png", dpi=dpi)
+  return buffer.getvalue()
+
+
+def show_image(axes, image):
+  """An image `[H, W, 3]` in [0, 1]."""
+  axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
+
+
+def show_map(axes, image, heat):
+  """A map's positive part over a grey image; bright where it is high.
+
+  Args:
+    heat: `[H, W]`, raw, at the image's size; scaled by its own maximum.
+  """
+  grey = np.repeat(np.mean(image, -1, keepdims=True), 3, -1)
+  show_image(axes, 0.25 + 0.5 * np.clip(grey, 0, 1))
+  heat = np.maximum(heat, 0)
+  heat = heat / heat.max() if heat.max() > 0 else heat
+  axes.imshow(heat, cmap=COLORMAP, vmin=0, vmax=1,
+              alpha=np.clip(0.15 + 0.75 * heat, 0, 1))
+
+
+def show_boxes(axes, boxes, size):
+  """Normalised boxes `[n, 4]` over an image of `size` (height, width)."""
+  height, width = size
+  for x0, y0, x1, y1 in boxes:
+    axes.add_patch(patches.Rectangle(
+        (x0 * width - .5, y0 * height - .5), (x1 - x0) * width,
+        (y1 - y0) * height, fill=False, edgecolor=BOX_COLOR, linewidth=1.5))
+
+
+def grid(rows, columns, titles, size=1.55):
+  """A figure with a tight grid of axes, and the axes `[rows, columns]`.
+
+  Args:
+    titles: one for each column.
+    size: of a cell, in inches.
+  """
+  figure = Figure(figsize=(columns * size, rows * size + 0.3),
+                  layout="constrained")
+  axes = figure.subplots(rows, columns, squeeze=False)
+  for one, title in zip(axes[0], titles):
+    one.set_title(title, fontsize=9, fontweight="bold")
+  for one in axes.flat:
+    one.set_xticks([])
+    one.set_yticks([])
+  return figure, axes
+
+
+STORY_COLUMNS = ("image", "Grad-CAM", "guided backprop", "soft mask",
+                 "masked image", "Grad-CAM, masked")
+
+
+def explanations(images, story, boxes, captions):
+  """ATCON's story of some images, a row each.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    story: dict of arrays at the image's size: "cam", "guided", "mask",
+      "masked_cam" `[B, H, W]`.
+    boxes: list of B arrays `[n, 4]`, of the class that is explained.
+    captions: list of B lines, shown beside the row.
+  """
+  figure, axes = grid(len(images), len(STORY_COLUMNS), STORY_COLUMNS)
+  size = images.shape[1:3]
+  for i, row in enumerate(axes):
+    show_image(row[0], images[i])
+    row[0].set_ylabel(captions[i], fontsize=7)
+    show_map(row[1], images[i], story["cam"][i])
+    guided = story["guided"][i]
+    # A few pixels hold the largest values: show all up to the 99th percentile.
+    top = np.percentile(guided, 99)
+    row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
+    row[3].imshow(story["mask"][i], cmap="gray", vmin=0, vmax=1)
+    show_image(row[4], images[i] * story["mask"][i][..., None])
+    show_map(row[5], images[i], story["masked_cam"][i])
+    for one in (row[0], row[1], row[5]):
+      show_boxes(one, boxes[i], size)
+  return figure
+
+
+def before_after(images, maps, names, boxes, captions):
+  """Maps of several models side by side, a row for each image.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    maps: list of `[B, H, W]`, one for each model.
+    names: of the models.
+    boxes: list of B arrays `[n, 4]`.
+    captions: list of B lists of lines, one for the image and for each model.
+  """
+  figure, axes = grid(len(images), 1 + len(maps), ["image", *names], 1.9)
+  size = images.shape[1:3]
+  for i, row in enumerate(axes):
+    show_image(row[0], images[i])
+    for one, heat in zip(row[1:], maps):
+      show_map(one, images[i], heat[i])
+    for one, caption in zip(row, captions[i]):
+      one.set_xlabel(caption, fontsize=7)
+      show_boxes(one, boxes[i], size)
+  return figure
+
+
+def curves(history, names):
+  """Scores against supervised updates, a panel each.
+
+  Args:
+    history: list of dicts with "step" and scores.
+    names: which scores.
+  """
+  figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
+  axes = figure.subplots(1, len(names), squeeze=False)
+  for one, name in zip(axes[0], names):
+    points = [(row["step"], row[name]) for row in history if name in row]
+    one.plot(*zip(*points), marker=".")
+    one.set_title(name, fontsize=9)
+    one.set_xlabel("updates", fontsize=8)
+    one.tick_params(labelsize=7)
+    one.grid(alpha=.3)
+  return figure

@@ -1,0 +1,124 @@
+"""Numbers as people read them: tables, and predictions on disk."""
+
+import io
+import pathlib
+
+import numpy as np
+
+from atcon_tf import runs
+from atcon_tf import scoring
+from atcon_tf.config import UserError
+from atcon_tf.metrics import statistics
+
+# What a table shows, and how a person calls it.
+ROWS = {
+    "map_macro": "mAP, macro", "map_weighted": "mAP, weighted",
+    "f1_macro": "F1, macro", "f1_macro_at_half": "F1 at 0.5, macro",
+    "f1_micro": "F1, micro", "auc_macro": "AUC, macro",
+    "accuracy": "accuracy", "loss": "loss",
+    "consistency": "consistency of maps",
+    "consistency_raw": "consistency, raw mask",
+    "box_iou": "box IoU", "centre_box_iou": "  (centred box)",
+    "pointing_game": "pointing game",
+    "centre_point_pointing_game": "  (centre point)",
+}
+
+
+def table(results, part="test"):
+  """Scores of several results side by side, as text.
+
+  Args:
+    results: `{name: result}`, results of the form of result.json.
+    part: which split.
+  Returns:
+    a table with a row for each metric: the score and, in brackets, its 90 %
+    interval over images.
+  """
+  names = list(results)
+  lines = [[part, *names]]
+  lines.append(["supervised updates",
+                *(str(r["steps"]["supervised"]) for r in results.values())])
+  lines.append(["  best after",
+                *(str(r["steps"]["best"]) for r in results.values())])
+  lines.append(["consistency updates",
+                *(str(r["steps"]["consistency"]) for r in results.values())])
+  lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
+  for metric, label in ROWS.items():
+    if any(metric in r[part] for r in results.values()):
+      lines.append([label, *(cell(r[part], metric)
+                             for r in results.values())])
+  return _align(lines)
+
+
+def cell(scores, metric):
+  """A score with its interval."""
+  if metric not in scores:
+    return "-"
+  text = f"{scores[metric]:.3f}"
+  if metric in scores.get("ci90", {}):
+    low, high = scores["ci90"][metric]
+    text += f" [{low:.3f}, {high:.3f}]"
+  return text
+
+
+def save_predictions(path, table):
+  """Writes predictions.npz: the arrays of `scoring.tabulate`."""
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **table)
+  runs.write_bytes(path, buffer.getvalue())
+
+
+def load_predictions(run_path):
+  """predictions.npz of a run as a dict of arrays.
+
+  Raises:
+    UserError: the run is not finished.
+  """
+  path = pathlib.Path(run_path) / "predictions.npz"
+  if not path.exists():
+    raise UserError(f"{path}: no such file: the run is not finished")
+  with np.load(path) as arrays:
+    return dict(arrays)
+
+
+def compare(first, second, samples=2000):
+  """Paired test of two runs on the same images.
+
+  Args:
+    first, second: tables from `load_predictions`.
+    samples: bootstrap resamples of the images.
+  Returns:
+    `{metric: {"difference": second - first, "interval": [low, high] (90 %),
+    "p": two-sided}}`.
+  Raises:
+    UserError: they saw different images or classes.
+  """
+  for name, what in [("id", "images"), ("class_names", "classes")]:
+    if not np.array_equal(first[name], second[name]):
+      raise UserError(f"--compare: the two runs were tested on different "
+                      f"{what} ({len(first[name])} and {len(second[name])})")
+  return statistics.paired_bootstrap(
+      scoring.statistic(second), scoring.statistic(first),
+      len(first["id"]), samples)
+
+
+def comparison_table(differences, name):
+  """The outcome of `compare` as text."""
+  lines = [[name, "difference", "90 % interval", "p"]]
+  for metric, label in ROWS.items():
+    if metric in differences and not metric.startswith("centre"):
+      row = differences[metric]
+      low, high = row["interval"]
+      lines.append([label, f"{row['difference']:+.3f}",
+                    f"[{low:+.3f}, {high:+.3f}]", f"{row['p']:.3f}"])
+  return _align(lines)
+
+
+def _align(lines):
+  """Rows of cells as text with a rule under the first."""
+  widths = [max(len(line[i]) for line in lines)
+            for i in range(len(lines[0]))]
+  text = ["  ".join(value.ljust(width) for value, width in
+                    zip(line, widths)).rstrip() for line in lines]
+  text.insert(1, "-" * max(map(len, text)))
+  return "\n".join(text)

@@ -1,0 +1,319 @@
+"""A run's folder: what is in it, how it is resumed, how it is read.
+
+    config.json       the resolved settings
+    flags.txt         repeats the run: --flagfile=flags.txt
+    splits.json       the very image ids of every part, and the class names
+    checkpoints/      last.npz (to resume) and best.weights.h5 (the result)
+    tb/               TensorBoard
+    predictions.npz   per-image results on the test split
+    figures/*.png     pictures
+    result.json       every number; written last
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import models
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+
+
+def write_text(path, text):
+  """Writes a text file whole or not at all."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path, data):
+  """Writes a file whole or not at all."""
+  with _whole(pathlib.Path(path)) as part:
+    part.write_bytes(data)
+
+
+@contextlib.contextmanager
+def _whole(path):
+  """A path beside `path` that takes its place when the block ends well."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f".part-{path.name}")
+  try:
+    yield part
+    os.replace(part, path)
+  except OSError as error:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS,
+                       errno.EACCES):
+      raise UserError(f"{path}: cannot be written: {error.strerror}; what "
+                      "was there before is kept") from error
+    raise
+  finally:
+    with contextlib.suppress(OSError):
+      part.unlink(missing_ok=True)
+
+
+class Workdir:
+  """The folder of one run, locked while it is open."""
+
+  def __init__(self, path, config, overwrite=False):
+    """Creates the folder, or opens one to continue.
+
+    Args:
+      path: of the folder.
+      config: the resolved settings.
+      overwrite: start anew whatever is there.
+    Raises:
+      UserError: the run is finished, was started with other settings, or is
+        at work in another process; or the folder holds something else.
+    """
+    self.path = pathlib.Path(path)
+    self.config = config
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise UserError(f"--workdir={path}: {error.strerror}") from error
+    self._lock = open(self.path / ".lock", "w")
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise UserError(f"--workdir={path}: another process is at work there"
+                      ) from error
+    if overwrite:
+      self._clear()
+    self._check()
+    write_text(self.path / "config.json", config.to_json())
+    write_text(self.path / "flags.txt", config.to_flags())
+
+  def _clear(self):
+    if not (self.path / "config.json").exists() and self._others():
+      raise UserError(f"--workdir={self.path}: --overwrite clears a run's "
+                      f"folder, and this is none: it holds {self._others()[0]}")
+    for entry in self.path.iterdir():
+      if entry.is_dir():
+        shutil.rmtree(entry)
+      elif entry.name != ".lock":
+        entry.unlink()
+
+  def _others(self):
+    return sorted(e.name for e in self.path.iterdir() if e.name != ".lock")
+
+  def _check(self):
+    stored = self.path / "config.json"
+    if not stored.exists():
+      if self._others():
+        raise UserError(f"--workdir={self.path}: not empty and not a run's "
+                        f"folder: it holds {self._others()[0]}")
+      return
+    before = Config.from_json(stored.read_text())
+    for field in dataclasses.fields(Config):
+      old, new = getattr(before, field.name), getattr(self.config, field.name)
+      if old != new:
+        raise UserError(
+            f"--{field.name}={_shown(new)}: the run in {self.path} has "
+            f"{_shown(old)}; use another --workdir, or --overwrite")
+    if (self.path / "result.json").exists():
+      raise UserError(f"--workdir={self.path}: this run is finished; use "
+                      "another folder, or --overwrite to repeat it")
+
+  def close(self):
+    self._lock.close()
+
+  # What is saved.
+
+  def save_checkpoint(self, variables, progress):
+    """Saves everything a run needs to continue.
+
+    Args:
+      variables: `{name: keras.Variable}`.
+      progress: JSON-able dict.
+    """
+    path = self.path / "checkpoints" / "last.npz"
+    values = {name: v.numpy() for name, v in variables.items()}
+    text = np.frombuffer(json.dumps(progress).encode(), np.uint8)
+    with _whole(path) as part:
+      with open(part, "wb") as file:
+        np.savez(file, **values, **{"progress.json": text})
+
+  def load_checkpoint(self, variables):
+    """Restores the variables; returns the progress, None at the start."""
+    path = self.path / "checkpoints" / "last.npz"
+    if not path.exists():
+      return None
+    with np.load(path) as values:
+      missing = set(variables) - set(values.files)
+      if missing:
+        raise UserError(f"{path}: has no {sorted(missing)[0]}; it is of "
+                        "another model")
+      for name, variable in variables.items():
+        variable.assign(values[name])
+      return json.loads(bytes(values["progress.json"]))
+
+  @property
+  def best_weights(self):
+    return self.path / "checkpoints" / "best.weights.h5"
+
+  def save_best(self, model):
+    """Keeps the model's weights as the best so far."""
+    path = self.best_weights
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("next.weights.h5")  # Keras wants this ending
+    try:
+      model.save_weights(part)
+      os.replace(part, path)
+    except OSError as error:
+      part.unlink(missing_ok=True)
+      raise UserError(f"{path}: cannot be written: {error}") from error
+
+  def save_figure(self, name, png):
+    """Writes a picture into figures/."""
+    write_bytes(self.path / "figures" / f"{name}.png", png)
+
+  def save_result(self, result):
+    """Writes result.json, the sign of a finished run."""
+    write_text(self.path / "result.json", json.dumps(result, indent=1))
+
+
+def _shown(value):
+  return ",".join(value) if isinstance(value, tuple) else value
+
+
+def as_dict(config):
+  """A config as JSON stores it."""
+  return json.loads(config.to_json())
+
+
+def named_variables(trainer):
+  """`{name: variable}` of a trainer: weights, objectives, optimisers."""
+  named = {f"model/{i}/{v.path}": v
+           for i, v in enumerate(trainer.classifier.model.variables)}
+  for kind, objective in trainer.objectives.items():
+    named |= {f"{kind}/{i}": v for i, v in enumerate(objective.variables)}
+  for name, optimizer in trainer.optimizers.items():
+    named |= {f"optimizer/{name}/{i}": v
+              for i, v in enumerate(optimizer.variables)}
+  return named
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+  """A run that was trained.
+
+  Attributes:
+    path: its folder.
+    config: its `Config`.
+    split: its splits.json.
+    class_names, multi_label: of its data.
+    classifier: with its best weights.
+  """
+
+  path: pathlib.Path
+  config: Config
+  split: dict
+  classifier: models.Classifier
+
+  @property
+  def class_names(self):
+    return tuple(self.split["class_names"])
+
+  @property
+  def multi_label(self):
+    return self.split["multi_label"]
+
+  @property
+  def result(self):
+    """result.json.
+
+    Raises:
+      UserError: the run is not finished.
+    """
+    return _read_json(self.path / "result.json", "the run is not finished; "
+                      "the command that started it continues it")
+
+
+def _read_json(path, otherwise):
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError as error:
+    raise UserError(f"{path}: no such file: {otherwise}") from error
+  except ValueError as error:
+    raise UserError(f"{path}: not JSON: {error}") from error
+
+
+def load_run(workdir):
+  """The run in a folder, with its best weights.
+
+  Raises:
+    UserError: no run there, or it has no checkpoint yet.
+  """
+  path = pathlib.Path(workdir)
+  if not (path / "config.json").exists():
+    raise UserError(f"--workdir={workdir}: no run there (no config.json)")
+  config = Config.from_json((path / "config.json").read_text())
+  split = _read_json(path / "splits.json", "the run has not begun")
+  classifier = build_classifier(config, len(split["class_names"]),
+                                split["multi_label"], trained=True)
+  best = path / "checkpoints" / "best.weights.h5"
+  if not best.exists():
+    raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
+  models.load_weights(classifier.model, best, str(best), config.model)
+  return Run(path, config, split, classifier)
+
+
+def build_classifier(config, num_classes, multi_label, prior=None,
+                     trained=False):
+  """The classifier that a config describes.
+
+  Args:
+    trained: its weights will be loaded; do not read those it started from.
+  """
+  return models.build(
+      config.model, num_classes, "none" if trained else config.weights,
+      image_size=config.image_size, width=config.width, prior=prior,
+      multi_label=multi_label, cam_layer=config.cam_layer,
+      reflect_padding=config.reflect_padding,
+      input_range=config.input_range)
+
+
+def start_weights(classifier, warm_start):
+  """Loads the weights that `--warm_start` names: a run or a weights file."""
+  path = pathlib.Path(warm_start)
+  if path.is_dir():
+    path = path / "checkpoints" / "best.weights.h5"
+  models.load_weights(classifier.model, path, f"--warm_start={warm_start}",
+                      classifier.name)
+
+
+def environment():
+  """Versions, git commit and command of this process."""
+  folder = pathlib.Path(__file__).parent
+  try:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+  except (OSError, subprocess.CalledProcessError):
+    commit = "unknown"
+  return {
+      "versions": {"python": platform.python_version(),
+                   "tensorflow": tf.__version__, "keras": keras.__version__,
+                   "numpy": np.__version__},
+      "commit": commit,
+      "command": " ".join([os.path.basename(sys.executable), "-m",
+                           "atcon_tf.train", *map(_base_name, sys.argv[1:])]),
+  }
+
+
+def _base_name(argument):
+  """A flag without the folders of this machine in an absolute path."""
+  flag, equals, value = argument.partition("=")
+  if equals and os.path.isabs(value):
+    value = os.path.basename(os.path.normpath(value))
+  return flag + equals + value

@@ -1,0 +1,218 @@
+"""Whole runs on the embedded data: results, resume after a kill, refusals."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from atcon_tf import evaluate
+from atcon_tf import results
+from atcon_tf import runs
+from atcon_tf import train
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+
+TINY = dict(dataset="shapes", shots=2, steps=4, eval_every=2,
+            checkpoint_every=1, bootstrap=20, summary_images=2,
+            unlabeled="40", batch_size=4, unlabeled_batch_size=4)
+
+
+def tiny(**changes):
+  return Config(**{**TINY, **changes}).resolve()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """One ATCON and one supervised run."""
+  root = tmp_path_factory.mktemp("runs")
+  for objective in ("atcon", "supervised"):
+    changes = {} if objective == "atcon" else {"unlabeled_batch_size": 8}
+    train.train_and_evaluate(tiny(objective=objective, **changes),
+                             root / objective)
+  return root
+
+
+def test_what_a_run_leaves_behind(finished):
+  path = finished / "atcon"
+  result = json.loads((path / "result.json").read_text())
+  assert result["steps"]["supervised"] == 4
+  assert result["steps"]["consistency"] > 0
+  assert result["data"]["train_labeled"] == 2 * 6
+  assert result["data"]["train_unlabeled"] == 40
+  test = result["test"]
+  for name in ("f1_macro", "f1_macro_at_half", "f1_micro", "map_macro",
+               "map_weighted", "auc_macro", "box_iou", "pointing_game",
+               "centre_box_iou", "centre_point_pointing_game"):
+    assert 0 <= test[name] <= 1, name
+    low, high = test["ci90"][name]
+    assert low <= test[name] + .05 and test[name] <= high + .05, name
+  for name in ("consistency", "consistency_raw"):
+    assert -1 <= test[name] <= 1
+  assert set(result["versions"]) >= {"tensorflow", "keras"}
+  assert len(test["per_class"]) == 6
+  arrays = results.load_predictions(path)
+  count = result["data"]["test"]
+  assert arrays["probability"].shape == (count, 6)
+  assert arrays["box_iou"].shape == (count, 6)
+  assert np.nanmean(arrays["box_iou"]) == pytest.approx(test["box_iou"])
+  split = json.loads((path / "splits.json").read_text())
+  parts = [set(split[p]) for p in ("train_labeled", "train_unlabeled", "val",
+                                   "test")]
+  assert len(set.union(*parts)) == sum(map(len, parts))
+  assert {f.name for f in (path / "figures").iterdir()} == {
+      "history.png", "maps.png"}
+  assert list((path / "tb").iterdir())
+
+
+def test_a_loaded_run_gives_the_same_scores(finished):
+  run = runs.load_run(finished / "atcon")
+  again = evaluate.evaluate(run)
+  stored = run.result["test"]
+  for name in ("map_macro", "f1_macro", "box_iou", "consistency"):
+    assert again["test"][name] == pytest.approx(stored[name], abs=1e-6)
+
+
+def test_supervised_batches_are_the_same_under_both_objectives(finished):
+  """The first supervised loss comes before anything differs but the steps."""
+  splits = [json.loads((finished / o / "splits.json").read_text())
+            for o in ("atcon", "supervised")]
+  assert splits[0] == splits[1]
+
+
+def test_compare_prints_and_draws(finished):
+  tables = [results.load_predictions(finished / o)
+            for o in ("supervised", "atcon")]
+  differences = results.compare(*tables, samples=50)
+  first, second = (runs.load_run(finished / o).result["test"]
+                   for o in ("supervised", "atcon"))
+  for name in ("map_macro", "box_iou", "consistency"):
+    assert differences[name]["difference"] == pytest.approx(
+        second[name] - first[name])
+  text = results.comparison_table(differences, "atcon over supervised")
+  assert "pointing game" in text and "[" in text
+  figure = evaluate.compare_figure(
+      *(runs.load_run(finished / o) for o in ("supervised", "atcon")),
+      ["supervised", "atcon"])
+  assert len(figure.axes) == evaluate.SHOWN * 3
+
+
+def test_a_finished_run_is_not_overwritten(finished):
+  with pytest.raises(UserError, match="finished"):
+    train.train_and_evaluate(tiny(), finished / "atcon")
+
+
+def test_other_settings_are_refused_by_name(finished):
+  with pytest.raises(UserError, match=r"--steps=5: the run in .* has 4"):
+    train.train_and_evaluate(tiny(steps=5), finished / "atcon")
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path):
+  (tmp_path / "thesis.tex").write_text("mine")
+  for overwrite in (False, True):
+    with pytest.raises(UserError, match="thesis.tex"):
+      train.train_and_evaluate(tiny(), tmp_path, overwrite)
+  assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def _command(workdir, **changes):
+  config = tiny(**changes)
+  flags = config.to_flags().split()
+  return [sys.executable, "-m", "atcon_tf.train", f"--workdir={workdir}",
+          *flags]
+
+
+def test_killed_and_started_again_a_run_ends_the_same(tmp_path):
+  """SIGKILL in mid-training, in a second process; every number compared."""
+  changes = dict(steps=12, eval_every=3, checkpoint_every=2)
+  whole = train.train_and_evaluate(tiny(**changes), tmp_path / "whole")
+  command = _command(tmp_path / "killed", **changes)
+  checkpoint = tmp_path / "killed" / "checkpoints" / "last.npz"
+  process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+  deadline = time.time() + 100
+  while not checkpoint.exists() and time.time() < deadline:
+    time.sleep(0.02)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert not (tmp_path / "killed" / "result.json").exists()
+  done = subprocess.run(command, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "continuing after" in done.stdout
+  again = json.loads((tmp_path / "killed" / "result.json").read_text())
+  for part in ("val", "test", "history", "thresholds", "steps"):
+    assert again[part] == json.loads(json.dumps(whole[part])), part
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+  for flag, names in [("--shotz=3", "shotz"), ("--steps=0", "--steps=0"),
+                      ("--mask_scale=std --objective=supervised",
+                       "--mask_scale")]:
+    done = subprocess.run(
+        [sys.executable, "-m", "atcon_tf.train", *flag.split(),
+         f"--workdir={tmp_path / 'w'}"], capture_output=True, text=True)
+    assert done.returncode == 2
+    lines = [l for l in done.stderr.splitlines() if l.startswith("error: ")]
+    assert len(lines) == 1 and names in lines[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "w").exists()
+
+
+def test_ctrl_c_is_one_line_and_the_run_resumes(tmp_path):
+  command = _command(tmp_path / "w", steps=200, eval_every=50)
+  process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+  checkpoint = tmp_path / "w" / "checkpoints" / "last.npz"
+  deadline = time.time() + 100
+  while not checkpoint.exists() and time.time() < deadline:
+    time.sleep(0.02)
+  process.send_signal(signal.SIGINT)
+  _, error = process.communicate(timeout=60)
+  assert process.returncode == 130
+  assert "interrupted" in error and "Traceback" not in error
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+  work = runs.Workdir(tmp_path / "w", tiny())
+  work.save_checkpoint({}, {"step": 1})
+  before = (tmp_path / "w/checkpoints/last.npz").read_bytes()
+
+  def full(*args, **kwargs):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(np, "savez", full)
+  with pytest.raises(UserError, match="last.npz.*No space left"):
+    work.save_checkpoint({}, {"step": 2})
+  assert (tmp_path / "w/checkpoints/last.npz").read_bytes() == before
+  assert os.listdir(tmp_path / "w/checkpoints") == ["last.npz"]
+  work.close()
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+  work = runs.Workdir(tmp_path / "w", tiny())
+  with pytest.raises(UserError, match="another process"):
+    runs.Workdir(tmp_path / "w", tiny())
+  work.close()
+
+
+def test_combined_and_consistency_schedules(finished, tmp_path):
+  combined = train.train_and_evaluate(
+      tiny(schedule="combined", consistency_weight=0.5, steps=2),
+      tmp_path / "combined")
+  assert combined["steps"]["supervised"] == 2
+  assert combined["steps"]["consistency"] == 2
+  alone = train.train_and_evaluate(
+      tiny(schedule="consistency", steps=2,
+           warm_start=str(finished / "supervised")), tmp_path / "alone")
+  assert alone["steps"] == {"supervised": 0, "consistency": 2, "best": 2}
+
+
+def test_config_is_stored_as_it_was(finished):
+  stored = Config.from_json((finished / "atcon/config.json").read_text())
+  assert stored == tiny()
+  assert dataclasses.replace(stored, steps=9) != tiny()

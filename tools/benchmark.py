@@ -1,0 +1,124 @@
+"""Times and memory: `python tools/benchmark.py --what=steps`.
+
+What is compared runs alternately in one process, and medians and ratios are
+what counts: a machine's load changes by the minute.
+"""
+
+import json
+import resource
+import statistics
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from atcon_tf import cli
+from atcon_tf import config
+from atcon_tf import models
+from atcon_tf import trainer as trainer_lib
+from atcon_tf.objectives import atcon
+from atcon_tf.objectives import supervised
+
+
+def alternate(functions, rounds, warm_up=2):
+  """Seconds of each function, taken in turn.
+
+  Args:
+    functions: `{name: callable without arguments}`.
+    rounds: timed calls of each.
+    warm_up: calls before that (tracing, memory).
+  Returns:
+    `{name: [seconds]}`.
+  """
+  seconds = {name: [] for name in functions}
+  for round_ in range(-warm_up, rounds):
+    for name, function in functions.items():
+      started = time.perf_counter()
+      function()
+      if round_ >= 0:
+        seconds[name].append(time.perf_counter() - started)
+  return seconds
+
+
+def report(seconds, base, images):
+  """Prints medians, and ratios to `base` taken round by round."""
+  rows = {}
+  for name, times in seconds.items():
+    ratio = statistics.median(
+        t / b for t, b in zip(times, seconds[base]))
+    rows[name] = {"ms_an_image": 1e3 * statistics.median(times) / images,
+                  f"over_{base}": ratio}
+    print(f"{name:24s} {rows[name]['ms_an_image']:8.1f} ms an image   "
+          f"{ratio:5.2f} x {base}")
+  return rows
+
+
+def steps(model, image_size, batch_size, rounds):
+  """A consistency step against a supervised step of the same network."""
+  keras.utils.set_random_seed(0)
+  classifier = models.build(model, 20, image_size=image_size,
+                            prior=[0.07] * 20)
+  size = classifier.image_size
+  rng = np.random.default_rng(0)
+  batch = {"image": tf.constant(rng.uniform(size=[batch_size, *size, 3]),
+                                tf.float32),
+           "label": tf.constant(rng.uniform(size=[batch_size, 20]) < 0.07,
+                                tf.float32)}
+  calibrate(classifier, batch["image"])
+  trainer = trainer_lib.Trainer(
+      classifier,
+      {"supervised": supervised.Supervised(classifier),
+       "consistency": atcon.Atcon(classifier)},
+      {name: keras.optimizers.Adam(1e-6)
+       for name in ("backbone", "head", "consistency")})
+  print(f"{model}, {size[0]} px, batch {batch_size}, {rounds} rounds")
+  return report(
+      alternate({kind: lambda kind=kind: trainer.run({kind: batch})
+                 for kind in ("supervised", "consistency")}, rounds),
+      "supervised", batch_size)
+
+
+def calibrate(classifier, images):
+  """Gives random weights BatchNorm statistics of their own.
+
+  Without them activations fade to denormal numbers, which are slow.
+  """
+  norms = [l for l in classifier.maps._flatten_layers()
+           if isinstance(l, keras.layers.BatchNormalization)]
+  before = [l.momentum for l in norms]
+  for layer in norms:
+    layer.momentum = 0.0
+  classifier.model(images, training=True)
+  for layer, momentum in zip(norms, before):
+    layer.momentum = momentum
+
+
+def main(argv):
+  """Runs one comparison and prints it."""
+  del argv
+  values = flags.FLAGS
+  rows = steps(values.model, values.image_size, values.batch_size,
+               values.rounds)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+  print(f"peak memory of the process: {peak:.2f} GiB")
+  if values.out:
+    with open(values.out, "w") as file:
+      json.dump({"what": values.what, "rows": rows, "peak_gib": peak,
+                 "command": " ".join(sys.argv)}, file, indent=1)
+
+
+def define_flags():
+  """The flags of this tool."""
+  flags.DEFINE_enum("what", "steps", ["steps"], "what is compared")
+  flags.DEFINE_enum("model", "resnet50", config.MODELS, "backbone")
+  flags.DEFINE_integer("image_size", 257, "side of the images", 32)
+  flags.DEFINE_integer("batch_size", 4, "images in a step", 1)
+  flags.DEFINE_integer("rounds", 7, "timed steps of each kind", 1)
+  flags.DEFINE_string("out", "", "write the figures to this JSON file")
+
+
+if __name__ == "__main__":
+  cli.run(main, define_flags)
