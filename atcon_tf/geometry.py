@@ -11,7 +11,7 @@ import keras
 
 IDENTITY = ((0.0, 1.0), (0.0, 1.0))
 
-_WINDOWED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
+WINDOWED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
              keras.layers.SeparableConv2D)
 _POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 
@@ -20,7 +20,7 @@ def _pair(value):
   return (value, value) if isinstance(value, int) else tuple(value)
 
 
-def follow(layer, geometry, shape):
+def follow(layer, geometry, shape, after=None):
   """Geometry after a layer.
 
   Args:
@@ -28,20 +28,23 @@ def follow(layer, geometry, shape):
     geometry: `((offset, stride), (offset, stride))` of rows and columns of
       its input.
     shape: static shape `[B, h, w, C]` of its input.
+    after: static shape of its output; None: as large as the input, unless
+      the layer has a window.
   Returns:
-    the geometry of its output; the input's for layers without a window.
+    the geometry of its output. A layer of a kind unknown here that changes
+    the size (upsampling, resizing) is taken to cut the same area anew.
   """
   if isinstance(layer, (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)):
     sign = -1 if isinstance(layer, keras.layers.ZeroPadding2D) else 1
     edges = layer.padding if sign < 0 else layer.cropping
     return tuple((offset + sign * edges[axis][0] * stride, stride)
                  for axis, (offset, stride) in enumerate(geometry))
-  if isinstance(layer, _WINDOWED):
+  if isinstance(layer, WINDOWED):
     window, dilation = layer.kernel_size, _pair(layer.dilation_rate)
   elif isinstance(layer, _POOLING):
     window, dilation = _pair(layer.pool_size), (1, 1)
   else:
-    return geometry
+    return recut(geometry, shape[1:3], (after or shape)[1:3])
   out = []
   for axis, (offset, stride) in enumerate(geometry):
     step = _pair(layer.strides)[axis]
@@ -51,6 +54,15 @@ def follow(layer, geometry, shape):
       size = shape[1 + axis]
       before = same_padding(size, extent + 1, step)[0]
     out.append((offset + (extent / 2 - before) * stride, stride * step))
+  return tuple(out)
+
+
+def recut(geometry, before, after):
+  """Geometry when an area of `before` cells is cut into `after` cells."""
+  out = []
+  for (offset, stride), old, new in zip(geometry, before, after):
+    wider = stride * old / new
+    out.append((offset + (wider - stride) / 2, wider))
   return tuple(out)
 
 

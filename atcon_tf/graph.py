@@ -52,20 +52,36 @@ class Rerun:
     self.tensors, self.geometry, self.swapped = {}, {}, 0
     self._reflect = reflect_padding
     self._final = _final_operation(model) if logits else None
-    self._place = {id(inputs): geometry_lib.IDENTITY}
+    self._stand_ins = {}
+    self._names = {inputs._keras_history.operation.name}
+    self._size = inputs.shape[1:3]
+    # The tensor is kept beside its place: the id of one that is gone may
+    # come back as another's.
+    self._place = {id(inputs): (inputs, geometry_lib.IDENTITY)}
     self.outputs = self._walk(model, inputs, "")
+
+  def unique(self, name):
+    """A layer name that the new graph does not have yet."""
+    new, number = name, 1
+    while new in self._names:
+      new, number = f"{name}_{number}", number + 1
+    self._names.add(new)
+    return new
 
   def _walk(self, model, inputs, prefix):
     graph = functional_of(model)
 
     def call(operation, *args, **kwargs):
+      if not args:  # called by keyword: layer(inputs=x)
+        args = (kwargs.pop(next(iter(kwargs))),)
       if isinstance(operation, keras.Model):
         output = self._walk(operation, args[0], f"{prefix}{operation.name}/")
       else:
         output = self._call(operation, args, kwargs)
-      for name in {operation.name, prefix + operation.name}:
+      for name in dict.fromkeys([operation.name, prefix + operation.name]):
+        self.tensors.pop(name, None)  # a layer called again is a later one
         self.tensors[name] = output
-        self.geometry[name] = self._place.get(id(output))
+        self.geometry[name] = self._place.get(id(output), (None, None))[1]
       return output
 
     # clone_model() would end in a new model whose tensors are cut off from
@@ -73,49 +89,86 @@ class Rerun:
     return graph._run_through_graph(inputs, call_fn=call)
 
   def _call(self, operation, args, kwargs):
-    source = keras.tree.flatten(args)[0] if args else None
-    place = self._place.get(id(source), geometry_lib.IDENTITY)
-    shape = getattr(source, "shape", None)
+    source = next(x for x in keras.tree.flatten(args)
+                  if isinstance(x, keras.KerasTensor))
     if operation is self._final and _is_probability(operation):
       return source
-    relu = guided.guided_version(operation)
-    fused = guided.guided_version(guided.fused_activation(operation))
-    if relu is not None:
-      output = relu(*args)
-    elif fused is not None:
-      bare = self._padded(operation, args, kwargs, shape,
-                          {"activation": keras.activations.linear})
-      output = fused(bare)
-    elif operation is self._final and _is_probability(
-        guided.fused_activation(operation)):
-      output = guided.Altered(
-          operation, activation=keras.activations.linear)(*args)
+    if self._reflect and isinstance(operation, keras.layers.ZeroPadding2D):
+      output = self._reflected(operation, source, operation.padding)
     else:
-      output = self._padded(operation, args, kwargs, shape, {})
-    self.swapped += relu is not None or fused is not None
+      if self._reflects(operation):
+        args = (self._reflected(operation, source,
+                                _same_padding(operation, source)),)
+      output = self._run(operation, args, kwargs)
     if isinstance(output, keras.KerasTensor):
-      self._place[id(output)] = geometry_lib.follow(operation, place, shape)
+      self._locate(operation, source, output)
     return output
 
-  def _padded(self, operation, args, kwargs, shape, settings):
-    """Calls a layer, its zero padding replaced by reflection if asked."""
-    window = getattr(operation, "kernel_size", (1, 1))
-    if self._reflect and isinstance(operation, keras.layers.ZeroPadding2D):
-      return ReflectionPadding(operation.padding)(*args)
-    if self._reflect and max(window) > 1 and operation.padding == "same":
-      amounts = [geometry_lib.same_padding(
-          shape[1 + axis], (window[axis] - 1) * dilation + 1,
-          operation.strides[axis])
-          for axis, dilation in enumerate(operation.dilation_rate)]
-      if max(shape[1:3]) <= max(map(max, amounts)):
-        raise UserError(
-            f"--reflect_padding: the map at layer {operation.name} is only "
-            f"{shape[1]}x{shape[2]}; use a larger --image_size")
-      args = (ReflectionPadding(amounts)(*args),)
-      settings = {**settings, "padding": "valid"}
-    if settings:
-      return guided.Altered(operation, **settings)(*args)
-    return operation(*args, **kwargs)
+  def _run(self, operation, args, kwargs):
+    if id(operation) not in self._stand_ins:
+      self._stand_ins[id(operation)] = self._layers_for(operation)
+    first, *rest = self._stand_ins[id(operation)]
+    output = first(*args, **kwargs)
+    for layer in rest:
+      output = layer(output)
+    return output
+
+  def _layers_for(self, operation):
+    """What is called in place of a layer, over the same variables."""
+    name = self.unique(operation.name)
+    relu = guided.guided_version(operation, name)
+    if relu is not None:
+      self.swapped += 1
+      return [relu]
+    settings = {} if name == operation.name else {"name": name}
+    if self._reflects(operation):
+      settings["padding"] = "valid"
+    activation = guided.fused_activation(operation)
+    relu = guided.guided_version(activation)
+    if relu is not None:
+      self.swapped += 1
+      relu = guided.GuidedReLU(relu.max_value, dtype=operation.dtype_policy,
+                               name=self.unique(f"{operation.name}_relu"))
+    if relu is not None or (
+        operation is self._final and _is_probability(activation)):
+      settings["activation"] = keras.activations.linear
+    layer = guided.altered(operation, **settings) if settings else operation
+    return [layer] if relu is None else [layer, relu]
+
+  def _reflects(self, operation):
+    return self._reflect and isinstance(operation, geometry_lib.WINDOWED) and (
+        operation.padding == "same" and max(operation.kernel_size) > 1)
+
+  def _reflected(self, operation, source, amounts):
+    """The input of a layer, padded by reflection."""
+    if any(size <= max(amount)
+           for size, amount in zip(source.shape[1:3], amounts)):
+      raise UserError(
+          f"--reflect_padding: the map at layer {operation.name} is only "
+          f"{source.shape[1]}x{source.shape[2]}; use a larger --image_size")
+    name = self.unique(f"{operation.name}_pad")
+    return ReflectionPadding(amounts, name=name)(source)
+
+  def _locate(self, operation, source, output):
+    """Notes where the cells of an output lie on the image."""
+    if len(output.shape) != 4 or None in output.shape[1:3]:
+      return
+    known = self._place.get(id(source))
+    if known and len(source.shape) == 4:
+      place = geometry_lib.follow(operation, known[1], source.shape,
+                                  output.shape)
+    else:  # cells made of a vector or of tokens: spread over the image
+      place = geometry_lib.recut(geometry_lib.IDENTITY, self._size,
+                                 output.shape[1:3])
+    self._place[id(output)] = output, place
+
+
+def _same_padding(layer, source):
+  """What "same" pads before and after rows and columns."""
+  return [geometry_lib.same_padding(size, (window - 1) * dilation + 1, step)
+          for size, window, dilation, step in zip(
+              source.shape[1:3], layer.kernel_size, layer.dilation_rate,
+              layer.strides)]
 
 
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
@@ -126,7 +179,8 @@ def _is_probability(operation):
   if isinstance(operation, keras.layers.Activation):
     operation = operation.activation
   return operation in _PROBABILITIES or (
-      type(operation).__name__ in ("Softmax", "Sigmoid"))
+      guided.is_keras(operation, "Softmax") or
+      guided.is_keras(operation, "Sigmoid"))
 
 
 def _final_operation(model):
@@ -141,10 +195,14 @@ def functional_of(model):
   """The functional graph of a functional or Sequential model.
 
   Raises:
-    UserError: a subclassed model has no graph to walk.
+    UserError: a subclassed model has no graph to walk, nor has a Sequential
+      one that does not know its input yet.
   """
   if isinstance(model, keras.Sequential):
-    return keras.Model(model.inputs, model.outputs[0])
+    if not model.built:
+      raise UserError(f"model {model.name}: has no input shape; let it begin "
+                      "with keras.Input")
+    return keras.Model(model.inputs, model.outputs[0], name=model.name)
   if not hasattr(model, "_run_through_graph"):
     raise UserError(
         f"model {model.name}: must be a functional or Sequential Keras "

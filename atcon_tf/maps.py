@@ -43,8 +43,8 @@ def moments(m):
   """
   rest, mean = _centre(m)
   n = tf.cast(tf.reduce_prod(tf.shape(m)[1:]), m.dtype)
-  return mean, tf.reduce_sum(tf.square(rest), _spatial(m), keepdims=True) / (
-      n - 1)
+  square = tf.reduce_sum(tf.square(rest), _spatial(m), keepdims=True)
+  return mean, square / tf.maximum(n - 1, 1)
 
 
 def std(m):

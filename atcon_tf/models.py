@@ -40,7 +40,7 @@ _BACKBONES = {
     "inception_v3": (_APPLICATIONS.InceptionV3, "-1..1"),
     "vgg16": (_APPLICATIONS.VGG16, "caffe"),
     "vgg19": (_APPLICATIONS.VGG19, "caffe"),
-    "efficientnet_b0": (_APPLICATIONS.EfficientNetB0, "0..255"),
+    "efficientnet_b0": (_APPLICATIONS.EfficientNetB0, "imagenet"),
 }
 
 
@@ -165,13 +165,19 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     input_range = "0..1" if name == "tiny_cnn" else _BACKBONES[name][1]
   normalize = Normalize(**INPUT_RANGES[input_range], name="normalize")
   normalized = keras.Input([size, size, 3], name="normalized")
-  walk = graph.Rerun(base, normalized, reflect_padding, logits=own_head)
-  output = walk.outputs
+  try:
+    walk = graph.Rerun(base, normalized, reflect_padding, logits=own_head)
+  except UserError:
+    raise
+  except ValueError as error:  # a layer that cannot take this size
+    raise UserError(f"--model={name} --image_size={size}: "
+                    f"{_first_line(error)}") from error
+  (output,) = keras.tree.flatten(walk.outputs)
   if own_head and output.shape[1:] != (num_classes,):
     output, own_head = walk.tensors[_last_map(name, walk)], False
   head_variables = []
   if not own_head:
-    output, head_variables = _new_head(output, num_classes, prior,
+    output, head_variables = _new_head(walk, output, num_classes, prior,
                                        multi_label)
   layers = cam_layer or (_last_map(name, walk),)
   for layer in layers:
@@ -184,16 +190,22 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
                     tuple(layers))
 
 
-def _new_head(features, num_classes, prior, multi_label):
+def _first_line(error):
+  text = str(error).strip() or type(error).__name__
+  return text.splitlines()[0][:160]
+
+
+def _new_head(walk, features, num_classes, prior, multi_label):
   """Global average pooling and a dense layer whose bias is the prior."""
   if len(features.shape) == 4:
-    features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    features = keras.layers.GlobalAveragePooling2D(
+        name=walk.unique("pool"))(features)
   bias = np.zeros([num_classes])
   if prior is not None:
     p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)
     bias = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
   dense = keras.layers.Dense(
-      num_classes, name="logits", dtype=keras.config.floatx(),
+      num_classes, name=walk.unique("logits"), dtype=keras.config.floatx(),
       bias_initializer=keras.initializers.Constant(bias))
   return dense(features), dense.trainable_variables
 
@@ -222,8 +234,8 @@ def _backbone(name, weights, size, width):
           include_top=False, input_shape=(size, size, 3),
           weights="imagenet" if weights == "imagenet" else None, **options)
     except ValueError as error:
-      first = str(error).splitlines()[0]
-      raise UserError(f"--model={name} --image_size={size}: {first}")
+      raise UserError(f"--model={name} --image_size={size}: "
+                      f"{_first_line(error)}") from error
     except Exception as error:  # urllib's, OSError: no network
       raise UserError(
           f"--weights=imagenet: cannot download {name} ({error}); pass "
@@ -231,6 +243,10 @@ def _backbone(name, weights, size, width):
           "--weights=none") from error
   if weights not in ("imagenet", "none"):
     load_weights(base, weights, f"--weights={weights}", name)
+  if name == "efficientnet_b0":
+    # Keras gives it a preprocessing that differs with `weights`: the same
+    # file would mean another network. Ours is the same for all.
+    base = keras.Model(base.get_layer("stem_conv_pad").input, base.output)
   return base
 
 
@@ -240,9 +256,8 @@ def load_weights(model, path, flag, name):
     model.load_weights(path)
   except FileNotFoundError as error:
     raise UserError(f"{flag}: no such file") from error
-  except (ValueError, KeyError, OSError) as error:
-    first = str(error).strip().splitlines()[0]
-    raise UserError(f"{flag}: not weights of {name}: {first[:160]}"
+  except Exception as error:  # of Keras, h5py, zipfile
+    raise UserError(f"{flag}: not weights of {name}: {_first_line(error)}"
                     ) from error
 
 
@@ -251,12 +266,14 @@ def _load(path, image_size):
   try:
     model = keras.saving.load_model(path, compile=False)
   except Exception as error:  # every layer may raise its own
-    first = str(error).strip().splitlines()[0]
-    raise UserError(f"--model={path}: cannot be loaded: {first[:160]}"
+    raise UserError(f"--model={path}: cannot be loaded: {_first_line(error)}"
                     ) from error
-  graph.functional_of(model)
-  shape = model.input_shape
-  if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
+  model = graph.functional_of(model)
+  if len(model.inputs) != 1 or len(model.outputs) != 1:
+    raise UserError(f"--model={path}: has {len(model.inputs)} inputs and "
+                    f"{len(model.outputs)} outputs; must have one of each")
+  shape = model.inputs[0].shape
+  if len(shape) != 4 or shape[-1] != 3:
     raise UserError(f"--model={path}: its input is {shape}; must be one "
                     "batch of RGB images, [None, height, width, 3]")
   sizes = {s for s in shape[1:3] if s} or {image_size}
