@@ -102,7 +102,7 @@ class Predictor:
     self._logits = tf.function(
         lambda x: classifier.model(x, training=False), reduce_retracing=True)
     self._look = tf.function(
-        lambda x, classes: _look(classifier, x, classes, consistency),
+        lambda x, columns: _look(classifier, x, columns, consistency),
         reduce_retracing=True, jit_compile=use_xla(xla))
 
   def _batches(self, images, records, progress):
@@ -135,9 +135,10 @@ class Predictor:
     width = max((len(set(r.box_label.tolist())) for r in records), default=0)
     for batch, pixels in self._batches(images, records, progress):
       classes = [sorted(set(r.box_label.tolist())) for r in batch]
-      padded = np.array([c + [0] * (width - len(c)) for c in classes],
-                        np.int64).reshape(len(batch), width)
-      result = self._look(pixels, padded)
+      # One [B] column for each class of the fullest image.
+      columns = [tf.constant([c[k] if k < len(c) else 0 for c in classes],
+                             tf.int64) for k in range(width)]
+      result = self._look(pixels, columns)
       result = {name: value.numpy() for name, value in result.items()}
       pairs.add(done, batch, classes, result.pop("maps"))
       seen.append(result)
@@ -154,12 +155,11 @@ class Predictor:
         **pairs.columns())
 
 
-def _look(classifier, images, classes, with_consistency):
-  """Logits, one Grad-CAM for each column of classes, and consistency."""
+def _look(classifier, images, columns, with_consistency):
+  """Logits, one Grad-CAM for each column `[B]` of classes, consistency."""
   pass_ = forward.forward(classifier, images)
   result = {"logits": pass_.logits}
-  cams = [cam.grad_cam(pass_, classes[:, k])
-          for k in range(classes.shape[1])]
+  cams = [cam.grad_cam(pass_, column) for column in columns]
   size = classifier.image_size
   result["maps"] = tf.stack(
       [maps.resize(m, size, classifier.geometry[-1]) for m in cams],

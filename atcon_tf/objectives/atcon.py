@@ -65,17 +65,31 @@ def explain(classifier, images, mask_intensity=8.0, mask_scale="none"):
     "masked_cam" `[B, h, w]`, raw; "guided" and "mask" `[B, H, W]`;
     "masked" `[B, H, W, 3]`, normalised; "consistency" `[B]` in [-1, 1].
   """
-  first = forward.forward(classifier, images)
-  target = tf.stop_gradient(tf.argmax(first.logits, -1))
-  cam1 = cam.grad_cam(first, target)
-  guided = gradient.guided_backprop(first, target)
-  mask = maps.soft_mask(guided, mask_intensity, mask_scale)
-  masked = first.normalized * mask[..., tf.newaxis]
+  pass_ = forward.forward(classifier, images)
+  target = tf.stop_gradient(tf.argmax(pass_.logits, -1))
+  story = {"class_index": target, "logits": pass_.logits,
+           "cam": cam.grad_cam(pass_, target),
+           "guided": gradient.guided_backprop(pass_, target)}
+  mask = maps.soft_mask(story["guided"], mask_intensity, mask_scale)
+  return {**story, **under_mask(classifier, pass_, target, story["cam"], mask)}
+
+
+def under_mask(classifier, pass_, target, first_map, mask):
+  """Grad-CAM of the masked images beside that of the images.
+
+  Args:
+    pass_: the `forward.Pass` of the images.
+    target: int `[B]`, the class.
+    first_map: `[B, h, w]`, their Grad-CAM.
+    mask: `[B, H, W]` in [0, 1].
+  Returns:
+    dict of "mask", "masked", "masked_cam" and "consistency"; see `explain`.
+  """
+  masked = pass_.normalized * mask[..., tf.newaxis]
   second = forward.forward_normalized(classifier, masked)
-  cam2 = cam.grad_cam(second, target)
-  return {"class_index": target, "logits": first.logits, "cam": cam1,
-          "guided": guided, "mask": mask, "masked": masked,
-          "masked_cam": cam2, "consistency": consistency(cam1, cam2)}
+  masked_cam = cam.grad_cam(second, target)
+  return {"mask": mask, "masked": masked, "masked_cam": masked_cam,
+          "consistency": consistency(first_map, masked_cam)}
 
 
 def consistency(first_map, second_map):

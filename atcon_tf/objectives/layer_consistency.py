@@ -1,0 +1,147 @@
+"""Attention consistency between two layers, after ICASC.
+
+Wang, Sharma, Srivastava, Sminchisescu et al., "Sharpen Focus: Learning with
+Attention Separability and Consistency", ICCV 2019 (arXiv 1811.07484), in the
+form in which ATCON's authors compare with it. With A_t the Grad-CAM of class c
+at the outer (last) layer, A_i at an inner layer of the same size, and A_n at
+the outer layer for the most confusing other class:
+
+    S(a) = (a - min a + e) / (max a - min a + e)      of the rectified maps
+    M    = e + sigmoid(k (S(A_t) - 0.55 max A_t))
+    dice:      - 2 (sum(S(A_i) M) + e) / (sum S(A_i) + sum M + e)
+    inclusion:  theta - (sum(S(A_i) M) + e) / (sum S(A_i) + e),  theta = 0.8
+    separation: 2 (sum(min(A_t, A_n) M) + e) / (sum(A_n + A_t) + e)
+
+Minima and maxima are constants, everything else is differentiated, the CAM
+weights too. The threshold in M uses the maximum of the map before scaling, as
+published, although the map beside it is scaled to [0, 1].
+"""
+
+import tensorflow as tf
+
+from atcon_tf.attribution import cam
+from atcon_tf.attribution import forward
+from atcon_tf.config import UserError
+from atcon_tf.objectives import objective
+
+EPSILON = 1.1920928955078125e-07  # of float32
+SIGMA_FACTOR = 0.55
+THETA = 0.8
+
+FORMS = ("dice", "inclusion")
+
+
+class LayerConsistency(objective.Objective):
+  """The maps of two layers should tell the same; those of two classes not.
+
+  Term: "consistency", the consistency and, if asked, the separation.
+  The classifier's cam_layers are (inner, outer), of equal size. The class is
+  the highest logit among the image's labels where it has some, else of all.
+  """
+
+  def __init__(self, classifier, form="dice", separation=True,
+               mask_intensity=8.0, weight=1.0):
+    """Prepares the loss.
+
+    Args:
+      classifier: with two cam_layers of the same spatial size.
+      form: "dice" or "inclusion".
+      separation: add the separation of the two classes.
+      mask_intensity: k.
+      weight: of the term in the loss.
+    Raises:
+      UserError: the layers do not fit.
+    """
+    super().__init__(classifier, consistency=weight)
+    shapes = [t.shape[1:3] for t in classifier.maps.outputs[:-1]]
+    if len(shapes) != 2 or shapes[0] != shapes[1]:
+      sizes = ", ".join(f"{n} {s[0]}x{s[1]}" for n, s in
+                        zip(classifier.cam_layers, shapes))
+      raise UserError(
+          f"--cam_layer={','.join(classifier.cam_layers)}: layer_consistency "
+          f"needs two layers, INNER,OUTER, of the same size; here {sizes}")
+    self.form, self.separation = form, separation
+    self.mask_intensity = mask_intensity
+
+  def call(self, batch, training=False):
+    pass_ = forward.forward(self.classifier, batch["image"])
+    story = explain(pass_, batch.get("label"), self.mask_intensity)
+    value = (dice if self.form == "dice" else inclusion)(story)
+    if self.separation:
+      value += separation(story)
+    return {"consistency": (value, tf.ones_like(value))}
+
+
+def explain(pass_, label=None, mask_intensity=8.0):
+  """The maps and the mask that the losses are made of.
+
+  Args:
+    pass_: a `forward.Pass` of a classifier with two cam_layers.
+    label: `[B, classes]`, 0 or 1; None: unknown.
+    mask_intensity: k.
+  Returns:
+    dict: "class_index" and "other_index" `[B]`; "outer", "inner" and
+    "other" `[B, h, w]`, raw Grad-CAMs; "scaled_outer", "scaled_inner" and
+    "mask" `[B, h, w]`.
+  """
+  logits = tf.stop_gradient(pass_.logits)
+  if label is None:
+    own = tf.one_hot(tf.argmax(logits, -1), logits.shape[-1], True, False)
+    other = ~own
+  else:
+    known = tf.cast(label, tf.bool)
+    # Images without a label speak for their highest logit.
+    own = known | ~tf.reduce_any(known, -1, keepdims=True)
+    other = ~known
+  target = _highest(logits, own)
+  # An image of every class is confused with the class itself: no penalty
+  # could separate them, and the mask below is of the same map.
+  confused = _highest(logits, other & ~tf.one_hot(
+      target, logits.shape[-1], True, False))
+  outer = cam.grad_cam(pass_, target)
+  inner = cam.grad_cam(pass_, target, layer=0)
+  scaled_outer, scaled_inner = _scale(outer), _scale(inner)
+  top = tf.stop_gradient(tf.reduce_max(
+      tf.nn.relu(outer), [1, 2], keepdims=True))
+  mask = EPSILON + tf.sigmoid(
+      mask_intensity * (scaled_outer - SIGMA_FACTOR * top))
+  return {"class_index": target, "other_index": confused, "outer": outer,
+          "inner": inner, "other": cam.grad_cam(pass_, confused),
+          "scaled_outer": scaled_outer, "scaled_inner": scaled_inner,
+          "mask": mask}
+
+
+def _highest(logits, among):
+  lowest = tf.fill(tf.shape(logits), logits.dtype.min)
+  return tf.argmax(tf.where(among, logits, lowest), -1)
+
+
+def _scale(raw):
+  a = tf.nn.relu(raw)
+  low = tf.stop_gradient(tf.reduce_min(a, [1, 2], keepdims=True))
+  high = tf.stop_gradient(tf.reduce_max(a, [1, 2], keepdims=True))
+  return (a - low + EPSILON) / (high - low + EPSILON)
+
+
+def _sum(m):
+  return tf.reduce_sum(m, [1, 2])
+
+
+def dice(story):
+  """Minus the Dice overlap of inner map and mask, `[B]` in [-1, 0]."""
+  inner, mask = story["scaled_inner"], story["mask"]
+  return -2 * (_sum(inner * mask) + EPSILON) / (
+      _sum(inner) + _sum(mask) + EPSILON)
+
+
+def inclusion(story):
+  """Theta minus the share of the inner map inside the mask, `[B]`."""
+  inner, mask = story["scaled_inner"], story["mask"]
+  return THETA - (_sum(inner * mask) + EPSILON) / (_sum(inner) + EPSILON)
+
+
+def separation(story):
+  """Overlap of the maps of the class and of the confusing one, `[B]`."""
+  outer, other = story["outer"], story["other"]
+  return 2 * (_sum(tf.minimum(outer, other) * story["mask"]) + EPSILON) / (
+      _sum(other + outer) + EPSILON)
