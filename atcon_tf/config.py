@@ -13,6 +13,7 @@ allowed) for everything a person can get wrong.
 
 import dataclasses
 import json
+import math
 import os
 import typing
 
@@ -33,6 +34,14 @@ AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 # Objectives with a term on unlabelled images: a schedule goes with these.
 UNLABELED = ("atcon",)
 
+# Where the supervised optimisers, and where the consistency optimiser, are at
+# work.
+_SUPERVISED = {"schedule": ("alternating", "combined")}
+_CONSISTENCY = {"objective": UNLABELED,
+                "schedule": ("alternating", "consistency")}
+# Networks whose layers have no batch statistics.
+_WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
+
 # What a model needs to be trained well; every other setting is shared.
 # Fine-tuning: the values that were healthy on VOC with MobileNetV2.
 FINE_TUNING = dict(
@@ -44,8 +53,8 @@ FROM_SCRATCH = dict(
 # The image sizes give each backbone a last map that is symmetric about the
 # image centre wherever its padding allows one.
 IMAGE_SIZE = dict(
-    tiny_cnn=64, mobilenet_v2=225, mobilenet=224, resnet50=225, resnet101=225,
-    densenet121=225, inception_v3=299, vgg16=224, vgg19=224,
+    tiny_cnn=64, mobilenet_v2=225, mobilenet=221, resnet50=225, resnet101=225,
+    densenet121=221, inception_v3=299, vgg16=224, vgg19=224,
     efficientnet_b0=225)
 
 
@@ -58,7 +67,10 @@ def _flag(default, text, *, choices=None, minimum=None, maximum=None,
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """The settings of one run. Empty or 0 means: chosen by `resolve`."""
+  """The settings of one run.
+
+  Empty or 0 means: chosen by `resolve`, or not used.
+  """
 
   # What is trained, on what.
   objective: str = _flag("atcon", "what is optimised", choices=OBJECTIVES)
@@ -72,7 +84,8 @@ class Config:
       False, "count objects marked difficult", needs={"dataset": ("voc",)})
   classes: tuple[str, ...] = _flag((), "only these classes (default: all)")
   max_bad_images: int = _flag(
-      0, "skip up to this many images that do not decode", minimum=0)
+      0, "skip up to this many images that do not decode", minimum=0,
+      needs={"dataset": ("voc", "folder")})
 
   # The few-shot split.
   shots: int = _flag(8, "labelled images per class", minimum=1)
@@ -84,7 +97,8 @@ class Config:
   seed: int = _flag(0, "of weights, order and augmentation", minimum=0)
   split_seed: int = _flag(-1, "of the few-shot split (default: --seed)",
                           minimum=-1)
-  splits: str = _flag("", "reuse the image ids of this splits.json")
+  splits: str = _flag("", "reuse the image ids of this splits.json instead "
+                      "of drawing shots")
 
   # The model.
   model: str = _flag(
@@ -97,7 +111,7 @@ class Config:
       "", "imagenet, none, or a weights file; default: imagenet, but none "
       "for tiny_cnn")
   image_size: int = _flag(0, "side of the square input in pixels; default: "
-                          "by the model", minimum=0)
+                          "by the model", minimum=0, maximum=4096)
   input_range: str = _flag(
       "0..1", "what a .keras model expects its images to be",
       choices=("0..1", "-1..1", "0..255", "imagenet"))
@@ -136,15 +150,16 @@ class Config:
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
   learning_rate: float = _flag(0.0, "Adam, backbone; default: by the model",
-                               minimum=0.0)
+                               minimum=0.0, needs=_SUPERVISED)
   head_learning_rate: float = _flag(
-      0.0, "Adam, new layers; default: by the model", minimum=0.0)
+      0.0, "Adam, new layers; default: by the model", minimum=0.0,
+      needs=_SUPERVISED)
   consistency_learning_rate: float = _flag(
       0.0, "Adam, consistency steps; default: by the model", minimum=0.0,
-      needs={"objective": UNLABELED})
+      needs=_CONSISTENCY)
   batch_norm: str = _flag(
       "freeze", "train: supervised steps use and update batch statistics",
-      choices=("freeze", "train"))
+      choices=("freeze", "train"), needs=_SUPERVISED)
   augment: tuple[str, ...] = _flag(
       ("crop", "flip"), "of training images: any of %s; empty for none"
       % ", ".join(AUGMENTATIONS))
@@ -180,7 +195,9 @@ class Config:
       explicit: names of the fields the user set by hand; they are refused
         where they are not used even if they hold the default.
     Returns:
-      a Config in which no field is left open.
+      a Config in which no field that is used is left open (but for the
+      image size of a .keras file, which the file knows); resolving it again
+      changes nothing.
     Raises:
       UserError: an impossible value, or one that nothing would use.
     """
@@ -192,16 +209,18 @@ class Config:
     recipe = FROM_SCRATCH if config.model == "tiny_cnn" else FINE_TUNING
     if config.model.endswith(".keras"):
       recipe = {**recipe, "weights": "none"}
-    filled = {k: v for k, v in recipe.items() if not getattr(config, k)}
+    filled = {f.name: recipe[f.name] for f in dataclasses.fields(config)
+              if f.name in recipe and not getattr(config, f.name)
+              and _used(config, f)}
     if config.split_seed < 0:
       filled["split_seed"] = config.seed
     if not config.image_size and config.model in IMAGE_SIZE:
       filled["image_size"] = IMAGE_SIZE[config.model]
+    given = {f.name for f in dataclasses.fields(self)
+             if getattr(self, f.name) != f.default} | set(explicit)
     for field in dataclasses.fields(config):
-      given = field.name in explicit or (
-          getattr(self, field.name) != field.default)
-      _check(config, field, given)
-    _check_together(config, explicit)
+      _check(config, field, field.name in given)
+    _check_together(config, given)
     return dataclasses.replace(config, **filled)
 
   def to_json(self):
@@ -225,7 +244,7 @@ class Config:
       if value == field.default or not _used(self, field):
         continue
       if isinstance(value, tuple):
-        value = ",".join(value)
+        value = flags.CsvListSerializer(",").serialize(list(value))
       lines.append(f"--{field.name}={value}")
     return "\n".join(lines) + "\n"
 
@@ -244,6 +263,8 @@ def _check(config, field, given):
     raise UserError(f"--{name}={shown}: must be one of "
                     f"{', '.join(map(str, allowed))}")
   low, high = field.metadata["minimum"], field.metadata["maximum"]
+  if isinstance(value, float) and not math.isfinite(value):
+    raise UserError(f"--{name}={shown}: must be a finite number")
   if low is not None and not value >= low:
     raise UserError(f"--{name}={shown}: must be at least {low}")
   if high is not None and not value <= high:
@@ -268,20 +289,31 @@ def _check_model(model):
     raise UserError(f"--model={model}: no such file")
 
 
-def _check_together(config, explicit):
+def _check_together(config, given):
   """What only shows when two settings are seen side by side."""
   unknown = [a for a in config.augment if a not in AUGMENTATIONS]
   if unknown:
     raise UserError(f"--augment={','.join(config.augment)}: no "
                     f"'{unknown[0]}'; any of {', '.join(AUGMENTATIONS)}")
   if config.unlabeled not in ("all", "labeled") and not (
-      config.unlabeled.isdigit() and int(config.unlabeled) > 0):
+      config.unlabeled.isdecimal() and int(config.unlabeled) > 0):
     raise UserError(f"--unlabeled={config.unlabeled}: must be all, labeled, "
                     "or a number of images")
   if config.dataset == "folder" and not config.data_dir:
     raise UserError("--data_dir: needed by --dataset=folder, the folder with "
                     "one sub-folder of images per class")
-  if config.alpha and "supervised_share" in explicit:
+  for name in ("shots", "unlabeled", "single_label_only"):
+    if config.splits and name in given:
+      raise UserError(f"--{name}={getattr(config, name)}: not used with "
+                      f"--splits={config.splits}, which lists the images")
+  for name in ("learning_rate", "head_learning_rate",
+               "consistency_learning_rate"):
+    if name in given and not getattr(config, name):
+      raise UserError(f"--{name}=0: must be more than 0; without the flag "
+                      "the model's own is taken")
+  if 0 < config.image_size < 16:
+    raise UserError(f"--image_size={config.image_size}: must be at least 16")
+  if config.alpha and "supervised_share" in given:
     raise UserError(f"--alpha={config.alpha}: says the same as "
                     "--supervised_share; give one of them")
   if config.model.endswith(".keras") and config.weights not in ("", "none"):
@@ -292,7 +324,10 @@ def _check_together(config, explicit):
                     "--model=tiny_cnn; must be none or a file")
   if config.model not in MODELS:
     return
-  if "input_range" in explicit:
+  if config.batch_norm == "train" and config.model in _WITHOUT_BATCH_NORM:
+    raise UserError(f"--batch_norm=train: --model={config.model} has no "
+                    "BatchNorm layer")
+  if "input_range" in given:
     raise UserError(f"--input_range={config.input_range}: --model="
                     f"{config.model} knows its own; it goes with a .keras "
                     "file")

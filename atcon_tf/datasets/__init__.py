@@ -1,5 +1,7 @@
 """The data sets by name, each a function `Config -> Dataset`."""
 
+import dataclasses
+
 from atcon_tf.datasets import folder
 from atcon_tf.datasets import shapes
 from atcon_tf.datasets import voc
@@ -15,7 +17,9 @@ def _folder(config):
 
 
 def _shapes(config):
-  return shapes.load(config.classes, config.split_seed)
+  # The scenes are always the same, as those of any other data set are; only
+  # the choice of the labelled ones follows a seed.
+  return shapes.load(config.classes, size=config.image_size)
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "shapes": _shapes}
@@ -28,3 +32,10 @@ def load(config):
     UserError: one line that names the flag, folder or file that is wrong.
   """
   return DATASETS[config.dataset](config)
+
+
+def keep(dataset, ids):
+  """The data set without the images that are not in `ids`."""
+  return dataclasses.replace(dataset, splits={
+      part: [r for r in records if r.id in ids]
+      for part, records in dataset.splits.items()})
