@@ -102,7 +102,7 @@ def _from_tfds(year):
   try:
     sources = _tfds_sources(year)
   except Exception as error:
-    cause = " ".join(str(error).split())[:160]
+    cause = " ".join(str(error).split())[:200]
     raise config.UserError(
         f"--data_dir: not given, and TFDS cannot prepare voc/{year} "
         f"({type(error).__name__}: {cause}); pass --data_dir=<VOCdevkit "
@@ -123,14 +123,18 @@ def _tfds_sources(year):
   # pylint: disable=g-import-not-at-top
   import requests
   import tensorflow_datasets as tfds
-  # Only this format can be read in any order without decoding it all.
-  builder = tfds.builder(f"voc/{year}", file_format="array_record")
-  prepared = pathlib.Path(builder.data_dir)  # <root>/voc/<year>/<version>
-  downloads = prepared.parents[2] / "downloads"
-  if not prepared.exists() and not any(downloads.rglob("*.tar")):
+  name = f"voc/{year}"
+  root = pathlib.Path(tfds.builder(name).data_dir).parents[2]
+  # Only this format can be read in any order. It has a folder of its own, as
+  # TFDS keeps one format in a folder and may have prepared another before.
+  builder = tfds.builder(
+      name, file_format="array_record", data_dir=root / "array_record")
+  downloads = root / "downloads"
+  if not (pathlib.Path(builder.data_dir).exists() or
+          any(downloads.rglob("*.tar"))):
     # Without a network TFDS would go on trying for minutes.
     requests.head(next(iter(builder.url_infos)), timeout=20)
-  builder.download_and_prepare()
+  builder.download_and_prepare(download_dir=downloads)
   names = {"train": "train", "val": "validation", "test": "test"}
   if year == 2012:
     del names["test"]
