@@ -162,7 +162,7 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   else:
     size = image_size or config.IMAGE_SIZE[name]
     base = _backbone(name, weights, size, width)
-    input_range = "0..1" if name == "tiny_cnn" else _BACKBONES[name][1]
+    input_range = "-1..1" if name == "tiny_cnn" else _BACKBONES[name][1]
   normalize = Normalize(**INPUT_RANGES[input_range], name="normalize")
   normalized = keras.Input([size, size, 3], name="normalized")
   try:
