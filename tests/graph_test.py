@@ -260,7 +260,8 @@ def test_second_order_through_reflect_padding():
   inputs = keras.Input([5, 5, 1], dtype=dtype)
   walk = graph.Rerun(keras.Model(images, y), inputs, reflect_padding=True)
   again = keras.Model(inputs, walk.outputs)
-  assert {layer.compute_dtype for layer in again.layers} == {dtype}
+  assert {layer.compute_dtype for layer in again.layers[1:]} == {
+      dtype}
   x = tf.constant(np.random.default_rng(0).normal(size=[1, 5, 5, 1]))
 
   def guided_gradient(x):
