@@ -81,7 +81,8 @@ def explain(classifier, images, method="grad_cam", class_index=None,
   Returns:
     `[B, h, w]`, raw.
   Raises:
-    UserError: an unknown method, or a class index out of range.
+    UserError: an unknown method, or a class index out of range or not one
+      for each image.
 
   Example:
     maps = attribution.explain(classifier, images, "guided_backprop")
@@ -92,6 +93,10 @@ def explain(classifier, images, method="grad_cam", class_index=None,
   images = tf.convert_to_tensor(images, classifier.maps.input.dtype)
   if class_index is None:
     class_index = tf.argmax(classifier.model(images, training=False), -1)
+  class_index = tf.convert_to_tensor(class_index)
+  if class_index.shape not in ([], [len(images)]):
+    raise UserError(f"class index of shape {class_index.shape}: must be one "
+                    f"number, or one for each of {len(images)} images")
   class_index = tf.broadcast_to(class_index, [len(images)])
   low, high = int(tf.reduce_min(class_index)), int(
       tf.reduce_max(class_index))
