@@ -77,7 +77,12 @@ def test_backbone(name, monkeypatch):
       logits, expected, atol=1e-4 * np.abs(expected).max(), rtol=1e-3)
 
   assert classifier.relus == _count_relus(base)
-  assert bool(classifier.relus) == (name != "efficientnet_b0")
+  if name == "efficientnet_b0":
+    assert not classifier.relus
+    with pytest.raises(UserError, match="efficientnet_b0 has no ReLU"):
+      attribution.check(classifier, "guided_backprop")
+  else:
+    attribution.check(classifier, "guided_backprop")
   assert classifier.features.output_shape[1:3] == (2, 2)
   assert classifier.image_size == (size, size)
   assert classifier.num_classes == 3
