@@ -38,6 +38,9 @@ UNLABELED = ("atcon", "layer_consistency", "self_training")
 TRAINING_MAPS = ("grad_cam", "guided_backprop", "gradient", "smooth_grad",
                  "integrated_gradients")
 
+# Fields that may hold a path.
+PATHS = ("data_dir", "splits", "model", "weights", "warm_start")
+
 # Where the supervised optimisers, and where the consistency optimiser, are at
 # work.
 _SUPERVISED = {"schedule": ("", "alternating", "combined")}
@@ -282,6 +285,10 @@ class Config:
               and _used(config, f)}
     if config.split_seed < 0:
       filled["split_seed"] = config.seed
+    for name in PATHS:
+      # What a run stores should not speak of one machine.
+      if os.path.isabs(getattr(config, name)):
+        filled[name] = os.path.relpath(getattr(config, name))
     if not config.image_size and config.model in IMAGE_SIZE:
       filled["image_size"] = IMAGE_SIZE[config.model]
     given = {f.name for f in dataclasses.fields(self)

@@ -9,6 +9,8 @@ from atcon_tf.objectives import atcon
 
 # Validation images whose consistency is followed during training.
 FOLLOWED = 64
+# Below this standard deviation over the image a soft mask masks nothing.
+FLAT_MASK = 0.05
 SHOWN = ("supervised", "consistency", "pseudo", "val_map_macro",
          "val_f1_macro", "val_consistency")
 
@@ -55,10 +57,21 @@ class Watcher:
       state["best"] = {"updates": updates, "score": score}
       self.work.save_best(self.predictor.classifier.model)
     self._callback.on_epoch_end(updates, row)
+    self._say_once_of_a_flat_mask(state, row)
     if not self.interactive:
       shown = [f"{name} {row[name]:.4f}" for name in SHOWN if name in row]
       print(f"{updates}/{self.config.steps}  " + "  ".join(shown),
             flush=True)
+
+  def _say_once_of_a_flat_mask(self, state, row):
+    spread = row.get("mask_std", 1.0)
+    if spread < FLAT_MASK and self.config.mask == "map" and not state.get(
+        "flat_mask"):
+      state["flat_mask"] = True
+      print(f"note: the soft mask is nearly constant (mean "
+            f"{row['mask_mean']:.3f}, standard deviation {spread:.4f}): the "
+            "loss compares the maps of two contrasts; --mask_scale=std makes "
+            "a real mask", flush=True)
 
   def _scores(self):
     records, images = self.data.records["val"], self.data.images

@@ -1,7 +1,9 @@
 """Reading of images of every kind, order, and augmentation."""
 
 import io
+import struct
 import threading
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -126,8 +128,10 @@ def _truncated(tmp_path):
 
 def _huge(tmp_path):
   """A small file that says it is 30000 x 30000 pixels."""
+  header = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
   path = tmp_path / "huge.png"
-  PIL.Image.new("1", (30000, 30000)).save(path)
+  path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
+                   + struct.pack(">I", zlib.crc32(header)))
   return str(path)
 
 
@@ -147,13 +151,17 @@ def _absent(tmp_path):
   return str(tmp_path / "absent.jpg")
 
 
-@pytest.mark.parametrize("bad", [_truncated, _huge, _text, _empty, _absent])
-def test_a_bad_image_is_refused_by_name(tmp_path, bad):
+@pytest.mark.parametrize("bad, why", [
+    (_truncated, "truncated"), (_huge, "DecompressionBomb"),
+    (_text, "cannot identify"), (_empty, "cannot identify"),
+    (_absent, "No such file")])
+def test_a_bad_image_is_refused_by_name(tmp_path, bad, why):
   path = bad(tmp_path)
   records = [*_drawn(2), _record(path, 2)]
   with pytest.raises(UserError) as caught:
     pipeline.Images(records, 4)
   assert str(caught.value).startswith(f"{path}: does not decode (")
+  assert why in str(caught.value)
   assert str(caught.value).endswith("--max_bad_images=0 allows no more")
   assert "\n" not in str(caught.value)
 
