@@ -17,6 +17,11 @@ LAYERS = keras.layers
 METHODS = ["grad_cam", "gradient", "guided_backprop"]
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _random(*shape, seed=0):
   return np.random.default_rng(seed).normal(size=shape)
 
