@@ -6,6 +6,7 @@ Data outside the repository may be absent: tests of it skip, by name.
 import os
 import pathlib
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -24,3 +25,14 @@ def data_dir():
   if not DATA.is_dir():
     pytest.skip(f"no real data in {DATA} (set ATCON_DATA_DIR)")
   return DATA
+
+
+@pytest.fixture
+def float64():
+  """Keras in float64: layers follow the policy, inputs follow floatx."""
+  before = keras.config.floatx(), keras.config.dtype_policy()
+  keras.config.set_floatx("float64")
+  keras.config.set_dtype_policy("float64")
+  yield
+  keras.config.set_floatx(before[0])
+  keras.config.set_dtype_policy(before[1])
