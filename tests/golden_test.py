@@ -15,7 +15,12 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import graph
+from atcon_tf import maps
 from atcon_tf import models
+from atcon_tf.attribution import cam
+from atcon_tf.attribution import forward
+from atcon_tf.attribution import noise
+from atcon_tf.attribution import path
 from atcon_tf.objectives import atcon
 
 _HERE = pathlib.Path(__file__).resolve()
@@ -150,7 +155,68 @@ def run_net(case):
     check(name, logits, values[name])
 
 
-RUN = {"net": run_net, "atcon": run_atcon}
+def run_integrated_gradients(case):
+  net, values = BY_ID[case["net"]], arrays(case)
+  _, classifier = classifier_of(net)
+  pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
+  check("logits", pass_.logits, values["logits"])
+  for output, name in [("probability", "ig_prob"), ("logit", "ig_logit")]:
+    for batch_size in (None, 4):
+      check(name, path.ig_attributions(
+          pass_, values["cls"], case["m_steps"], output=output, rule="mean",
+          batch_size=batch_size), values[name])
+
+
+def run_atcon_ig(case):
+  """ATCON with integrated gradients in place of guided backpropagation."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  with tf.GradientTape() as tape:
+    pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
+    target = tf.constant(values["cls"])
+    ig = path.integrated_gradients(
+        pass_, target, steps=case["m_steps"], output="probability",
+        rule="mean", batch_size=7)
+    mask = maps.soft_mask(ig, case["mask_intensity"])
+    story = atcon.under_mask(classifier, pass_, target,
+                             cam.grad_cam(pass_, target), mask)
+    loss = -tf.reduce_mean(story["consistency"])
+  check("ig_abs", ig, values["ig_abs"])
+  for ours, theirs in [("mask", "soft_mask"), ("masked", "masked_x"),
+                       ("masked_cam", "cam2")]:
+    check(theirs, story[ours], values[theirs])
+  check("loss", loss, values["loss"])
+  check_gradients("g", base, values, tape, loss)
+
+
+@pytest.mark.skipif(not CASES, reason=f"no cases.json in {FOLDER}")
+@pytest.mark.parametrize("name", [c["id"] for c in CASES
+                                  if c.get("mode") == 4 and not c["metric"]])
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_smooth_grad_and_its_gradient(name, batch_size):
+  """ATCON's mode 4: Grad-CAM against squared SmoothGrad."""
+  case = BY_ID[name]
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  with tf.GradientTape() as tape:
+    pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
+    target = tf.argmax(pass_.logits, -1)
+    smooth = noise.smooth_grad(
+        pass_, target, squared=True, noise=values["sg_z"],
+        first_sample_class=True, batch_size=batch_size)
+    first = maps.resize(cam.grad_cam(pass_, target), smooth.shape[1:],
+                        maps.ALIGNED)
+    cost = -atcon.consistency(first, smooth)
+    loss = tf.reduce_mean(cost)
+  check("sg", smooth, values["sg"])
+  check("cam_up", first, values["cam_up"])
+  check("cost", cost, values["cost"])
+  check_gradients("g", base, values, tape, loss)
+
+
+RUN = {"net": run_net, "atcon": run_atcon,
+       "integrated_gradients": run_integrated_gradients,
+       "atcon_ig": run_atcon_ig}
 
 
 def _known(kind):

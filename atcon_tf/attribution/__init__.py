@@ -12,12 +12,16 @@ from atcon_tf import guided
 from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward as forward_lib
 from atcon_tf.attribution import gradient
+from atcon_tf.attribution import noise
+from atcon_tf.attribution import path
 from atcon_tf.config import UserError
 
 DIFFERENTIABLE = {
     "grad_cam": cam.grad_cam,
     "gradient": gradient.gradient,
     "guided_backprop": gradient.guided_backprop,
+    "integrated_gradients": path.integrated_gradients,
+    "smooth_grad": noise.smooth_grad,
 }
 
 # Methods that need the guided rule, and so a network with ReLUs.
@@ -25,11 +29,11 @@ GUIDED = frozenset(["guided_backprop"])
 
 
 def _on_one_pass(name):
-  def build(classifier):
+  def build(classifier, **options):
     check(classifier, name)
     method = DIFFERENTIABLE[name]
     return lambda images, class_index: method(
-        forward_lib.forward(classifier, images), class_index)
+        forward_lib.forward(classifier, images), class_index, **options)
   return build
 
 
@@ -50,9 +54,9 @@ def check(classifier, name):
         f"{name}: {classifier.name} has no ReLU, so guided backpropagation "
         "has no meaning for it; use gradient instead")
   shape = [1, *classifier.image_size, 3]
-  noise = np.random.default_rng(0).uniform(size=shape)
+  pixels = np.random.default_rng(0).uniform(size=shape)
   pass_ = forward_lib.forward(
-      classifier, tf.constant(noise, classifier.maps.input.dtype))
+      classifier, tf.constant(pixels, classifier.maps.input.dtype))
   target = tf.argmax(pass_.logits, -1)
   plain = pass_.gradient(target, pass_.normalized)
   with guided.guided_rule():
