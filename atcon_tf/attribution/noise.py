@@ -69,9 +69,7 @@ def var_grad(pass_, class_index, **options):
 def _moments(pass_, class_index, method, samples, sigma, noise,
              first_sample_class, seed, batch_size):
   """Means over the noisy images of the attributions and their squares."""
-  if method not in ATTRIBUTIONS:
-    raise UserError(f"method={method}: must be one of "
-                    f"{', '.join(ATTRIBUTIONS)}")
+  forward.check("method", method, ATTRIBUTIONS)
   if samples < 1:
     raise UserError(f"samples={samples}: must be at least 1")
   x = pass_.normalized

@@ -40,7 +40,7 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
     baseline: "zero" (0 in normalised space: grey for most networks),
       "black", "blur" (a Gaussian blur of each image, sigma an eighth of its
       side) or "random" (uniform noise in [0, 1], the same for all images).
-    output: f is the "logit" or the softmax "probability".
+    output: f is the "logit", the softmax "probability" or the "sigmoid".
     rule: "trapezoid" (both ends count half), or "mean": the plain mean of
       all m + 1 points, as some published code has it.
     seed: of the random baseline.
@@ -50,9 +50,8 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   Raises:
     UserError: an option that is not as above.
   """
-  _check("baseline", baseline, BASELINES)
-  _check("output", output, ("logit", "probability"))
-  _check("rule", rule, ("trapezoid", "mean"))
+  forward.check("baseline", baseline, BASELINES)
+  forward.check("rule", rule, ("trapezoid", "mean"))
   if steps < 1:
     raise UserError(f"steps={steps}: must be at least 1")
   x = pass_.normalized
@@ -75,11 +74,6 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
 
   mean, = samples.total(part, [x], steps + 1, batch_size)
   return (x - start) * mean
-
-
-def _check(name, value, allowed):
-  if value not in allowed:
-    raise UserError(f"{name}={value}: must be one of {', '.join(allowed)}")
 
 
 def _column(values):
