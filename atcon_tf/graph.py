@@ -13,6 +13,7 @@ from atcon_tf import guided
 from atcon_tf.config import UserError
 
 
+@keras.saving.register_keras_serializable("atcon_tf")
 class ReflectionPadding(keras.layers.Layer):
   """Pads rows and columns by reflection, without repeating the edge."""
 
@@ -147,7 +148,7 @@ class Rerun:
           f"--reflect_padding: the map at layer {operation.name} is only "
           f"{source.shape[1]}x{source.shape[2]}; use a larger --image_size")
     name = self.unique(f"{operation.name}_pad")
-    return ReflectionPadding(amounts, name=name)(source)
+    return ReflectionPadding(amounts, name=name, dtype=source.dtype)(source)
 
   def _locate(self, operation, source, output):
     """Notes where the cells of an output lie on the image."""

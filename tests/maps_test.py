@@ -76,7 +76,8 @@ def test_soft_mask_by_hand(scale):
   if scale == "std":  # the map divided by its spread has a spread of 1
     m, threshold = m / spread, 3 / spread + 1 / 2
   np.testing.assert_allclose(
-      maps.soft_mask(SQUARE, 8.0, scale), 1 / (1 + np.exp(-8 * (m - threshold))))
+      maps.soft_mask(SQUARE, 8.0, scale),
+      1 / (1 + np.exp(-8 * (m - threshold))))
 
 
 def test_a_scaled_soft_mask_does_not_see_the_size_of_the_map():

@@ -1,0 +1,306 @@
+"""Settings: what they default to, what they refuse, how they are stored."""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from atcon_tf import config
+from atcon_tf import datasets
+from atcon_tf import models
+from atcon_tf import objectives
+from atcon_tf import pipeline
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+
+
+def parse(*arguments):
+  """The Config of a command line."""
+  values = flags.FlagValues()
+  config.define_flags(values)
+  values(["train", *arguments])
+  return config.from_flags(values)
+
+
+class Case(parameterized.TestCase):
+
+  def file(self, name, text=""):
+    """The path of a file that is gone after the test."""
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    path = pathlib.Path(folder.name) / name
+    path.write_text(text)
+    return str(path)
+
+
+class DefaultsTest(Case):
+
+  def test_of_a_bare_command(self):
+    got = parse()
+    self.assertEqual(got, Config().resolve())
+    self.assertEqual((got.objective, got.dataset, got.model, got.weights),
+                     ("atcon", "shapes", "tiny_cnn", "none"))
+    self.assertEqual(got.image_size, 64)
+    self.assertGreater(got.learning_rate, 0)
+
+  @parameterized.parameters("voc", "folder")
+  def test_real_images_are_fine_tuned(self, dataset):
+    got = parse(f"--dataset={dataset}", "--data_dir=photos")
+    self.assertEqual((got.model, got.weights, got.image_size),
+                     ("mobilenet_v2", "imagenet", 225))
+    self.assertEqual(
+        (got.learning_rate, got.head_learning_rate,
+         got.consistency_learning_rate), (2e-5, 3e-3, 1e-5))
+
+  @parameterized.parameters(*config.MODELS)
+  def test_every_model_has_a_size_and_rates(self, model):
+    got = parse(f"--model={model}")
+    self.assertGreater(got.image_size, 0)
+    self.assertGreater(got.head_learning_rate, 0)
+    self.assertIn(got.weights, ("none", "imagenet"))
+
+  def test_a_user_s_value_stays(self):
+    got = parse("--model=resnet50", "--image_size=161", "--weights=none",
+                "--learning_rate=0.5", "--split_seed=3", "--seed=4")
+    self.assertEqual((got.image_size, got.weights, got.learning_rate,
+                      got.split_seed), (161, "none", 0.5, 3))
+    self.assertEqual(got.head_learning_rate, 3e-3)
+
+  def test_the_split_follows_the_seed(self):
+    self.assertEqual(parse("--seed=7").split_seed, 7)
+    self.assertEqual(parse("--seed=7", "--split_seed=0").split_seed, 0)
+
+  def test_a_keras_file_brings_weights_and_size(self):
+    path = self.file("own.keras")
+    got = parse(f"--model={path}", "--input_range=-1..1")
+    self.assertEqual((got.weights, got.image_size, got.input_range),
+                     ("none", 0, "-1..1"))
+
+  def test_what_is_not_used_stays_open(self):
+    self.assertEqual(
+        parse("--objective=supervised").consistency_learning_rate, 0)
+    self.assertEqual(
+        parse("--schedule=combined").consistency_learning_rate, 0)
+    alone = parse("--schedule=consistency")
+    self.assertEqual((alone.learning_rate, alone.head_learning_rate), (0, 0))
+    self.assertGreater(alone.consistency_learning_rate, 0)
+
+  def test_the_names_are_those_of_the_registries(self):
+    self.assertEqual(set(config.DATASETS), set(datasets.DATASETS))
+    self.assertEqual(set(config.OBJECTIVES), set(objectives.OBJECTIVES))
+    self.assertLessEqual(set(FIELDS["input_range"].metadata["choices"]),
+                         set(models.INPUT_RANGES))
+    self.assertEqual(set(config.IMAGE_SIZE), set(config.MODELS))
+    for name in config.AUGMENTATIONS:
+      self.assertIn(f'"{name}"', pipeline.distort.__doc__)
+
+
+class RefusalTest(Case):
+
+  def refused(self, *arguments):
+    """The one line that a command line is refused with."""
+    with self.assertRaises(UserError) as caught:
+      parse(*arguments)
+    line = str(caught.exception)
+    self.assertNotIn("\n", line)
+    return line
+
+  @parameterized.parameters(
+      ("--objective=gian", "--objective=gian: must be one of supervised,"),
+      ("--dataset=cifar", "--dataset=cifar: must be one of voc, folder,"),
+      ("--dataset=", "--dataset=: must be one of voc"),
+      ("--model=resnet", "--model=resnet: must be one of tiny_cnn,"),
+      ("--model=missing.keras", "--model=missing.keras: no such file"),
+      ("--shots=0", "--shots=0: must be at least 1"),
+      ("--steps=-5", "--steps=-5: must be at least 1"),
+      ("--seed=-1", "--seed=-1: must be at least 0"),
+      ("--batch_size=0", "--batch_size=0: must be at least 1"),
+      ("--eval_every=0", "--eval_every=0: must be at least 1"),
+      ("--image_size=3", "--image_size=3: must be at least 16"),
+      ("--image_size=-1", "--image_size=-1: must be at least 0"),
+      ("--image_size=100000", "--image_size=100000: must be at most 4096"),
+      ("--unlabeled=some", "--unlabeled=some: must be all, labeled,"),
+      ("--unlabeled=0", "--unlabeled=0: must be all, labeled, or a number"),
+      ("--unlabeled=²", "--unlabeled=²: must be all, labeled, or a number"),
+      ("--augment=crop,spin", "--augment=crop,spin: no 'spin'; any of crop,"),
+      ("--schedule=random", "--schedule=random: must be one of alternating"),
+      ("--mask_scale=max", "--mask_scale=max: must be one of none, std"),
+      ("--mask_intensity=-1", "--mask_intensity=-1.0: must be at least 0"),
+      ("--supervised_share=0", "--supervised_share=0.0: must be at least"),
+      ("--supervised_share=1.5", "--supervised_share=1.5: must be at most 1"),
+      ("--alpha=inf", "--alpha=inf: must be a finite number"),
+      ("--learning_rate=nan", "--learning_rate=nan: must be a finite number"),
+      ("--learning_rate=-1", "--learning_rate=-1.0: must be at least 0"),
+      ("--learning_rate=0", "--learning_rate=0: must be more than 0"),
+      ("--batch_norm=on", "--batch_norm=on: must be one of freeze, train"),
+      ("--xla=maybe", "--xla=maybe: must be one of auto, on, off"),
+      ("--weights=imagenet", "--weights=imagenet: there are none for"),
+      ("--dataset=folder", "--data_dir: needed by --dataset=folder"))
+  def test_impossible_values(self, argument, line):
+    self.assertStartsWith(self.refused(argument), line)
+
+  @parameterized.parameters(
+      "--schedule=alternating", "--schedule=combined", "--alpha=1",
+      "--supervised_share=0.2", "--consistency_weight=1",
+      "--unlabeled_batch_size=8", "--consistency_learning_rate=1e-5",
+      "--mask_intensity=8", "--mask_scale=none")
+  def test_not_used_by_the_objective(self, argument):
+    """Even where it holds the default."""
+    line = self.refused("--objective=supervised", argument)
+    self.assertStartsWith(line, argument.partition("=")[0])
+    self.assertIn("not used with --objective=supervised; it goes with "
+                  "--objective=atcon", line)
+
+  @parameterized.parameters(
+      ("combined", "--alpha=1"), ("combined", "--supervised_share=.5"),
+      ("consistency", "--supervised_share=.5"),
+      ("alternating", "--consistency_weight=2"),
+      ("consistency", "--consistency_weight=2"),
+      ("combined", "--consistency_learning_rate=1e-4"),
+      ("consistency", "--learning_rate=1e-4"),
+      ("consistency", "--head_learning_rate=1e-4"),
+      ("consistency", "--batch_norm=freeze"))
+  def test_not_used_by_the_schedule(self, schedule, argument):
+    line = self.refused(f"--schedule={schedule}", argument)
+    self.assertStartsWith(line, argument.partition("=")[0])
+    self.assertIn(f"not used with --schedule={schedule}; it goes with "
+                  "--schedule=", line)
+
+  @parameterized.parameters(
+      ("shapes", "--data_dir=x", "voc or folder"),
+      ("shapes", "--max_bad_images=0", "voc or folder"),
+      ("shapes", "--voc_year=2007", "voc"),
+      ("folder", "--voc_year=2012", "voc"),
+      ("folder", "--keep_difficult", "voc"))
+  def test_not_used_by_the_data_set(self, dataset, argument, goes_with):
+    line = self.refused(f"--dataset={dataset}", argument)
+    self.assertStartsWith(line, argument.partition("=")[0])
+    self.assertEndsWith(line, f"not used with --dataset={dataset}; it goes "
+                        f"with --dataset={goes_with}")
+
+  def test_not_used_by_the_model(self):
+    line = self.refused("--model=resnet50", "--width=0.5")
+    self.assertEqual(line, "--width=0.5: not used with --model=resnet50; it "
+                     "goes with --model=mobilenet or mobilenet_v2")
+    line = self.refused("--model=vgg16", "--input_range=0..1")
+    self.assertStartsWith(line, "--input_range=0..1: --model=vgg16 knows")
+    line = self.refused("--model=vgg16", "--batch_norm=train")
+    self.assertEqual(line, "--batch_norm=train: --model=vgg16 has no "
+                     "BatchNorm layer")
+    path = self.file("own.keras")
+    line = self.refused(f"--model={path}", "--weights=imagenet")
+    self.assertEndsWith(line, "brings its own weights")
+
+  @parameterized.parameters("--shots=8", "--unlabeled=all",
+                            "--single_label_only")
+  def test_not_used_beside_a_list_of_images(self, argument):
+    line = self.refused("--splits=W/run/splits.json", argument)
+    self.assertStartsWith(line, argument.partition("=")[0])
+    self.assertIn("not used with --splits=W/run/splits.json", line)
+
+  def test_two_ways_to_say_the_same(self):
+    line = self.refused("--alpha=2", "--supervised_share=0.2")
+    self.assertStartsWith(line, "--alpha=2.0: says the same as "
+                          "--supervised_share")
+
+  def test_a_config_made_by_hand_is_held_to_the_same(self):
+    for wrong in [dict(objective="supervised", mask_scale="std"),
+                  dict(alpha=1.0, supervised_share=0.5),
+                  dict(model="vgg16", input_range="-1..1"),
+                  dict(splits="a.json", shots=4)]:
+      with self.assertRaises(UserError):
+        Config(**wrong).resolve()
+
+  def test_a_misspelt_flag(self):
+    with self.assertRaisesRegex(flags.Error, "'shotz'.*shots"):
+      parse("--shotz=3")
+
+  def test_no_number(self):
+    with self.assertRaisesRegex(flags.Error, "--steps=many"):
+      parse("--steps=many")
+
+
+# Command lines that between them set every flag.
+RUNS = (
+    (),
+    ("--objective=supervised", "--steps=7", "--eval_every=3",
+     "--checkpoint_every=2", "--seed=4", "--single_label_only",
+     "--unlabeled=40", "--batch_size=3", "--learning_rate=1e-3",
+     "--head_learning_rate=0.1234567890123", "--augment="),
+    ("--dataset=voc", "--data_dir=a b/VOCdevkit", "--voc_year=2012",
+     "--keep_difficult", "--classes=cat,dog", "--max_bad_images=3",
+     "--width=0.35", "--weights=w.weights.h5", "--image_size=161",
+     "--batch_norm=train", "--reflect_padding", "--alpha=12.5",
+     "--mask_scale=std", "--mask_intensity=4", "--split_seed=9", "--shots=2"),
+    ("--dataset=folder", "--data_dir=photos", '--classes="salt, pepper",tea',
+     "--model=resnet50", "--cam_layer=conv4_block6_out,conv5_block3_out",
+     "--schedule=combined", "--consistency_weight=0.1",
+     "--unlabeled_batch_size=4", "--splits=W/old/splits.json"),
+    ("--schedule=consistency", "--warm_start=W/base",
+     "--consistency_learning_rate=5e-5", "--bootstrap=0",
+     "--summary_images=0", "--eval_batch_size=5", "--xla=off",
+     "--augment=color,rotation,vertical_flip"),
+    ("--supervised_share=0.5", "--weights=none"),
+)
+
+
+class RoundTripTest(Case):
+
+  @parameterized.parameters(*((run,) for run in RUNS))
+  def test_json(self, run):
+    got = parse(*run)
+    stored = got.to_json()
+    self.assertEqual(Config.from_json(stored), got)
+    self.assertEqual(list(json.loads(stored)), list(FIELDS))
+
+  @parameterized.parameters(*((run,) for run in RUNS))
+  def test_flagfile(self, run):
+    got = parse(*run)
+    path = self.file("flags.txt", got.to_flags())
+    self.assertEqual(parse(f"--flagfile={path}"), got)
+
+  @parameterized.parameters(*((run,) for run in RUNS))
+  def test_resolving_again_changes_nothing(self, run):
+    got = parse(*run)
+    self.assertEqual(got.resolve(), got)
+
+  def test_of_a_keras_file(self):
+    path = self.file("own.keras")
+    got = parse(f"--model={path}", "--input_range=imagenet")
+    stored = self.file("flags.txt", got.to_flags())
+    self.assertEqual(parse(f"--flagfile={stored}"), got)
+    self.assertEqual(Config.from_json(got.to_json()), got)
+
+  def test_the_runs_above_set_every_flag(self):
+    text = "\n".join(a for run in RUNS for a in run)
+    missing = {name for name in FIELDS if f"--{name}" not in text}
+    # Set in the tests above, where their values matter.
+    self.assertEqual(missing, {"input_range"})
+
+  def test_settings_of_another_version(self):
+    """What is new has its default, what is gone is left out."""
+    got = Config.from_json('{"shots": 3, "gone": 1, "classes": ["a", "b"]}')
+    self.assertEqual(got, Config(shots=3, classes=("a", "b")))
+
+  def test_flags_hold_only_what_differs(self):
+    self.assertEqual(Config().to_flags().strip(), "")
+    self.assertEqual(parse("--steps=3", "--shots=8").to_flags().splitlines(),
+                     ["--split_seed=0", "--model=tiny_cnn", "--weights=none",
+                      "--image_size=64", "--steps=3", "--learning_rate=0.002",
+                      "--head_learning_rate=0.002",
+                      "--consistency_learning_rate=0.0002"])
+
+  def test_every_flag_has_a_help_line(self):
+    for field in FIELDS.values():
+      self.assertNotEmpty(field.metadata["help"], field.name)
+      self.assertNotIn("\n", field.metadata["help"], field.name)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,58 @@
+"""Every preset in flags/ is a valid run, and says what it is."""
+
+import pathlib
+
+from absl import flags
+import pytest
+
+from atcon_tf import config
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PRESETS = sorted((ROOT / "flags").iterdir())
+
+
+def _parse(monkeypatch, *arguments):
+  monkeypatch.chdir(ROOT)
+  values = flags.FlagValues()
+  config.define_flags(values)
+  rest = values(["train", *arguments])
+  assert rest == ["train"], rest
+  return config.from_flags(values)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.name)
+def test_preset_is_a_valid_run_and_begins_with_a_comment(path, monkeypatch):
+  assert path.suffix == ".flags"
+  lines = path.read_text().splitlines()
+  assert lines[0].startswith("# ") and lines[1].startswith("#")
+  assert any(f"--flagfile=flags/{path.name}" in line for line in lines
+             if line.startswith("#")), "the command that runs it is missing"
+  assert any(line.startswith("# Result: ") for line in lines)
+  for line in lines:
+    assert line.startswith(("#", "--")) and line == line.strip()
+  resolved = _parse(monkeypatch, f"--flagfile=flags/{path.name}")
+  # The flags.txt of such a run repeats it.
+  assert _parse(monkeypatch, *resolved.to_flags().split()) == resolved
+
+
+def test_a_preset_builds_on_another_and_a_later_flag_wins(monkeypatch):
+  base = _parse(monkeypatch, "--flagfile=flags/voc_8shot.flags")
+  assert (base.dataset, base.objective) == ("voc", "atcon")
+  baseline = _parse(monkeypatch,
+                    "--flagfile=flags/voc_8shot_supervised.flags")
+  assert (baseline.dataset, baseline.shots, baseline.objective) == (
+      "voc", 8, "supervised")
+  assert _parse(monkeypatch, "--flagfile=flags/voc_8shot_supervised.flags",
+                "--shots=4").shots == 4
+
+
+def test_what_a_pair_shares(monkeypatch):
+  """A baseline differs from its ATCON run in nothing but the objective."""
+  for first, second in [("shapes_atcon", "shapes_supervised"),
+                        ("voc_8shot", "voc_8shot_supervised")]:
+    a, b = (_parse(monkeypatch, f"--flagfile=flags/{name}.flags")
+            for name in (first, second))
+    for name in ("dataset", "shots", "seed", "split_seed", "model", "weights",
+                 "image_size", "steps", "batch_size", "learning_rate",
+                 "head_learning_rate", "augment", "eval_every"):
+      assert getattr(a, name) == getattr(b, name), name
