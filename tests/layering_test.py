@@ -17,7 +17,7 @@ from tools import build_file
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
     ("__init__", "cli", "config", "maps", "schedule", "splits"),
-    ("datasets", "geometry", "graph", "guided", "models"),
+    ("datasets", "geometry", "graph", "guided", "models", "vit"),
     ("attribution", "pipeline"),
     ("metrics", "objectives"),
     ("plots", "summaries", "trainer"),

@@ -86,5 +86,5 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
 def _power(difference, power):
   """`|d|^power`, whose derivative at 0 is 0."""
   zero = difference == 0
-  return tf.where(zero, 0, tf.abs(tf.where(
-      zero, tf.ones_like(difference), difference))**power)
+  size = tf.abs(tf.where(zero, tf.ones_like(difference), difference))
+  return tf.where(zero, tf.zeros_like(size), size**power)

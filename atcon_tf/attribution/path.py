@@ -72,8 +72,10 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
                            output)
     return [_column(tf.gather(weights, sample)) * slope]
 
-  mean, = samples.total(part, [x], steps + 1, batch_size)
-  return (x - start) * mean
+  # Half precision is too coarse to add up in.
+  like = tf.cast(x, pass_.logits.dtype)
+  mean, = samples.total(part, [like], steps + 1, batch_size)
+  return tf.cast(x - start, like.dtype) * mean
 
 
 def _column(values):
@@ -90,7 +92,7 @@ def baseline_images(pass_, baseline, seed=0):
   if baseline == "blur":
     return blur(x, x.shape[1] / 8)
   noise = tf.random.stateless_uniform(
-      [1, *x.shape[1:]], [seed, 0], dtype=tf.float32)
+      [1, *x.shape[1:]], [seed, 0], dtype=tf.float32, alg=samples.RANDOM)
   return tf.zeros_like(x) + tf.cast(normalize(noise), x.dtype)
 
 

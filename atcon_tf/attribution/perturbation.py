@@ -122,8 +122,10 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
     raise UserError(f"share={share}: must be between 0 and 1")
   size, dtype = pass_.normalized.shape[1:3], tf.float32
   grids = tf.cast(tf.random.stateless_uniform(
-      [masks, cells + 2, cells + 2], [seed, 0]) < share, dtype)
-  shifts = tf.random.stateless_uniform([masks, 2], [seed, 1], dtype=dtype)
+      [masks, cells + 2, cells + 2], [seed, 0], alg=samples.RANDOM) < share,
+                  dtype)
+  shifts = tf.random.stateless_uniform([masks, 2], [seed, 1], dtype=dtype,
+                                       alg=samples.RANDOM)
 
   def axis(length, shift):
     """Interpolation matrices `[n, length, cells + 2]`."""

@@ -4,3 +4,4 @@
 boxes and masks, `statistics` says how far such a number can be trusted.
 Nothing here knows TensorFlow, a model or a file.
 """
+METRICS = {}
