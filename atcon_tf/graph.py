@@ -100,24 +100,24 @@ class Rerun:
       if self._reflects(operation):
         args = (self._reflected(operation, source,
                                 _same_padding(operation, source)),)
-      output = self._run(operation, args, kwargs)
+      output = self._run(operation, source.dtype, args, kwargs)
     if isinstance(output, keras.KerasTensor):
       self._locate(operation, source, output)
     return output
 
-  def _run(self, operation, args, kwargs):
+  def _run(self, operation, dtype, args, kwargs):
     if id(operation) not in self._stand_ins:
-      self._stand_ins[id(operation)] = self._layers_for(operation)
+      self._stand_ins[id(operation)] = self._layers_for(operation, dtype)
     first, *rest = self._stand_ins[id(operation)]
     output = first(*args, **kwargs)
     for layer in rest:
       output = layer(output)
     return output
 
-  def _layers_for(self, operation):
+  def _layers_for(self, operation, dtype):
     """What is called in place of a layer, over the same variables."""
     name = self.unique(operation.name)
-    relu = guided.guided_version(operation, name)
+    relu = guided.guided_version(operation, name, dtype)
     if relu is not None:
       self.swapped += 1
       return [relu]

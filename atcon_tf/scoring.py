@@ -170,8 +170,8 @@ def _look(classifier, images, columns, with_consistency):
     guided = gradient.guided_backprop(pass_, target)
     for name, scale in [("consistency", "std"), ("consistency_raw", "none")]:
       mask = maps.soft_mask(guided, INTENSITY, scale)
-      result[name] = atcon.under_mask(
-          classifier, pass_, target, first, mask)["consistency"]
+      result[name] = atcon.PUBLISHED.under(
+          pass_, target, first, mask)["similarity"]
   return result
 
 

@@ -17,11 +17,10 @@ import tensorflow as tf
 from atcon_tf import graph
 from atcon_tf import maps
 from atcon_tf import models
-from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward
-from atcon_tf.attribution import noise
 from atcon_tf.attribution import path
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import layer_consistency
 
 _HERE = pathlib.Path(__file__).resolve()
 FOLDER = pathlib.Path(os.environ.get(
@@ -121,30 +120,91 @@ def check_gradients(prefix, base, values, tape, loss):
     check(name, gradient, values[name])
 
 
+# The reference's modes and metrics. It resizes with aligned corners; the
+# default is where the cells of the map lie.
+MODES = {
+    0: dict(match="upsample"), 1: dict(match="downsample"), 2: {},
+    3: dict(first_map="guided_backprop", second_map="grad_cam",
+            mask_intensity=32.0),
+    4: dict(second_map="smooth_grad", match="upsample"),
+}
+METRICS = {0: "pearson", 1: "cross_correlation", 2: "ssim"}
+
+
+def _story(case, values):
+  changes = MODES[case["mode"]]
+  if case["mask_intensity"]:
+    changes = {**changes, "mask_intensity": case["mask_intensity"]}
+  if case["mode"] == 4:
+    changes = {**changes, "options": {"smooth_grad": dict(
+        squared=True, noise=values["sg_z"], first_sample_class=True)}}
+  return atcon.Story(similarity=METRICS[case["metric"]],
+                     alignment=maps.ALIGNED, **changes)
+
+
+# Our name of an array, by the role of the map, and the reference's.
+NAMES = {
+    0: {"first": "cam", "second": "gb"},
+    1: {"first": "cam", "second": "gb"},
+    2: {"first": "cam", "second": "gb", "mask": "soft_mask",
+        "masked": "masked_x", "first_masked": "cam2"},
+    3: {"first": "gb", "second": "cam", "mask": "soft_mask",
+        "masked": "masked_x", "first_masked": "gb2"},
+    4: {"first": "cam", "second": "sg"},
+}
+
+
 def _check_atcon(case, images, normalize):
-  net = BY_ID[case["net"]]
-  values = arrays(case)
+  net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net, normalize=normalize)
   with tf.GradientTape() as tape:
     story = atcon.explain(classifier, tf.constant(images),
-                          case["mask_intensity"])
-    loss = -tf.reduce_mean(story["consistency"])
+                          _story(case, values))
+    loss = -tf.reduce_mean(story["similarity"])
   check("logits", story["logits"], arrays(net)["logits"])
-  for ours, theirs in [("guided", "gb"), ("cam", "cam"),
-                       ("mask", "soft_mask"), ("masked", "masked_x"),
-                       ("masked_cam", "cam2")]:
-    check(theirs, story[ours], values[theirs])
-  check("cost", -story["consistency"], values["cost"])
+  compared = 0
+  for ours, theirs in NAMES[case["mode"]].items():
+    if theirs in values:
+      check(theirs, story[ours], values[theirs])
+      compared += 1
+  assert compared
+  # What is 1 - SSIM there is minus (SSIM - 1) here.
+  check("cost", -story["similarity"], values["cost"])
   check("loss", loss, values["loss"])
   check_gradients("g", base, values, tape, loss)
 
 
 def run_atcon(case):
-  if (case["mode"], case["metric"]) != (2, 0):
-    pytest.skip(f"atcon mode {case['mode']} metric {case['metric']}: "
-                "not built yet")
   # x is what the network sees: here the normalisation is the identity.
   _check_atcon(case, arrays(BY_ID[case["net"]])["x"], "0..1")
+
+
+def run_layer_consistency(case):
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net, [case["inner"], case["outer"]])
+  method = case["method"]
+  loss_of = layer_consistency.LayerConsistency(
+      classifier, "dice" if method in (3, 6) else "inclusion",
+      method in (5, 6), case["mask_intensity"])
+  label = np.eye(net["classes"])[values["labels"]]
+  images = tf.constant(arrays(net)["x"])
+  with tf.GradientTape() as tape:
+    terms = loss_of.call({"image": images, "label": label})
+    cost, weight = terms["consistency"]
+    loss = tf.reduce_mean(cost)
+  np.testing.assert_array_equal(weight, 1)
+  story = layer_consistency.explain(
+      forward.forward(classifier, images), label, case["mask_intensity"])
+  np.testing.assert_array_equal(story["class_index"], values["labels"])
+  np.testing.assert_array_equal(story["other_index"], values["conf"])
+  for ours, theirs in [("outer", "cam_outer"), ("inner", "cam_inner"),
+                       ("other", "cam_conf"), ("mask", "mask"),
+                       ("scaled_outer", "scaled_outer"),
+                       ("scaled_inner", "scaled_inner")]:
+    check(theirs, story[ours], values[theirs])
+  check("cost", cost, values["cost"])
+  check("loss", loss, values["loss"])
+  check_gradients("g", base, values, tape, loss)
 
 
 def run_net(case):
@@ -171,52 +231,27 @@ def run_atcon_ig(case):
   """ATCON with integrated gradients in place of guided backpropagation."""
   net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net)
+  story = atcon.Story(
+      second_map="integrated_gradients",
+      mask_intensity=case["mask_intensity"],
+      options={"integrated_gradients": dict(
+          steps=case["m_steps"], output="probability", rule="mean",
+          batch_size=7)})
   with tf.GradientTape() as tape:
-    pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
-    target = tf.constant(values["cls"])
-    ig = path.integrated_gradients(
-        pass_, target, steps=case["m_steps"], output="probability",
-        rule="mean", batch_size=7)
-    mask = maps.soft_mask(ig, case["mask_intensity"])
-    story = atcon.under_mask(classifier, pass_, target,
-                             cam.grad_cam(pass_, target), mask)
-    loss = -tf.reduce_mean(story["consistency"])
-  check("ig_abs", ig, values["ig_abs"])
-  for ours, theirs in [("mask", "soft_mask"), ("masked", "masked_x"),
-                       ("masked_cam", "cam2")]:
-    check(theirs, story[ours], values[theirs])
+    told = atcon.explain(classifier, tf.constant(arrays(net)["x"]), story)
+    loss = -tf.reduce_mean(told["similarity"])
+  np.testing.assert_array_equal(told["class_index"], values["cls"])
+  for ours, theirs in [("second", "ig_abs"), ("mask", "soft_mask"),
+                       ("masked", "masked_x"), ("first_masked", "cam2")]:
+    check(theirs, told[ours], values[theirs])
   check("loss", loss, values["loss"])
-  check_gradients("g", base, values, tape, loss)
-
-
-@pytest.mark.skipif(not CASES, reason=f"no cases.json in {FOLDER}")
-@pytest.mark.parametrize("name", [c["id"] for c in CASES
-                                  if c.get("mode") == 4 and not c["metric"]])
-@pytest.mark.parametrize("batch_size", [None, 16])
-def test_smooth_grad_and_its_gradient(name, batch_size):
-  """ATCON's mode 4: Grad-CAM against squared SmoothGrad."""
-  case = BY_ID[name]
-  net, values = BY_ID[case["net"]], arrays(case)
-  base, classifier = classifier_of(net)
-  with tf.GradientTape() as tape:
-    pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
-    target = tf.argmax(pass_.logits, -1)
-    smooth = noise.smooth_grad(
-        pass_, target, squared=True, noise=values["sg_z"],
-        first_sample_class=True, batch_size=batch_size)
-    first = maps.resize(cam.grad_cam(pass_, target), smooth.shape[1:],
-                        maps.ALIGNED)
-    cost = -atcon.consistency(first, smooth)
-    loss = tf.reduce_mean(cost)
-  check("sg", smooth, values["sg"])
-  check("cam_up", first, values["cam_up"])
-  check("cost", cost, values["cost"])
   check_gradients("g", base, values, tape, loss)
 
 
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
-       "atcon_ig": run_atcon_ig}
+       "atcon_ig": run_atcon_ig,
+       "layer_consistency": run_layer_consistency}
 
 
 def _known(kind):

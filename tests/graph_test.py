@@ -136,6 +136,19 @@ def test_other_endings_stay(ending):
   _check_same(model, logits=True)
 
 
+def test_relus_keep_the_dtype_of_the_model():
+  """A float64 model, whatever the policy is when it is run again."""
+  images = keras.Input([12, 12, 3], dtype="float64")
+  y = LAYERS.Conv2D(3, 3, dtype="float64", activation="relu")(images)
+  y = LAYERS.Conv2D(3, 3, dtype="float64")(keras.ops.relu(y))
+  y = LAYERS.ReLU(dtype="float64")(y)
+  model = keras.Model(images, y)
+  inputs = keras.Input([12, 12, 3], dtype="float64")
+  again = keras.Model(inputs, graph.Rerun(model, inputs).outputs)
+  x = X.astype(np.float64) / 3
+  np.testing.assert_allclose(again(x), model(x), rtol=1e-14)
+
+
 def test_models_without_a_graph():
   class Subclassed(keras.Model):
     def call(self, x):
