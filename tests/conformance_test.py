@@ -7,6 +7,7 @@ networks have a few layers and the images 16 pixels.
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -222,3 +223,93 @@ def test_mixed_precision(method, half, eager):
   assert np.all(np.isfinite(heat))
   least = 0.5 if method in HALF_DIFFERS else 0.9
   assert _correlation(heat, eager[method]) > least
+
+
+# Objectives, each with the flags that make a small one.
+OBJECTIVES = {"supervised": {}, "atcon": {}}
+
+
+def _batch(count=5):
+  return {"image": tf.constant(_images(count)),
+          "label": tf.one_hot(TARGET[:count], CLASSES)}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objective(name, classifiers):
+  """Terms `[B]`, the same alone as in a batch, eager as compiled."""
+  settings = config.Config(objective=name, dataset="shapes",
+                           **OBJECTIVES[name])
+  kinds = objectives.OBJECTIVES[name](classifiers["plain"][0], settings,
+                                      True)
+  for objective in kinds.values():
+    variables = [v.value for v in
+                 classifiers["plain"][0].model.trainable_variables]
+    with tf.GradientTape() as tape:
+      terms = objective.call(_batch())
+      loss = sum(factor * tf.reduce_sum(terms[term][0])
+                 for term, factor in objective.loss_weights.items() if factor)
+    assert set(terms) == set(objective.loss_weights)
+    reached = [g for g in tape.gradient(loss, variables) if g is not None]
+    assert reached and all(np.all(np.isfinite(g)) for g in reached)
+    alone = objective.call({k: v[1:2] for k, v in _batch().items()})
+    compiled = tf.function(objective.call)(_batch())
+    for term, (value, weight) in terms.items():
+      assert value.shape == weight.shape == (5,)
+      np.testing.assert_allclose(alone[term][0], value[1:2], atol=1e-4)
+      np.testing.assert_allclose(compiled[term][0], value, atol=1e-4)
+
+
+# Data sets and the flags that find them; None: only where real data are.
+DATASETS = {"shapes": {}, "folder": None, "voc": None}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset(name, tmp_path, request):
+  settings = dict(dataset=name)
+  if name == "voc":
+    data_dir = request.getfixturevalue("data_dir")
+    settings["data_dir"] = str(data_dir / "VOCdevkit")
+  if name == "folder":
+    for i in range(12):
+      path = tmp_path / ("cat" if i % 2 else "dog") / f"{i}.png"
+      path.parent.mkdir(exist_ok=True)
+      PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(path)
+    settings["data_dir"] = str(tmp_path)
+  data = datasets.load(config.Config(**settings).resolve())
+  assert set(data.splits) == {"train", "val", "test"}
+  ids = [r.id for part in data.splits.values() for r in part]
+  assert len(ids) == len(set(ids))
+  for part in data.splits.values():
+    assert part
+    for record in part[:3]:
+      assert record.label.shape == (len(data.class_names),)
+      assert record.boxes.shape == (len(record.box_label), 4)
+      assert np.all((record.boxes >= 0) & (record.boxes <= 1))
+
+
+# What each score of a map that fills the left half should be when the class
+# is there and nowhere else; None: no such number.
+METRICS = {
+    "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,
+    "increase_in_confidence": 0, "increase_in_confidence_50": 0,
+    "increase_in_confidence_15": 0, "average_gain": 0, "insertion": None,
+    "deletion": .25, "deletion_blur": None, "infidelity": 0,
+    "max_sensitivity": 0, "sparseness": .5, "pointing_game": 1,
+    "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric(name):
+  heat = np.zeros([2, 10, 10])
+  heat[:, :, :5] = 1
+  images = heat[..., None] / 50
+  evidence = metrics.Evidence(
+      heat, images, lambda x, pairs: x.sum((1, 2, 3)),
+      lambda x: heat, [np.array([[0, 0, .5, 1]])] * 2,
+      heat.astype(np.uint8))
+  score = metrics.METRICS[name](evidence)
+  assert score.shape == (2,)
+  assert np.all(np.isfinite(score))
+  if METRICS[name] is not None:
+    np.testing.assert_allclose(score, METRICS[name], atol=1e-9)

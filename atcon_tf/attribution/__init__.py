@@ -199,9 +199,9 @@ def check_class_index(class_index, count, num_classes):
     UserError: a class index out of range, or not as many as images.
   """
   class_index = np.asarray(class_index)
-  if class_index.shape not in ((), (1,), (count,)):
-    raise UserError(f"class_index: {list(class_index.shape)} classes for "
-                    f"{count} images; give one, or one for each image")
+  if class_index.shape not in ((), (count,)):
+    raise UserError(f"class index of shape {class_index.shape}: must be one "
+                    f"number, or one for each of {count} images")
   wrong = class_index[(class_index < 0) | (class_index >= num_classes)]
   if wrong.size:
     raise UserError(f"class index {wrong.flat[0]}: must be 0 to "
