@@ -174,7 +174,8 @@ class Atcon(objective.Objective):
   """
 
   def __init__(self, classifier, story=PUBLISHED, target="argmax",
-               stop_gradient="none", teacher=None, weight=1.0):
+               stop_gradient="none", teacher=None, ema_decay=0.99,
+               weight=1.0):
     """Prepares the loss.
 
     Args:
@@ -184,7 +185,9 @@ class Atcon(objective.Objective):
         the highest logit among the image's labels; "top2", the mean over
         the two highest logits.
       stop_gradient: see `Story.tell`.
-      teacher: a `Classifier` with moving averages of the weights, or None.
+      teacher: a `Classifier` that will follow the weights by moving
+        averages, or None.
+      ema_decay: of these averages: `v <- d v + (1 - d) w` at each update.
       weight: of the term in the loss.
     Raises:
       UserError: a guided map has no meaning for this network.
@@ -196,10 +199,15 @@ class Atcon(objective.Objective):
       attribution.check(classifier, name)
     self.story, self.target = story, target
     self.stop_gradient, self.teacher = stop_gradient, teacher
+    self.ema_decay = ema_decay
+    if teacher:
+      self.state = list(teacher.model.variables)
 
   def call(self, batch, training=False):
     pass_ = forward.forward(self.classifier, batch["image"])
-    taught = self.teacher and forward.forward(self.teacher, batch["image"])
+    taught = None
+    if self.teacher:
+      taught = forward.forward(self.teacher, batch["image"])
     told = [self.story.tell(pass_, target, taught, self.stop_gradient)
             for target in targets(pass_.logits, batch, self.target)]
     value = -tf.add_n([t["similarity"] for t in told]) / len(told)
@@ -210,6 +218,11 @@ class Atcon(objective.Objective):
       terms["mask_mean"] = (tf.reshape(mean, [-1]), one)
       terms["mask_std"] = (tf.sqrt(tf.reshape(variance, [-1])), one)
     return terms
+
+  def after_update(self):
+    if self.teacher:
+      for mean, variable in zip(self.state, self.classifier.model.variables):
+        mean.assign(self.ema_decay * mean + (1 - self.ema_decay) * variable)
 
 
 def targets(logits, batch, target):
