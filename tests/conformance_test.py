@@ -225,30 +225,37 @@ def test_mixed_precision(method, half, eager):
   assert _correlation(heat, eager[method]) > least
 
 
-# Objectives, each with the flags that make a small one.
-OBJECTIVES = {"supervised": {}, "atcon": {}}
+# Objectives with their flags, and the layers of the maps they need.
+OBJECTIVES = {
+    "supervised": ({}, ()),
+    "atcon": ({}, ()),
+    "layer_consistency": ({}, ("small_conv2", "small_relu2")),
+    "self_training": ({}, ()),
+}
 
 
 def _batch(count=5):
   return {"image": tf.constant(_images(count)),
-          "label": tf.one_hot(TARGET[:count], CLASSES)}
+          "label": tf.one_hot(TARGET[:count], CLASSES),
+          "label_weight": tf.ones([count, CLASSES])}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objective(name, classifiers):
   """Terms `[B]`, the same alone as in a batch, eager as compiled."""
-  settings = config.Config(objective=name, dataset="shapes",
-                           **OBJECTIVES[name])
-  kinds = objectives.OBJECTIVES[name](classifiers["plain"][0], settings,
-                                      True)
+  flags, layers = OBJECTIVES[name]
+  classifier = classifiers["plain"][0]
+  if layers:
+    classifier = classifier.with_cam_layers(layers)
+  kinds = objectives.build(
+      classifier, config.Config(objective=name, **flags).resolve(), True)
+  variables = [v.value for v in classifier.model.trainable_variables]
   for objective in kinds.values():
-    variables = [v.value for v in
-                 classifiers["plain"][0].model.trainable_variables]
     with tf.GradientTape() as tape:
       terms = objective.call(_batch())
       loss = sum(factor * tf.reduce_sum(terms[term][0])
                  for term, factor in objective.loss_weights.items() if factor)
-    assert set(terms) == set(objective.loss_weights)
+    assert set(terms) <= set(objective.loss_weights)
     reached = [g for g in tape.gradient(loss, variables) if g is not None]
     assert reached and all(np.all(np.isfinite(g)) for g in reached)
     alone = objective.call({k: v[1:2] for k, v in _batch().items()})
@@ -290,7 +297,7 @@ def test_dataset(name, tmp_path, request):
 # What each score of a map that fills the left half should be when the class
 # is there and nowhere else; None: no such number.
 METRICS = {
-    "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,
+    "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,  # 16 of 50
     "increase_in_confidence": 0, "increase_in_confidence_50": 0,
     "increase_in_confidence_15": 0, "average_gain": 0, "insertion": None,
     "deletion": .25, "deletion_blur": None, "infidelity": 0,
@@ -312,4 +319,4 @@ def test_metric(name):
   assert score.shape == (2,)
   assert np.all(np.isfinite(score))
   if METRICS[name] is not None:
-    np.testing.assert_allclose(score, METRICS[name], atol=1e-9)
+    np.testing.assert_allclose(score, METRICS[name], atol=.01)
