@@ -9,6 +9,7 @@ layers, and all ReLUs in them know the guided rule.
 """
 
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -208,6 +209,38 @@ def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
   base, size = _fitting(model, name, image_size)
   return _assemble(name, base, size, input_range, True,
                    base.outputs[0].shape[-1], cam_layer=cam_layer)
+
+
+def load(path, input_range="0..1", image_size=0, cam_layer=()):
+  """A classifier around the model in a .keras file; see `wrap`."""
+  if not os.path.isfile(path):
+    raise UserError(f"--model={path}: no such file")
+  base, size = _load(path, image_size)
+  return _assemble(path, base, size, input_range, True,
+                   base.outputs[0].shape[-1], cam_layer=cam_layer)
+
+
+def stock(name, weights="imagenet"):
+  """A Keras application with its own 1000 ImageNet classes.
+
+  Args:
+    name: one of `config.MODELS` but tiny_cnn.
+    weights: "imagenet" (downloaded), "none", or a file of the whole model.
+  """
+  if name not in _BACKBONES:
+    raise UserError(f"--model={name}: must be a .keras file or one of "
+                    f"{', '.join(_BACKBONES)}")
+  make, input_range = _BACKBONES[name]
+  try:
+    model = make(weights="imagenet" if weights == "imagenet" else None)
+  except Exception as error:  # urllib's, OSError: no network
+    raise UserError(f"--weights=imagenet: cannot download {name} ({error}); "
+                    "pass --weights=FILE or --weights=none") from error
+  if weights not in ("imagenet", "none"):
+    load_weights(model, weights, f"--weights={weights}", name)
+  if name == "efficientnet_b0":  # it normalises by itself
+    input_range = "0..255"
+  return wrap(model, input_range)
 
 
 def _assemble(name, base, size, input_range, own_head, num_classes,

@@ -18,14 +18,14 @@ from tools import build_file
 LEVELS = (
     ("__init__", "cli", "config", "maps", "schedule", "splits"),
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
-    ("attribution", "pipeline"),
+    ("attribution", "pipeline", "pictures"),
     ("bank", "metrics", "objectives", "run_data"),
-    ("plots", "summaries", "trainer"),
+    ("plots", "sheets", "summaries", "trainer"),
     ("results", "runs", "scoring", "watch"),
-    ("evaluate",),
+    ("evaluate", "explain"),
     ("train",),
 )
-COMMANDS = {"evaluate", "train"}
+COMMANDS = {"evaluate", "explain", "train"}
 # Settings, draws and scores: Python and NumPy.
 PURE = {"__init__", "cli", "config", "metrics", "schedule", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS
