@@ -298,6 +298,13 @@ class Config:
     _check_together(config, given)
     return dataclasses.replace(config, **filled)
 
+  def with_objective(self, objective):
+    """These settings for another objective; what it does not use goes."""
+    config = dataclasses.replace(self, objective=objective, schedule="")
+    return dataclasses.replace(config, **{
+        f.name: f.default for f in dataclasses.fields(config)
+        if not _used(config, f)}).resolve()
+
   def to_json(self):
     """The settings as JSON text, keys in the order of the fields."""
     return json.dumps(dataclasses.asdict(self), indent=2)

@@ -30,6 +30,11 @@ WIDTH = {"mobilenet_v2": .35, "mobilenet": .25}
 X = np.random.default_rng(0).uniform(size=[3, 16, 16, 3]).astype(np.float32)
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _images(size, count=2):
   rng = np.random.default_rng(1)
   return rng.uniform(size=[count, size, size, 3]).astype(np.float32)

@@ -9,6 +9,7 @@ Every method is a function of one shared forward pass, `fn(pass_, class_index,
 compile; a loss can be trained through those in `DIFFERENTIABLE`.
 """
 
+import functools
 import weakref
 
 import keras
@@ -134,10 +135,17 @@ def _check_guided(classifier, name):
         f"{name}: {classifier.name} has no ReLU, so guided backpropagation "
         "has no meaning for it; use gradient instead")
   pass_, target = _random_pass(classifier)
-  plain = pass_.gradient(target, pass_.normalized)
+  target = tf.one_hot(target, classifier.num_classes,
+                      dtype=pass_.logits.dtype)
+  # A ReLU that only positive gradients reach does the same by both rules;
+  # then only negative ones reach it from minus the logit.
+  up, down = (functools.partial(
+      pass_.tape.gradient, pass_.logits, pass_.normalized,
+      output_gradients=sign * target) for sign in (1, -1))
+  plain = up()
   with guided.guided_rule():
-    changed = pass_.gradient(target, pass_.normalized)
-  if bool(tf.reduce_all(plain == changed)):
+    same = tf.reduce_all((up() == plain) & (down() == -plain))
+  if bool(same):
     raise UserError(
         f"{name}: the guided gradient of {classifier.name} equals its plain "
         "gradient; its ReLUs are hidden from the guided rule (inside a "
