@@ -21,7 +21,7 @@ LEVELS = (
     ("attribution", "pipeline", "pictures"),
     ("bank", "metrics", "objectives", "run_data"),
     ("plots", "sheets", "summaries", "trainer"),
-    ("results", "runs", "scoring", "watch"),
+    ("leaderboard", "results", "runs", "scoring", "watch"),
     ("evaluate", "explain"),
     ("train",),
 )

@@ -162,8 +162,7 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
     `[B, H, W]`, of any sign.
   """
   height, width = pass_.normalized.shape[1:3]
-  window = window or max(1, min(height, width) // 5)
-  stride = stride or max(1, window // 2)
+  window, stride = _sliding(height, width, window, stride)
   _at_least_one(window=window, stride=stride)
   if window > min(height, width):
     raise UserError(f"window={window}: the image is only "
@@ -186,6 +185,17 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
   drops, = samples.total(part, [like], len(rows) * len(columns), batch_size)
   count = rows.sum(0)[:, None] * columns.sum(0)
   return drops / tf.constant(count, dtype)
+
+
+def _sliding(height, width, window, stride):
+  window = window or max(1, min(height, width) // 5)
+  return window, stride or max(1, window // 2)
+
+
+def windows(size, window=0, stride=0):
+  """How many squares `occlusion` looks at in an image of (height, width)."""
+  window, stride = _sliding(*size, window, stride)
+  return int(np.prod([len(_covered(n, window, stride)) for n in size]))
 
 
 def _covered(length, window, stride):

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 BATCH = 32
-STEPS = 16
+STEPS = 10
 
 
 def unit(maps):
