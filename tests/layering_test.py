@@ -17,15 +17,15 @@ from tools import build_file
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
     ("__init__", "cli", "config", "maps", "schedule", "splits"),
-    ("datasets", "geometry", "graph", "guided", "models"),
-    ("attribution", "pipeline"),
+    ("datasets", "geometry", "graph", "guided", "models", "vit"),
+    ("attribution", "pipeline", "pictures"),
     ("bank", "metrics", "objectives", "run_data"),
-    ("plots", "summaries", "trainer"),
-    ("results", "runs", "scoring", "watch"),
-    ("evaluate",),
+    ("plots", "sheets", "summaries", "trainer"),
+    ("leaderboard", "results", "runs", "scoring", "watch"),
+    ("evaluate", "explain"),
     ("train",),
 )
-COMMANDS = {"evaluate", "train"}
+COMMANDS = {"evaluate", "explain", "train"}
 # Settings, draws and scores: Python and NumPy.
 PURE = {"__init__", "cli", "config", "metrics", "schedule", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS

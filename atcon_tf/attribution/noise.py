@@ -69,9 +69,7 @@ def var_grad(pass_, class_index, **options):
 def _moments(pass_, class_index, method, samples, sigma, noise,
              first_sample_class, seed, batch_size):
   """Means over the noisy images of the attributions and their squares."""
-  if method not in ATTRIBUTIONS:
-    raise UserError(f"method={method}: must be one of "
-                    f"{', '.join(ATTRIBUTIONS)}")
+  forward.check("method", method, ATTRIBUTIONS)
   if samples < 1:
     raise UserError(f"samples={samples}: must be at least 1")
   x = pass_.normalized
@@ -80,7 +78,8 @@ def _moments(pass_, class_index, method, samples, sigma, noise,
           - tf.reduce_min(x, axes, keepdims=True))
   if noise is None:
     z = tf.random.stateless_normal(
-        [1, samples, *x.shape[1:]], tf.broadcast_to(seed, [2]))
+        [1, samples, *x.shape[1:]], tf.broadcast_to(seed, [2]),
+        alg=samples_lib.RANDOM)
   else:
     z = tf.convert_to_tensor(noise)
     if len(z.shape) == 2:
@@ -101,6 +100,9 @@ def _moments(pass_, class_index, method, samples, sigma, noise,
   def part(image, sample):
     value = ATTRIBUTIONS[method](
         noisy(image, sample), tf.gather(class_index, image))
+    value = tf.cast(value, like.dtype)
     return [value / samples, value * value / samples]
 
-  return samples_lib.total(part, [x, x], samples, batch_size)
+  # Half precision is too coarse to add up, and to square, in.
+  like = tf.cast(x, pass_.logits.dtype)
+  return samples_lib.total(part, [like, like], samples, batch_size)
