@@ -20,12 +20,12 @@ LEVELS = (
     ("datasets", "geometry", "graph", "guided", "models"),
     ("attribution", "pipeline"),
     ("metrics", "objectives"),
-    ("plots", "summaries", "trainer"),
+    ("plain", "plots", "serving", "summaries", "trainer"),
     ("results", "runs", "scoring"),
-    ("evaluate",),
+    ("evaluate", "export"),
     ("train",),
 )
-COMMANDS = {"evaluate", "train"}
+COMMANDS = {"evaluate", "export", "train"}
 # Settings, draws and scores: Python and NumPy.
 PURE = {"__init__", "cli", "config", "metrics", "schedule", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS
