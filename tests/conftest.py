@@ -3,6 +3,7 @@
 Data outside the repository may be absent: tests of it skip, by name.
 """
 
+import contextlib
 import os
 import pathlib
 
@@ -49,3 +50,17 @@ def tiny_export(tiny_run):
   out = tiny_run.parent / "served"
   export.export(runs.load_run(tiny_run), out)
   return out
+
+
+@pytest.fixture
+def browser_page():
+  """A function that opens a page in a real browser, for a `with`."""
+  from tools import browser
+
+  with contextlib.ExitStack() as stack:
+    def page(**options):
+      try:
+        return stack.enter_context(browser.page(**options))
+      except browser.Unavailable as error:
+        pytest.skip(str(error))
+    yield page

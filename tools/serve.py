@@ -9,6 +9,7 @@ the extra `serve` (pip install atcon_tf[serve]).
 import asyncio
 import contextlib
 import pathlib
+import signal
 import sys
 import time
 import types
@@ -116,8 +117,9 @@ class Rest:
   async def predict(self, request):
     """POST :predict."""
     with self.metrics.observe("rest") as seen:
-      self._check_target(request)
+      # The body first: who is refused while still sending sees a reset.
       body = await self._body(request)
+      self._check_target(request)
 
       def work():
         signature, inputs, rows = serve_json.parse(body, self.model)
@@ -252,11 +254,16 @@ def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
     remote.stop(timeout).wait()
     model.close()
 
+  # uvicorn passes on, at the end, the signal that stopped it.
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: sys.exit(0))
+  PatientOnly.seconds = min(PatientOnly.seconds, timeout)
   config = uvicorn.Config(
       Rest(model, metrics, timeout, max_bytes).app(stop), host, rest_port,
       http=PatientOnly, ws="none", log_level="warning", timeout_keep_alive=5,
       timeout_graceful_shutdown=int(timeout))
   socket = config.bind_socket()
+  socket.listen(config.backlog)  # whoever reads the line below may connect
   remote.start()
   print(f"{model.name} version {model.version}: http://{host}:"
         f"{socket.getsockname()[1]}/  gRPC {host}:{grpc_port}", flush=True)
