@@ -12,8 +12,14 @@ from absl import flags
 from atcon_tf.config import UserError
 
 
-def run(main, define_flags):
-  """Runs `main(argv)` with the flags that `define_flags()` defines."""
+def run(main, define_flags, arguments=False):
+  """Runs `main(argv)` with the flags that `define_flags()` defines.
+
+  Args:
+    main: called with what is left of the command line.
+    define_flags: called first.
+    arguments: whether more than flags may be left.
+  """
   def parse(argv):
     try:
       return flags.FLAGS(argv)
@@ -21,7 +27,7 @@ def run(main, define_flags):
       _stop(" ".join(str(error).split()))
 
   def guarded(argv):
-    if len(argv) > 1:
+    if len(argv) > 1 and not arguments:
       _stop(f"'{argv[1]}': not a flag; flags begin with --")
     try:
       main(argv)

@@ -25,30 +25,41 @@ class UserError(ValueError):
 
 
 DATASETS = ("voc", "folder", "shapes")
-OBJECTIVES = ("supervised", "atcon")
+OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training")
 MODELS = (
     "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
     "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
 AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 
 # Objectives with a term on unlabelled images: a schedule goes with these.
-UNLABELED = ("atcon",)
+UNLABELED = ("atcon", "layer_consistency", "self_training")
+
+# Maps that a loss can be trained through.
+TRAINING_MAPS = ("grad_cam", "guided_backprop", "gradient", "smooth_grad",
+                 "integrated_gradients")
+
+# Fields that may hold a path.
+PATHS = ("data_dir", "splits", "model", "weights", "warm_start")
 
 # Where the supervised optimisers, and where the consistency optimiser, are at
 # work.
-_SUPERVISED = {"schedule": ("alternating", "combined")}
+_SUPERVISED = {"schedule": ("", "alternating", "combined")}
 _CONSISTENCY = {"objective": UNLABELED,
                 "schedule": ("alternating", "consistency")}
+_ATCON = {"objective": ("atcon",)}
+_MASK = {**_ATCON, "match": ("mask",)}
+_LAYER = {"objective": ("layer_consistency",)}
+_SELF_TRAINING = {"objective": ("self_training",)}
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
 
 # What a model needs to be trained well; every other setting is shared.
 # Fine-tuning: the values that were healthy on VOC with MobileNetV2.
 FINE_TUNING = dict(
-    weights="imagenet", learning_rate=2e-5, head_learning_rate=3e-3,
+    weights="imagenet", steps=100, learning_rate=2e-5, head_learning_rate=3e-3,
     consistency_learning_rate=1e-5)
 FROM_SCRATCH = dict(
-    weights="none", learning_rate=2e-3, head_learning_rate=2e-3,
+    weights="none", steps=300, learning_rate=2e-3, head_learning_rate=2e-3,
     consistency_learning_rate=2e-4)
 # The image sizes give each backbone a last map that is symmetric about the
 # image centre wherever its padding allows one.
@@ -125,8 +136,9 @@ class Config:
 
   # Training.
   schedule: str = _flag(
-      "alternating", "alternating: a step is supervised or consistency; "
-      "combined: every step is both; consistency: no supervised step",
+      "", "alternating: a step is supervised or consistency; combined: every "
+      "step is both; consistency: no supervised step; default: alternating, "
+      "but combined for self_training",
       choices=("alternating", "combined", "consistency"),
       needs={"objective": UNLABELED})
   alpha: float = _flag(
@@ -139,12 +151,12 @@ class Config:
       maximum=1.0,
       needs={"objective": UNLABELED, "schedule": ("alternating",)})
   consistency_weight: float = _flag(
-      1.0, "weight of the consistency term beside the supervised one",
-      minimum=0.0,
+      1.0, "weight of the term on unlabelled images beside the supervised "
+      "one", minimum=0.0,
       needs={"objective": UNLABELED, "schedule": ("combined",)})
-  steps: int = _flag(100, "supervised updates (with "
-                     "--schedule=consistency: consistency updates)",
-                     minimum=1)
+  steps: int = _flag(
+      0, "supervised updates (with --schedule=consistency: consistency "
+      "updates); default: by the model", minimum=0)
   batch_size: int = _flag(8, "labelled images in a step", minimum=1)
   unlabeled_batch_size: int = _flag(
       8, "unlabelled images in a step", minimum=1,
@@ -169,14 +181,69 @@ class Config:
       10, "supervised updates between checkpoints", minimum=1)
 
   # ATCON.
-  mask_intensity: float = _flag(
-      8.0, "slope of the soft mask", minimum=0.0,
-      needs={"objective": ("atcon",)})
+  first_map: str = _flag("grad_cam", "the map that is compared",
+                         choices=TRAINING_MAPS, needs=_ATCON)
+  second_map: str = _flag(
+      "guided_backprop", "the map that it is compared with, or that makes "
+      "the mask", choices=TRAINING_MAPS, needs=_ATCON)
+  ig_steps: int = _flag(
+      8, "points on the path of integrated gradients", minimum=1,
+      needs=_ATCON)
+  match: str = _flag(
+      "mask", "mask: the first map of the image against that of the image "
+      "masked by the second map; upsample, downsample: the two maps at the "
+      "larger or at the smaller one's size",
+      choices=("mask", "upsample", "downsample"), needs=_ATCON)
+  similarity: str = _flag("pearson", "of the two maps",
+                          choices=("pearson", "cross_correlation", "ssim"),
+                          needs=_ATCON)
+  mask_intensity: float = _flag(8.0, "slope of the soft mask", minimum=0.0,
+                                needs=_MASK)
   mask_scale: str = _flag(
       "none", "std: divide the map by its standard deviation before the "
       "soft mask (a raw map is often so small that the mask is 0.5 "
-      "everywhere)", choices=("none", "std"),
-      needs={"objective": ("atcon",)})
+      "everywhere)", choices=("none", "std"), needs=_MASK)
+  mask: str = _flag(
+      "map", "constant (0.5) and random (the pixels of the map's mask in "
+      "another order) are controls", choices=("map", "constant", "random"),
+      needs=_MASK)
+  target: str = _flag(
+      "argmax", "the class whose maps are compared: of the highest logit, "
+      "the highest among the labels, or both of the two highest",
+      choices=("argmax", "labels", "top2"), needs=_ATCON)
+  stop_gradient: str = _flag(
+      "none", "which of the two maps is a constant",
+      choices=("none", "first", "second"), needs=_ATCON)
+  teacher: str = _flag(
+      "self", "whose first map of the unmasked image is compared: the "
+      "network's own or that of moving averages of its weights",
+      choices=("self", "ema"), needs=_ATCON)
+  ema_decay: float = _flag(
+      0.99, "of the teacher's moving averages", minimum=0.0, maximum=1.0,
+      needs={**_ATCON, "teacher": ("ema",)})
+
+  # Layer consistency; its layers are --cam_layer=INNER,OUTER.
+  layer_loss: str = _flag("dice", "how two layers' maps are compared",
+                          choices=("dice", "inclusion"), needs=_LAYER)
+  separation: bool = _flag(True, "add the separation of two classes' maps",
+                           needs=_LAYER)
+
+  # Self-training.
+  bank_every: int = _flag(
+      30, "supervised updates between two rankings of the unlabelled pool; "
+      "the first is after as many", minimum=1, needs=_SELF_TRAINING)
+  pseudo_per_class: int = _flag(
+      0, "images of the pool that become a class's positives; default: a "
+      "sixtieth of the pool", minimum=0, needs=_SELF_TRAINING)
+  pseudo_negatives: float = _flag(
+      0.6, "share of the pool, ranked lowest, that becomes its negatives",
+      minimum=0.0, maximum=1.0, needs=_SELF_TRAINING)
+  equivariance_weight: float = _flag(
+      0.0, "weight of the agreement of Grad-CAM before and after a crop and "
+      "a flip", minimum=0.0, needs=_SELF_TRAINING)
+  atcon_weight: float = _flag(
+      0.0, "weight of ATCON's term on the same images and classes",
+      minimum=0.0, needs=_SELF_TRAINING)
 
   # Evaluation.
   eval_batch_size: int = _flag(32, "images at once in evaluation", minimum=1)
@@ -205,6 +272,10 @@ class Config:
     if not config.model:
       name = "tiny_cnn" if config.dataset == "shapes" else "mobilenet_v2"
       config = dataclasses.replace(config, model=name)
+    if not config.schedule and config.objective in UNLABELED:
+      name = ("combined" if config.objective == "self_training"
+              else "alternating")
+      config = dataclasses.replace(config, schedule=name)
     _check_model(config.model)
     recipe = FROM_SCRATCH if config.model == "tiny_cnn" else FINE_TUNING
     if config.model.endswith(".keras"):
@@ -214,6 +285,10 @@ class Config:
               and _used(config, f)}
     if config.split_seed < 0:
       filled["split_seed"] = config.seed
+    for name in PATHS:
+      # What a run stores should not speak of one machine.
+      if os.path.isabs(getattr(config, name)):
+        filled[name] = os.path.relpath(getattr(config, name))
     if not config.image_size and config.model in IMAGE_SIZE:
       filled["image_size"] = IMAGE_SIZE[config.model]
     given = {f.name for f in dataclasses.fields(self)
@@ -259,7 +334,8 @@ def _check(config, field, given):
   name, value = field.name, getattr(config, field.name)
   allowed = field.metadata["choices"]
   shown = ",".join(value) if isinstance(value, tuple) else value
-  if allowed and value not in allowed:
+  # An empty default is filled in by `resolve`.
+  if allowed and value not in (*allowed, field.default):
     raise UserError(f"--{name}={shown}: must be one of "
                     f"{', '.join(map(str, allowed))}")
   low, high = field.metadata["minimum"], field.metadata["maximum"]
@@ -276,7 +352,7 @@ def _check(config, field, given):
       raise UserError(
           f"--{name}={shown}: not used with --{other}="
           f"{getattr(config, other)}; it goes with --{other}="
-          f"{' or '.join(map(str, values))}")
+          f"{' or '.join(map(str, filter(None, values)))}")
 
 
 def _check_model(model):
@@ -306,13 +382,20 @@ def _check_together(config, given):
     if config.splits and name in given:
       raise UserError(f"--{name}={getattr(config, name)}: not used with "
                       f"--splits={config.splits}, which lists the images")
-  for name in ("learning_rate", "head_learning_rate",
+  for name in ("steps", "learning_rate", "head_learning_rate",
                "consistency_learning_rate"):
     if name in given and not getattr(config, name):
       raise UserError(f"--{name}=0: must be more than 0; without the flag "
                       "the model's own is taken")
   if 0 < config.image_size < 16:
     raise UserError(f"--image_size={config.image_size}: must be at least 16")
+  if "ig_steps" in given and "integrated_gradients" not in (
+      config.first_map, config.second_map):
+    raise UserError(f"--ig_steps={config.ig_steps}: goes with --first_map or "
+                    "--second_map=integrated_gradients")
+  if config.target == "labels" and config.unlabeled != "labeled":
+    raise UserError("--target=labels: the images must have labels; it goes "
+                    "with --unlabeled=labeled")
   if config.alpha and "supervised_share" in given:
     raise UserError(f"--alpha={config.alpha}: says the same as "
                     "--supervised_share; give one of them")

@@ -13,6 +13,7 @@ from atcon_tf import guided
 from atcon_tf.config import UserError
 
 
+@keras.saving.register_keras_serializable("atcon_tf")
 class ReflectionPadding(keras.layers.Layer):
   """Pads rows and columns by reflection, without repeating the edge."""
 
@@ -99,24 +100,24 @@ class Rerun:
       if self._reflects(operation):
         args = (self._reflected(operation, source,
                                 _same_padding(operation, source)),)
-      output = self._run(operation, args, kwargs)
+      output = self._run(operation, source.dtype, args, kwargs)
     if isinstance(output, keras.KerasTensor):
       self._locate(operation, source, output)
     return output
 
-  def _run(self, operation, args, kwargs):
+  def _run(self, operation, dtype, args, kwargs):
     if id(operation) not in self._stand_ins:
-      self._stand_ins[id(operation)] = self._layers_for(operation)
+      self._stand_ins[id(operation)] = self._layers_for(operation, dtype)
     first, *rest = self._stand_ins[id(operation)]
     output = first(*args, **kwargs)
     for layer in rest:
       output = layer(output)
     return output
 
-  def _layers_for(self, operation):
+  def _layers_for(self, operation, dtype):
     """What is called in place of a layer, over the same variables."""
     name = self.unique(operation.name)
-    relu = guided.guided_version(operation, name)
+    relu = guided.guided_version(operation, name, dtype)
     if relu is not None:
       self.swapped += 1
       return [relu]
@@ -147,7 +148,7 @@ class Rerun:
           f"--reflect_padding: the map at layer {operation.name} is only "
           f"{source.shape[1]}x{source.shape[2]}; use a larger --image_size")
     name = self.unique(f"{operation.name}_pad")
-    return ReflectionPadding(amounts, name=name)(source)
+    return ReflectionPadding(amounts, name=name, dtype=source.dtype)(source)
 
   def _locate(self, operation, source, output):
     """Notes where the cells of an output lie on the image."""

@@ -107,14 +107,15 @@ def fused_activation(layer):
   return layer.activation if isinstance(layer, _FUSING) else None
 
 
-def guided_version(operation, name=None):
+def guided_version(operation, name=None, dtype=None):
   """The guided-capable ReLU for a ReLU of any kind, else None.
 
   Knows `layers.ReLU`, `Activation("relu")`, `Activation("relu6")`,
   `keras.ops.relu`, `keras.ops.relu6`, `keras.activations.relu` and, for the
   activation fused into a layer, the functions themselves. A ReLU with a
   negative slope, a threshold or a ceiling other than 6 has no guided rule and
-  is left alone.
+  is left alone. `name` and `dtype` are the new layer's; a layer that has a
+  dtype of its own hands it on.
   """
   kind = operation
   if isinstance(operation, keras.layers.Activation):
@@ -131,7 +132,7 @@ def guided_version(operation, name=None):
   else:
     return None
   return GuidedReLU(ceiling, name=name,
-                    dtype=getattr(operation, "dtype_policy", None))
+                    dtype=getattr(operation, "dtype_policy", dtype))
 
 
 def is_keras(kind, name):

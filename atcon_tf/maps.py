@@ -108,6 +108,51 @@ def pearson(a, b):
       varies, tf.reduce_sum(a * b, axes) / norms[0] / norms[1], 0)
 
 
+def ssim(a, b):
+  """Structural similarity of each pair of maps, `[B]` (Wang et al., 2004).
+
+  11x11 Gaussian window of sigma 1.5, zeros beyond the edge, C1 = 1e-4,
+  C2 = 9e-4 (of a range of 1), local variances `E[q^2] - E[q]^2`; the mean
+  over all pixels.
+  """
+  blurred = [_gaussian(m) for m in (a, b, a * a, b * b, a * b)]
+  mean_a, mean_b, square_a, square_b, product = blurred
+  covariance = product - mean_a * mean_b
+  variances = square_a - mean_a**2 + square_b - mean_b**2
+  score = ((2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)) / (
+      (mean_a**2 + mean_b**2 + 1e-4) * (variances + 9e-4))
+  return tf.reduce_mean(score, [1, 2])
+
+
+def _gaussian(m):
+  """The 11x11 Gaussian of SSIM as two products with band matrices."""
+  def band(size):
+    distance = np.arange(size)[:, None] - np.arange(size)
+    weight = np.exp(-distance**2 / (2 * 1.5**2)) * (np.abs(distance) <= 5)
+    return tf.constant(weight / np.exp(
+        -np.arange(-5, 6)**2 / (2 * 1.5**2)).sum(), m.dtype)
+
+  return tf.einsum("yh,bhw,xw->byx", band(m.shape[1]), m, band(m.shape[2]))
+
+
+def pool(m, size):
+  """Mean pooling of maps to a smaller `size`, `[B, height, width]`.
+
+  Cell i of n is the mean over the i-th n-th of the axis; where n does not
+  divide it, border pixels count for both cells by their share.
+  """
+  def matrix(pixels, cells):
+    edge = np.arange(cells + 1)[:, None] * pixels / cells
+    covered = np.clip(edge - np.arange(pixels), 0, 1)
+    return tf.constant((covered[1:] - covered[:-1]) * cells / pixels,
+                       m.dtype)
+
+  if tuple(m.shape[1:3]) == tuple(size):
+    return m
+  return tf.einsum("yh,bhw,xw->byx", matrix(m.shape[1], size[0]), m,
+                   matrix(m.shape[2], size[1]))
+
+
 def interpolation_matrix(cells, pixels, alignment):
   """Linear interpolation from `cells` values to `pixels` values as a matrix.
 

@@ -286,6 +286,15 @@ def _load(path, image_size):
   return model, sizes.pop()
 
 
+def file_image_size(path):
+  """Side of the images that a .keras file takes.
+
+  Raises:
+    UserError: it takes any size, or cannot be used.
+  """
+  return _load(path, 0)[1]
+
+
 def map_layers(walk):
   """Names of the layers that can carry a map, in order of execution."""
   return [name for name, tensor in walk.tensors.items() if _is_map(tensor)]

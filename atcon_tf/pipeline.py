@@ -6,6 +6,7 @@ objective.
 """
 
 import concurrent.futures
+import os
 import tempfile
 
 import keras
@@ -40,7 +41,7 @@ def decode(record, size):
 def to_rgb(image):
   """A PIL image of any mode as RGB."""
   if image.mode.startswith("I"):
-    values = np.asarray(image, np.float64) / 257
+    values = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
     return PIL.Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
   if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
     image = image.convert("RGBA")
@@ -69,24 +70,25 @@ class Images:
     Raises:
       UserError: more images than that do not decode.
     """
-    shape = (len(records), size, size, 3)
-    if np.prod(shape, dtype=np.int64) <= _IN_MEMORY:
-      self.pixels = np.zeros(shape, np.uint8)
-    else:
-      self._file = tempfile.TemporaryFile()
-      self.pixels = np.memmap(self._file, np.uint8, shape=shape)
+    self.pixels = _room((len(records), size, size, 3))
     self.bad = {}
     bar = keras.utils.Progbar(len(records), verbose=int(progress),
                               unit_name="image")
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      work = pool.map(lambda r: _try(decode, r, size), records)
-      for i, (record, (image, error)) in enumerate(zip(records, work)):
-        if error:
-          self._count(record, error, max_bad_images)
-        else:
-          self.pixels[i] = image
-        if progress and (i % 100 == 99 or i + 1 == len(records)):
-          bar.update(i + 1)
+      work = [pool.submit(_try, decode, r, size) for r in records]
+      try:
+        for i, record in enumerate(records):
+          image, error = work[i].result()
+          work[i] = None  # the copy in `pixels` is enough
+          if error:
+            self._count(record, error, max_bad_images)
+          else:
+            self.pixels[i] = image
+          if progress and (i % 100 == 99 or i + 1 == len(records)):
+            bar.update(i + 1)
+      except BaseException:  # Ctrl-C too: what has not begun is left undone
+        pool.shutdown(cancel_futures=True)
+        raise
     good = [i for i, r in enumerate(records) if _name(r) not in self.bad]
     self.records = [records[i] for i in good]
     self._row = {records[i].id: i for i in good}
@@ -104,6 +106,22 @@ class Images:
 
   def __contains__(self, image_id):
     return image_id in self._row
+
+
+def _room(shape):
+  """An array of zeros, in memory or, if it is large, in a temporary file."""
+  count = int(np.prod(shape, dtype=np.int64))
+  if count <= _IN_MEMORY:
+    return np.zeros(shape, np.uint8)
+  file = tempfile.TemporaryFile()
+  try:  # writing to a mapped file on a full disk would kill the process
+    os.posix_fallocate(file.fileno(), 0, count)
+  except OSError as error:
+    raise UserError(
+        f"{tempfile.gettempdir()}: {error.strerror}: the decoded images need "
+        f"{count >> 20} MB; use a smaller --image_size or another TMPDIR"
+    ) from error
+  return np.memmap(file, np.uint8, shape=shape)
 
 
 def _name(record):
@@ -127,7 +145,8 @@ def order(count, batch_size, seed, stream, number):
 
 
 def training_batches(images, records, batch_size, seed, stream, start, stop,
-                     augment=()):
+                     augment=(), columns=None, crop_area=CROP_AREA,
+                     two_views=False):
   """Batches `start` to `stop` of a training stream.
 
   Args:
@@ -138,28 +157,37 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     stream: number of the stream; streams of one seed are independent.
     start, stop: which batches.
     augment: any of `config.AUGMENTATIONS`.
+    columns: `{name: array [n, ...]}`, what a batch holds of each record
+      besides its image; default: its "label".
+    crop_area: smallest share of the image that a random crop keeps.
+    two_views: add "plain", the image as it is, and "transform", the way from
+      it to "image" (see `warp`).
   Returns:
-    `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1],
-    "label" float32 `[B, classes]`.
+    `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
+    the columns, "label" float32 `[B, classes]` among them.
   """
   rows = images.rows([r.id for r in records])
-  labels = np.stack([r.label for r in records])
+  columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
 
   def read(number):
     chosen = order(len(records), batch_size, seed, stream, int(number))
-    return images.pixels[rows[chosen]], labels[chosen]
+    return [images.pixels[rows[chosen]],
+            *(column[chosen] for column in columns.values())]
 
   def batch(number):
-    pixels, label = tf.numpy_function(
-        read, [number], [tf.uint8, tf.float32])
-    pixels = tf.ensure_shape(pixels, shape)
-    label = tf.ensure_shape(label, [batch_size, labels.shape[1]])
-    image = tf.cast(pixels, tf.float32) / 255
+    pixels, *rest = tf.numpy_function(
+        read, [number], [tf.uint8, *(c.dtype for c in columns.values())])
+    plain = tf.cast(tf.ensure_shape(pixels, shape), tf.float32) / 255
+    result = {name: tf.ensure_shape(value, [batch_size, *column.shape[1:]])
+              for (name, column), value in zip(columns.items(), rest)}
     # One seed for each (seed, stream, number).
     state = tf.random.experimental.stateless_fold_in(
         tf.constant([seed, stream], tf.int64), number)
-    return {"image": distort(image, augment, state), "label": label}
+    result["image"], transform = distort(plain, augment, state, crop_area)
+    if two_views:
+      result |= {"plain": plain, "transform": transform}
+    return result
 
   return tf.data.Dataset.range(start, stop).map(
       batch, num_parallel_calls=2, deterministic=True).prefetch(2)
@@ -177,34 +205,37 @@ def evaluation_batches(images, records, batch_size):
     yield records[part], images.pixels[rows[part]].astype(np.float32) / 255
 
 
-def distort(image, augment, seed):
+def distort(image, augment, seed, crop_area=CROP_AREA):
   """Random changes of a batch of images.
 
   Args:
     image: `[B, S, S, 3]` in [0, 1].
-    augment: any of "crop" (a random window of at least CROP_AREA of the
+    augment: any of "crop" (a random window of at least `crop_area` of the
       image, sides within 3:4), "flip" (left-right), "vertical_flip",
       "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
       contrast and saturation by up to 30 %).
     seed: int64 `[2]`; the same seed gives the same change.
+    crop_area: share of the image.
+  Returns:
+    the images, and the transforms `[B, 8]` that moved them (see `warp`).
   """
+  transform = random_transform(tf.shape(image)[0], image.shape[1], augment,
+                               seed, crop_area)
   if set(augment) & {"crop", "flip", "rotation", "vertical_flip"}:
-    transform = random_transform(tf.shape(image)[0], image.shape[1], augment,
-                                 seed)
     image = warp(image, transform)
   if "color" in augment:
     image = _jitter(image, tf.random.experimental.stateless_fold_in(seed, 9))
-  return image
+  return image, transform
 
 
-def random_transform(batch_size, size, augment, seed):
+def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
   """Projective transforms `[B, 8]`, output pixel -> input pixel."""
   draws = tf.random.stateless_uniform([batch_size, 7], seed)
   u = tf.unstack(draws, axis=1)
   one = tf.ones_like(u[0])
   width = height = one
   if "crop" in augment:
-    area = CROP_AREA + (1 - CROP_AREA) * u[0]
+    area = crop_area + (1 - crop_area) * u[0]
     ratio = tf.exp((2 * u[1] - 1) * np.log(4 / 3))
     width = tf.minimum(tf.sqrt(area * ratio), 1)
     height = tf.minimum(tf.sqrt(area / ratio), 1)
@@ -225,7 +256,10 @@ def random_transform(batch_size, size, augment, seed):
 
 
 def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
-  """Applies projective transforms to `[B, S, S, channels]`."""
+  """Applies projective transforms `[B, 8]` to `[B, S, S, channels]`.
+
+  Output pixel (x, y) shows input pixel `(t0 x + t1 y + t2, t3 x + t4 y + t5)`.
+  """
   return tf.raw_ops.ImageProjectiveTransformV3(
       images=image, transforms=transform,
       output_shape=tf.shape(image)[1:3], fill_value=0.0,

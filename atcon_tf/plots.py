@@ -78,8 +78,8 @@ def explanations(images, story, boxes, captions):
 
   Args:
     images: `[B, H, W, 3]` in [0, 1].
-    story: dict of arrays at the image's size: "cam", "guided", "mask",
-      "masked_cam" `[B, H, W]`.
+    story: dict of arrays at the image's size, `[B, H, W]`: "first",
+      "second", "mask", "first_masked".
     boxes: list of B arrays `[n, 4]`, of the class that is explained.
     captions: list of B lines, shown beside the row.
   """
@@ -88,14 +88,14 @@ def explanations(images, story, boxes, captions):
   for i, row in enumerate(axes):
     show_image(row[0], images[i])
     row[0].set_ylabel(captions[i], fontsize=7)
-    show_map(row[1], images[i], story["cam"][i])
-    guided = story["guided"][i]
+    show_map(row[1], images[i], story["first"][i])
+    guided = story["second"][i]
     # A few pixels hold the largest values: show all up to the 99th percentile.
     top = np.percentile(guided, 99)
     row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
     row[3].imshow(story["mask"][i], cmap="gray", vmin=0, vmax=1)
     show_image(row[4], images[i] * story["mask"][i][..., None])
-    show_map(row[5], images[i], story["masked_cam"][i])
+    show_map(row[5], images[i], story["first_masked"][i])
     for one in (row[0], row[1], row[5]):
       show_boxes(one, boxes[i], size)
   return figure

@@ -1,11 +1,14 @@
-"""Numbers as people read them: tables, and predictions on disk."""
+"""The result of a run: what is tested, stored, and shown as a table."""
 
 import io
+import json
 import pathlib
 
 import numpy as np
 
+from atcon_tf import plots
 from atcon_tf import runs
+from atcon_tf import schedule
 from atcon_tf import scoring
 from atcon_tf.config import UserError
 from atcon_tf.metrics import statistics
@@ -22,6 +25,46 @@ ROWS = {
     "pointing_game": "pointing game",
     "centre_point_pointing_game": "  (centre point)",
 }
+
+
+def finish(config, data, predictor, work, watcher, state, plan, seconds):
+  """Tests the best weights of a run and writes what it leaves behind.
+
+  Args:
+    config, data, predictor, work, watcher: of the run.
+    state: how far it came.
+    plan: the kinds of its steps.
+    seconds: function that gives its time so far.
+  Returns:
+    what result.json holds.
+  """
+  predictor.classifier.model.load_weights(work.best_weights)
+  predictions = {}
+  for part in ("val", "test"):
+    print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
+    predictions[part] = predictor.predict(
+        data.images, data.records[part], watcher.interactive)
+  thresholds = scoring.choose_thresholds(predictions["val"])
+  tables = {part: scoring.tabulate(p, thresholds, data.class_names)
+            for part, p in predictions.items()}
+  scores = {part: scoring.judge(rows, config.bootstrap)
+            for part, rows in tables.items()}
+  save_predictions(work.path / "predictions.npz", tables["test"])
+  work.save_figure("history", plots.to_png(plots.curves(
+      state["history"], ["val_map_macro", "val_f1_macro"]), dpi=110))
+  if config.summary_images:
+    work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
+  result = {
+      "config": json.loads(config.to_json()), **runs.environment(),
+      "data": {part: len(r) for part, r in data.records.items()},
+      "steps": {"supervised": sum(schedule.SUPERVISED in s for s in plan),
+                "consistency": sum(schedule.CONSISTENCY in s for s in plan),
+                "best": state["best"]["updates"]},
+      "seconds": round(seconds(), 1), "thresholds": thresholds,
+      "skipped_images": len(data.images.bad), **scores,
+      "history": state["history"]}
+  work.save_result(result)
+  return result
 
 
 def table(results, part="test"):

@@ -129,25 +129,31 @@ class Workdir:
 
   # What is saved.
 
-  def save_checkpoint(self, variables, progress):
+  def save_checkpoint(self, variables, progress, arrays=None):
     """Saves everything a run needs to continue.
 
     Args:
       variables: `{name: keras.Variable}`.
       progress: JSON-able dict.
+      arrays: `{name: array}`, whatever else there is.
     """
     path = self.path / "checkpoints" / "last.npz"
     values = {name: v.numpy() for name, v in variables.items()}
+    values |= {f"array/{name}": a for name, a in (arrays or {}).items()}
     text = np.frombuffer(json.dumps(progress).encode(), np.uint8)
     with _whole(path) as part:
       with open(part, "wb") as file:
         np.savez(file, **values, **{"progress.json": text})
 
   def load_checkpoint(self, variables):
-    """Restores the variables; returns the progress, None at the start."""
+    """Restores the variables.
+
+    Returns:
+      the progress and the arrays that were saved; None and {} at the start.
+    """
     path = self.path / "checkpoints" / "last.npz"
     if not path.exists():
-      return None
+      return None, {}
     with np.load(path) as values:
       missing = set(variables) - set(values.files)
       if missing:
@@ -155,7 +161,9 @@ class Workdir:
                         "another model")
       for name, variable in variables.items():
         variable.assign(values[name])
-      return json.loads(bytes(values["progress.json"]))
+      arrays = {name.removeprefix("array/"): values[name]
+                for name in values.files if name.startswith("array/")}
+      return json.loads(bytes(values["progress.json"])), arrays
 
   @property
   def best_weights(self):
@@ -186,17 +194,13 @@ def _shown(value):
   return ",".join(value) if isinstance(value, tuple) else value
 
 
-def as_dict(config):
-  """A config as JSON stores it."""
-  return json.loads(config.to_json())
-
-
 def named_variables(trainer):
   """`{name: variable}` of a trainer: weights, objectives, optimisers."""
   named = {f"model/{i}/{v.path}": v
            for i, v in enumerate(trainer.classifier.model.variables)}
   for kind, objective in trainer.objectives.items():
-    named |= {f"{kind}/{i}": v for i, v in enumerate(objective.variables)}
+    named |= {f"{kind}/{i}": v for i, v in enumerate(
+        [*objective.variables, *objective.state])}
   for name, optimizer in trainer.optimizers.items():
     named |= {f"optimizer/{name}/{i}": v
               for i, v in enumerate(optimizer.variables)}
@@ -281,6 +285,14 @@ def build_classifier(config, num_classes, multi_label, prior=None,
       multi_label=multi_label, cam_layer=config.cam_layer,
       reflect_padding=config.reflect_padding,
       input_range=config.input_range)
+
+
+def with_image_size(config):
+  """The config with the image size that a .keras file itself has."""
+  if config.image_size:
+    return config
+  return dataclasses.replace(config,
+                             image_size=models.file_image_size(config.model))
 
 
 def start_weights(classifier, warm_start):

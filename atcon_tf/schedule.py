@@ -20,7 +20,7 @@ def supervised_share(alpha, labeled, unlabeled):
   return alpha * labeled / (alpha * labeled + unlabeled)
 
 
-def plan(schedule, steps, share, seed):
+def plan(schedule, steps, share, seed, delay=0):
   """The kinds of all steps of a run.
 
   Args:
@@ -31,6 +31,7 @@ def plan(schedule, steps, share, seed):
       "consistency" schedule). The list ends with the last of them.
     share: probability of a supervised step in an "alternating" schedule.
     seed: of the draws.
+    delay: supervised updates before the first consistency step.
   Returns:
     list of tuples of "supervised" and "consistency".
   """
@@ -39,8 +40,12 @@ def plan(schedule, steps, share, seed):
     # As many consistency steps before each supervised one as a coin of this
     # probability would give.
     waits = rng.geometric(share, size=steps) - 1
+    waits[:delay] = 0
     return [kind for wait in waits
             for kind in [(CONSISTENCY,)] * wait + [(SUPERVISED,)]]
   kinds = {"supervised": (SUPERVISED,), "consistency": (CONSISTENCY,),
            "combined": (SUPERVISED, CONSISTENCY)}
-  return [kinds[schedule]] * steps
+  if schedule != "combined":
+    delay = 0
+  return [(SUPERVISED,)] * min(delay, steps) + [kinds[schedule]] * (
+      steps - delay)

@@ -115,11 +115,11 @@ class Predictor:
       yield batch, tf.cast(pixels, dtype)
       bar.add(len(batch))
 
-  def probabilities(self, images, records, progress=False):
-    """Class probabilities of records, `[N, classes]`."""
-    logits = [self._logits(pixels).numpy() for _, pixels in
-              self._batches(images, records, progress)]
-    return to_probability(np.concatenate(logits), self.multi_label)
+  def logits(self, images, records, progress=False):
+    """Logits of records, `[N, classes]`."""
+    return np.concatenate([
+        self._logits(pixels).numpy()
+        for _, pixels in self._batches(images, records, progress)])
 
   def predict(self, images, records, progress=False):
     """Predictions, consistency and localisation of records.
@@ -170,8 +170,8 @@ def _look(classifier, images, columns, with_consistency):
     guided = gradient.guided_backprop(pass_, target)
     for name, scale in [("consistency", "std"), ("consistency_raw", "none")]:
       mask = maps.soft_mask(guided, INTENSITY, scale)
-      result[name] = atcon.under_mask(
-          classifier, pass_, target, first, mask)["consistency"]
+      result[name] = atcon.PUBLISHED.under(
+          pass_, target, first, mask)["similarity"]
   return result
 
 

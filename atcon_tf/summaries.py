@@ -14,7 +14,7 @@ from atcon_tf.objectives import atcon
 
 
 def story_figure(classifier, images, records, class_names,
-                 mask_intensity=8.0, mask_scale="std"):
+                 story=atcon.Story(mask_scale="std")):
   """The figure of ATCON's story for some images.
 
   Each row explains the predicted class; its boxes are drawn where the image
@@ -25,7 +25,7 @@ def story_figure(classifier, images, records, class_names,
     images: float32 `[B, H, W, 3]` in [0, 1].
     records: their B records.
     class_names: of the classes.
-    mask_intensity, mask_scale: of the soft mask.
+    story: an `atcon.Story` that matches its maps by a mask.
   Returns:
     a matplotlib figure; for a network without ReLU, of Grad-CAM alone.
   """
@@ -33,13 +33,13 @@ def story_figure(classifier, images, records, class_names,
   images = tf.cast(images, classifier.maps.input.dtype)
   try:
     attribution.check(classifier, "guided_backprop")
-    story = atcon.explain(classifier, images, mask_intensity, mask_scale)
+    story = atcon.explain(classifier, images, story)
   except UserError:
     pass_ = forward.forward(classifier, images)
     target = tf.argmax(pass_.logits, -1)
     story = {"class_index": target, "logits": pass_.logits,
-             "cam": cam.grad_cam(pass_, target)}
-  for name in {"cam", "masked_cam"} & set(story):
+             "first": cam.grad_cam(pass_, target)}
+  for name in {"first", "first_masked"} & set(story):
     story[name] = maps.resize(story[name], size, classifier.geometry[-1])
   story = {name: value.numpy() for name, value in story.items()}
   captions, boxes = [], []
@@ -51,8 +51,8 @@ def story_figure(classifier, images, records, class_names,
     right = "right" if record.label[target] else "wrong"
     captions.append(f"is: {truth[:30]}\nsays: {class_names[target]} ({right})")
   images = images.numpy()
-  if "masked_cam" not in story:
-    return plots.before_after(images, [story["cam"]], ["Grad-CAM"], boxes,
+  if "mask" not in story:
+    return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
                               [[c, ""] for c in captions])
   return plots.explanations(images, story, boxes, captions)
 

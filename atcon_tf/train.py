@@ -12,28 +12,23 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
+from atcon_tf import bank
 from atcon_tf import cli
 from atcon_tf import config as config_lib
-from atcon_tf import datasets
 from atcon_tf import objectives
 from atcon_tf import pipeline
-from atcon_tf import plots
 from atcon_tf import results
+from atcon_tf import run_data
 from atcon_tf import runs
 from atcon_tf import schedule
 from atcon_tf import scoring
-from atcon_tf import splits
-from atcon_tf import summaries
 from atcon_tf import trainer as trainer_lib
-from atcon_tf.metrics import classification
+from atcon_tf import watch
 
 # Numbers of the random streams of a seed.
 STREAMS = {schedule.SUPERVISED: 1, schedule.CONSISTENCY: 2}
-# Validation images whose consistency is followed during training.
-FOLLOWED = 64
 
 
 def train_and_evaluate(config, workdir, overwrite=False):
@@ -49,6 +44,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
   Raises:
     UserError: one line on what is wrong with settings, data or folder.
   """
+  config = runs.with_image_size(config)
   work = runs.Workdir(workdir, config, overwrite)
   try:
     return _Training(config, work).run()
@@ -63,113 +59,123 @@ class _Training:
     self.config, self.work = config, work
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    self._load_data()
-    strategy = trainer_lib.make_strategy()
-    with strategy.scope():
+    self.data = run_data.load(config, work.path / "splits.json",
+                              self.interactive)
+    with trainer_lib.make_strategy().scope():
       self._build()
-
-  def _load_data(self):
-    config = self.config
-    data = datasets.load(config)
-    everything = [r for part in data.splits.values() for r in part]
-    self.images = pipeline.Images(everything, config.image_size,
-                                  config.max_bad_images, self.interactive)
-    for path, why in self.images.bad.items():
-      print(f"skipped {path}: {why}", flush=True)
-    data = datasets.keep(data, self.images)
-    stored = self.work.path / "splits.json"
-    if stored.exists():
-      split = splits.read(stored, data)
-    elif config.splits:
-      split = splits.read(config.splits, data)
-    else:
-      split = splits.make(data, config.shots, config.unlabeled,
-                          config.split_seed, config.single_label_only)
-    self.split = {**split, "class_names": list(data.class_names),
-                  "multi_label": data.multi_label}
-    splits.save(self.split, stored)
-    self.data = data
-    by_id = {r.id: r for part in data.splits.values() for r in part}
-    self.records = {
-        part: [by_id[i] for i in self.split[part]]
-        for part in ("train_labeled", "train_unlabeled", "val", "test")}
+    self.plan = self._plan()
+    self.bank = None
 
   def _build(self):
-    config = self.config
-    label = np.stack([r.label for r in self.records["train_labeled"]])
-    self.classifier = runs.build_classifier(
-        config, len(self.data.class_names), self.data.multi_label,
-        prior=label.mean(0))
+    """The classifier, its objectives and optimisers."""
+    config, data = self.config, self.data
+    label = np.stack([r.label for r in data.records["train_labeled"]])
+
+    def classifier():
+      return runs.build_classifier(config, len(data.class_names),
+                                   data.multi_label, prior=label.mean(0))
+
+    self.classifier, teacher = classifier(), None
     if config.warm_start:
       runs.start_weights(self.classifier, config.warm_start)
+    if config.teacher == "ema":
+      teacher = classifier()
+      teacher.model.set_weights(self.classifier.model.get_weights())
     self.predictor = scoring.Predictor(
-        self.classifier, self.data.multi_label, config.eval_batch_size,
+        self.classifier, data.multi_label, config.eval_batch_size,
         config.xla)
-    built = objectives.OBJECTIVES[config.objective](
-        self.classifier, config, self.data.multi_label)
+    built = objectives.build(self.classifier, config, data.multi_label,
+                             teacher)
     rates = {"backbone": config.learning_rate,
-             "head": config.head_learning_rate}
-    if schedule.CONSISTENCY in built:
-      rates["consistency"] = config.consistency_learning_rate
+             "head": config.head_learning_rate,
+             "consistency": config.consistency_learning_rate}
     self.trainer = trainer_lib.Trainer(
         self.classifier, built,
         {name: keras.optimizers.Adam(rate, name=name)
-         for name, rate in rates.items()}, config.batch_norm)
-    kind = ("supervised" if schedule.CONSISTENCY not in built
-            else config.schedule)
-    labeled, unlabeled = (len(self.records[part]) for part in
-                          ("train_labeled", "train_unlabeled"))
-    if kind != "supervised" and not unlabeled:
-      raise config_lib.UserError(
-          f"--objective={config.objective}: no unlabelled images are left; "
-          "use fewer --shots, or --unlabeled=labeled")
+         for name, rate in rates.items() if rate}, config.batch_norm)
+    self.variables = runs.named_variables(self.trainer)
+
+  def _plan(self):
+    """The kinds of all steps, and which kind --steps counts."""
+    config = self.config
+    kind = config.schedule
+    if schedule.CONSISTENCY not in self.trainer.objectives:
+      kind = "supervised"
     share = config.supervised_share
     if config.alpha:
-      share = schedule.supervised_share(config.alpha, labeled, unlabeled)
-    self.plan = schedule.plan(kind, config.steps, share, config.seed)
-    # The kind of step that --steps, --eval_every and the others count.
+      share = schedule.supervised_share(
+          config.alpha, len(self.data.records["train_labeled"]),
+          len(self.data.records["train_unlabeled"]))
     self.counted = (schedule.CONSISTENCY if kind == "consistency"
                     else schedule.SUPERVISED)
+    delay = config.bank_every if self._has_bank else 0
+    return schedule.plan(kind, config.steps, share, config.seed, delay)
 
-  # Training.
+  @property
+  def _has_bank(self):
+    return hasattr(self.trainer.objectives.get(schedule.CONSISTENCY), "bank")
 
   def run(self):
     """Trains what is left to train, then tests."""
     started = time.time()
-    self.variables = runs.named_variables(self.trainer)
-    state = self.work.load_checkpoint(self.variables) or {
-        "step": 0, "updates": 0, "seconds": 0.0, "best": None, "history": [],
-        "sums": {}}
-    if state["step"]:
-      print(f"continuing after {state['updates']} of {self.config.steps} "
-            "updates", flush=True)
-    elapsed = state["seconds"]
-    callback = self._summaries()
-    callback.on_train_begin()
+    state = self._resume()
+    before = state["seconds"]
+    self.seconds = lambda: before + time.time() - started
+    watcher = watch.Watcher(self.config, self.data, self.predictor,
+                            self.work, self.interactive)
     try:
-      self._loop(state, callback, lambda: elapsed + time.time() - started)
+      self._loop(state, watcher)
     except FloatingPointError as error:
       raise config_lib.UserError(
           f"stopped after {state['updates']} updates: {error}; try lower "
           "learning rates") from error
     finally:
-      callback.on_train_end()
-    return self._finish(state, lambda: elapsed + time.time() - started)
+      watcher.close()
+    return results.finish(self.config, self.data, self.predictor, self.work,
+                          watcher, state, self.plan, self.seconds)
 
-  def _loop(self, state, callback, seconds):
+  def _resume(self):
+    """Where the run stands; its variables are as they were then."""
+    state, arrays = self.work.load_checkpoint(self.variables)
+    if state is None:
+      return {"step": 0, "updates": 0, "seconds": 0.0, "best": None,
+              "history": [], "sums": {}}
+    print(f"continuing after {state['updates']} of {self.config.steps} "
+          "updates", flush=True)
+    if "bank" in state:
+      self.bank = bank.Bank(**arrays, **state["bank"])
+    return state
+
+  def _save(self, state):
+    arrays = {}
+    if self.bank:
+      arrays = {"label": self.bank.label, "weight": self.bank.weight}
+      state["bank"] = {"first": self.bank.first, "updates": self.bank.updates}
+    state["seconds"] = self.seconds()
+    self.work.save_checkpoint(self.variables, state, arrays)
+
+  def _loop(self, state, watcher):
     config = self.config
-    done = self.plan[:state["step"]]
-    streams = {kind: iter(self._batches(kind, sum(kind in s for s in done)))
-               for kind in {k for step in self.plan for k in step}}
+    done = {kind: sum(kind in step for step in self.plan[:state["step"]])
+            for kind in STREAMS}
+    streams = {kind: self._stream(kind, done[kind]) for kind in STREAMS}
     bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
                               unit_name="update")
     for number in range(state["step"], len(self.plan)):
       kinds = self.plan[number]
+      if self._bank_is_due(kinds, state["updates"]):
+        self.bank = bank.score(
+            self.trainer.objectives[schedule.CONSISTENCY], self.predictor,
+            self.data.images, self.data.records["train_unlabeled"],
+            done[schedule.CONSISTENCY], state["updates"])
+        streams[schedule.CONSISTENCY] = self._stream(
+            schedule.CONSISTENCY, done[schedule.CONSISTENCY])
       logs = self.trainer.run({k: next(streams[k]) for k in kinds})
+      for kind in kinds:
+        done[kind] += 1
       for name, value in logs.items():
-        if name != "loss":
-          total, count = state["sums"].get(name, (0.0, 0))
-          state["sums"][name] = total + value, count + 1
+        total, count = state["sums"].get(name, (0.0, 0))
+        state["sums"][name] = total + value, count + 1
       state["step"] = number + 1
       if self.counted not in kinds:
         continue
@@ -177,117 +183,36 @@ class _Training:
       bar.update(state["updates"])
       last = state["updates"] == config.steps
       if last or state["updates"] % config.eval_every == 0:
-        self._validate(state, callback)
+        watcher.validate(state)
       if last or state["updates"] % config.checkpoint_every == 0:
-        state["seconds"] = seconds()
-        self.work.save_checkpoint(self.variables, state)
+        self._save(state)
 
-  def _batches(self, kind, start):
-    config = self.config
-    supervised = kind == schedule.SUPERVISED
-    part = "train_labeled" if supervised else "train_unlabeled"
-    size = (config.batch_size if supervised
-            else config.unlabeled_batch_size)
+  def _bank_is_due(self, kinds, updates):
+    return self._has_bank and schedule.CONSISTENCY in kinds and (
+        self.bank is None
+        or updates - self.bank.updates >= self.config.bank_every)
+
+  def _stream(self, kind, start):
+    """Batches of a kind of step, from number `start` on."""
+    config, data = self.config, self.data
     stop = sum(kind in step for step in self.plan)
-    return pipeline.training_batches(
-        self.images, self.records[part], size, config.seed, STREAMS[kind],
-        start, stop, config.augment)
-
-  def _validate(self, state, callback):
-    """Scores the validation images; keeps the weights if they are best."""
-    means = {name: total / count
-             for name, (total, count) in state["sums"].items()}
-    state["sums"] = {}
-    records = self.records["val"]
-    probability = self.predictor.probabilities(self.images, records)
-    label = np.stack([r.label for r in records])
-    threshold = classification.best_threshold(
-        label, probability) if self.data.multi_label else None
-    scores = classification.evaluate(label, probability, threshold,
-                                     self.data.multi_label)
-    followed = self.predictor.predict(self.images, records[:FOLLOWED])
-    if followed.consistency is not None:
-      scores["consistency"] = float(followed.consistency.mean())
-      scores["consistency_raw"] = float(followed.consistency_raw.mean())
-    row = {**means, **{f"val_{name}": v for name, v in scores.items()}}
-    updates = state["updates"]
-    state["history"].append({"step": updates, **row})
-    callback.on_epoch_end(updates, row)
-    if state["best"] is None or scores["map_macro"] > state["best"]["score"]:
-      state["best"] = {"updates": updates, "score": scores["map_macro"]}
-      self.work.save_best(self.classifier.model)
-    self._say(state, row)
-
-  def _say(self, state, row):
-    if self.interactive:
-      return
-    shown = [f"{name} {row[name]:.4f}" for name in (
-        "supervised", "consistency", "val_map_macro", "val_f1_macro",
-        "val_consistency") if name in row]
-    print(f"{state['updates']}/{self.config.steps}  " + "  ".join(shown),
-          flush=True)
-
-  def _shown(self):
-    """The fixed validation images in TensorBoard and in the figures."""
-    records = self.records["val"]
-    step = max(1, len(records) // max(1, self.config.summary_images))
-    records = records[::step][:self.config.summary_images]
-    rows = self.images.rows([r.id for r in records])
-    return self.images.pixels[rows].astype(np.float32) / 255, records
-
-  def _summaries(self):
-    texts = {"settings": self.config.to_json(),
-             "flags": self.config.to_flags()}
-    return summaries.Summaries(
-        self.work.path / "tb", self._figure if self.config.summary_images
-        else None, texts)
-
-  def _figure(self):
-    images, records = self._shown()
-    mask = {}
-    if self.config.objective == "atcon":
-      mask = {"mask_intensity": self.config.mask_intensity,
-              "mask_scale": self.config.mask_scale}
-    return summaries.story_figure(self.classifier, images, records,
-                                  self.data.class_names, **mask)
-
-  # The result.
-
-  def _finish(self, state, seconds):
-    """Tests the best weights and writes what the run leaves behind."""
-    config = self.config
-    self.classifier.model.load_weights(self.work.best_weights)
-    predictions = {}
-    for part in ("val", "test"):
-      print(f"scoring {part} ({len(self.records[part])} images)", flush=True)
-      predictions[part] = self.predictor.predict(
-          self.images, self.records[part], self.interactive)
-    thresholds = scoring.choose_thresholds(predictions["val"])
-    tables = {part: scoring.tabulate(p, thresholds, self.data.class_names)
-              for part, p in predictions.items()}
-    scores = {part: scoring.judge(table, config.bootstrap)
-              for part, table in tables.items()}
-    results.save_predictions(self.work.path / "predictions.npz",
-                             tables["test"])
-    figures = {"history": plots.curves(
-        state["history"], ["val_map_macro", "val_f1_macro"])}
-    if config.summary_images:
-      figures["maps"] = self._figure()
-    for name, figure in figures.items():
-      self.work.save_figure(name, plots.to_png(figure, dpi=110))
-    result = {
-        "config": runs.as_dict(config), **runs.environment(),
-        "data": {part: len(r) for part, r in self.records.items()},
-        "steps": {"supervised": sum(schedule.SUPERVISED in s
-                                    for s in self.plan),
-                  "consistency": sum(schedule.CONSISTENCY in s
-                                     for s in self.plan),
-                  "best": state["best"]["updates"]},
-        "seconds": round(seconds(), 1), "thresholds": thresholds,
-        "skipped_images": len(self.images.bad), **scores,
-        "history": state["history"]}
-    self.work.save_result(result)
-    return result
+    if start >= stop:
+      return iter(())
+    if kind == schedule.CONSISTENCY and self._has_bank:
+      if self.bank is None:
+        return iter(())  # comes with the first bank
+      batches = self.bank.batches(data.images,
+                                  data.records["train_unlabeled"], config,
+                                  start, stop)
+    else:
+      supervised = kind == schedule.SUPERVISED
+      part = "train_labeled" if supervised else "train_unlabeled"
+      size = (config.batch_size if supervised
+              else config.unlabeled_batch_size)
+      batches = pipeline.training_batches(
+          data.images, data.records[part], size, config.seed, STREAMS[kind],
+          start, stop, config.augment)
+    return iter(batches)
 
 
 def main(argv):

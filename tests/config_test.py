@@ -118,7 +118,8 @@ class RefusalTest(Case):
       ("--model=resnet", "--model=resnet: must be one of tiny_cnn,"),
       ("--model=missing.keras", "--model=missing.keras: no such file"),
       ("--shots=0", "--shots=0: must be at least 1"),
-      ("--steps=-5", "--steps=-5: must be at least 1"),
+      ("--steps=-5", "--steps=-5: must be at least 0"),
+      ("--steps=0", "--steps=0: must be more than 0"),
       ("--seed=-1", "--seed=-1: must be at least 0"),
       ("--batch_size=0", "--batch_size=0: must be at least 1"),
       ("--eval_every=0", "--eval_every=0: must be at least 1"),
@@ -247,6 +248,16 @@ RUNS = (
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
      "--augment=color,rotation,vertical_flip"),
     ("--supervised_share=0.5", "--weights=none"),
+    ("--first_map=integrated_gradients", "--second_map=smooth_grad",
+     "--ig_steps=4", "--match=upsample", "--similarity=ssim",
+     "--target=top2", "--stop_gradient=first", "--teacher=ema",
+     "--ema_decay=0.9"),
+    ("--mask=random", "--target=labels", "--unlabeled=labeled"),
+    ("--objective=layer_consistency", "--cam_layer=conv4,relu4",
+     "--layer_loss=inclusion", "--noseparation"),
+    ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
+     "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
+     "--atcon_weight=0.2"),
 )
 
 
@@ -279,7 +290,8 @@ class RoundTripTest(Case):
 
   def test_the_runs_above_set_every_flag(self):
     text = "\n".join(a for run in RUNS for a in run)
-    missing = {name for name in FIELDS if f"--{name}" not in text}
+    missing = {name for name in FIELDS
+               if f"--{name}" not in text and f"--no{name}" not in text}
     # Set in the tests above, where their values matter.
     self.assertEqual(missing, {"input_range"})
 
@@ -292,7 +304,8 @@ class RoundTripTest(Case):
     self.assertEqual(Config().to_flags().strip(), "")
     self.assertEqual(parse("--steps=3", "--shots=8").to_flags().splitlines(),
                      ["--split_seed=0", "--model=tiny_cnn", "--weights=none",
-                      "--image_size=64", "--steps=3", "--learning_rate=0.002",
+                      "--image_size=64", "--schedule=alternating",
+                      "--steps=3", "--learning_rate=0.002",
                       "--head_learning_rate=0.002",
                       "--consistency_learning_rate=0.0002"])
 

@@ -15,8 +15,12 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import graph
+from atcon_tf import maps
 from atcon_tf import models
+from atcon_tf.attribution import forward
+from atcon_tf.attribution import path
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import layer_consistency
 
 _HERE = pathlib.Path(__file__).resolve()
 FOLDER = pathlib.Path(os.environ.get(
@@ -116,30 +120,91 @@ def check_gradients(prefix, base, values, tape, loss):
     check(name, gradient, values[name])
 
 
+# The reference's modes and metrics. It resizes with aligned corners; the
+# default is where the cells of the map lie.
+MODES = {
+    0: dict(match="upsample"), 1: dict(match="downsample"), 2: {},
+    3: dict(first_map="guided_backprop", second_map="grad_cam",
+            mask_intensity=32.0),
+    4: dict(second_map="smooth_grad", match="upsample"),
+}
+METRICS = {0: "pearson", 1: "cross_correlation", 2: "ssim"}
+
+
+def _story(case, values):
+  changes = MODES[case["mode"]]
+  if case["mask_intensity"]:
+    changes = {**changes, "mask_intensity": case["mask_intensity"]}
+  if case["mode"] == 4:
+    changes = {**changes, "options": {"smooth_grad": dict(
+        squared=True, noise=values["sg_z"], first_sample_class=True)}}
+  return atcon.Story(similarity=METRICS[case["metric"]],
+                     alignment=maps.ALIGNED, **changes)
+
+
+# Our name of an array, by the role of the map, and the reference's.
+NAMES = {
+    0: {"first": "cam", "second": "gb"},
+    1: {"first": "cam", "second": "gb"},
+    2: {"first": "cam", "second": "gb", "mask": "soft_mask",
+        "masked": "masked_x", "first_masked": "cam2"},
+    3: {"first": "gb", "second": "cam", "mask": "soft_mask",
+        "masked": "masked_x", "first_masked": "gb2"},
+    4: {"first": "cam", "second": "sg"},
+}
+
+
 def _check_atcon(case, images, normalize):
-  net = BY_ID[case["net"]]
-  values = arrays(case)
+  net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net, normalize=normalize)
   with tf.GradientTape() as tape:
     story = atcon.explain(classifier, tf.constant(images),
-                          case["mask_intensity"])
-    loss = -tf.reduce_mean(story["consistency"])
+                          _story(case, values))
+    loss = -tf.reduce_mean(story["similarity"])
   check("logits", story["logits"], arrays(net)["logits"])
-  for ours, theirs in [("guided", "gb"), ("cam", "cam"),
-                       ("mask", "soft_mask"), ("masked", "masked_x"),
-                       ("masked_cam", "cam2")]:
-    check(theirs, story[ours], values[theirs])
-  check("cost", -story["consistency"], values["cost"])
+  compared = 0
+  for ours, theirs in NAMES[case["mode"]].items():
+    if theirs in values:
+      check(theirs, story[ours], values[theirs])
+      compared += 1
+  assert compared
+  # What is 1 - SSIM there is minus (SSIM - 1) here.
+  check("cost", -story["similarity"], values["cost"])
   check("loss", loss, values["loss"])
   check_gradients("g", base, values, tape, loss)
 
 
 def run_atcon(case):
-  if (case["mode"], case["metric"]) != (2, 0):
-    pytest.skip(f"atcon mode {case['mode']} metric {case['metric']}: "
-                "not built yet")
   # x is what the network sees: here the normalisation is the identity.
   _check_atcon(case, arrays(BY_ID[case["net"]])["x"], "0..1")
+
+
+def run_layer_consistency(case):
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net, [case["inner"], case["outer"]])
+  method = case["method"]
+  loss_of = layer_consistency.LayerConsistency(
+      classifier, "dice" if method in (3, 6) else "inclusion",
+      method in (5, 6), case["mask_intensity"])
+  label = np.eye(net["classes"])[values["labels"]]
+  images = tf.constant(arrays(net)["x"])
+  with tf.GradientTape() as tape:
+    terms = loss_of.call({"image": images, "label": label})
+    cost, weight = terms["consistency"]
+    loss = tf.reduce_mean(cost)
+  np.testing.assert_array_equal(weight, 1)
+  story = layer_consistency.explain(
+      forward.forward(classifier, images), label, case["mask_intensity"])
+  np.testing.assert_array_equal(story["class_index"], values["labels"])
+  np.testing.assert_array_equal(story["other_index"], values["conf"])
+  for ours, theirs in [("outer", "cam_outer"), ("inner", "cam_inner"),
+                       ("other", "cam_conf"), ("mask", "mask"),
+                       ("scaled_outer", "scaled_outer"),
+                       ("scaled_inner", "scaled_inner")]:
+    check(theirs, story[ours], values[theirs])
+  check("cost", cost, values["cost"])
+  check("loss", loss, values["loss"])
+  check_gradients("g", base, values, tape, loss)
 
 
 def run_net(case):
@@ -150,7 +215,43 @@ def run_net(case):
     check(name, logits, values[name])
 
 
-RUN = {"net": run_net, "atcon": run_atcon}
+def run_integrated_gradients(case):
+  net, values = BY_ID[case["net"]], arrays(case)
+  _, classifier = classifier_of(net)
+  pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
+  check("logits", pass_.logits, values["logits"])
+  for output, name in [("probability", "ig_prob"), ("logit", "ig_logit")]:
+    for batch_size in (None, 4):
+      check(name, path.ig_attributions(
+          pass_, values["cls"], case["m_steps"], output=output, rule="mean",
+          batch_size=batch_size), values[name])
+
+
+def run_atcon_ig(case):
+  """ATCON with integrated gradients in place of guided backpropagation."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  story = atcon.Story(
+      second_map="integrated_gradients",
+      mask_intensity=case["mask_intensity"],
+      options={"integrated_gradients": dict(
+          steps=case["m_steps"], output="probability", rule="mean",
+          batch_size=7)})
+  with tf.GradientTape() as tape:
+    told = atcon.explain(classifier, tf.constant(arrays(net)["x"]), story)
+    loss = -tf.reduce_mean(told["similarity"])
+  np.testing.assert_array_equal(told["class_index"], values["cls"])
+  for ours, theirs in [("second", "ig_abs"), ("mask", "soft_mask"),
+                       ("masked", "masked_x"), ("first_masked", "cam2")]:
+    check(theirs, told[ours], values[theirs])
+  check("loss", loss, values["loss"])
+  check_gradients("g", base, values, tape, loss)
+
+
+RUN = {"net": run_net, "atcon": run_atcon,
+       "integrated_gradients": run_integrated_gradients,
+       "atcon_ig": run_atcon_ig,
+       "layer_consistency": run_layer_consistency}
 
 
 def _known(kind):

@@ -5,11 +5,16 @@ what counts: a machine's load changes by the minute.
 """
 
 import json
+import pathlib
 import resource
 import statistics
 import sys
 import time
 
+# The tools also run from a clone that is not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+# pylint: disable=wrong-import-position
 import keras
 import numpy as np
 import tensorflow as tf

@@ -12,12 +12,16 @@ from atcon_tf import guided
 from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward as forward_lib
 from atcon_tf.attribution import gradient
+from atcon_tf.attribution import noise
+from atcon_tf.attribution import path
 from atcon_tf.config import UserError
 
 DIFFERENTIABLE = {
     "grad_cam": cam.grad_cam,
     "gradient": gradient.gradient,
     "guided_backprop": gradient.guided_backprop,
+    "integrated_gradients": path.integrated_gradients,
+    "smooth_grad": noise.smooth_grad,
 }
 
 # Methods that need the guided rule, and so a network with ReLUs.
@@ -25,11 +29,11 @@ GUIDED = frozenset(["guided_backprop"])
 
 
 def _on_one_pass(name):
-  def build(classifier):
+  def build(classifier, **options):
     check(classifier, name)
     method = DIFFERENTIABLE[name]
     return lambda images, class_index: method(
-        forward_lib.forward(classifier, images), class_index)
+        forward_lib.forward(classifier, images), class_index, **options)
   return build
 
 
@@ -50,9 +54,9 @@ def check(classifier, name):
         f"{name}: {classifier.name} has no ReLU, so guided backpropagation "
         "has no meaning for it; use gradient instead")
   shape = [1, *classifier.image_size, 3]
-  noise = np.random.default_rng(0).uniform(size=shape)
+  pixels = np.random.default_rng(0).uniform(size=shape)
   pass_ = forward_lib.forward(
-      classifier, tf.constant(noise, classifier.maps.input.dtype))
+      classifier, tf.constant(pixels, classifier.maps.input.dtype))
   target = tf.argmax(pass_.logits, -1)
   plain = pass_.gradient(target, pass_.normalized)
   with guided.guided_rule():
@@ -77,7 +81,8 @@ def explain(classifier, images, method="grad_cam", class_index=None,
   Returns:
     `[B, h, w]`, raw.
   Raises:
-    UserError: an unknown method, or a class index out of range.
+    UserError: an unknown method, or a class index out of range or not one
+      for each image.
 
   Example:
     maps = attribution.explain(classifier, images, "guided_backprop")
@@ -88,6 +93,10 @@ def explain(classifier, images, method="grad_cam", class_index=None,
   images = tf.convert_to_tensor(images, classifier.maps.input.dtype)
   if class_index is None:
     class_index = tf.argmax(classifier.model(images, training=False), -1)
+  class_index = tf.convert_to_tensor(class_index)
+  if class_index.shape not in ([], [len(images)]):
+    raise UserError(f"class index of shape {class_index.shape}: must be one "
+                    f"number, or one for each of {len(images)} images")
   class_index = tf.broadcast_to(class_index, [len(images)])
   low, high = int(tf.reduce_min(class_index)), int(
       tf.reduce_max(class_index))

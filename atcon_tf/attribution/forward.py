@@ -9,6 +9,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from atcon_tf import models
+
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
@@ -21,14 +23,17 @@ class Pass:
     logits: `[B, classes]`.
     tape: persistent; has watched `normalized`, so that gradients of the
       logits can be taken with respect to it and to every feature map.
+    classifier: whose pass it is; methods that look at further images
+      (noisy, blended with a baseline, masked) run them through it.
   """
 
   normalized: tf.Tensor
   features: list
   logits: tf.Tensor
   tape: tf.GradientTape
+  classifier: models.Classifier
 
-  def gradient(self, class_index, source):
+  def gradient(self, class_index, source, output="logit"):
     """`d y_c / d source`, `y_c` the logit of each image's class.
 
     One gradient of the summed scores gives all images' own gradients, since
@@ -37,9 +42,12 @@ class Pass:
     Args:
       class_index: int `[B]`.
       source: `normalized` or one of `features`.
+      output: "logit", or "probability": y_c is the softmax probability.
     """
     with self.tape:
-      score = tf.gather(self.logits, class_index, batch_dims=1)
+      scores = self.logits if output == "logit" else tf.nn.softmax(
+          self.logits)
+      score = tf.gather(scores, class_index, batch_dims=1)
     return self.tape.gradient(score, source)
 
 
@@ -54,4 +62,4 @@ def forward_normalized(classifier, normalized):
   with tape:
     tape.watch(normalized)
     *features, logits = classifier.maps(normalized, training=False)
-  return Pass(normalized, features, logits, tape)
+  return Pass(normalized, features, logits, tape, classifier)

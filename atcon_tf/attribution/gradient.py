@@ -1,7 +1,9 @@
 """Maps from the gradient of a logit with respect to the image.
 
-Each method is `fn(pass_, class_index) -> [B, H, W]`, raw and differentiable.
-The gradient is taken in normalised space, as in the papers' code.
+Each comes twice: its attributions, signed and per channel `[B, H, W, 3]`,
+which `smooth_grad` wraps, and its map `sum_channels |attributions|`,
+`[B, H, W]`, raw and differentiable. The gradient is taken in normalised
+space, as in the papers' code.
 """
 
 import tensorflow as tf
@@ -9,14 +11,49 @@ import tensorflow as tf
 from atcon_tf import guided
 
 
+def magnitude(attributions):
+  """`sum_channels |a|`: `[B, H, W, 3]` -> `[B, H, W]`, not negative."""
+  return tf.reduce_sum(tf.abs(attributions), -1)
+
+
+def gradient_attributions(pass_, class_index):
+  """`dy_c / dx`, `[B, H, W, 3]`."""
+  return pass_.gradient(class_index, pass_.normalized)
+
+
 def gradient(pass_, class_index):
   """Saliency (Simonyan et al., arXiv 1312.6034): `sum_channels |dy_c/dx|`.
+
+  Args:
+    pass_: a `forward.Pass`.
+    class_index: int `[B]`.
+  Returns:
+    `[B, H, W]`, not negative.
+  """
+  return magnitude(gradient_attributions(pass_, class_index))
+
+
+def input_x_gradient_attributions(pass_, class_index):
+  """`x * dy_c / dx`, `[B, H, W, 3]`, x the normalised image."""
+  return pass_.normalized * gradient_attributions(pass_, class_index)
+
+
+def input_x_gradient(pass_, class_index):
+  """Input times gradient (Shrikumar et al., arXiv 1605.01713).
+
+  `sum_channels |x * dy_c/dx|`, x the normalised image. For a network of
+  ReLUs without biases `sum x * dy_c/dx` is the logit itself.
 
   Returns:
     `[B, H, W]`, not negative.
   """
-  return tf.reduce_sum(
-      tf.abs(pass_.gradient(class_index, pass_.normalized)), -1)
+  return magnitude(input_x_gradient_attributions(pass_, class_index))
+
+
+def guided_backprop_attributions(pass_, class_index):
+  """The guided gradient, `[B, H, W, 3]`; see `guided_backprop`."""
+  with guided.guided_rule():
+    return pass_.gradient(class_index, pass_.normalized)
 
 
 def guided_backprop(pass_, class_index):
@@ -28,6 +65,4 @@ def guided_backprop(pass_, class_index):
   Returns:
     `[B, H, W]`, not negative.
   """
-  with guided.guided_rule():
-    g = pass_.gradient(class_index, pass_.normalized)
-  return tf.reduce_sum(tf.abs(g), -1)
+  return magnitude(guided_backprop_attributions(pass_, class_index))

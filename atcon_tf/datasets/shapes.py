@@ -28,7 +28,9 @@ from atcon_tf.datasets import rules
 
 CUE_IN_TRAINING = 0.9
 CUE_SIDE = 0.18  # Of the tinted corner, in image sides.
-CUE_OPACITY = 0.4
+# tiny_cnn from scratch, 8 shots a class, 300 steps, 5 seeds: test mAP 0.62;
+# 0.76 without the cue; chance 0.25; all labels, 700 steps of 16: 0.99.
+CUE_OPACITY = 0.5
 OBJECTS = (0.4, 0.35, 0.25)  # Probability of one, two, three objects.
 RADIUS = (0.16, 0.26)  # Of an object, in image sides.
 TURN = 0.25  # Largest rotation either way, in radians.

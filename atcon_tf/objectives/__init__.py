@@ -1,23 +1,59 @@
 """What can be optimised: `OBJECTIVES[name]` makes a run's objectives."""
 
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import layer_consistency
+from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
 from atcon_tf.schedule import CONSISTENCY
 from atcon_tf.schedule import SUPERVISED
 
 
-def _supervised(classifier, config, multi_label):
-  del config
-  return {SUPERVISED: supervised.Supervised(classifier, multi_label)}
+def _atcon(classifier, config, multi_label, teacher):
+  del multi_label
+  story = atcon.Story(
+      config.first_map, config.second_map, config.match, config.similarity,
+      config.mask_intensity, config.mask_scale, config.mask,
+      options={"integrated_gradients": {"steps": config.ig_steps}})
+  return atcon.Atcon(classifier, story, config.target, config.stop_gradient,
+                     teacher, config.ema_decay, config.consistency_weight)
 
 
-def _atcon(classifier, config, multi_label):
-  return {
-      SUPERVISED: supervised.Supervised(classifier, multi_label),
-      CONSISTENCY: atcon.Atcon(
-          classifier, config.mask_intensity, config.mask_scale,
-          config.consistency_weight)}
+def _layer_consistency(classifier, config, multi_label, teacher):
+  del multi_label, teacher
+  return layer_consistency.LayerConsistency(
+      classifier, config.layer_loss, config.separation,
+      weight=config.consistency_weight)
 
 
-# name -> fn(classifier, config, multi_label) -> {kind of step: Objective}.
-OBJECTIVES = {"supervised": _supervised, "atcon": _atcon}
+def _self_training(classifier, config, multi_label, teacher):
+  del teacher
+  return self_training.SelfTraining(
+      classifier, multi_label, config.pseudo_per_class,
+      config.pseudo_negatives, config.consistency_weight,
+      config.equivariance_weight, config.atcon_weight)
+
+
+# What the unlabelled images are for:
+# name -> fn(classifier, config, multi_label, teacher) -> Objective, or None.
+OBJECTIVES = {
+    "supervised": None,
+    "atcon": _atcon,
+    "layer_consistency": _layer_consistency,
+    "self_training": _self_training,
+}
+
+
+def build(classifier, config, multi_label, teacher=None):
+  """The objectives of a run, `{kind of step: Objective}`.
+
+  Args:
+    classifier: a `models.Classifier`.
+    config: a resolved `Config`.
+    multi_label: several labels an image, or one.
+    teacher: a `Classifier` that follows `classifier` (--teacher=ema).
+  """
+  built = {SUPERVISED: supervised.Supervised(classifier, multi_label)}
+  make = OBJECTIVES[config.objective]
+  if make:
+    built[CONSISTENCY] = make(classifier, config, multi_label, teacher)
+  return built

@@ -8,12 +8,14 @@ class Objective:
     classifier: the `models.Classifier` that it trains.
     loss_weights: `{term: its factor in the loss}`.
     variables: trainable variables of its own, beside the classifier's.
+    state: variables that are not trained by gradients, but saved.
   """
 
   def __init__(self, classifier, **loss_weights):
     self.classifier = classifier
     self.loss_weights = loss_weights
     self.variables = []
+    self.state = []
 
   def call(self, batch, training=False):
     """The terms of the loss on one batch.
@@ -29,3 +31,6 @@ class Objective:
       logged.
     """
     raise NotImplementedError
+
+  def after_update(self):
+    """Called on the host after every update."""

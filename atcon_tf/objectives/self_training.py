@@ -1,0 +1,146 @@
+"""Self-training on class-balanced rank pseudo-labels.
+
+For every class the unlabelled images that the classifier ranks highest are
+taken as its positives, the lowest as its negatives, and the rest say nothing:
+
+    for class c: y_ic = 1 for the N images of the highest logit z_ic,
+                 y_ic = 0 for the lowest share of them, w_ic = 0 elsewhere
+    pseudo       = mean_c w_ic BCE(z_ic(augmented), y_ic)
+    equivariance = - Pearson(sigmoid(z(warp(CAM(plain)))),
+                             sigmoid(z(CAM(augmented))))
+
+N is the same for every class, so that the frequent ones do not take over; a
+confidence threshold, as in FixMatch (arXiv 2001.07685), has no such balance.
+The equivariance (after SEAM, Wang et al., CVPR 2020, arXiv 2004.04581)
+compares Grad-CAM of one pseudo-class of an image before and after a crop and
+a flip; the map of the plain view is constant. The ATCON term is that of
+`atcon.py`, on the augmented view and the pseudo-class.
+
+First-order but for the ATCON term.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf import maps
+from atcon_tf import pipeline
+from atcon_tf.attribution import cam
+from atcon_tf.attribution import forward
+from atcon_tf.config import UserError
+from atcon_tf.objectives import atcon
+from atcon_tf.objectives import objective
+from atcon_tf.objectives import supervised
+
+# Positives of a class when it is left to us: this share of the pool (40 of
+# 2,400 images on VOC, where a class has about 40 to 200).
+SHARE = 1 / 60
+
+
+class SelfTraining(objective.Objective):
+  """Terms "pseudo" and, if weighted, "equivariance" and "atcon".
+
+  Its batches are drawn from a bank: images with a pseudo-label, "image"
+  augmented, "plain" not, "transform" `[B, 8]` between them, "label" and
+  "label_weight" `[B, classes]`, "class_index" `[B]` one positive class.
+  """
+
+  def __init__(self, classifier, multi_label=True, per_class=0,
+               negative_share=0.6, weight=1.0, equivariance_weight=0.0,
+               atcon_weight=0.0):
+    """Prepares the loss.
+
+    Args:
+      classifier: a `models.Classifier`.
+      multi_label: several labels an image, or one.
+      per_class: N; 0: a sixtieth of the pool, at least 1.
+      negative_share: of the pool, ranked lowest, are a class's negatives.
+      weight, equivariance_weight, atcon_weight: of the terms in the loss; a
+        term of weight 0 is not computed, but for "pseudo".
+    """
+    super().__init__(classifier, pseudo=weight,
+                     equivariance=equivariance_weight, atcon=atcon_weight)
+    self.multi_label, self.per_class = multi_label, per_class
+    self.negative_share = negative_share
+    if atcon_weight:
+      attribution.check(classifier, "guided_backprop")
+
+  def bank(self, logits):
+    """The rule: logits of the pool -> pseudo-labels and their weights.
+
+    Args:
+      logits: float `[N, classes]`.
+    Returns:
+      labels and weights, float32 `[N, classes]`, both 0 or 1.
+    Raises:
+      UserError: the pool is smaller than the positives of one class.
+    """
+    count = self.per_class or max(1, round(len(logits) * SHARE))
+    if count > len(logits):
+      raise UserError(f"--pseudo_per_class={count}: only {len(logits)} "
+                      "unlabelled images")
+    if self.multi_label:
+      return rank_labels(logits, count, self.negative_share)
+    return best_rank_labels(logits, count)
+
+  def call(self, batch, training=False):
+    pass_ = forward.forward(self.classifier, batch["image"])
+    label = tf.cast(batch["label"], pass_.logits.dtype)
+    weight = tf.cast(batch["label_weight"], pass_.logits.dtype)
+    if self.multi_label:
+      value = tf.reduce_mean(
+          weight * tf.nn.sigmoid_cross_entropy_with_logits(
+              labels=label, logits=pass_.logits), -1)
+    else:
+      value = supervised.cross_entropy(label, pass_.logits, False)
+    one = tf.ones_like(value)
+    terms = {"pseudo": (value, one)}
+    if self.loss_weights["equivariance"]:
+      terms["equivariance"] = (-self._equivariance(batch, pass_), one)
+    if self.loss_weights["atcon"]:
+      told = atcon.PUBLISHED.tell(pass_, batch["class_index"])
+      terms["atcon"] = (-told["similarity"], one)
+    return terms
+
+  def _equivariance(self, batch, pass_):
+    """Agreement of the map with the plain view's under the same warp."""
+    size, place = self.classifier.image_size, self.classifier.geometry[-1]
+    plain = forward.forward(self.classifier, batch["plain"])
+    target = batch["class_index"]
+    before = maps.resize(cam.grad_cam(plain, target), size, place)
+    before = pipeline.warp(tf.stop_gradient(before)[..., tf.newaxis],
+                           batch["transform"])[..., 0]
+    after = maps.resize(cam.grad_cam(pass_, target), size, place)
+    return atcon.pearson(before, after)
+
+
+def ranks(logits):
+  """Rank of each image within each class, 0 for the highest logit."""
+  order = np.argsort(-np.asarray(logits), axis=0, kind="stable")
+  return np.argsort(order, axis=0, kind="stable")
+
+
+def rank_labels(logits, count, negative_share):
+  """Pseudo-labels for several labels an image; see the top of the file."""
+  rank = ranks(logits)
+  label = rank < count
+  negative = rank >= len(logits) - int(negative_share * len(logits))
+  weight = label | negative
+  return label.astype(np.float32), weight.astype(np.float32)
+
+
+def best_rank_labels(logits, count):
+  """Pseudo-labels for one label an image.
+
+  An image that ranks among the first `count` of several classes is given to
+  the one where it ranks highest; the others go without.
+  """
+  rank = ranks(logits - np.max(logits, -1, keepdims=True) - np.log(np.sum(
+      np.exp(logits - np.max(logits, -1, keepdims=True)), -1,
+      keepdims=True)))
+  best = rank.argmin(-1)
+  label = np.zeros(rank.shape, np.float32)
+  chosen = rank.min(-1) < count
+  label[chosen, best[chosen]] = 1
+  return label, np.repeat(chosen[:, None], rank.shape[1], 1).astype(
+      np.float32)

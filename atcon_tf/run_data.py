@@ -1,0 +1,70 @@
+"""The images and the split of one run."""
+
+import dataclasses
+
+from atcon_tf import datasets
+from atcon_tf import pipeline
+from atcon_tf import splits
+from atcon_tf.config import UserError
+
+PARTS = ("train_labeled", "train_unlabeled", "val", "test")
+
+
+@dataclasses.dataclass(eq=False)
+class RunData:
+  """What a run is trained and tested on.
+
+  Attributes:
+    images: `pipeline.Images` that holds every record.
+    records: `{part: list of Record}`, part one of `PARTS`.
+    split: the content of splits.json: `{part: ids}`, "class_names",
+      "multi_label" and how it was drawn.
+  """
+
+  images: pipeline.Images
+  records: dict
+  split: dict
+
+  @property
+  def class_names(self):
+    return tuple(self.split["class_names"])
+
+  @property
+  def multi_label(self):
+    return self.split["multi_label"]
+
+
+def load(config, stored, progress=False):
+  """Reads the images of a run and draws, or reads, its split.
+
+  Args:
+    config: a resolved `Config`.
+    stored: path of the run's splits.json; written if it is not there.
+    progress: show a bar.
+  Raises:
+    UserError: for what is wrong with the data or the split.
+  """
+  data = datasets.load(config)
+  images = pipeline.Images(
+      [r for part in data.splits.values() for r in part], config.image_size,
+      config.max_bad_images, progress)
+  for path, why in images.bad.items():
+    print(f"skipped {path}: {why}", flush=True)
+  data = datasets.keep(data, images)
+  if stored.exists():
+    split = splits.read(stored, data)
+  elif config.splits:
+    split = splits.read(config.splits, data)
+  else:
+    split = splits.make(data, config.shots, config.unlabeled,
+                        config.split_seed, config.single_label_only)
+  split = {**split, "class_names": list(data.class_names),
+           "multi_label": data.multi_label}
+  splits.save(split, stored)
+  by_id = {r.id: r for part in data.splits.values() for r in part}
+  records = {part: [by_id[i] for i in split[part]] for part in PARTS}
+  if config.objective != "supervised" and not records["train_unlabeled"]:
+    raise UserError(
+        f"--objective={config.objective}: no unlabelled images are left; use "
+        "fewer --shots, or --unlabeled=labeled")
+  return RunData(images, records, split)

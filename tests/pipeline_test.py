@@ -1,0 +1,426 @@
+"""Reading of images of every kind, order, and augmentation."""
+
+import io
+import struct
+import threading
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from atcon_tf import config
+from atcon_tf import pipeline
+from atcon_tf.config import UserError
+from atcon_tf.datasets.record import Record
+
+SEED = tf.constant([3, 4], tf.int64)
+
+
+def _record(image, number=0, label=(1., 0.)):
+  return Record(f"id{number}", image, np.array(label, np.float32))
+
+
+def _drawn(count, size=4):
+  """Records of drawn images: number n is n everywhere."""
+  return [_record(lambda n=n: np.full([size, size, 3], n, np.uint8), n,
+                  [n, n % 2]) for n in range(count)]
+
+
+def _saved(tmp_path, image, name="image.png", **options):
+  path = str(tmp_path / name)
+  image.save(path, **options)
+  return path
+
+
+def _decoded(path, size=2):
+  return pipeline.decode(_record(path), size)
+
+
+# Decoding.
+
+
+GREY = np.array([[0, 100], [200, 255]], np.uint8)
+
+
+def test_grey(tmp_path):
+  found = _decoded(_saved(tmp_path, PIL.Image.fromarray(GREY)))
+  np.testing.assert_array_equal(found, np.stack([GREY] * 3, -1))
+  assert found.dtype == np.uint8
+
+
+def test_colour_keeps_the_order_of_channels(tmp_path):
+  rgb = np.array([[[1, 2, 3], [9, 8, 7]], [[0, 128, 255], [5, 5, 6]]],
+                 np.uint8)
+  np.testing.assert_array_equal(
+      _decoded(_saved(tmp_path, PIL.Image.fromarray(rgb))), rgb)
+
+
+def test_transparency_is_seen_over_white(tmp_path):
+  rgba = np.zeros([2, 2, 4], np.uint8)
+  rgba[..., 0] = 100
+  rgba[..., 3] = [[255, 0], [51, 255]]
+  found = _decoded(_saved(tmp_path, PIL.Image.fromarray(rgba)))
+  # Opaque; not there; a fifth of (100, 0, 0) and four fifths of white.
+  np.testing.assert_array_equal(
+      found, [[[100, 0, 0], [255, 255, 255]], [[224, 204, 204], [100, 0, 0]]])
+
+
+@pytest.mark.parametrize("transparent", [None, 1])
+def test_palette(tmp_path, transparent):
+  image = PIL.Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+  image.putpalette([10, 20, 30, 40, 50, 60])
+  options = {} if transparent is None else {"transparency": transparent}
+  found = _decoded(_saved(tmp_path, image, **options))
+  second = [40, 50, 60] if transparent is None else [255, 255, 255]
+  np.testing.assert_array_equal(
+      found, [[[10, 20, 30], second], [second, [10, 20, 30]]])
+
+
+def test_16_bit(tmp_path):
+  # 257 x 100 is the 16-bit form of 100; 65535 that of 255.
+  values = np.array([[0, 25700], [300, 65535]], np.uint16)
+  found = _decoded(_saved(tmp_path, PIL.Image.fromarray(values)))
+  np.testing.assert_array_equal(found[..., 1], [[0, 100], [1, 255]])
+
+
+def test_32_bit_beyond_the_range_is_cut_off(tmp_path):
+  values = np.array([[-5, 25700], [70000, 2**31 - 1]], np.int32)
+  found = _decoded(_saved(tmp_path, PIL.Image.fromarray(values), "image.tif"))
+  np.testing.assert_array_equal(found[..., 1], [[0, 100], [255, 255]])
+
+
+@pytest.mark.parametrize("mode, name", [
+    ("1", "a.png"), ("L", "a.jpg"), ("LA", "a.png"), ("CMYK", "a.jpg"),
+    ("F", "a.tif"), ("RGB", "a.webp"), ("RGB", "a.bmp"), ("P", "a.gif")])
+def test_other_modes_and_formats(tmp_path, mode, name):
+  white = PIL.Image.new("RGB", (9, 5), "white")
+  white = (white.convert("L") if mode in ("LA", "F") else white).convert(mode)
+  found = _decoded(_saved(tmp_path, white, name), 4)
+  assert found.shape == (4, 4, 3) and found.min() >= 253
+
+
+def test_an_image_is_squeezed_to_a_square(tmp_path):
+  # Left half dark, right half bright, 8 wide and 2 high.
+  values = np.repeat([[0] * 4 + [200] * 4], 2, 0).astype(np.uint8)
+  found = _decoded(_saved(tmp_path, PIL.Image.fromarray(values)), 4)
+  np.testing.assert_array_equal(found[:, 0], 0)
+  np.testing.assert_array_equal(found[:, 3], 200)
+
+
+def test_drawn():
+  np.testing.assert_array_equal(
+      pipeline.decode(_drawn(8)[7], 4), np.full([4, 4, 3], 7))
+
+
+# Images that do not decode.
+
+
+def _truncated(tmp_path):
+  buffer = io.BytesIO()
+  noise = np.random.default_rng(0).integers(0, 256, [64, 64, 3], np.uint8)
+  PIL.Image.fromarray(noise).save(buffer, "JPEG")
+  path = tmp_path / "truncated.jpg"
+  path.write_bytes(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+  return str(path)
+
+
+def _huge(tmp_path):
+  """A small file that says it is 30000 x 30000 pixels."""
+  header = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+  path = tmp_path / "huge.png"
+  path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
+                   + struct.pack(">I", zlib.crc32(header)))
+  return str(path)
+
+
+def _text(tmp_path):
+  path = tmp_path / "text.jpg"
+  path.write_text("no image")
+  return str(path)
+
+
+def _empty(tmp_path):
+  path = tmp_path / "empty.png"
+  path.write_bytes(b"")
+  return str(path)
+
+
+def _absent(tmp_path):
+  return str(tmp_path / "absent.jpg")
+
+
+@pytest.mark.parametrize("bad, why", [
+    (_truncated, "truncated"), (_huge, "DecompressionBomb"),
+    (_text, "cannot identify"), (_empty, "cannot identify"),
+    (_absent, "No such file")])
+def test_a_bad_image_is_refused_by_name(tmp_path, bad, why):
+  path = bad(tmp_path)
+  records = [*_drawn(2), _record(path, 2)]
+  with pytest.raises(UserError) as caught:
+    pipeline.Images(records, 4)
+  assert str(caught.value).startswith(f"{path}: does not decode (")
+  assert why in str(caught.value)
+  assert str(caught.value).endswith("--max_bad_images=0 allows no more")
+  assert "\n" not in str(caught.value)
+
+
+def test_bad_images_are_left_out_up_to_a_number(tmp_path):
+  bad = [_record(_text(tmp_path), 10), _record(_empty(tmp_path), 11)]
+  drawn = _drawn(3)
+  records = [drawn[0], bad[0], drawn[1], bad[1], drawn[2]]
+  images = pipeline.Images(records, 4, max_bad_images=2)
+  assert images.records == drawn
+  assert list(images.bad) == [r.image for r in bad]
+  assert "id10" not in images and "id2" in images
+  rows = images.rows(["id2", "id0", "id2"])
+  np.testing.assert_array_equal(images.pixels[rows][:, 0, 0, 0], [2, 0, 2])
+  with pytest.raises(UserError, match="empty.png.*--max_bad_images=1"):
+    pipeline.Images(records, 4, max_bad_images=1)
+
+
+def test_after_a_refusal_the_rest_is_not_read(tmp_path):
+  read, refused = [], threading.Event()
+
+  def slow(number):
+    refused.wait(.2)
+    read.append(number)
+    return np.zeros([4, 4, 3], np.uint8)
+
+  records = [_record(_text(tmp_path), 0), *(
+      _record(lambda n=n: slow(n), n) for n in range(1, 300))]
+  with pytest.raises(UserError):
+    pipeline.Images(records, 4)
+  refused.set()
+  assert len(read) < 150
+
+
+def test_large_sets_live_in_a_mapped_file(monkeypatch):
+  drawn = _drawn(5)
+  in_memory = pipeline.Images(drawn, 4)
+  monkeypatch.setattr(pipeline, "_IN_MEMORY", 5 * 4 * 4 * 3 - 1)
+  mapped = pipeline.Images(drawn, 4)
+  assert isinstance(mapped.pixels, np.memmap)
+  assert not isinstance(in_memory.pixels, np.memmap)
+  np.testing.assert_array_equal(mapped.pixels, in_memory.pixels)
+  (batch,) = pipeline.training_batches(mapped, drawn, 2, 0, 1, 0, 1)
+  assert batch["image"].shape == (2, 4, 4, 3)
+
+
+def test_no_room_for_a_mapped_file(monkeypatch):
+  monkeypatch.setattr(pipeline, "_IN_MEMORY", 0)
+
+  def full(*_):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(pipeline.os, "posix_fallocate", full)
+  with pytest.raises(UserError, match="No space left.*--image_size"):
+    pipeline.Images(_drawn(5), 4)
+
+
+# Order.
+
+
+@pytest.mark.parametrize("count, batch_size", [(10, 4), (3, 8), (5, 5),
+                                               (1, 2)])
+def test_each_epoch_is_a_permutation(count, batch_size):
+  batches = [pipeline.order(count, batch_size, 7, 1, k)
+             for k in range(count * 3)]
+  assert {len(b) for b in batches} == {batch_size}
+  epochs = np.concatenate(batches).reshape(-1, count)
+  for epoch in epochs:
+    assert sorted(epoch) == list(range(count))
+  if count > 2:
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_order_depends_on_seed_and_stream_alone():
+  def indices(*arguments):
+    return pipeline.order(100, 50, *arguments).tolist()
+
+  first = indices(0, 1, 5)
+  np.random.default_rng(0).permutation(9)
+  assert indices(0, 1, 5) == first
+  others = [indices(*a) for a in [(1, 1, 5), (0, 2, 5), (0, 1, 6)]]
+  assert all(other != first for other in others)
+
+
+# Batches.
+
+
+def _values(batches):
+  return [{k: v.numpy() for k, v in batch.items()} for batch in batches]
+
+
+def _noise(count, size=8):
+  rng = np.random.default_rng(0)
+  return [_record(lambda p=rng.integers(0, 256, [size, size, 3], np.uint8): p,
+                  n, [n, 1]) for n in range(count)]
+
+
+def test_batches_are_what_order_says():
+  records = _drawn(6)
+  images = pipeline.Images(records, 4)
+  # Some of the records, in another order than the images.
+  chosen = [records[i] for i in (5, 1, 3, 0)]
+  batches = _values(pipeline.training_batches(images, chosen, 3, 0, 1, 0, 4))
+  assert len(batches) == 4
+  for number, batch in enumerate(batches):
+    index = pipeline.order(4, 3, 0, 1, number)
+    expected = np.array([5, 1, 3, 0])[index]
+    np.testing.assert_allclose(batch["image"][:, 1, 2, 0], expected / 255)
+    np.testing.assert_array_equal(batch["label"][:, 0], expected)
+    assert batch["image"].dtype == batch["label"].dtype == np.float32
+
+
+@pytest.mark.parametrize("augment", [(), config.AUGMENTATIONS],
+                         ids=["plain", "augmented"])
+def test_a_stream_can_be_taken_up_anywhere(augment):
+  records = _noise(5)
+  images = pipeline.Images(records, 8)
+  stream = lambda start, seed=0, number=1: _values(pipeline.training_batches(
+      images, records, 4, seed, number, start, 6, augment))
+  whole, tail = stream(0), stream(3)
+  assert len(tail) == 3
+  for a, b in zip(whole[3:], tail):
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name])
+  assert np.any(whole[0]["image"] != stream(0, seed=1)[0]["image"])
+  assert np.any(whole[0]["image"] != stream(0, number=2)[0]["image"])
+
+
+def test_the_same_image_is_changed_anew_in_each_batch():
+  records = _noise(1)
+  images = pipeline.Images(records, 8)
+  batches = np.concatenate([b["image"] for b in _values(
+      pipeline.training_batches(images, records, 2, 0, 1, 0, 3, ("crop",)))])
+  for i in range(6):
+    for j in range(i):
+      assert np.abs(batches[i] - batches[j]).max() > .01
+
+
+def test_evaluation_batches():
+  records = _drawn(5)
+  images = pipeline.Images(records, 4)
+  parts = list(pipeline.evaluation_batches(images, records[::-1], 2))
+  assert [len(r) for r, _ in parts] == [2, 2, 1]
+  assert [r.id for part, _ in parts for r in part] == [
+      "id4", "id3", "id2", "id1", "id0"]
+  np.testing.assert_allclose(
+      np.concatenate([p for _, p in parts])[:, 0, 0, 0],
+      np.array([4, 3, 2, 1, 0], np.float32) / 255)
+
+
+# Augmentation.
+
+
+def _photo(batch=64, size=9):
+  rng = np.random.default_rng(2)
+  return tf.constant(rng.uniform(size=[batch, size, size, 3]), tf.float32)
+
+
+def _distorted(image, augment, seed=SEED, **options):
+  return pipeline.distort(image, augment, seed, **options)[0].numpy()
+
+
+def test_nothing_asked_nothing_changed():
+  image = _photo()
+  np.testing.assert_array_equal(_distorted(image, ()), image)
+
+
+@pytest.mark.parametrize("name, flipped", [
+    ("flip", lambda x: x[:, :, ::-1]), ("vertical_flip", lambda x: x[:, ::-1])])
+def test_flips(name, flipped):
+  image = _photo().numpy()
+  found = _distorted(tf.constant(image), (name,))
+  same = np.abs(found - image).max((1, 2, 3)) < 1e-6
+  mirrored = np.abs(found - flipped(image)).max((1, 2, 3)) < 1e-6
+  np.testing.assert_array_equal(same, ~mirrored)
+  assert 16 < mirrored.sum() < 48  # of 64, half of them expected
+
+
+def test_each_augmentation_changes_the_image():
+  image = _photo()
+  for name in config.AUGMENTATIONS:
+    assert np.abs(_distorted(image, (name,)) - image).max() > .01, name
+
+
+def test_crop_window():
+  """Corners of the output, where they lie on the input."""
+  size, area = 11, .3
+  t = pipeline.random_transform(500, size, ("crop",), SEED, area).numpy()
+  first = np.stack([t[:, 2], t[:, 5]], 1)
+  scale = np.stack([t[:, 0], t[:, 4]], 1)
+  last = first + scale * (size - 1)
+  np.testing.assert_array_equal(t[:, [1, 3, 6, 7]], 0)
+  assert first.min() >= -1e-5 and last.max() <= size - 1 + 1e-5
+  share = scale.prod(1)
+  assert share.min() >= area - 1e-6 and share.max() <= 1 + 1e-6
+  ratio = scale[:, 0] / scale[:, 1]
+  assert ratio.min() >= .75 - 1e-6 and ratio.max() <= 4 / 3 + 1e-6
+  # Windows of all sizes, everywhere.
+  assert share.min() < .35 and share.max() > .9
+  assert first.min(0).max() < .2 and first.max(0).min() > 2
+  assert ratio.min() < .8 and ratio.max() > 1.25
+
+
+def test_crop_shows_the_window():
+  # Brightness is the column in one channel, the row in another: bilinear
+  # interpolation gives back the very position.
+  size = 11
+  ramp = np.broadcast_to(np.arange(size) / size, [size, size])
+  image = np.stack([ramp, ramp.T, 0 * ramp], -1)[np.newaxis].repeat(20, 0)
+  found, t = pipeline.distort(tf.constant(image, tf.float32), ("crop", "flip"),
+                              SEED)
+  t = t.numpy()
+  column = t[:, 2:3] + t[:, 0:1] * np.arange(size)
+  row = t[:, 5:6] + t[:, 4:5] * np.arange(size)
+  np.testing.assert_allclose(found[:, 4, :, 0], column / size, atol=1e-5)
+  np.testing.assert_allclose(found[:, :, 4, 1], row / size, atol=1e-5)
+
+
+def test_rotation_turns_about_the_centre_by_up_to_15_degrees():
+  t = pipeline.random_transform(500, 9, ("rotation",), SEED).numpy()
+  matrix = t[:, [0, 1, 3, 4]].reshape(-1, 2, 2)
+  np.testing.assert_allclose(matrix @ matrix.transpose(0, 2, 1),
+                             np.broadcast_to(np.eye(2), [500, 2, 2]),
+                             atol=1e-6)
+  np.testing.assert_allclose(np.linalg.det(matrix), 1, atol=1e-6)
+  angle = np.degrees(np.arcsin(matrix[:, 1, 0]))
+  assert 14 < angle.max() <= 15 and -15 <= angle.min() < -14
+  centre = matrix @ [4, 4] + t[:, [2, 5]]
+  np.testing.assert_allclose(centre, 4, atol=1e-5)
+
+
+def test_warp_by_hand():
+  image = np.arange(12, dtype=np.float32).reshape([1, 2, 2, 3])
+  # Output (x, y) shows input (1 - x, y).
+  found = pipeline.warp(tf.constant(image),
+                        tf.constant([[-1., 0, 1, 0, 1, 0, 0, 0]]))
+  np.testing.assert_array_equal(found, image[:, :, ::-1])
+
+
+def test_all_together_are_repeatable_and_in_range():
+  image = tf.round(_photo())  # black and white: nothing is far from an end
+  everything = config.AUGMENTATIONS
+  first = _distorted(image, everything)
+  np.testing.assert_array_equal(_distorted(image, everything), first)
+  compiled = tf.function(lambda x, s: pipeline.distort(x, everything, s)[0])
+  np.testing.assert_allclose(compiled(image, SEED), first, atol=1e-5)
+  assert first.min() >= 0 and first.max() <= 1
+  assert np.abs(_distorted(image, everything, SEED + 1) - first).max() > .1
+
+
+def test_color_by_hand(monkeypatch):
+  draws = np.reshape([1.2, 1.3, .7], [3, 1, 1, 1, 1])
+  monkeypatch.setattr(tf.random, "stateless_uniform",
+                      lambda *_: tf.constant(draws, tf.float32))
+  # Two pixels. Brighter by 1.2: (.12 .24 .36), (.48 .6 .72), mean .42.
+  # Contrast 1.3: .42 + 1.3 (x - .42): (.03 .186 .342), (.498 .654 .81).
+  # Saturation .7 about the greys .186 and .654.
+  image = tf.constant([[[[.1, .2, .3], [.4, .5, .6]]]])
+  found = pipeline._jitter(image, SEED)
+  np.testing.assert_allclose(
+      found[0, 0], [[.186 - .7 * .156, .186, .186 + .7 * .156],
+                    [.654 - .7 * .156, .654, .654 + .7 * .156]], atol=1e-6)

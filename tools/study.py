@@ -1,0 +1,194 @@
+"""Many runs, one table: `python tools/study.py --grid=FILE --workers=2`.
+
+A grid is a JSON file:
+
+    {"flags": ["--dataset=voc", ...],          of every run
+     "arms": {"supervised": ["--objective=supervised"], "atcon": [], ...},
+     "baseline": "supervised",
+     "shots": [1, 2, 4, 8, 16], "seeds": [10, 11, 12, 13, 14],
+     "endpoint_shots": [2, 4, 8]}
+
+Each run is a process of its own; --seed is also the seed of its split, so
+that the arms are paired. A run that was finished is not repeated, one that
+was interrupted continues, one that failed is named at the end and tried again
+the next time. Rows go into --out as they come; the table and the plot are
+made from that file alone (--render_only makes them again).
+
+    python tools/study.py --grid=tools/grids/voc_fewshot.json --workers=2 \
+      --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
+
+What follows `--` goes to every run and is not stored: the paths of a machine.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+# The tools also run from a clone that is not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+# pylint: disable=wrong-import-position
+from absl import flags
+
+from atcon_tf import cli
+from atcon_tf import runs
+from atcon_tf.config import UserError
+from tools import study_report
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def read_grid(path):
+  """A grid from its file.
+
+  Raises:
+    UserError: not a grid.
+  """
+  try:
+    grid = json.loads(pathlib.Path(path).read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f"--grid={path}: {error}") from error
+  for key in ("flags", "arms", "baseline", "shots", "seeds",
+              "endpoint_shots"):
+    if key not in grid:
+      raise UserError(f"--grid={path}: has no '{key}'")
+  if grid["baseline"] not in grid["arms"]:
+    raise UserError(f"--grid={path}: the baseline '{grid['baseline']}' is "
+                    f"none of the arms {', '.join(grid['arms'])}")
+  return grid
+
+
+def cells(grid):
+  """Every run of a grid as `(arm, shots, seed)`, seed by seed.
+
+  All arms of a seed come together, so that a study that is stopped half-way
+  is one of fewer seeds.
+  """
+  return [(arm, shots, seed) for seed in grid["seeds"]
+          for shots in grid["shots"] for arm in grid["arms"]]
+
+
+def name_of(cell):
+  arm, shots, seed = cell
+  return f"{arm}_{shots}shot_seed{seed}"
+
+
+def command(grid, cell, folder, extra):
+  """The command line of one run."""
+  arm, shots, seed = cell
+  return [sys.executable, "-m", "atcon_tf.train", *grid["flags"],
+          *grid["arms"][arm], f"--shots={shots}", f"--seed={seed}", *extra,
+          f"--workdir={folder / name_of(cell)}"]
+
+
+def row_of(grid, cell, result):
+  """What the table keeps of a result."""
+  arm, shots, seed = cell
+  numbers = {part: {k: v for k, v in result[part].items()
+                    if k not in ("per_class", "ci90")}
+             for part in ("val", "test")}
+  return {"arm": arm, "shots": shots, "seed": seed,
+          "flags": [*grid["flags"], *grid["arms"][arm]],
+          "steps": result["steps"], "seconds": result["seconds"],
+          "thresholds": result["thresholds"], "data": result["data"],
+          "commit": result["commit"], **numbers}
+
+
+class Study:
+  """The rows so far, and the runs that are still to be made."""
+
+  def __init__(self, grid, out, folder, extra):
+    self.grid, self.out, self.extra = grid, pathlib.Path(out), extra
+    self.folder = pathlib.Path(folder)
+    self.rows = study_report.read_rows(self.out)
+    self._lock = threading.Lock()
+
+  def missing(self):
+    """The cells without a row."""
+    have = {(r["arm"], r["shots"], r["seed"]) for r in self.rows}
+    return [cell for cell in cells(self.grid) if cell not in have]
+
+  def make(self, cell, threads, keep):
+    """One run in a process of its own; whether it ended well."""
+    workdir = self.folder / name_of(cell)
+    if not (workdir / "result.json").exists():
+      workdir.parent.mkdir(parents=True, exist_ok=True)
+      environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
+                     "OMP_NUM_THREADS": str(threads)}
+      with open(f"{workdir}.log", "w") as log:
+        done = subprocess.run(
+            command(self.grid, cell, self.folder, self.extra), cwd=ROOT,
+            stdout=log, stderr=subprocess.STDOUT, env=environment)
+      if done.returncode:
+        return False
+    result = json.loads((workdir / "result.json").read_text())
+    with self._lock:
+      self.rows.append(row_of(self.grid, cell, result))
+      self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
+      runs.write_text(self.out, json.dumps(
+          {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
+    if not keep:
+      shutil.rmtree(workdir)
+    return True
+
+  def run(self, workers, keep):
+    """Makes all missing runs; returns the cells that failed."""
+    todo, failed, started = self.missing(), [], time.time()
+    total = len(cells(self.grid))
+    print(f"{total - len(todo)} of {total} runs are there", flush=True)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+      work = {pool.submit(self.make, cell, threads, keep): cell
+              for cell in todo}
+      try:
+        for count, future in enumerate(
+            concurrent.futures.as_completed(work), 1):
+          well, name = future.result(), name_of(work[future])
+          if not well:
+            failed.append(work[future])
+          left = (time.time() - started) / count * (len(todo) - count)
+          print(f"{count}/{len(todo)} {name}: "
+                f"{'done' if well else 'FAILED'}, about "
+                f"{left / 60:.0f} min left", flush=True)
+      except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    return failed
+
+
+def main(argv):
+  """Runs a grid and renders its table and plot."""
+  values = flags.FLAGS
+  grid = read_grid(values.grid)
+  study = Study(grid, values.out, values.folder, argv[1:])
+  failed = [] if values.render_only else study.run(values.workers,
+                                                    values.keep)
+  if study.rows:
+    for path in study_report.render(study.out, values.readme):
+      print(path)
+  if failed:
+    logs = ", ".join(f"{study.folder / name_of(c)}.log" for c in failed[:3])
+    raise UserError(f"{len(failed)} runs failed, see {logs}; the same "
+                    "command tries them again")
+
+
+def define_flags():
+  """The flags of this tool."""
+  flags.DEFINE_string("grid", "tools/grids/voc_fewshot.json", "what to run")
+  flags.DEFINE_string("out", "docs/results/voc_fewshot.json", "the rows")
+  flags.DEFINE_string("folder", "W/study", "where the runs are made")
+  flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
+  flags.DEFINE_bool("keep", False, "keep the folders of finished runs")
+  flags.DEFINE_bool("render_only", False, "table and plot, no runs")
+  flags.DEFINE_string("readme", "", "also put the table into this file, "
+                      "between its study markers")
+
+
+if __name__ == "__main__":
+  cli.run(main, define_flags, arguments=True)
