@@ -220,24 +220,27 @@ class PatientOnly(h11_impl.H11Protocol):
 
   def connection_made(self, transport):
     super().connection_made(transport)
-    self._wait()
+    self._timer = self.loop.call_later(self.seconds, self._give_up)
 
   def data_received(self, data):
     super().data_received(data)
-    if self._idle() and not self._waiting:
-      self._wait()
+    if not self._idle():
+      self._timer.cancel()
+
+  def on_response_complete(self):
+    super().on_response_complete()
+    self._timer.cancel()
+    if self._idle():
+      self._timer = self.loop.call_later(self.seconds, self._give_up)
+
+  def connection_lost(self, exc):
+    self._timer.cancel()
+    super().connection_lost(exc)
 
   def _idle(self):
     return self.cycle is None or self.cycle.response_complete
 
-  _waiting = False
-
-  def _wait(self):
-    self._waiting = True
-    self.loop.call_later(self.seconds, self._look)
-
-  def _look(self):
-    self._waiting = False
+  def _give_up(self):
     if self._idle() and not self.transport.is_closing():
       self.transport.write(b"HTTP/1.1 408 Request Timeout\r\n"
                            b"Connection: close\r\nContent-Length: 0\r\n\r\n")
