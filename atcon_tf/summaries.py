@@ -60,13 +60,17 @@ def story_figure(classifier, images, records, class_names,
     truth = ", ".join(class_names[c] for c in np.flatnonzero(record.label))
     right = "right" if record.label[target] else "wrong"
     score = _probability(story["logits"][i], multi_label)[target]
-    captions.append(f"{record.id[-24:]}\nis: {truth[:30]}\n"
+    captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
                     f"says: {class_names[target]} {score:.2f} ({right})")
   images = images.numpy()
   if "mask" not in story:
     return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
                               [[c, ""] for c in captions])
   return plots.explanations(images, story, boxes, captions)
+
+
+def _short(text, most=24):
+  return text if len(text) <= most else text[:most - 1] + "…"
 
 
 def _probability(logits, multi_label):

@@ -139,6 +139,38 @@ def measure(model, clients, duration, workers):
     process.wait()
 
 
+BEGIN, END = "<!-- load_test.py begins -->", "<!-- load_test.py ends -->"
+
+
+def table(figures):
+  """The figures as a Markdown table."""
+  height, width = figures["image_size"]
+  lines = [
+      f"{figures['model']} at {height} x {width} pixels, {figures['cores']} "
+      f"cores shared by server, load generator and other work (load average "
+      f"at the start {figures['load_before']}), {figures['workers']} workers, "
+      f"{figures['clients']} clients, one JPEG of 500 x 375 pixels a request:",
+      "",
+      "| | requests a second | p50 ms | p99 ms | requests | errors | MiB "
+      "before | MiB after |", "|---|---|---|---|---|---|---|---|"]
+  for name in SIGNATURES:
+    row = figures[name]
+    lines.append("| `%s` | %s |" % (SIGNATURES[name], " | ".join(
+        str(row[key]) for key in (
+            "requests_a_second", "p50_ms", "p99_ms", "requests", "errors",
+            "memory_before_mib", "memory_after_mib"))))
+  return "\n".join([*lines, "", f"Command: `{figures['command']}`."])
+
+
+def write_into(path, text):
+  """Replaces what stands between the two marks of a document."""
+  document = path.read_text()
+  if BEGIN not in document or END not in document:
+    raise UserError(f"--doc={path}: has no '{BEGIN}' and '{END}'")
+  before, after = document.split(BEGIN)[0], document.split(END)[1]
+  path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
 def main(argv):
   """Measures and writes the figures."""
   del argv
@@ -159,6 +191,10 @@ def main(argv):
   if values.out:
     pathlib.Path(values.out).parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path(values.out).write_text(json.dumps(figures, indent=1) + "\n")
+  if values.doc:
+    write_into(pathlib.Path(values.doc), table(figures))
+  else:
+    print(table(figures))
 
 
 def define_flags():
@@ -170,6 +206,7 @@ def define_flags():
   flags.DEFINE_string("load", f"{os.getloadavg()[0]:.1f}", "what else the "
                       "machine does; default: its load average at the start")
   flags.DEFINE_string("out", "", "write the figures to this JSON file")
+  flags.DEFINE_string("doc", "", "write them into this Markdown document")
 
 
 if __name__ == "__main__":
