@@ -157,7 +157,8 @@ class Config:
   steps: int = _flag(
       0, "supervised updates (with --schedule=consistency: consistency "
       "updates); default: by the model", minimum=0)
-  batch_size: int = _flag(8, "labelled images in a step", minimum=1)
+  batch_size: int = _flag(8, "labelled images in a step", minimum=1,
+                          needs=_SUPERVISED)
   unlabeled_batch_size: int = _flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
@@ -297,6 +298,13 @@ class Config:
       _check(config, field, field.name in given)
     _check_together(config, given)
     return dataclasses.replace(config, **filled)
+
+  def with_objective(self, objective):
+    """These settings for another objective; what it does not use goes."""
+    config = dataclasses.replace(self, objective=objective, schedule="")
+    return dataclasses.replace(config, **{
+        f.name: f.default for f in dataclasses.fields(config)
+        if not _used(config, f)}).resolve()
 
   def to_json(self):
     """The settings as JSON text, keys in the order of the fields."""

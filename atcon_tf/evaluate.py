@@ -82,7 +82,8 @@ def compare_figure(first, second, names):
 
   Of every (image, class with a box), the share of the rectified Grad-CAM
   inside the boxes is measured under both runs; shown are the largest gains
-  and, below them, the largest losses, so that neither story hides the other.
+  on the left and the largest losses on the right, so that neither story hides
+  the other.
 
   Args:
     first, second: `runs.Run`s with the same test images.
@@ -107,7 +108,7 @@ def compare_figure(first, second, names):
                *(f"{e[p]:.0%} in the box" for e in energy)] for p in chosen]
   return plots.before_after(
       images.pixels[rows[chosen]] / 255, [m[chosen] for m in heat], names,
-      [boxes[p] for p in chosen], captions)
+      [boxes[p] for p in chosen], captions, ("gained most", "lost most"))
 
 
 def _maps(classifier, pixels, rows, target, batch_size=32):
@@ -162,7 +163,7 @@ def _compare(run, name, others):
     if figure is not None:
       path = run.path / "figures" / f"compare_{_name(other)}.png"
       runs.write_bytes(path, plots.to_png(figure, dpi=110))
-      print(f"\n{path}: the maps that changed most, gains above losses")
+      print(f"\n{path}: the maps that changed most; left: for the better, right: for the worse")
 
 
 def define_flags():

@@ -101,8 +101,9 @@ def explanations(images, story, boxes, captions):
   return figure
 
 
-def before_after(images, maps, names, boxes, captions):
-  """Maps of several models side by side, a row for each image.
+def before_after(images, maps, names, boxes, captions,
+                 headings=("image",)):
+  """Maps of several models side by side, an image after the other.
 
   Args:
     images: `[B, H, W, 3]` in [0, 1].
@@ -110,14 +111,24 @@ def before_after(images, maps, names, boxes, captions):
     names: of the models.
     boxes: list of B arrays `[n, 4]`.
     captions: list of B lists of lines, one for the image and for each model.
+    headings: of the columns of images; each takes its share of them.
   """
-  figure, axes = grid(len(images), 1 + len(maps), ["image", *names], 1.9)
+  width, blocks = 1 + len(maps), len(headings)
+  rows = -(-len(images) // blocks)
+  figure, axes = grid(rows, width * blocks,
+                      [t for h in headings for t in (h, *names)], 1.9)
   size = images.shape[1:3]
-  for i, row in enumerate(axes):
-    show_image(row[0], images[i])
-    for one, heat in zip(row[1:], maps):
+  for i in range(rows * blocks):
+    first = i // rows * width
+    cells = axes[i % rows, first:first + width]
+    if i >= len(images):
+      for one in cells:
+        one.axis("off")
+      continue
+    show_image(cells[0], images[i])
+    for one, heat in zip(cells[1:], maps):
       show_map(one, images[i], heat[i])
-    for one, caption in zip(row, captions[i]):
+    for one, caption in zip(cells, captions[i]):
       one.set_xlabel(caption, fontsize=7)
       show_boxes(one, boxes[i], size)
   return figure

@@ -17,6 +17,11 @@ LAYERS = keras.layers
 METHODS = ["grad_cam", "gradient", "guided_backprop"]
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _random(*shape, seed=0):
   return np.random.default_rng(seed).normal(size=shape)
 
@@ -117,16 +122,6 @@ def test_two_maps_of_one_pass_are_those_of_two():
     np.testing.assert_array_equal(
         attribution.DIFFERENTIABLE[name](pass_, _classes(images)),
         attribution.explain(classifier, images, name, _classes(images)))
-
-
-@pytest.fixture
-def float64():
-  before = keras.config.floatx(), keras.config.dtype_policy()
-  keras.config.set_floatx("float64")
-  keras.config.set_dtype_policy("float64")
-  yield
-  keras.config.set_floatx(before[0])
-  keras.config.set_dtype_policy(before[1])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -268,6 +263,25 @@ def test_a_relu_inside_a_users_layer_is_not_silently_plain(tmp_path):
                            size=8)
   with pytest.raises(UserError, match="has no ReLU"):
     attribution.METHODS["guided_backprop"](classifier)
+
+
+def test_a_network_that_only_adds_is_not_refused(tmp_path):
+  """Every gradient is positive, and rightly the same by both rules."""
+  classifier = _classifier(
+      tmp_path, _conv(np.abs(_random(3, 4)), activation="relu"),
+      LAYERS.GlobalAveragePooling2D(), _dense(np.abs(_random(4, 2))), size=4)
+  images = _images(4)
+  np.testing.assert_array_equal(
+      attribution.explain(classifier, images, "guided_backprop"),
+      attribution.explain(classifier, images, "gradient"))
+
+
+def test_a_network_whose_relus_are_all_inactive_is_refused(tmp_path):
+  classifier = _classifier(
+      tmp_path, _conv(-np.abs(_random(3, 4)), activation="relu"),
+      LAYERS.GlobalAveragePooling2D(), _dense(_random(4, 2)), size=4)
+  with pytest.raises(UserError, match="all are inactive"):
+    attribution.check(classifier, "guided_backprop")
 
 
 class Traced:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -64,3 +65,14 @@ def browser_page():
       except browser.Unavailable as error:
         pytest.skip(str(error))
     yield page
+
+
+@pytest.fixture
+def float64():
+  """Keras in float64: layers follow the policy, inputs follow floatx."""
+  before = keras.config.floatx(), keras.config.dtype_policy()
+  keras.config.set_floatx("float64")
+  keras.config.set_dtype_policy("float64")
+  yield
+  keras.config.set_floatx(before[0])
+  keras.config.set_dtype_policy(before[1])

@@ -12,6 +12,11 @@ from atcon_tf import models
 LAYERS = keras.layers
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _conv(size, **options):
   return LAYERS.Conv2D(1, size, kernel_initializer="ones", use_bias=False,
                        **options)

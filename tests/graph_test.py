@@ -13,6 +13,11 @@ LAYERS = keras.layers
 X = np.random.default_rng(0).normal(size=[2, 12, 12, 3]).astype(np.float32)
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _rerun(model, size=12, **options):
   inputs = keras.Input([size, size, 3], name="normalized")
   walk = graph.Rerun(model, inputs, **options)

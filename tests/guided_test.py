@@ -15,6 +15,11 @@ DY = np.array([5., 5., -5., 4., 4., 3.])
 LAYERS = keras.layers
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _gradient(x, dy, rule, max_value=None):
   x = tf.constant(x)
   with tf.GradientTape() as tape:

@@ -30,6 +30,11 @@ WIDTH = {"mobilenet_v2": .35, "mobilenet": .25}
 X = np.random.default_rng(0).uniform(size=[3, 16, 16, 3]).astype(np.float32)
 
 
+@pytest.fixture(autouse=True)
+def seed():
+  keras.utils.set_random_seed(0)
+
+
 def _images(size, count=2):
   rng = np.random.default_rng(1)
   return rng.uniform(size=[count, size, size, 3]).astype(np.float32)
@@ -136,17 +141,6 @@ def test_features_and_head_compose():
       classifier.features(classifier.normalize(X)), features)
   np.testing.assert_allclose(classifier.head(features), logits, atol=1e-6)
   np.testing.assert_allclose(classifier.model(X), logits, atol=1e-6)
-
-
-@pytest.fixture
-def float64():
-  """Both settings: layers follow the policy, inputs follow floatx."""
-  before = keras.config.floatx(), keras.config.dtype_policy()
-  keras.config.set_floatx("float64")
-  keras.config.set_dtype_policy("float64")
-  yield
-  keras.config.set_floatx(before[0])
-  keras.config.set_dtype_policy(before[1])
 
 
 def test_float64_all_the_way(float64):

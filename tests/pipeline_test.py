@@ -128,10 +128,13 @@ def _truncated(tmp_path):
 
 def _huge(tmp_path):
   """A small file that says it is 30000 x 30000 pixels."""
-  header = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+  def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(
+        ">I", zlib.crc32(name + data))
+
   path = tmp_path / "huge.png"
-  path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
-                   + struct.pack(">I", zlib.crc32(header)))
+  path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(
+      ">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b""))
   return str(path)
 
 

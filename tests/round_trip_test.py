@@ -26,8 +26,8 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The preset, on two rare classes and for two updates.
 SMALL = ["--image_size=97", "--classes=cow,sheep", "--shots=2", "--steps=2",
-         "--eval_every=2",
-         "--bootstrap=0", "--unlabeled=16", "--summary_images=0"]
+         "--eval_every=2", "--bootstrap=0", "--unlabeled=16",
+         "--summary_images=0"]
 
 
 def _run(*command):

@@ -1,0 +1,59 @@
+"""The sweep: its fit and crossing by hand, its arms, its advice."""
+
+import numpy as np
+import pytest
+
+from atcon_tf.config import Config
+from tools import shot_sweep
+
+
+def test_the_line_and_where_it_falls_below():
+  # 8 points at one image, 2 less with every doubling.
+  gain = {1: [8., 8], 2: [6., 6], 4: [4., 4]}
+  slope, height = shot_sweep.fit(gain)
+  assert (slope, height) == pytest.approx((-2, 8))
+  # 8 - 2 log2(k) = 1 at k = 2^3.5.
+  advice = shot_sweep.advise(gain, "atcon", "map_macro", 1.0)
+  assert advice["until"] == pytest.approx(2**3.5)
+  assert advice["interval"] == pytest.approx([2**3.5] * 2)
+  assert "fall below 1 points at about 11 images" in advice["advice"]
+
+
+@pytest.mark.parametrize("fit, until", [
+    ((-1., 3.), 4.),       # 3 - log2(4) = 1
+    ((-1., 0.5), 0.),      # below from the first image on
+    ((0.5, 2.), np.inf),   # grows
+    ((0.5, 0.), np.inf),   # will be worth it with more images
+    ((-1e-9, 5.), np.inf)  # falls too slowly to say when
+])
+def test_last_worthwhile(fit, until):
+  assert shot_sweep.last_worthwhile([fit], 1.0, 800)[0] == pytest.approx(
+      until)
+
+
+def test_advice_where_nothing_is_gained():
+  gain = {1: [.2, -.1], 4: [0., .1]}
+  assert "leave it out" in shot_sweep.advise(
+      gain, "atcon", "map_macro", 1.0)["advice"]
+
+
+def test_gains_are_paired():
+  rows = [dict(arm=a, shots=2, seed=s, val={"map_macro": v})
+          for a, s, v in [("supervised", 0, .5), ("atcon", 0, .53),
+                          ("supervised", 1, .4), ("atcon", 1, .39),
+                          ("atcon", 2, .9)]]
+  assert shot_sweep.gains(rows, "atcon", "map_macro") == {
+      2: pytest.approx([3, -1])}
+
+
+def test_both_arms_share_what_both_use():
+  config = Config(objective="self_training", bank_every=5, steps=7,
+                  seed=3).resolve()
+  made = shot_sweep.arms(config)
+  assert "--bank_every=5" in made["self_training"]
+  assert not any("bank_every" in f for f in made["supervised"])
+  assert "--objective=supervised" in made["supervised"]
+  for flags in made.values():
+    assert "--steps=7" in flags
+    assert not any(f.startswith(("--seed", "--shots", "--split_seed"))
+                   for f in flags)
