@@ -39,6 +39,11 @@ def run(main, define_flags, arguments=False):
       sys.exit(130)
 
   define_flags()
+  # --help shows the flags of the command's own module: these are all its.
+  for module, owned in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith("atcon_tf"):
+      for flag in owned:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(guarded, flags_parser=parse)
 
 

@@ -157,7 +157,8 @@ class Config:
   steps: int = _flag(
       0, "supervised updates (with --schedule=consistency: consistency "
       "updates); default: by the model", minimum=0)
-  batch_size: int = _flag(8, "labelled images in a step", minimum=1)
+  batch_size: int = _flag(8, "labelled images in a step", minimum=1,
+                          needs=_SUPERVISED)
   unlabeled_batch_size: int = _flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})

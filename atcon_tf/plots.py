@@ -151,3 +151,27 @@ def curves(history, names):
     one.tick_params(labelsize=7)
     one.grid(alpha=.3)
   return figure
+
+
+def matrix(values, class_names, title, xlabel, ylabel):
+  """A square table of shares in [0, 1], classes by classes.
+
+  Args:
+    values: `[classes, classes]`; NaN where nothing is known.
+    class_names: of the classes.
+    title, xlabel, ylabel: what it says.
+  """
+  count = len(class_names)
+  side = 2.2 + 0.34 * count
+  figure = Figure(figsize=(side, side), layout="constrained")
+  axes = figure.subplots()
+  axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
+  axes.set_title(title, fontsize=10)
+  axes.set_xlabel(xlabel, fontsize=9)
+  axes.set_ylabel(ylabel, fontsize=9)
+  axes.set_xticks(range(count), class_names, rotation=90, fontsize=8)
+  axes.set_yticks(range(count), class_names, fontsize=8)
+  for y, x in zip(*np.nonzero(np.isfinite(values))):
+    axes.text(x, y, f"{100 * values[y, x]:.0f}", ha="center", va="center",
+              fontsize=7, color="white" if values[y, x] > 0.6 else "black")
+  return figure

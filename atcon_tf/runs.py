@@ -113,6 +113,11 @@ class Workdir:
         raise UserError(f"--workdir={self.path}: not empty and not a run's "
                         f"folder: it holds {self._others()[0]}")
       return
+    if not (self.path / "checkpoints").exists():
+      # Stopped before its first step, perhaps by wrong settings: nothing of
+      # theirs is kept.
+      (self.path / "splits.json").unlink(missing_ok=True)
+      return
     before = Config.from_json(stored.read_text())
     for field in dataclasses.fields(Config):
       old, new = getattr(before, field.name), getattr(self.config, field.name)

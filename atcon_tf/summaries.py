@@ -1,8 +1,17 @@
-"""What TensorBoard shows of a run: scalars, and pictures of the maps."""
+"""What TensorBoard shows of a run.
+
+Scalars; pictures of the maps of fixed images; of every class a precision and
+recall curve; which classes are taken for which; histograms of consistency;
+the settings, as hyper-parameters and as text, and the split as text.
+"""
+
+import json
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from atcon_tf import attribution
 from atcon_tf import maps
@@ -14,7 +23,7 @@ from atcon_tf.objectives import atcon
 
 
 def story_figure(classifier, images, records, class_names,
-                 story=atcon.Story(mask_scale="std")):
+                 story=atcon.Story(mask_scale="std"), multi_label=True):
   """The figure of ATCON's story for some images.
 
   Each row explains the predicted class; its boxes are drawn where the image
@@ -26,6 +35,7 @@ def story_figure(classifier, images, records, class_names,
     records: their B records.
     class_names: of the classes.
     story: an `atcon.Story` that matches its maps by a mask.
+    multi_label: whether a score is a sigmoid or a softmax.
   Returns:
     a matplotlib figure; for a network without ReLU, of Grad-CAM alone.
   """
@@ -49,12 +59,44 @@ def story_figure(classifier, images, records, class_names,
     boxes.append(own if len(own) else record.boxes)
     truth = ", ".join(class_names[c] for c in np.flatnonzero(record.label))
     right = "right" if record.label[target] else "wrong"
-    captions.append(f"is: {truth[:30]}\nsays: {class_names[target]} ({right})")
+    score = _probability(story["logits"][i], multi_label)[target]
+    captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
+                    f"says: {class_names[target]} {score:.2f} ({right})")
   images = images.numpy()
   if "mask" not in story:
     return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
                               [[c, ""] for c in captions])
   return plots.explanations(images, story, boxes, captions)
+
+
+def _short(text, most=24):
+  return text if len(text) <= most else text[:most - 1] + "…"
+
+
+def _probability(logits, multi_label):
+  return (tf.sigmoid(logits) if multi_label else tf.nn.softmax(logits)).numpy()
+
+
+def confusion(label, probability, multi_label):
+  """Which class is taken for which, `[classes, classes]`.
+
+  Row i is over the images that show class i: with one label an image, the
+  share that each class was chosen for; with several, the mean probability of
+  each class, so that what appears together shows as well. NaN: no image.
+  """
+  said = probability
+  if not multi_label:
+    said = np.eye(label.shape[1])[probability.argmax(1)]
+  count = label.sum(0)[:, None]
+  return np.where(count > 0, label.T @ said / np.maximum(count, 1), np.nan)
+
+
+def split_text(split):
+  """What was drawn, as text: sizes, and every labelled image."""
+  sizes = [f"{part}: {len(ids)} images" for part, ids in split.items()
+           if isinstance(ids, list) and part != "class_names"]
+  return "\n".join([*sizes, "", "labelled:",
+                    *map(str, split["train_labeled"])])
 
 
 class Summaries(keras.callbacks.Callback):
@@ -74,6 +116,10 @@ class Summaries(keras.callbacks.Callback):
 
   def on_train_begin(self, logs=None):
     with self._writer.as_default(step=0):
+      if "settings" in self._texts:
+        hparams.hparams({
+            name: ",".join(value) if isinstance(value, list) else value
+            for name, value in json.loads(self._texts["settings"]).items()})
       for name, text in self._texts.items():
         indented = "\n".join("    " + line for line in text.splitlines())
         tf.summary.text(name, indented)
@@ -87,6 +133,32 @@ class Summaries(keras.callbacks.Callback):
         png = plots.to_png(self._figure())
         tf.summary.image("maps", tf.image.decode_png(png, 3)[tf.newaxis])
     self._writer.flush()
+
+  def on_predictions(self, step, label, probability, class_names,
+                     multi_label, consistency=None):
+    """Writes what needs every validation image.
+
+    Args:
+      step: number of updates.
+      label, probability: `[N, classes]`.
+      class_names: of the classes.
+      multi_label: whether an image may show several.
+      consistency: `[n]` of some images, or None.
+    """
+    with self._writer.as_default(step=step):
+      for c, name in enumerate(class_names):
+        proto = pr_curve.pb(f"classes/{name}", label[:, c] > 0,
+                            probability[:, c].astype(np.float64),
+                            num_thresholds=101)
+        tf.summary.experimental.write_raw_pb(proto.SerializeToString(), step)
+      title = "mean probability (%)" if multi_label else "decisions (%)"
+      png = plots.to_png(plots.matrix(
+          confusion(label, probability, multi_label), class_names, title,
+          "the model says", "the image shows"))
+      tf.summary.image("confusion",
+                       tf.image.decode_png(png, 3)[tf.newaxis])
+      if consistency is not None:
+        tf.summary.histogram("consistency", consistency)
 
   def on_train_end(self, logs=None):
     self._writer.close()

@@ -30,7 +30,8 @@ class Watcher:
     """
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
-    texts = {"settings": config.to_json(), "flags": config.to_flags()}
+    texts = {"settings": config.to_json(), "flags": config.to_flags(),
+             "split": summaries.split_text(data.split)}
     self._callback = summaries.Summaries(
         work.path / "tb", self.figure if config.summary_images else None,
         texts)
@@ -49,7 +50,7 @@ class Watcher:
     row = {name: total / count
            for name, (total, count) in state["sums"].items()}
     state["sums"] = {}
-    scores = self._scores()
+    scores = self._scores(state["updates"])
     row |= {f"val_{name}": value for name, value in scores.items()}
     updates, score = state["updates"], scores["map_macro"]
     state["history"].append({"step": updates, **row})
@@ -73,7 +74,7 @@ class Watcher:
             "loss compares the maps of two contrasts; --mask_scale=std makes "
             "a real mask", flush=True)
 
-  def _scores(self):
+  def _scores(self, updates):
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
     probability = scoring.to_probability(
@@ -87,6 +88,9 @@ class Watcher:
     for name in ("consistency", "consistency_raw"):
       if getattr(followed, name) is not None:
         scores[name] = float(getattr(followed, name).mean())
+    self._callback.on_predictions(updates, label, probability,
+                                  self.data.class_names, multi_label,
+                                  followed.consistency)
     return scores
 
   def figure(self):
@@ -103,4 +107,4 @@ class Watcher:
     return summaries.story_figure(
         self.predictor.classifier,
         self.data.images.pixels[rows].astype(np.float32) / 255, records,
-        self.data.class_names, story)
+        self.data.class_names, story, self.data.multi_label)

@@ -124,16 +124,6 @@ def test_two_maps_of_one_pass_are_those_of_two():
         attribution.explain(classifier, images, name, _classes(images)))
 
 
-@pytest.fixture
-def float64():
-  before = keras.config.floatx(), keras.config.dtype_policy()
-  keras.config.set_floatx("float64")
-  keras.config.set_dtype_policy("float64")
-  yield
-  keras.config.set_floatx(before[0])
-  keras.config.set_dtype_policy(before[1])
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_second_order(float64, tmp_path, name):
   """The derivative of a map by the weights, by finite differences."""

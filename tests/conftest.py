@@ -3,9 +3,11 @@
 Data outside the repository may be absent: tests of it skip, by name.
 """
 
+import contextlib
 import os
 import pathlib
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -24,3 +26,53 @@ def data_dir():
   if not DATA.is_dir():
     pytest.skip(f"no real data in {DATA} (set ATCON_DATA_DIR)")
   return DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+  """Folder of one finished ATCON run of a few steps on the drawn shapes."""
+  from atcon_tf import train  # heavy: only for the tests that want a run
+  from atcon_tf.config import Config
+
+  path = tmp_path_factory.mktemp("session") / "run"
+  train.train_and_evaluate(Config(
+      dataset="shapes", shots=2, steps=4, eval_every=2, bootstrap=20,
+      summary_images=2, unlabeled="40", batch_size=4,
+      unlabeled_batch_size=4).resolve(), path)
+  return path
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_run):
+  """Folder of the versions of that run, exported once."""
+  from atcon_tf import export
+  from atcon_tf import runs
+
+  out = tiny_run.parent / "served"
+  export.export(runs.load_run(tiny_run), out)
+  return out
+
+
+@pytest.fixture
+def browser_page():
+  """A function that opens a page in a real browser, for a `with`."""
+  from tools import browser
+
+  with contextlib.ExitStack() as stack:
+    def page(**options):
+      try:
+        return stack.enter_context(browser.page(**options))
+      except browser.Unavailable as error:
+        pytest.skip(str(error))
+    yield page
+
+
+@pytest.fixture
+def float64():
+  """Keras in float64: layers follow the policy, inputs follow floatx."""
+  before = keras.config.floatx(), keras.config.dtype_policy()
+  keras.config.set_floatx("float64")
+  keras.config.set_dtype_policy("float64")
+  yield
+  keras.config.set_floatx(before[0])
+  keras.config.set_dtype_policy(before[1])

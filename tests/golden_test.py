@@ -23,22 +23,14 @@ from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import layer_consistency
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 _HERE = pathlib.Path(__file__).resolve()
 FOLDER = pathlib.Path(os.environ.get(
     "ATCON_GOLDEN_DIR", _HERE.parents[2] / "shared" / "golden" / "dev"))
 _INDEX = FOLDER / "cases.json"
 CASES = json.loads(_INDEX.read_text()) if _INDEX.exists() else []
 BY_ID = {case["id"]: case for case in CASES}
-IMAGENET_MEAN = np.array([.485, .456, .406])
-IMAGENET_STD = np.array([.229, .224, .225])
-
-
-@pytest.fixture(autouse=True)
-def float64():
-  before = keras.config.floatx()
-  keras.config.set_floatx("float64")
-  yield
-  keras.config.set_floatx(before)
 
 
 def arrays(case):

@@ -20,12 +20,12 @@ LEVELS = (
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
     ("attribution", "pipeline", "pictures"),
     ("bank", "metrics", "objectives", "run_data"),
-    ("plots", "sheets", "summaries", "trainer"),
+    ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
     ("leaderboard", "results", "runs", "scoring", "watch"),
-    ("evaluate", "explain"),
+    ("evaluate", "explain", "export", "report"),
     ("train",),
 )
-COMMANDS = {"evaluate", "explain", "train"}
+COMMANDS = {"evaluate", "explain", "export", "report", "train"}
 # Settings, draws and scores: Python and NumPy.
 PURE = {"__init__", "cli", "config", "metrics", "schedule", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS

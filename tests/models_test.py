@@ -143,17 +143,6 @@ def test_features_and_head_compose():
   np.testing.assert_allclose(classifier.model(X), logits, atol=1e-6)
 
 
-@pytest.fixture
-def float64():
-  """Both settings: layers follow the policy, inputs follow floatx."""
-  before = keras.config.floatx(), keras.config.dtype_policy()
-  keras.config.set_floatx("float64")
-  keras.config.set_dtype_policy("float64")
-  yield
-  keras.config.set_floatx(before[0])
-  keras.config.set_dtype_policy(before[1])
-
-
 def test_float64_all_the_way(float64):
   classifier = models.build("vgg16", 2, image_size=32, reflect_padding=True,
                             cam_layer=("block4_pool",))

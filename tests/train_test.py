@@ -110,6 +110,12 @@ def test_other_settings_are_refused_by_name(finished):
     train.train_and_evaluate(tiny(steps=5), finished / "atcon")
 
 
+def test_a_run_that_never_began_takes_other_settings(tmp_path):
+  with pytest.raises(UserError, match="no such file"):
+    train.train_and_evaluate(tiny(weights="typo.weights.h5"), tmp_path / "w")
+  runs.Workdir(tmp_path / "w", tiny()).close()
+
+
 def test_a_foreign_folder_is_left_alone(tmp_path):
   (tmp_path / "thesis.tex").write_text("mine")
   for overwrite in (False, True):
@@ -204,7 +210,7 @@ def test_combined_and_consistency_schedules(finished, tmp_path):
   assert combined["steps"]["supervised"] == 2
   assert combined["steps"]["consistency"] == 2
   alone = train.train_and_evaluate(
-      tiny(schedule="consistency", steps=2,
+      tiny(schedule="consistency", steps=2, batch_size=8,
            warm_start=str(finished / "supervised")), tmp_path / "alone")
   assert alone["steps"] == {"supervised": 0, "consistency": 2, "best": 2}
 

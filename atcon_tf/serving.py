@@ -1,0 +1,223 @@
+"""A classifier as a TensorFlow module that explains itself.
+
+    module = Serving(classifier, class_names, multi_label)
+    module.save(folder)
+
+Decoding, resizing, both backward rules and the overlay are traced into the
+graph: who loads it needs TensorFlow alone, neither Keras nor this package.
+"""
+
+import matplotlib
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf import maps
+from atcon_tf import plots
+from atcon_tf.attribution import forward
+from atcon_tf.config import UserError
+
+METHODS = ("grad_cam", "guided_backprop")
+# How far beyond [0, 1] a pixel may be (rounding of a client's own resize).
+SLACK = 1e-3
+
+
+class Serving(tf.Module):
+  """The signatures of a served classifier; B, the batch, is free.
+
+  Attributes:
+    functions: `{signature: tf.function}`:
+      serving_default: images `[B, H, W, 3]` in [0, 1] -> "probabilities" and
+        "class_names" `[B, classes]`.
+      serve_bytes: image_bytes `[B]`, JPEG or PNG of any size -> the same.
+      explain: images, class_index int32 `[B]` (-1: the highest
+        probability) -> the same, "class_index" `[B]`, and a raw map `[B, H,
+        W]` under the name of each method.
+      explain_bytes: image_bytes, class_index -> the same, and
+        "overlay_bytes" `[B]`, PNG pictures of the first method's map.
+    No images, pixels outside [0, 1] or NaN, bytes that are no picture and
+    classes that do not exist raise InvalidArgumentError.
+  """
+
+  def __init__(self, classifier, class_names, multi_label, methods=METHODS):
+    """Traces nothing yet.
+
+    Args:
+      classifier: a `models.Classifier`.
+      class_names: of the classes.
+      multi_label: sigmoid or softmax.
+      methods: which of `METHODS` explain and in which order.
+    Raises:
+      UserError: an unknown method, or one that the network cannot have.
+    """
+    super().__init__()
+    unknown = [m for m in methods if m not in METHODS]
+    if unknown or not methods:
+      raise UserError(f"--method={','.join(methods)}: must be any of "
+                      f"{', '.join(METHODS)}")
+    self._methods = {name: attribution.DIFFERENTIABLE[name]
+                     for name in methods}
+    for name in methods:
+      attribution.check(classifier, name)
+    self._classifier = _Untracked(classifier)
+    self._class_names = list(class_names)
+    self._multi_label = multi_label
+    self.model_variables = list(classifier.model.variables)
+    images = tf.TensorSpec([None, *classifier.image_size, 3], tf.float32,
+                           "images")
+    image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+    class_index = tf.TensorSpec([None], tf.int32, "class_index")
+    self.functions = {
+        "serving_default": _traced(self._classify, images),
+        "serve_bytes": _traced(self._classify_bytes, image_bytes),
+        "explain": _traced(self._explain, images, class_index),
+        "explain_bytes": _traced(self._explain_bytes, image_bytes,
+                                 class_index),
+    }
+
+  def save(self, folder, metadata=None):
+    """Writes a SavedModel; `metadata` is the path of a file to go with it."""
+    if metadata:
+      self.metadata = tf.saved_model.Asset(str(metadata))
+    # The gradients are in the graph already; nobody trains what is served.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(self, str(folder), dict(self.functions), options)
+
+  def _classify(self, images):
+    classifier = self._classifier.value
+    logits = classifier.model(_checked(images, classifier), training=False)
+    return self._answer(logits)
+
+  def _answer(self, logits):
+    logits = tf.cast(logits, tf.float32)
+    probability = (tf.sigmoid(logits) if self._multi_label
+                   else tf.nn.softmax(logits))
+    names = tf.constant(self._class_names)[tf.newaxis]
+    return {"probabilities": probability,
+            "class_names": tf.tile(names, [tf.shape(logits)[0], 1])}
+
+  def _classify_bytes(self, image_bytes):
+    return self._classify(self._decode(image_bytes))
+
+  def _decode(self, image_bytes):
+    return decode(image_bytes, self._classifier.value.image_size)
+
+  def _explain(self, images, class_index):
+    classifier = self._classifier.value
+    pass_ = forward.forward(classifier, _checked(images, classifier))
+    tf.debugging.assert_equal(
+        tf.shape(class_index)[0], tf.shape(images)[0],
+        "class_index: must be one for each image")
+    tf.debugging.assert_greater_equal(
+        class_index, -1, "class_index: must be -1 or the number of a class")
+    tf.debugging.assert_less(
+        class_index, classifier.num_classes,
+        f"class_index: must be less than {classifier.num_classes}")
+    best = tf.argmax(pass_.logits, -1, tf.int32)
+    target = tf.where(class_index < 0, best, class_index)
+    answer = {**self._answer(pass_.logits), "class_index": target}
+    for name, method in self._methods.items():
+      heat = maps.resize(method(pass_, target), classifier.image_size,
+                         classifier.geometry[-1])
+      answer[name] = tf.cast(heat, tf.float32)
+    return answer
+
+  def _explain_bytes(self, image_bytes, class_index):
+    images = self._decode(image_bytes)
+    answer = self._explain(images, class_index)
+    heat = answer[next(iter(self._methods))]
+    return {**answer, "overlay_bytes": overlay(images, heat)}
+
+
+class _Untracked:
+  """Hides a value from tf.Module: only its variables shall be saved."""
+
+  def __init__(self, value):
+    self.value = value
+
+
+def _traced(function, *signature):
+  return tf.function(function, input_signature=signature, autograph=False)
+
+
+def _checked(images, classifier):
+  """Images as the classifier's dtype, refused where no [0, 1] image."""
+  low, high = tf.reduce_min(images), tf.reduce_max(images)
+  # NaN compares false with everything, and of no images low is infinite.
+  fine = (low >= -SLACK) & (low <= high) & (high <= 1 + SLACK)
+  message = "images: must be at least one, finite and in [0, 1]"
+  with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
+    return tf.cast(images, classifier.maps.input.dtype)
+
+
+def decode(image_bytes, size):
+  """JPEG or PNG pictures `[B]` -> float32 `[B, H, W, 3]` in [0, 1].
+
+  What training does with PIL, but for one grey level where two are equally
+  near: accurate DCT, alpha over white, a square that ignores the aspect.
+  """
+  def one(contents):
+    png = tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG")
+    # The op for JPEG also reads GIF, which nobody promised here.
+    known = tf.debugging.Assert(png | tf.io.is_jpeg(contents),
+                                ["image_bytes: not a JPEG or PNG picture"])
+    with tf.control_dependencies([known]):
+      contents = tf.identity(contents)
+    pixels = tf.cond(
+        png, lambda: _over_white(tf.io.decode_png(contents, 4)),
+        lambda: tf.cast(tf.io.decode_jpeg(
+            contents, 3, dct_method="INTEGER_ACCURATE"), tf.float32))
+    return shrink(pixels, size)
+
+  return tf.map_fn(
+      one, image_bytes, fn_output_signature=tf.TensorSpec(
+          [*size, 3], tf.float32)) / 255
+
+
+def _over_white(rgba):
+  color, alpha = tf.split(tf.cast(rgba, tf.float32), [3, 1], -1)
+  return tf.floor(color * alpha / 255 + (255 - alpha) + 0.5)
+
+
+def shrink(pixels, size):
+  """PIL's bilinear (antialiased) resize of `[h, w, 3]` with levels 0 to 255.
+
+  Columns, then rows, each rounded to whole levels as PIL does.
+  """
+  height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+  pixels = tf.einsum("xw,hwc->hxc", _triangles(width, size[1]), pixels)
+  pixels = tf.floor(pixels + 0.5)
+  pixels = tf.einsum("yh,hxc->yxc", _triangles(height, size[0]), pixels)
+  return tf.ensure_shape(tf.floor(pixels + 0.5), [*size, 3])
+
+
+def _triangles(before, after):
+  """Triangle filter `[after, before]`, as wide as one new pixel or old."""
+  scale = tf.cast(before, tf.float32) / after
+  centre = (tf.range(after, dtype=tf.float32) + 0.5) * scale
+  place = tf.range(tf.cast(before, tf.float32)) + 0.5
+  weight = tf.nn.relu(1 - tf.abs(place - centre[:, tf.newaxis])
+                      / tf.maximum(scale, 1))
+  return weight / tf.reduce_sum(weight, -1, keepdims=True)
+
+
+def overlay(images, heat):
+  """PNG bytes `[B]` of maps over grey images, as `plots.show_map` draws.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    heat: `[B, H, W]`, raw; its positive part, scaled by its maximum, is
+      drawn.
+  """
+  table = matplotlib.colormaps[plots.COLORMAP](np.arange(256))[:, :3]
+  heat = tf.nn.relu(heat)
+  top = tf.reduce_max(heat, [1, 2], keepdims=True)
+  heat = heat / tf.where(top > 0, top, tf.ones_like(top))
+  color = tf.gather(tf.constant(table, tf.float32),
+                    tf.cast(heat * 255 + 0.5, tf.int32))
+  grey = 0.25 + 0.5 * tf.reduce_mean(images, -1, keepdims=True)
+  alpha = (0.15 + 0.75 * heat)[..., tf.newaxis]
+  blend = (1 - alpha) * grey + alpha * color
+  pixels = tf.cast(tf.clip_by_value(blend, 0, 1) * 255 + 0.5, tf.uint8)
+  return tf.map_fn(tf.io.encode_png, pixels,
+                   fn_output_signature=tf.TensorSpec([], tf.string))
