@@ -18,7 +18,7 @@ from tools import build_file
 LEVELS = (
     ("__init__", "cli", "config", "maps", "schedule", "splits"),
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
-    ("attribution", "pipeline", "pictures"),
+    ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
     ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
     ("leaderboard", "results", "runs", "scoring", "watch"),
