@@ -151,8 +151,10 @@ def explain_image(explainer, image, classes, colormap=plots.COLORMAP,
       light = sheets.stretch(sheets.brightness(heat), image.shape[:2])
       result["overlays"][key] = sheets.overlay(
           image, np.clip(light, 0, 1), colormap, alpha)
+      # Gradients are dots: see `sheets.gathered`.
+      area = sheets.gathered(heat) if method in attribution.GRADIENTS else heat
       result["boxes"][key] = sheets.boxes(
-          sheets.stretch(heat, image.shape[:2]), threshold, largest)
+          sheets.stretch(area, image.shape[:2]), threshold, largest)
   return result
 
 

@@ -25,6 +25,15 @@ def brightness(heat):
   return np.clip(heat / top, 0, 1) if top > 0 else heat
 
 
+def gathered(heat, share=1 / 20):
+  """A map of single pixels, drawn together into areas that have a box.
+
+  A Gaussian whose sigma is `share` of the map's side: the map of a gradient
+  is dots, and the largest connected part of it one of them.
+  """
+  return ndimage.gaussian_filter(np.maximum(heat, 0), share * max(heat.shape))
+
+
 def stretch(heat, size):
   """A map `[h, w]` at another `(height, width)`, linear."""
   image = PIL.Image.fromarray(np.asarray(heat, np.float32))
@@ -98,7 +107,7 @@ def sheet(image, names, rows, subtitle=""):
   for number, (row, (caption, cells)) in enumerate(zip(axes, rows)):
     row[0].imshow(image)
     row[0].set_ylabel(caption, fontsize=10)
-    if number == 0 and subtitle:
+    if number == len(rows) - 1 and subtitle:
       row[0].set_xlabel(subtitle, fontsize=8)
     for one, (picture, found, note) in zip(row[1:], cells):
       one.imshow(picture)

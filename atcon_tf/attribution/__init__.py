@@ -27,6 +27,7 @@ from atcon_tf.attribution import noise
 from atcon_tf.attribution import path
 from atcon_tf.attribution import perturbation
 from atcon_tf.attribution import rollout
+from atcon_tf.attribution import theirs
 from atcon_tf.config import UserError
 
 # Maps of a layer, which can be fused over several layers.
@@ -78,7 +79,7 @@ BATCH_SIZE = 32
 def _builder(name, method):
   def build(classifier, smooth_views=False, **options):
     check(classifier, name)
-    check(classifier, options.get("method", name))
+    check(classifier, options.get("of", name))
     if name in ROLLOUTS:
       classifier = rollout.with_attention(classifier)
     if name in MANY:
@@ -194,6 +195,8 @@ def build(model, method, **options):
   Raises:
     UserError: an unknown method, or one that this model cannot have.
   """
+  if method in theirs.THEIRS:
+    return theirs.THEIRS[method](as_classifier(model), **options)
   if method not in METHODS:
     raise UserError(f"unknown method '{method}'; one of: "
                     f"{', '.join(sorted(METHODS))}")
@@ -225,7 +228,7 @@ def explain(model, images, method="grad_cam", class_index=None,
     model: a `models.Classifier`, whose images are in [0, 1], or a functional
       or Sequential `keras.Model`, whose images are what it expects.
     images: `[B, H, W, 3]`.
-    method: a key of `METHODS`.
+    method: a key of `METHODS`, or of `theirs.THEIRS` to compare.
     class_index: int, or int `[B]`; None: each image's highest logit.
     batch_size: no more images than this are in the network at once.
     **options: the method's own.
