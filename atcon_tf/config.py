@@ -170,9 +170,6 @@ class Config:
   consistency_learning_rate: float = _flag(
       0.0, "Adam, consistency steps; default: by the model", minimum=0.0,
       needs=_CONSISTENCY)
-  decay: str = _flag(
-      "none", "of all learning rates over the run: none, or cosine, to 0 at "
-      "its end", choices=("none", "cosine"))
   batch_norm: str = _flag(
       "freeze", "train: supervised steps use and update batch statistics",
       choices=("freeze", "train"), needs=_SUPERVISED)

@@ -63,6 +63,7 @@ class _Training:
                               self.interactive)
     with trainer_lib.make_strategy().scope():
       self._build()
+    self.plan = self._plan()
     self.bank = None
 
   def _build(self):
@@ -85,31 +86,20 @@ class _Training:
         config.xla)
     built = objectives.build(self.classifier, config, data.multi_label,
                              teacher)
-    self.plan = self._plan(built)
+    rates = {"backbone": config.learning_rate,
+             "head": config.head_learning_rate,
+             "consistency": config.consistency_learning_rate}
     self.trainer = trainer_lib.Trainer(
-        self.classifier, built, self._optimizers(), config.batch_norm)
+        self.classifier, built,
+        {name: keras.optimizers.Adam(rate, name=name)
+         for name, rate in rates.items() if rate}, config.batch_norm)
     self.variables = runs.named_variables(self.trainer)
 
-  def _optimizers(self):
-    """An Adam for the backbone, the new layers, and consistency steps."""
-    config = self.config
-    supervised = sum(schedule.SUPERVISED in step for step in self.plan)
-    rates = {"backbone": (config.learning_rate, supervised),
-             "head": (config.head_learning_rate, supervised),
-             "consistency": (config.consistency_learning_rate,
-                             len(self.plan) - supervised)}
-    if config.decay == "cosine":
-      rates = {name: (rate and keras.optimizers.schedules.CosineDecay(
-          rate, max(1, steps)), steps) for name, (rate, steps) in
-               rates.items()}
-    return {name: keras.optimizers.Adam(rate, name=name)
-            for name, (rate, _) in rates.items() if rate}
-
-  def _plan(self, built):
+  def _plan(self):
     """The kinds of all steps, and which kind --steps counts."""
     config = self.config
     kind = config.schedule
-    if schedule.CONSISTENCY not in built:
+    if schedule.CONSISTENCY not in self.trainer.objectives:
       kind = "supervised"
     share = config.supervised_share
     if config.alpha:
@@ -118,9 +108,12 @@ class _Training:
           len(self.data.records["train_unlabeled"]))
     self.counted = (schedule.CONSISTENCY if kind == "consistency"
                     else schedule.SUPERVISED)
-    self._has_bank = hasattr(built.get(schedule.CONSISTENCY), "bank")
     delay = config.bank_every if self._has_bank else 0
     return schedule.plan(kind, config.steps, share, config.seed, delay)
+
+  @property
+  def _has_bank(self):
+    return hasattr(self.trainer.objectives.get(schedule.CONSISTENCY), "bank")
 
   def run(self):
     """Trains what is left to train, then tests."""

@@ -247,7 +247,7 @@ RUNS = (
      "--consistency_learning_rate=5e-5", "--bootstrap=0",
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
      "--augment=color,rotation,vertical_flip"),
-    ("--supervised_share=0.5", "--weights=none", "--decay=cosine"),
+    ("--supervised_share=0.5", "--weights=none"),
     ("--first_map=integrated_gradients", "--second_map=smooth_grad",
      "--ig_steps=4", "--match=upsample", "--similarity=ssim",
      "--target=top2", "--stop_gradient=first", "--teacher=ema",
