@@ -21,7 +21,7 @@ LEVELS = (
     ("attribution", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
     ("plain", "plots", "serving", "summaries", "trainer"),
-    ("results", "runs", "scoring", "watch"),
+    ("report_figures", "results", "runs", "scoring", "watch"),
     ("evaluate", "export", "report"),
     ("train",),
 )
