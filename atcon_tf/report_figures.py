@@ -22,7 +22,7 @@ CURVES = {"val_map_macro": "mAP, validation",
           "supervised": "supervised loss"}
 
 
-def figure(figure, alt, caption, kind="svg"):
+def inline(figure, alt, caption, kind="svg"):
   """A matplotlib figure as what the template shows."""
   if kind == "png":
     data, media = plots.to_png(figure, dpi=90), "image/png"
@@ -56,7 +56,7 @@ def curves(run, other, names):
     one.legend(fontsize=8)
   for one in list(axes):
     one.set_axis_off()
-  return figure(figure, "Curves: " + "; ".join(words) + ".",
+  return inline(figure, "Curves: " + "; ".join(words) + ".",
                  "Scores on validation and the loss over training.")
 
 
@@ -78,7 +78,7 @@ def histogram(tables, names):
   axes.set_ylabel("test images", fontsize=9)
   axes.legend(fontsize=8)
   text = "; ".join(words) + "."
-  return figure(figure, "Histogram of consistency. " + text, text)
+  return inline(figure, "Histogram of consistency. " + text, text)
 
 
 def pictures(run, other, names, table):
@@ -89,7 +89,7 @@ def pictures(run, other, names, table):
     names: of the runs.
     table: predictions of the first.
   Returns:
-    list of what `figure` gives.
+    list of what `inline` gives.
   Raises:
     UserError: the images are not there any more.
   """
@@ -112,7 +112,7 @@ def pictures(run, other, names, table):
         f"{r.id}: shows {_listed(run, r.label)}, "
         f"{_listed(run, table['probability'][i])} comes first"
         for r, i in zip(records, rows))
-    out.append(figure(
+    out.append(inline(
         summaries.story_figure(run.classifier, images, records,
                                run.class_names, multi_label=run.multi_label),
         f"The {kind} images with their maps. {words}.",
@@ -121,7 +121,7 @@ def pictures(run, other, names, table):
         "explains the class the model puts first; boxes are the true ones.",
         "png"))
     if other:
-      out.append(figure(
+      out.append(inline(
           _both(run, other, names, images, records),
           f"The same images, Grad-CAM of {names[1]} and of {names[0]}.",
           f"The same images: Grad-CAM of a true class, {names[1]} and "
