@@ -24,6 +24,10 @@ from atcon_tf.config import UserError
 CLASS_COLUMNS = {"support": "images", "ap": "AP", "auc": "AUC", "f1": "F1",
                  "box_iou": "box IoU", "pointing_game": "pointing"}
 
+THRESHOLDS = {"probability": "a class is present from probability %.3f on",
+              "cam": "a map's box holds what is above %.2f of its maximum",
+              "centre_box": "the centred box has %.2f of the image's sides"}
+
 
 def report(run, other=None):
   """A run as an HTML page, text.
@@ -46,7 +50,9 @@ def report(run, other=None):
   return loader.get_template("report.html").render(
       title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
       config=result["config"], steps=result["steps"], data=result["data"],
-      thresholds=result["thresholds"], skipped=result["skipped_images"],
+      thresholds=[THRESHOLDS[key] % value for key, value in
+                  result["thresholds"].items() if key in THRESHOLDS],
+      skipped=result["skipped_images"],
       scores=_scores(result, other and other.result, differences),
       checks=_checks(run), curves=report_figures.curves(run, other, names),
       class_columns=_class_columns(result).values(), classes=_classes(result),
