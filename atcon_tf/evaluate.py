@@ -5,56 +5,68 @@
                                  result stays as it is
     --compare=RUN2               two finished runs side by side, the paired
                                  differences, and pictures of what changed
+    --methods=all --metrics=...  a leaderboard of attribution methods instead
 """
 
 import dataclasses
 import json
 import os
+import pathlib
 
 import numpy as np
 from absl import flags
 
 from atcon_tf import cli
 from atcon_tf import datasets
+from atcon_tf import leaderboard
 from atcon_tf import maps
 from atcon_tf import pipeline
 from atcon_tf import plots
 from atcon_tf import results
 from atcon_tf import runs
 from atcon_tf import scoring
+from atcon_tf.attribution import METHODS
 from atcon_tf.attribution import explain
 from atcon_tf.config import UserError
+from atcon_tf.metrics import METRICS
 from atcon_tf.metrics import localization
 
 # Rows of a comparison picture: half gains, half losses.
 SHOWN = 8
 
 
-def load_images(run, split="test", data_dir=""):
+def load_images(run, split="test", data_dir="", voc_year=0, limit=0):
   """Records of one part of a run's data, or of other data, and its images.
 
   Args:
     run: a `runs.Run`.
-    split: "val" or "test" (the run's own ids), or any part of `data_dir`.
+    split: "val" or "test" (the run's own ids), or any part of `data_dir`,
+      or "all" of it.
     data_dir: judge the data there instead of the run's own.
+    voc_year: judge this VOC instead of the run's own.
+    limit: only the first so many images; 0: all.
   Raises:
     UserError: other classes, no such part, or missing data.
   """
   config = run.config
-  if data_dir:
-    config = dataclasses.replace(config, data_dir=data_dir)
+  other = bool(data_dir or voc_year)
+  config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
+                               voc_year=voc_year or config.voc_year)
   data = datasets.load(config)
   if data.class_names != run.class_names:
     raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
                     f"classes ({', '.join(data.class_names)[:80]}) than the "
                     f"run ({', '.join(run.class_names)[:80]})")
-  if data_dir:
+  if other and split == "all":
+    records = [r for part in data.splits.values() for r in part]
+  elif other:
     records = data.splits.get(split, [])
   else:
     known = {r.id: r for part in data.splits.values() for r in part}
-    records = [known[i] for i in run.split[split] if i in known]
+    records = [known[i] for i in run.split.get(split, []) if i in known]
   if not records:
     raise UserError(f"--split={split}: no images there")
+  records = records[:limit or None]
   images = pipeline.Images(records, run.classifier.image_size[0],
                            config.max_bad_images)
   return images.records, images
@@ -135,11 +147,46 @@ def main(argv):
   if values.compare:
     _compare(run, name, values.compare)
     return
+  if values.methods:
+    _leaderboard(run, values)
+    return
   result = evaluate(run, values.split, values.data_dir, progress=True)
   print(results.table({name: result}, values.split))
   if values.out:
     runs.write_text(values.out, json.dumps(result, indent=1))
     print(f"\n{values.out}")
+
+
+def _leaderboard(run, values):
+  """Judges attribution methods; writes JSON, a plot and a page if asked."""
+  records, images = load_images(run, values.split, values.data_dir,
+                                values.voc_year)
+  methods = [*METHODS, leaderboard.CENTRE] if values.methods == ["all"] else (
+      values.methods)
+  pairs = leaderboard.pairs_of(records, images, values.images)
+  out = pathlib.Path(values.out or run.path / "attribution.json")
+  board = leaderboard.judge(
+      run.classifier, pairs, methods, values.metrics, run.multi_label,
+      values.slow_images, out.with_suffix(".parts"), run.config.bootstrap)
+  print(leaderboard.table(board))
+  config = run.config
+  data = f"{config.dataset}{values.voc_year or config.voc_year}" if (
+      config.dataset == "voc") else config.dataset
+  board |= {**runs.environment(), "json": values.out or out.name,
+            "about": f"{config.model} at {run.classifier.image_size[0]} px, "
+            f"{config.objective}, {config.shots} shots a class; {values.split}"
+            f" images of {data}, none of which it was trained on."}
+  board["command"] = board["command"].replace("atcon_tf.train",
+                                              "atcon_tf.evaluate")
+  runs.write_text(out, json.dumps(board, indent=1))
+  png = plots.to_png(leaderboard.plot(board), dpi=110)
+  runs.write_bytes(out.with_suffix(".png"), png)
+  print(f"\n{out}")
+  if values.page:
+    picture = os.path.relpath(out.with_suffix(".png"),
+                              os.path.dirname(values.page) or ".")
+    runs.write_text(values.page, leaderboard.page(board, picture))
+    print(values.page)
 
 
 def _name(workdir):
@@ -169,9 +216,18 @@ def _compare(run, name, others):
 def define_flags():
   """The flags of this command."""
   flags.DEFINE_string("workdir", "W/run", "folder of the run")
-  flags.DEFINE_enum("split", "test", ["val", "test"], "which images")
+  flags.DEFINE_enum("split", "test", ["val", "test", "train", "all"],
+                    "which images; train and all only of other data")
   flags.DEFINE_string("data_dir", "", "judge other data of the same kind")
   flags.DEFINE_string("out", "", "write the scores to this JSON file")
+  flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
+  flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
+  flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
+                    "by which scores: " + ", ".join(METRICS))
+  flags.DEFINE_integer("images", 200, "images that judge the methods", 1)
+  flags.DEFINE_integer("slow_images", 50, "images that judge the methods "
+                       "that need hundreds of passes", 1)
+  flags.DEFINE_string("page", "", "write the leaderboard as Markdown, too")
   flags.DEFINE_multi_string("compare", [], "folder of a run to compare with")
 
 

@@ -9,12 +9,14 @@ layers, and all ReLUs in them know the guided rule.
 """
 
 import dataclasses
+import os
 
 import keras
 import numpy as np
 
 from atcon_tf import config
 from atcon_tf import graph
+from atcon_tf import vit
 from atcon_tf.config import UserError
 
 _IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
@@ -80,6 +82,7 @@ class Classifier:
       n of an axis is centred on pixel offset + stride n; see `maps.resize`.
     relus: number of ReLUs that know the guided rule.
     cam_layers: names of the layers that carry the maps.
+    walk: the graph that `maps` is a part of, with every layer's output.
   """
 
   name: str
@@ -90,12 +93,13 @@ class Classifier:
   geometry: list
   relus: int
   cam_layers: tuple[str, ...]
+  walk: graph.Rerun | None = None
 
   def __post_init__(self):
     *features, logits = self.maps.outputs
     self.image_size = self.model.input_shape[1:3]
     self.num_classes = logits.shape[-1]
-    self._features, self._head = None, None
+    self._features, self._heads = None, {}
 
   @property
   def features(self):
@@ -106,19 +110,39 @@ class Classifier:
 
   @property
   def head(self):
-    """That feature map -> logits.
+    """That feature map -> logits; see `head_of`."""
+    return self.head_of(-1)
+
+  def head_of(self, layer):
+    """The feature map of one of the cam_layers -> logits.
 
     Raises:
       UserError: other paths lead around the map (a skip connection), so
         that the logits are no function of it alone.
     """
-    if self._head is None:
+    layer %= len(self.cam_layers)
+    if layer not in self._heads:
       try:
-        self._head = keras.Model(self.maps.outputs[-2], self.maps.outputs[-1])
+        self._heads[layer] = keras.Model(self.maps.outputs[layer],
+                                         self.maps.outputs[-1])
       except ValueError as error:
-        raise UserError(f"--cam_layer={self.cam_layers[-1]}: the logits "
+        raise UserError(f"--cam_layer={self.cam_layers[layer]}: the logits "
                         "depend on more than this layer") from error
-    return self._head
+    return self._heads[layer]
+
+  def with_cam_layers(self, cam_layers):
+    """The same classifier, over the same variables, with maps elsewhere.
+
+    Raises:
+      UserError: no such layers, or without a spatial extent.
+    """
+    for layer in cam_layers:
+      _check_map(self.name, self.walk, layer)
+    outputs = [self.walk.tensors[n] for n in cam_layers]
+    return dataclasses.replace(
+        self, cam_layers=tuple(cam_layers),
+        maps=keras.Model(self.maps.input, [*outputs, self.maps.outputs[-1]]),
+        geometry=[self.walk.geometry[n] for n in cam_layers])
 
   @property
   def backbone_variables(self):
@@ -163,6 +187,66 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     size = image_size or config.IMAGE_SIZE[name]
     base = _backbone(name, weights, size, width)
     input_range = "-1..1" if name == "tiny_cnn" else _BACKBONES[name][1]
+  return _assemble(name, base, size, input_range, own_head, num_classes,
+                   prior, multi_label, cam_layer, reflect_padding)
+
+
+def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
+  """A classifier around a Keras model that is there already.
+
+  Args:
+    model: functional or Sequential, one batch of square RGB images ->
+      logits or probabilities (a final softmax or sigmoid is taken off). It
+      is not changed; its variables are shared.
+    input_range: what it expects, a key of `INPUT_RANGES`; "0..1" leaves
+      images as they are.
+    image_size: needed where the model takes any size.
+    cam_layer: see `build`.
+  Raises:
+    UserError: it does not fit.
+  """
+  name = model.name
+  base, size = _fitting(model, name, image_size)
+  return _assemble(name, base, size, input_range, True,
+                   base.outputs[0].shape[-1], cam_layer=cam_layer)
+
+
+def load(path, input_range="0..1", image_size=0, cam_layer=()):
+  """A classifier around the model in a .keras file; see `wrap`."""
+  if not os.path.isfile(path):
+    raise UserError(f"--model={path}: no such file")
+  base, size = _load(path, image_size)
+  return _assemble(path, base, size, input_range, True,
+                   base.outputs[0].shape[-1], cam_layer=cam_layer)
+
+
+def stock(name, weights="imagenet"):
+  """A Keras application with its own 1000 ImageNet classes.
+
+  Args:
+    name: one of `config.MODELS` but tiny_cnn.
+    weights: "imagenet" (downloaded), "none", or a file of the whole model.
+  """
+  if name not in _BACKBONES:
+    raise UserError(f"--model={name}: must be a .keras file or one of "
+                    f"{', '.join(_BACKBONES)}")
+  make, input_range = _BACKBONES[name]
+  try:
+    model = make(weights="imagenet" if weights == "imagenet" else None)
+  except Exception as error:  # urllib's, OSError: no network
+    raise UserError(f"--weights=imagenet: cannot download {name} ({error}); "
+                    "pass --weights=FILE or --weights=none") from error
+  if weights not in ("imagenet", "none"):
+    load_weights(model, weights, f"--weights={weights}", name)
+  if name == "efficientnet_b0":  # it normalises by itself
+    input_range = "0..255"
+  return wrap(model, input_range)
+
+
+def _assemble(name, base, size, input_range, own_head, num_classes,
+              prior=None, multi_label=True, cam_layer=(),
+              reflect_padding=False):
+  """The classifier over a base model, with its own head or a new one."""
   normalize = Normalize(**INPUT_RANGES[input_range], name="normalize")
   normalized = keras.Input([size, size, 3], name="normalized")
   try:
@@ -187,7 +271,7 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   model = keras.Model(images, maps(normalize(images))[-1], name="classifier")
   return Classifier(name, model, normalize, maps, head_variables,
                     [walk.geometry[n] for n in layers], walk.swapped,
-                    tuple(layers))
+                    tuple(layers), walk)
 
 
 def _first_line(error):
@@ -268,6 +352,11 @@ def _load(path, image_size):
   except Exception as error:  # every layer may raise its own
     raise UserError(f"--model={path}: cannot be loaded: {_first_line(error)}"
                     ) from error
+  return _fitting(model, path, image_size)
+
+
+def _fitting(model, path, image_size):
+  """A user's model, if it can be a classifier, and the side of its input."""
   model = graph.functional_of(model)
   if len(model.inputs) != 1 or len(model.outputs) != 1:
     raise UserError(f"--model={path}: has {len(model.inputs)} inputs and "
@@ -302,6 +391,9 @@ def map_layers(walk):
 
 def _is_map(tensor):
   shape = getattr(tensor, "shape", ())
+  if len(shape) == 4 and isinstance(tensor._keras_history.operation,
+                                    vit.Attention):
+    return False  # four axes, too, but heads and tokens
   return len(shape) == 4 and None not in shape[1:] and (
       shape[1] * shape[2] > 1)
 

@@ -13,7 +13,7 @@ from atcon_tf import config
 from atcon_tf import datasets
 from atcon_tf import models
 from atcon_tf import objectives
-from atcon_tf import pipeline
+from atcon_tf import augment
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 
@@ -98,7 +98,7 @@ class DefaultsTest(Case):
                          set(models.INPUT_RANGES))
     self.assertEqual(set(config.IMAGE_SIZE), set(config.MODELS))
     for name in config.AUGMENTATIONS:
-      self.assertIn(f'"{name}"', pipeline.distort.__doc__)
+      self.assertIn(f'"{name}"', augment.distort.__doc__)
 
 
 class RefusalTest(Case):

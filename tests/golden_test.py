@@ -19,6 +19,7 @@ from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import path
+from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import layer_consistency
 
@@ -240,9 +241,28 @@ def run_atcon_ig(case):
   check_gradients("g", base, values, tape, loss)
 
 
+def run_tame_metrics(case):
+  values = arrays(case)
+  for name, heat in values.items():
+    if name.startswith("map"):
+      norm = values[name.replace("map", "norm")]
+      check(name, faithfulness.unit(heat[np.newaxis])[0], norm)
+      for percent in (25, 50, 85):
+        check(name, faithfulness.keep_top(norm[np.newaxis], percent / 100)[0],
+              values[f"{name.replace('map', 'drop')}_{percent}"])
+  for percent in (25, 50, 85):
+    check("ties", faithfulness.keep_top(values["ties"][np.newaxis],
+                                        percent / 100)[0],
+          values[f"ties_drop_{percent}"])
+  both = values["y"], values["y_masked"]
+  check("AD", faithfulness.average_drop(*both).mean(), values["AD"])
+  check("IC", faithfulness.increase_in_confidence(*both).mean(),
+        values["IC"])
+
+
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
-       "atcon_ig": run_atcon_ig,
+       "atcon_ig": run_atcon_ig, "tame_metrics": run_tame_metrics,
        "layer_consistency": run_layer_consistency}
 
 

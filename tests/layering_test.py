@@ -17,15 +17,21 @@ from tools import build_file
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
     ("__init__", "cli", "config", "maps", "schedule", "splits"),
-    ("datasets", "geometry", "graph", "guided", "models"),
-    ("attribution", "pipeline"),
+    ("datasets", "geometry", "graph", "guided", "models", "vit"),
+    ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
+<<<<<<< HEAD
     ("plain", "plots", "serving", "summaries", "trainer"),
     ("report_figures", "results", "runs", "scoring", "watch"),
     ("evaluate", "export", "report"),
+=======
+    ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
+    ("leaderboard", "results", "runs", "scoring", "watch"),
+    ("evaluate", "explain", "export", "report"),
+>>>>>>> main
     ("train",),
 )
-COMMANDS = {"evaluate", "export", "report", "train"}
+COMMANDS = {"evaluate", "explain", "export", "report", "train"}
 # Settings, draws and scores: Python and NumPy.
 PURE = {"__init__", "cli", "config", "metrics", "schedule", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS

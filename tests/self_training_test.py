@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from atcon_tf import augment
 from atcon_tf import bank
 from atcon_tf import models
 from atcon_tf import pipeline
@@ -57,7 +58,7 @@ def _batch(transform=(1, 0, 0, 0, 1, 0, 0, 0)):
   rng = np.random.default_rng(1)
   plain = tf.constant(rng.uniform(size=[2, 32, 32, 3]), tf.float32)
   moved = tf.constant([transform] * 2, tf.float32)
-  return {"plain": plain, "image": pipeline.warp(plain, moved),
+  return {"plain": plain, "image": augment.warp(plain, moved),
           "transform": moved, "class_index": tf.constant([0, 2], tf.int64),
           "label": tf.constant([[1., 0, 0], [0, 0, 1]]),
           "label_weight": tf.constant([[1., 0, 1], [0, 0, 1]])}

@@ -1,4 +1,4 @@
-"""Times and memory: `python tools/benchmark.py --what=steps`.
+"""Times and memory: `python tools/benchmark.py --what=steps|attribution`.
 
 What is compared runs alternately in one process, and medians and ratios are
 what counts: a machine's load changes by the minute.
@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from atcon_tf import attribution
 from atcon_tf import cli
 from atcon_tf import config
 from atcon_tf import models
@@ -86,6 +87,37 @@ def steps(model, image_size, batch_size, rounds):
       "supervised", batch_size)
 
 
+# Ours and theirs, in tf-keras-vis's name, with the images that both take.
+PAIRS = (("grad_cam", "gradcam"), ("gradient", "saliency"))
+
+
+def attributions(model, image_size, batch_size, rounds):
+  """Our maps against tf-keras-vis's, alternately in one process."""
+  keras.utils.set_random_seed(0)
+  classifier = models.build(model, 20, image_size=image_size)
+  size = classifier.image_size
+  images = tf.random.stateless_uniform([batch_size, *size, 3], [0, 0])
+  target = tf.zeros([batch_size], tf.int64)
+  calibrate(classifier, images)
+  rows = {}
+  print(f"{model}, {size[0]} px, {batch_size} images, {rounds} rounds")
+  for ours, theirs in PAIRS:
+    mine = tf.function(attribution.build(classifier, ours))
+    other = attribution.build(classifier, f"tf_keras_vis:{theirs}")
+    rows |= report(alternate({
+        ours: lambda mine=mine: mine(images, target).numpy(),
+        f"tf_keras_vis:{theirs}": lambda other=other: other(images, target),
+    }, rounds, warm_up=1), ours, batch_size)
+  one, first = images[:1], target[:1]
+  mine = tf.function(attribution.build(classifier, "score_cam", channels=64))
+  other = attribution.build(classifier, "tf_keras_vis:scorecam", max_N=64)
+  print("Score-CAM of one image, 64 channels")
+  return rows | report(alternate({
+      "score_cam": lambda: mine(one, first).numpy(),
+      "tf_keras_vis:scorecam": lambda: other(one, first)}, max(rounds // 2, 1),
+                                 warm_up=1), "score_cam", 1)
+
+
 def calibrate(classifier, images):
   """Gives random weights BatchNorm statistics of their own.
 
@@ -105,8 +137,9 @@ def main(argv):
   """Runs one comparison and prints it."""
   del argv
   values = flags.FLAGS
-  rows = steps(values.model, values.image_size, values.batch_size,
-               values.rounds)
+  compare = {"steps": steps, "attribution": attributions}[values.what]
+  rows = compare(values.model, values.image_size, values.batch_size,
+                 values.rounds)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   print(f"peak memory of the process: {peak:.2f} GiB")
   if values.out:
@@ -117,7 +150,7 @@ def main(argv):
 
 def define_flags():
   """The flags of this tool."""
-  flags.DEFINE_enum("what", "steps", ["steps"], "what is compared")
+  flags.DEFINE_enum("what", "steps", ["steps", "attribution"], "what is compared")
   flags.DEFINE_enum("model", "resnet50", config.MODELS, "backbone")
   flags.DEFINE_integer("image_size", 257, "side of the images", 32)
   flags.DEFINE_integer("batch_size", 4, "images in a step", 1)

@@ -1,18 +1,53 @@
 """Class activation maps: weighted sums of feature maps.
 
-Each method is `fn(pass_, class_index) -> [B, h, w]`, raw: not resized, not
-rectified, not normalised, and differentiable.
+Each method is `fn(pass_, class_index, layer=-1) -> [B, h, w]`, raw: not
+resized, not rectified, not normalised, and differentiable. In the formulas A
+is the feature map of the layer, k its channels, (i, j) its cells, y_c the
+logit of the class and `g = d y_c / d A`, which runs through the head alone.
+`layer` is a place in the classifier's cam_layers.
 """
 
 import tensorflow as tf
+
+_CELLS = [1, 2]
+
+
+def _parts(pass_, class_index, layer):
+  features = pass_.features[layer]
+  return features, pass_.gradient(class_index, features)
+
+
+def _weighted(weights, features):
+  return tf.reduce_sum(weights * features, -1)
+
+
+def _divide(a, b):
+  """`a / b`, 0 where b is 0, with finite derivatives."""
+  return tf.where(b != 0, a / tf.where(b != 0, b, tf.ones_like(b)), 0)
+
+
+def cam(pass_, class_index, layer=-1):
+  """CAM (Zhou et al., arXiv 1512.04150): `sum_k w_kc A_k`.
+
+  For a head of global average pooling and one dense layer with the weights
+  w; then `w_kc = sum_ij g_ijk`, which is how it is computed. `METHODS["cam"]`
+  refuses any other head.
+
+  Args:
+    pass_: a `forward.Pass`.
+    class_index: int `[B]`.
+    layer: which of the classifier's cam_layers.
+  Returns:
+    `[B, h, w]`, of any sign; its mean is the logit without the bias.
+  """
+  features, g = _parts(pass_, class_index, layer)
+  return _weighted(tf.reduce_sum(g, _CELLS, keepdims=True), features)
 
 
 def grad_cam(pass_, class_index, layer=-1):
   """Grad-CAM (Selvaraju et al., arXiv 1610.02391), before its ReLU.
 
-  `C_ij = sum_k alpha_k A_ijk`, `alpha_k = mean_ij d y_c / d A_ijk`, A the
-  feature map, y_c the logit of the class. The gradient runs through the head
-  alone.
+  `C_ij = sum_k alpha_k A_ijk`, `alpha_k = mean_ij g_ijk`.
 
   Args:
     pass_: a `forward.Pass`.
@@ -20,8 +55,97 @@ def grad_cam(pass_, class_index, layer=-1):
     layer: which of the classifier's cam_layers.
   Returns:
     `[B, h, w]`, of any sign: where it is positive the class is favoured.
+
+  Example:
+    >>> pass_ = forward.forward(classifier, images)
+    >>> cam.grad_cam(pass_, tf.argmax(pass_.logits, -1)).shape[1:]
+    TensorShape([8, 8])
   """
+  features, g = _parts(pass_, class_index, layer)
+  return _weighted(tf.reduce_mean(g, _CELLS, keepdims=True), features)
+
+
+def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
+  """Grad-CAM++ (Chattopadhay et al., arXiv 1710.11063), before its ReLU.
+
+  `C = sum_k w_k A_k`, `w_k = sum_ij a_ijk relu(g_ijk)`,
+  `a_ijk = g_ijk^2 / (2 g_ijk^2 + g_ijk^3 sum_ab A_abk)`. The paper's
+  exponential of the score is one positive factor an image: left out.
+
+  Args:
+    normalize_alpha: divide a by its sum over the cells, as in the authors'
+      code and tf-keras-vis, but not in the paper.
+  Returns:
+    `[B, h, w]`.
+  """
+  features, g = _parts(pass_, class_index, layer)
+  # Numerator and denominator without the common g^2, which underflows.
+  total = tf.reduce_sum(features, _CELLS, keepdims=True)
+  alpha = _divide(tf.cast(g != 0, g.dtype), 2 + g * total)
+  if normalize_alpha:
+    alpha = _divide(alpha, tf.reduce_sum(alpha, _CELLS, keepdims=True))
+  weights = tf.reduce_sum(alpha * tf.nn.relu(g), _CELLS, keepdims=True)
+  return _weighted(weights, features)
+
+
+def xgrad_cam(pass_, class_index, layer=-1):
+  """XGrad-CAM (Fu et al., arXiv 2008.02312), before its ReLU.
+
+  `C = sum_k w_k A_k`, `w_k = sum_ij g_ijk A_ijk / sum_ij A_ijk`.
+
+  Returns:
+    `[B, h, w]`.
+  """
+  features, g = _parts(pass_, class_index, layer)
+  weights = _divide(tf.reduce_sum(g * features, _CELLS, keepdims=True),
+                    tf.reduce_sum(features, _CELLS, keepdims=True))
+  return _weighted(weights, features)
+
+
+def hires_cam(pass_, class_index, layer=-1):
+  """HiResCAM (Draelos and Carin, arXiv 2011.08891): `sum_k g_k A_k`.
+
+  The gradient is not averaged over the cells: for a head of one dense layer
+  on the flattened map, the cells add up to the logit without the bias.
+
+  Returns:
+    `[B, h, w]`, of any sign.
+  """
+  features, g = _parts(pass_, class_index, layer)
+  return _weighted(g, features)
+
+
+def layer_cam(pass_, class_index, layer=-1):
+  """LayerCAM (Jiang et al., TIP 2021): `sum_k relu(g_k) A_k`.
+
+  Made for early layers, where one weight a channel is too coarse.
+
+  Returns:
+    `[B, h, w]`.
+  """
+  features, g = _parts(pass_, class_index, layer)
+  return _weighted(tf.nn.relu(g), features)
+
+
+def eigen_cam(pass_, class_index, layer=-1):
+  """Eigen-CAM (Muhammad and Yeasin, arXiv 2008.00299): `A v_1`.
+
+  v_1 is the first right singular vector of A as a matrix of cells x channels
+  (not centred): the strongest pattern, whatever the class. Its sign is chosen
+  so that the map's sum is not negative. Computed from the cells x cells
+  matrix `A A^T = U S^2 U^T` as `S_1 u_1`.
+
+  Returns:
+    `[B, h, w]`, the same for every class.
+  """
+  del class_index
   features = pass_.features[layer]
-  gradient = pass_.gradient(class_index, features)
-  alpha = tf.reduce_mean(gradient, [1, 2], keepdims=True)
-  return tf.reduce_sum(alpha * features, -1)
+  _, height, width, channels = features.shape
+  # Eigenvectors have no half precision.
+  dtype = tf.float64 if features.dtype == tf.float64 else tf.float32
+  a = tf.reshape(tf.cast(features, dtype), [-1, height * width, channels])
+  values, vectors = tf.linalg.eigh(tf.matmul(a, a, transpose_b=True))
+  first = vectors[..., -1] * tf.sqrt(tf.nn.relu(values[..., -1:]))
+  sign = tf.where(tf.reduce_sum(first, -1, keepdims=True) < 0, -1., 1.)
+  return tf.cast(tf.reshape(first * tf.cast(sign, dtype),
+                            [-1, height, width]), features.dtype)

@@ -10,6 +10,11 @@ import dataclasses
 import tensorflow as tf
 
 from atcon_tf import models
+from atcon_tf.config import UserError
+
+# What of the logits z `[B, classes]` is explained.
+OUTPUTS = {"logit": tf.identity, "probability": tf.nn.softmax,
+           "sigmoid": tf.sigmoid}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +47,35 @@ class Pass:
     Args:
       class_index: int `[B]`.
       source: `normalized` or one of `features`.
-      output: "logit", or "probability": y_c is the softmax probability.
+      output: of which y_c is one, a key of `OUTPUTS`: the "logit", the
+        softmax "probability" or the "sigmoid".
     """
     with self.tape:
-      scores = self.logits if output == "logit" else tf.nn.softmax(
-          self.logits)
-      score = tf.gather(scores, class_index, batch_dims=1)
+      score = pick(self.logits, class_index, output)
     return self.tape.gradient(score, source)
+
+
+def pick(logits, class_index, output="logit"):
+  """The logit, probability or sigmoid of each image's class, `[B]`."""
+  return tf.gather(OUTPUTS[check(
+      "output", output, OUTPUTS)](logits), class_index, batch_dims=1)
+
+
+def check(name, value, allowed):
+  """The value of an option.
+
+  Raises:
+    UserError: it is none of those allowed.
+  """
+  if value not in allowed:
+    raise UserError(f"{name}={value}: must be one of {', '.join(allowed)}")
+  return value
+
+
+def score(classifier, normalized, class_index, output="logit"):
+  """y_c of images that are normalised already, `[B]`, without a tape."""
+  logits = classifier.maps(normalized, training=False)[-1]
+  return pick(logits, class_index, output)
 
 
 def forward(classifier, images):

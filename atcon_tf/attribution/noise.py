@@ -17,7 +17,7 @@ ATTRIBUTIONS = {
 }
 
 
-def smooth_grad(pass_, class_index, method="gradient", samples=25, sigma=0.15,
+def smooth_grad(pass_, class_index, of="gradient", samples=25, sigma=0.15,
                 squared=False, noise=None, first_sample_class=False, seed=0,
                 batch_size=None):
   """SmoothGrad (Smilkov et al., arXiv 1706.03825) of a gradient method.
@@ -29,7 +29,7 @@ def smooth_grad(pass_, class_index, method="gradient", samples=25, sigma=0.15,
   Args:
     pass_: a `forward.Pass`.
     class_index: int `[B]`.
-    method: a key of `ATTRIBUTIONS`.
+    of: the method, a key of `ATTRIBUTIONS`.
     samples: n.
     sigma: spread of the noise as a share of the image's range.
     squared: the mean of M^2 instead of M (SmoothGrad squared, Hooker et al.,
@@ -46,7 +46,7 @@ def smooth_grad(pass_, class_index, method="gradient", samples=25, sigma=0.15,
     `[B, H, W]`, not negative, differentiable.
   """
   first, second = _moments(
-      pass_, class_index, method, samples, sigma, noise, first_sample_class,
+      pass_, class_index, of, samples, sigma, noise, first_sample_class,
       seed, batch_size)
   return gradient.magnitude(second if squared else first)
 
@@ -60,18 +60,16 @@ def var_grad(pass_, class_index, **options):
   Returns:
     `[B, H, W]`, not negative.
   """
-  defaults = dict(method="gradient", samples=25, sigma=0.15, noise=None,
+  defaults = dict(of="gradient", samples=25, sigma=0.15, noise=None,
                   first_sample_class=False, seed=0, batch_size=None)
   first, second = _moments(pass_, class_index, **{**defaults, **options})
   return tf.reduce_sum(tf.nn.relu(second - first * first), -1)
 
 
-def _moments(pass_, class_index, method, samples, sigma, noise,
+def _moments(pass_, class_index, of, samples, sigma, noise,
              first_sample_class, seed, batch_size):
   """Means over the noisy images of the attributions and their squares."""
-  if method not in ATTRIBUTIONS:
-    raise UserError(f"method={method}: must be one of "
-                    f"{', '.join(ATTRIBUTIONS)}")
+  forward.check("of", of, ATTRIBUTIONS)
   if samples < 1:
     raise UserError(f"samples={samples}: must be at least 1")
   x = pass_.normalized
@@ -80,7 +78,8 @@ def _moments(pass_, class_index, method, samples, sigma, noise,
           - tf.reduce_min(x, axes, keepdims=True))
   if noise is None:
     z = tf.random.stateless_normal(
-        [1, samples, *x.shape[1:]], tf.broadcast_to(seed, [2]))
+        [1, samples, *x.shape[1:]], tf.broadcast_to(seed, [2]),
+        alg=samples_lib.RANDOM)
   else:
     z = tf.convert_to_tensor(noise)
     if len(z.shape) == 2:
@@ -99,8 +98,11 @@ def _moments(pass_, class_index, method, samples, sigma, noise,
     class_index = tf.argmax(noisy(image, 0 * image).logits, -1)
 
   def part(image, sample):
-    value = ATTRIBUTIONS[method](
+    value = ATTRIBUTIONS[of](
         noisy(image, sample), tf.gather(class_index, image))
+    value = tf.cast(value, like.dtype)
     return [value / samples, value * value / samples]
 
-  return samples_lib.total(part, [x, x], samples, batch_size)
+  # Half precision is too coarse to add up, and to square, in.
+  like = tf.cast(x, pass_.logits.dtype)
+  return samples_lib.total(part, [like, like], samples, batch_size)

@@ -40,7 +40,7 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
     baseline: "zero" (0 in normalised space: grey for most networks),
       "black", "blur" (a Gaussian blur of each image, sigma an eighth of its
       side) or "random" (uniform noise in [0, 1], the same for all images).
-    output: f is the "logit" or the softmax "probability".
+    output: f is the "logit", the softmax "probability" or the "sigmoid".
     rule: "trapezoid" (both ends count half), or "mean": the plain mean of
       all m + 1 points, as some published code has it.
     seed: of the random baseline.
@@ -50,9 +50,8 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   Raises:
     UserError: an option that is not as above.
   """
-  _check("baseline", baseline, BASELINES)
-  _check("output", output, ("logit", "probability"))
-  _check("rule", rule, ("trapezoid", "mean"))
+  forward.check("baseline", baseline, BASELINES)
+  forward.check("rule", rule, ("trapezoid", "mean"))
   if steps < 1:
     raise UserError(f"steps={steps}: must be at least 1")
   x = pass_.normalized
@@ -73,13 +72,10 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
                            output)
     return [_column(tf.gather(weights, sample)) * slope]
 
-  mean, = samples.total(part, [x], steps + 1, batch_size)
-  return (x - start) * mean
-
-
-def _check(name, value, allowed):
-  if value not in allowed:
-    raise UserError(f"{name}={value}: must be one of {', '.join(allowed)}")
+  # Half precision is too coarse to add up in.
+  like = tf.cast(x, pass_.logits.dtype)
+  mean, = samples.total(part, [like], steps + 1, batch_size)
+  return tf.cast(x - start, like.dtype) * mean
 
 
 def _column(values):
@@ -96,7 +92,7 @@ def baseline_images(pass_, baseline, seed=0):
   if baseline == "blur":
     return blur(x, x.shape[1] / 8)
   noise = tf.random.stateless_uniform(
-      [1, *x.shape[1:]], [seed, 0], dtype=tf.float32)
+      [1, *x.shape[1:]], [seed, 0], dtype=tf.float32, alg=samples.RANDOM)
   return tf.zeros_like(x) + tf.cast(normalize(noise), x.dtype)
 
 

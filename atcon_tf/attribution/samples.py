@@ -7,6 +7,9 @@ also works inside a `tf.function`, and only their sums or scores are kept.
 
 import tensorflow as tf
 
+# The same numbers on every device, compiled or not.
+RANDOM = "philox"
+
 
 def chunks(count, batch_size):
   """Number and size of nearly equal parts of at most `batch_size`.
@@ -45,8 +48,9 @@ def total(function, like, samples, batch_size=None):
     # left out of the sum.
     image, sample = tf.minimum(index, count - 1) // samples, index % samples
     segment = tf.where(index < count, image, -1)
-    return [tf.math.unsorted_segment_sum(value, segment, batch)
-            for value in function(image, sample)]
+    return [tf.math.unsorted_segment_sum(tf.cast(value, own.dtype), segment,
+                                         batch)
+            for value, own in zip(function(image, sample), like)]
 
   if batch_size is None:
     return part(tf.range(count))

@@ -1,6 +1,71 @@
 """Numbers about predictions, maps and differences: NumPy in, NumPy out.
 
 `classification` scores probabilities, `localization` scores maps against
-boxes and masks, `statistics` says how far such a number can be trusted.
-Nothing here knows TensorFlow, a model or a file.
+boxes and masks, `faithfulness` against what the classifier says of changed
+images, `sanity` tells whether a map depends on what was learned, and
+`statistics` says how far such a number can be trusted. Nothing here knows
+TensorFlow, a model or a file.
+
+`METRICS[name](evidence) -> [P]`, one number for each pair of an image and a
+class, NaN where the data cannot give it.
 """
+
+import numpy as np
+
+from atcon_tf.metrics import evidence as evidence_lib
+from atcon_tf.metrics import faithfulness
+from atcon_tf.metrics import localization
+
+Evidence = evidence_lib.Evidence
+
+
+def _masked(score, dropped=0.0):
+  return lambda e: score(*e.masked(dropped))
+
+
+def _changed(score):
+  return lambda e: score(e.predict, e.images, e.maps)
+
+
+def _mask_iou(evidence):
+  """NaN for pairs without a pixel of the class."""
+  masks = np.asarray(evidence.masks)
+  known = ((masks != 0) & (masks != localization.VOID)).any((1, 2))
+  result = np.full(len(masks), np.nan)
+  if known.any():
+    result[known] = localization.mask_iou(
+        evidence.maps[known], masks[known], evidence.mask_threshold)
+  return result
+
+
+METRICS = {
+    "average_drop": _masked(faithfulness.average_drop),
+    "average_drop_50": _masked(faithfulness.average_drop, 0.5),
+    "average_drop_15": _masked(faithfulness.average_drop, 0.85),
+    "increase_in_confidence": _masked(faithfulness.increase_in_confidence),
+    "increase_in_confidence_50": _masked(
+        faithfulness.increase_in_confidence, 0.5),
+    "increase_in_confidence_15": _masked(
+        faithfulness.increase_in_confidence, 0.85),
+    "average_gain": _masked(faithfulness.average_gain),
+    "insertion": _changed(faithfulness.insertion),
+    "deletion": _changed(faithfulness.deletion),
+    "deletion_blur": _changed(faithfulness.deletion_blur),
+    "infidelity": _changed(faithfulness.infidelity),
+    "max_sensitivity": lambda e: faithfulness.max_sensitivity(
+        e.explain, e.images, e.maps),
+    "sparseness": lambda e: faithfulness.sparseness(e.maps),
+    "pointing_game": lambda e: localization.pointing_game(e.maps, e.boxes),
+    "energy_pointing_game": lambda e: localization.energy_pointing_game(
+        e.maps, e.boxes),
+    "box_iou": lambda e: localization.box_iou(
+        e.maps, e.boxes, [e.box_threshold])[:, 0],
+    "mask_iou": _mask_iou,
+}
+
+# What a metric needs beside the maps: fields of `Evidence`.
+NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
+         "box_iou": "boxes", "mask_iou": "masks"}
+LOWER_IS_BETTER = frozenset([
+    "average_drop", "average_drop_50", "average_drop_15", "deletion",
+    "deletion_blur", "infidelity", "max_sensitivity"])

@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import attribution
+from atcon_tf import augment
 from atcon_tf import maps
-from atcon_tf import pipeline
 from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward
 from atcon_tf.config import UserError
@@ -108,7 +108,7 @@ class SelfTraining(objective.Objective):
     plain = forward.forward(self.classifier, batch["plain"])
     target = batch["class_index"]
     before = maps.resize(cam.grad_cam(plain, target), size, place)
-    before = pipeline.warp(tf.stop_gradient(before)[..., tf.newaxis],
+    before = augment.warp(tf.stop_gradient(before)[..., tf.newaxis],
                            batch["transform"])[..., 0]
     after = maps.resize(cam.grad_cam(pass_, target), size, place)
     return atcon.pearson(before, after)

@@ -1,0 +1,81 @@
+"""Random changes of a batch of training images, from a seed.
+
+All that moves pixels is one projective transform an image: it is applied once,
+and what else belongs to the image (a map, a mask) can be moved along.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+CROP_AREA = 0.5  # smallest share of the image that a random crop keeps
+
+
+def distort(image, augment, seed, crop_area=CROP_AREA):
+  """Random changes of a batch of images.
+
+  Args:
+    image: `[B, S, S, 3]` in [0, 1].
+    augment: any of "crop" (a random window of at least `crop_area` of the
+      image, sides within 3:4), "flip" (left-right), "vertical_flip",
+      "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
+      contrast and saturation by up to 30 %).
+    seed: int64 `[2]`; the same seed gives the same change.
+    crop_area: share of the image.
+  Returns:
+    the images, and the transforms `[B, 8]` that moved them (see `warp`).
+  """
+  transform = random_transform(tf.shape(image)[0], image.shape[1], augment,
+                               seed, crop_area)
+  if set(augment) & {"crop", "flip", "rotation", "vertical_flip"}:
+    image = warp(image, transform)
+  if "color" in augment:
+    image = _jitter(image, tf.random.experimental.stateless_fold_in(seed, 9))
+  return image, transform
+
+
+def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
+  """Projective transforms `[B, 8]`, output pixel -> input pixel."""
+  draws = tf.random.stateless_uniform([batch_size, 7], seed)
+  u = tf.unstack(draws, axis=1)
+  one = tf.ones_like(u[0])
+  width = height = one
+  if "crop" in augment:
+    area = crop_area + (1 - crop_area) * u[0]
+    ratio = tf.exp((2 * u[1] - 1) * np.log(4 / 3))
+    width = tf.minimum(tf.sqrt(area * ratio), 1)
+    height = tf.minimum(tf.sqrt(area / ratio), 1)
+  left, top = (1 - width) * u[2], (1 - height) * u[3]
+  across = tf.where(u[4] < 0.5, -one, one) if "flip" in augment else one
+  down = tf.where(u[5] < 0.5, -one, one) if (
+      "vertical_flip" in augment) else one
+  angle = (2 * u[6] - 1) * np.pi / 12 if "rotation" in augment else 0 * one
+  # Output pixel -> centred -> mirrored, scaled, turned -> the window.
+  a, b = across * width * tf.cos(angle), -down * height * tf.sin(angle)
+  c, d = across * width * tf.sin(angle), down * height * tf.cos(angle)
+  centre = (size - 1) / 2
+  x = left * (size - 1) + width * centre
+  y = top * (size - 1) + height * centre
+  zero = 0 * one
+  return tf.stack([a, b, x - (a + b) * centre, c, d,
+                   y - (c + d) * centre, zero, zero], 1)
+
+
+def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
+  """Applies projective transforms `[B, 8]` to `[B, S, S, channels]`.
+
+  Output pixel (x, y) shows input pixel `(t0 x + t1 y + t2, t3 x + t4 y + t5)`.
+  """
+  return tf.raw_ops.ImageProjectiveTransformV3(
+      images=image, transforms=transform,
+      output_shape=tf.shape(image)[1:3], fill_value=0.0,
+      interpolation=interpolation, fill_mode=fill)
+
+
+def _jitter(image, seed):
+  u = tf.random.stateless_uniform(
+      [3, tf.shape(image)[0], 1, 1, 1], seed, 0.7, 1.3)
+  image = image * u[0]
+  mean = tf.reduce_mean(image, [1, 2, 3], keepdims=True)
+  image = mean + (image - mean) * u[1]
+  grey = tf.reduce_mean(image, -1, keepdims=True)
+  return tf.clip_by_value(grey + (image - grey) * u[2], 0, 1)

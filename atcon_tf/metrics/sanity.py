@@ -1,0 +1,76 @@
+"""Does a map depend on what was learned? (Adebayo et al., arXiv 1810.03292)
+
+A map that stays the same when the weights, or the labels that they were
+trained on, become random explains the image and not the classifier.
+
+    rows = parameter_randomization(explain, randomize, layers)
+    verdict([row["similarity"] for row in rows])          # "passes"
+"""
+
+import numpy as np
+from scipy import stats
+
+# A map that is still this similar with everything random does not depend on
+# what was learned; a convolutional prior alone gives some similarity.
+PASSES, FAILS = 0.3, 0.6
+
+
+def similarity(first, second):
+  """Spearman correlation of the sizes of two sets of maps, `[P]`.
+
+  Of |map|, as gradients may change their sign everywhere; 0 where one of the
+  two is constant.
+  """
+  result = np.zeros(len(first))
+  for pair, (a, b) in enumerate(zip(np.abs(first), np.abs(second))):
+    a, b = (stats.rankdata(m) for m in (a, b))
+    if a.std() and b.std():
+      result[pair] = np.corrcoef(a, b)[0, 1]
+  return result
+
+
+def parameter_randomization(explain, randomize, layers):
+  """Cascading randomisation, from the logits down.
+
+  Args:
+    explain: a function without arguments that gives the maps `[P, H, W]` of
+      the network as it is.
+    randomize: `layer -> None`, makes one layer's weights random.
+    layers: names, the one nearest to the logits first.
+  Returns:
+    `[{"layer", "similarity"}, ...]`: the mean similarity of the maps to the
+    trained network's, once this layer and all before it are random.
+  """
+  trained = np.asarray(explain())
+  rows = []
+  for layer in layers:
+    randomize(layer)
+    rows.append({"layer": layer, "similarity": float(
+        similarity(trained, np.asarray(explain())).mean())})
+  return rows
+
+
+def data_randomization(maps, maps_of_random_labels):
+  """Similarity of the maps of two networks of the same images.
+
+  Args:
+    maps: `[P, H, W]` of the network trained on the labels.
+    maps_of_random_labels: of one trained on the labels in random order.
+  Returns:
+    float, the mean similarity.
+  """
+  return float(similarity(maps, maps_of_random_labels).mean())
+
+
+def verdict(similarities):
+  """"passes", "fails" or "unclear".
+
+  Args:
+    similarities: after each stage of randomisation, or one number; the last
+      counts, when everything is random.
+  """
+  last = float(np.ravel(similarities)[-1])
+  if not np.isfinite(last):
+    return "unclear"
+  return "passes" if last < PASSES else (
+      "fails" if last > FAILS else "unclear")

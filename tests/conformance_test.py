@@ -1,0 +1,322 @@
+"""Every entry of every dict keeps the same promises.
+
+A table of small cases drives all checks; an entry without a case fails.
+`python -m pytest tests/conformance_test.py` takes a few minutes at most: the
+networks have a few layers and the images 16 pixels.
+"""
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf import config
+from atcon_tf import datasets
+from atcon_tf import metrics
+from atcon_tf import models
+from atcon_tf import objectives
+from atcon_tf import vit
+
+SIZE = 16
+CLASSES = 3
+
+# Each method with options that make it small, and the network it is for.
+CASES = {
+    "cam": {}, "grad_cam": {}, "grad_cam_plus_plus": {}, "xgrad_cam": {},
+    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {},
+    "score_cam": dict(batch_size=16), "ablation_cam": dict(batch_size=16),
+    "gradient": {}, "input_x_gradient": {}, "guided_backprop": {},
+    "guided_grad_cam": {},
+    "integrated_gradients": dict(steps=3, batch_size=4),
+    "smooth_grad": dict(samples=3, batch_size=4),
+    "var_grad": dict(samples=3, batch_size=4),
+    "rise": dict(masks=6, batch_size=4),
+    "occlusion": dict(window=8, batch_size=4),
+    "meaningful_perturbation": dict(
+        fill="noise", steps=5, cells=4, batch_size=4),
+    "attention_rollout": {}, "gradient_rollout": {},
+}
+VIT = ("attention_rollout", "gradient_rollout")
+
+# Compiled numbers that differ, and why.
+XLA_DIFFERS = {
+    "eigen_cam": "XLA's eigenvectors are iterated to a coarser tolerance",
+}
+# Half precision changes more than rounding.
+HALF_DIFFERS = {
+    "meaningful_perturbation": "a fit: rounding moves each of its steps",
+    "var_grad": "a small difference of gradients that are half precision",
+}
+
+
+def _cnn(fused=False, name="small"):
+  """Two convolutions; ReLUs as layers or inside the convolutions."""
+  x = images = keras.Input([SIZE, SIZE, 3])
+  for i in (1, 2):
+    x = keras.layers.Conv2D(
+        6, 3, padding="same", activation="relu" if fused else None,
+        kernel_initializer="he_normal", name=f"{name}_conv{i}")(x)
+    if not fused:
+      x = keras.layers.ReLU(name=f"{name}_relu{i}")(x)
+    if i == 1:
+      x = keras.layers.MaxPooling2D(name=f"{name}_pool")(x)
+  return keras.Model(images, x, name=name)
+
+
+def _with_head(images, features):
+  x = keras.layers.GlobalAveragePooling2D()(features)
+  return keras.Model(images, keras.layers.Dense(
+      CLASSES, dtype="float32", name="logits")(x))
+
+
+def _copy_weights(source, target):
+  for a, b in zip(source.variables, target.variables):
+    b.assign(a.value)
+
+
+def _classifier(kind="plain", like=None):
+  """A classifier of one kind; `like` another one's weights."""
+  keras.utils.set_random_seed(1)
+  if kind == "vit":
+    model = vit.build(CLASSES, SIZE, patch=4, width=8, depth=2, heads=2)
+  elif kind == "nested":
+    images = keras.Input([SIZE, SIZE, 3])
+    model = _with_head(images, _cnn()(images))
+  else:
+    base = _cnn(fused=kind == "fused")
+    model = _with_head(base.input, base.output)
+  if like is not None:
+    _copy_weights(like, model)
+  return models.wrap(model), model
+
+
+@pytest.fixture(scope="module")
+def classifiers():
+  """`{kind: (classifier, model)}`; all CNNs with the same weights."""
+  plain, model = _classifier()
+  made = {"plain": (plain, model), "vit": _classifier("vit")}
+  for kind in ("nested", "fused"):
+    made[kind] = _classifier(kind, model)
+  return made
+
+
+def _images(count=5):
+  return np.random.default_rng(0).uniform(
+      size=[count, SIZE, SIZE, 3]).astype(np.float32)
+
+
+TARGET = np.array([0, 1, 2, 1, 0])
+
+
+def _function(method, classifiers, kind="plain", **options):
+  kind = "vit" if method in VIT else kind
+  return attribution.build(classifiers[kind][0], method,
+                           **{**CASES[method], **options})
+
+
+@pytest.fixture(scope="module")
+def eager(classifiers):
+  """`{method: its map of five images, computed eagerly}`."""
+  return {m: _function(m, classifiers)(_images(), TARGET).numpy()
+          for m in attribution.METHODS}
+
+
+def _close(ours, reference, tolerance=1e-4):
+  np.testing.assert_allclose(
+      ours, reference, rtol=0, atol=tolerance * np.abs(reference).max())
+
+
+def test_every_entry_has_a_case():
+  assert set(CASES) == set(attribution.METHODS)
+  assert set(OBJECTIVES) == set(objectives.OBJECTIVES)
+  assert set(DATASETS) == set(datasets.DATASETS)
+  assert set(METRICS) == set(metrics.METRICS)
+  assert set(config.DATASETS) == set(datasets.DATASETS)
+  assert set(config.OBJECTIVES) == set(objectives.OBJECTIVES)
+  for listed in (XLA_DIFFERS, HALF_DIFFERS):
+    assert set(listed) <= set(CASES)
+
+
+@pytest.mark.parametrize("method", CASES)
+class TestMethods:
+
+  def test_map(self, method, eager):
+    heat = eager[method]
+    assert heat.ndim == 3 and len(heat) == 5
+    assert np.all(np.isfinite(heat))
+    assert np.all(heat.max((1, 2)) > heat.min((1, 2))), "a constant map"
+
+  def test_one_image_is_like_five(self, method, classifiers, eager):
+    one = _function(method, classifiers)(_images()[1:2], TARGET[1:2])
+    _close(one, eager[method][1:2])
+
+  def test_tf_function(self, method, classifiers, eager):
+    """Of any batch size."""
+    compiled = tf.function(
+        _function(method, classifiers), input_signature=[
+            tf.TensorSpec([None, SIZE, SIZE, 3]), tf.TensorSpec([None], tf.int64)])
+    for part in (slice(0, 5), slice(2, 3)):
+      _close(compiled(_images()[part], TARGET[part]), eager[method][part])
+
+  def test_xla(self, method, classifiers, eager):
+    compiled = tf.function(_function(method, classifiers), jit_compile=True)
+    heat = compiled(tf.constant(_images()), tf.constant(TARGET)).numpy()
+    if method in XLA_DIFFERS:
+      assert _correlation(heat, eager[method]) > 0.99, XLA_DIFFERS[method]
+    else:
+      _close(heat, eager[method], 1e-3)
+
+  @pytest.mark.parametrize("kind", ["nested", "fused"])
+  def test_same_map_of_the_same_network(self, method, kind, classifiers,
+                                        eager):
+    """The nested and the fused-ReLU model have the plain one's weights."""
+    if method in VIT:
+      pytest.skip("for Vision Transformers")
+    _close(_function(method, classifiers, kind)(_images(), TARGET),
+           eager[method])
+
+  def test_the_model_is_not_changed(self, method, classifiers):
+    model = classifiers["vit" if method in VIT else "plain"][1]
+    before = [v.numpy() for v in model.variables]
+    config_before = str(model.get_config())
+    _function(method, classifiers)(_images(2), TARGET[:2])
+    for a, b in zip(before, model.variables):
+      np.testing.assert_array_equal(a, b.numpy())
+    assert str(model.get_config()) == config_before
+
+  def test_saved_model(self, method, classifiers, eager, tmp_path):
+    classifier = classifiers["vit" if method in VIT else "plain"][0]
+    module = tf.Module()
+    module.classifier = classifier.model  # its variables are saved with it
+    module.explain = tf.function(
+        _function(method, classifiers), input_signature=[
+            tf.TensorSpec([None, SIZE, SIZE, 3]), tf.TensorSpec([None], tf.int64)])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.explain)
+    served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    heat, = served(images=tf.constant(_images()),
+                   class_index=tf.constant(TARGET)).values()
+    _close(heat, eager[method])
+
+
+def _correlation(a, b):
+  return np.mean([np.corrcoef(x.ravel(), y.ravel())[0, 1]
+                  for x, y in zip(a, b)])
+
+
+@pytest.fixture(scope="module")
+def half(classifiers):
+  """The same networks computing in bfloat16."""
+  keras.config.set_dtype_policy("mixed_bfloat16")
+  try:
+    return {kind: _classifier(kind, classifiers[kind][1])
+            for kind in ("plain", "vit")}
+  finally:
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("method", CASES)
+def test_mixed_precision(method, half, eager):
+  heat = _function(method, half)(_images(), TARGET)
+  heat = tf.cast(heat, tf.float32).numpy()
+  assert np.all(np.isfinite(heat))
+  least = 0.5 if method in HALF_DIFFERS else 0.9
+  assert _correlation(heat, eager[method]) > least
+
+
+# Objectives with their flags, and the layers of the maps they need.
+OBJECTIVES = {
+    "supervised": ({}, ()),
+    "atcon": ({}, ()),
+    "layer_consistency": ({}, ("small_conv2", "small_relu2")),
+    "self_training": ({}, ()),
+}
+
+
+def _batch(count=5):
+  return {"image": tf.constant(_images(count)),
+          "label": tf.one_hot(TARGET[:count], CLASSES),
+          "label_weight": tf.ones([count, CLASSES])}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objective(name, classifiers):
+  """Terms `[B]`, the same alone as in a batch, eager as compiled."""
+  flags, layers = OBJECTIVES[name]
+  classifier = classifiers["plain"][0]
+  if layers:
+    classifier = classifier.with_cam_layers(layers)
+  kinds = objectives.build(
+      classifier, config.Config(objective=name, **flags).resolve(), True)
+  variables = [v.value for v in classifier.model.trainable_variables]
+  for objective in kinds.values():
+    with tf.GradientTape() as tape:
+      terms = objective.call(_batch())
+      loss = sum(factor * tf.reduce_sum(terms[term][0])
+                 for term, factor in objective.loss_weights.items() if factor)
+    assert set(terms) <= set(objective.loss_weights)
+    reached = [g for g in tape.gradient(loss, variables) if g is not None]
+    assert reached and all(np.all(np.isfinite(g)) for g in reached)
+    alone = objective.call({k: v[1:2] for k, v in _batch().items()})
+    compiled = tf.function(objective.call)(_batch())
+    for term, (value, weight) in terms.items():
+      assert value.shape == weight.shape == (5,)
+      np.testing.assert_allclose(alone[term][0], value[1:2], atol=1e-4)
+      np.testing.assert_allclose(compiled[term][0], value, atol=1e-4)
+
+
+# Data sets and the flags that find them; None: only where real data are.
+DATASETS = {"shapes": {}, "folder": None, "voc": None}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset(name, tmp_path, request):
+  settings = dict(dataset=name)
+  if name == "voc":
+    data_dir = request.getfixturevalue("data_dir")
+    settings["data_dir"] = str(data_dir / "VOCdevkit")
+  if name == "folder":
+    for i in range(12):
+      path = tmp_path / ("cat" if i % 2 else "dog") / f"{i}.png"
+      path.parent.mkdir(exist_ok=True)
+      PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(path)
+    settings["data_dir"] = str(tmp_path)
+  data = datasets.load(config.Config(**settings).resolve())
+  assert set(data.splits) == {"train", "val", "test"}
+  ids = [r.id for part in data.splits.values() for r in part]
+  assert len(ids) == len(set(ids))
+  for part in data.splits.values():
+    assert part
+    for record in part[:3]:
+      assert record.label.shape == (len(data.class_names),)
+      assert record.boxes.shape == (len(record.box_label), 4)
+      assert np.all((record.boxes >= 0) & (record.boxes <= 1))
+
+
+# What each score of a map that fills the left half should be when the class
+# is there and nowhere else; None: no such number.
+METRICS = {
+    "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,  # 16 of 50
+    "increase_in_confidence": 0, "increase_in_confidence_50": 0,
+    "increase_in_confidence_15": 0, "average_gain": 0, "insertion": None,
+    "deletion": .25, "deletion_blur": None, "infidelity": 0,
+    "max_sensitivity": 0, "sparseness": .5, "pointing_game": 1,
+    "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric(name):
+  heat = np.zeros([2, 10, 10])
+  heat[:, :, :5] = 1
+  images = heat[..., None] / 50
+  evidence = metrics.Evidence(
+      heat, images, lambda x, pairs: x.sum((1, 2, 3)),
+      lambda x: heat, [np.array([[0, 0, .5, 1]])] * 2,
+      heat.astype(np.uint8))
+  score = metrics.METRICS[name](evidence)
+  assert score.shape == (2,)
+  assert np.all(np.isfinite(score))
+  if METRICS[name] is not None:
+    np.testing.assert_allclose(score, METRICS[name], atol=.01)

@@ -1,0 +1,206 @@
+"""The explain command: pictures in, sheets, maps, boxes and clips out."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+
+from atcon_tf import explain
+from atcon_tf import models
+from atcon_tf import pictures
+from atcon_tf import sheets
+from atcon_tf.config import UserError
+
+NAMES = ("cat", "dog", "pot plant")
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+  keras.utils.set_random_seed(0)
+  path = tmp_path_factory.mktemp("model") / "mine.keras"
+  images = keras.Input([16, 16, 3])
+  x = keras.layers.Conv2D(6, 3, activation="relu", name="map")(images)
+  x = keras.layers.GlobalAveragePooling2D()(x)
+  keras.Model(images, keras.layers.Dense(3, activation="softmax")(x)).save(
+      path)
+  return str(path)
+
+
+@pytest.fixture(scope="module")
+def explainer(model_file):
+  classifier, names, multi_label = explain.load(model=model_file,
+                                                class_names=NAMES)
+  return explain.Explainer(classifier, names, multi_label,
+                           ["grad_cam", "gradient"])
+
+
+def _picture(mode="RGB", size=(40, 30)):
+  rng = np.random.default_rng(0)
+  image = PIL.Image.fromarray(rng.integers(
+      0, 255, [size[1], size[0], 3], dtype=np.uint8))
+  if mode == "I;16":
+    return PIL.Image.fromarray(rng.integers(
+        0, 65535, size[::-1], dtype=np.uint16))
+  return image.convert(mode)
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "I;16"])
+def test_every_kind_of_picture_is_rgb(mode, tmp_path):
+  _picture(mode).save(tmp_path / "x.png")
+  image = pictures.read(tmp_path / "x.png")
+  assert image.shape == (30, 40, 3) and image.dtype == np.uint8
+
+
+def test_what_is_no_picture(tmp_path):
+  _picture().save(tmp_path / "x.png")
+  whole = (tmp_path / "x.png").read_bytes()
+  (tmp_path / "cut.png").write_bytes(whole[:len(whole) // 2])
+  with pytest.raises(UserError, match="cut.png: does not decode"):
+    pictures.read(tmp_path / "cut.png")
+  with pytest.raises(UserError, match="no image there"):
+    pictures.find([str(tmp_path / "*.gif")])
+  with pytest.raises(UserError, match="no such file or folder"):
+    pictures.frames(tmp_path / "none.mp4")
+
+
+def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+  _picture().save(tmp_path / "x.png")
+  with pytest.raises(UserError, match="x.png: does not decode"):
+    pictures.read(tmp_path / "x.png")
+
+
+def test_files_folders_and_globs(tmp_path):
+  for name in ("b.png", "a.jpg", "sub/c.png", "notes.txt"):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if name.endswith("txt"):
+      path.write_text("x")
+    else:
+      _picture().save(path)
+  found = pictures.find([str(tmp_path), str(tmp_path / "*.png")])
+  assert [p.name for p in found] == ["a.jpg", "b.png", "c.png"]
+  assert explain.unique_names([tmp_path / "a.jpg", tmp_path / "b/a.png"]) == [
+      "a", "a_2"]
+
+
+# Overlays and boxes.
+
+
+def test_overlay_is_grey_where_the_map_is_zero():
+  image = np.full([4, 4, 3], 100, np.uint8)
+  light = np.zeros([4, 4])
+  light[0, 0] = 1
+  picture = sheets.overlay(image, light, alpha=1)
+  assert (picture[1:] == picture[1, 1]).all()
+  assert len(set(picture[1, 1])) == 1
+  assert tuple(picture[0, 0]) != tuple(picture[1, 1])
+  assert sheets.brightness(-np.ones([2, 2])).max() == 0
+
+
+def test_boxes_by_hand():
+  heat = np.zeros([10, 10])
+  heat[2:4, 1:5] = 1.0
+  heat[8, 8] = .8
+  assert sheets.boxes(heat, .5) == [
+      {"box": [.1, .2, .5, .4], "score": 1.0}]
+  both = sheets.boxes(heat, .5, largest=False)
+  assert [b["box"] for b in both] == [[.1, .2, .5, .4], [.8, .8, .9, .9]]
+  assert both[1]["score"] == pytest.approx(.8)
+  assert sheets.boxes(np.zeros([3, 3])) == []
+
+
+@pytest.mark.parametrize("box_format, box", [
+    ("pascal", [4.0, 6.0, 20.0, 12.0]), ("coco", [4.0, 6.0, 16.0, 6.0])])
+def test_box_formats(box_format, box):
+  result = {"boxes": {("grad_cam", 1): [
+      {"box": [.1, .2, .5, .4], "score": 1.0}]}, "probability": [.1, .9, 0]}
+  row, = explain.box_rows("x", np.zeros([30, 40, 3]), result, NAMES,
+                          box_format)
+  assert row["box"] == box and row["class"] == "dog"
+
+
+# Classes.
+
+
+def test_choice_of_classes():
+  probability = np.array([.2, .7, .6])
+  choose = explain.choose_classes
+  assert choose(probability, NAMES) == [1]
+  assert choose(probability, NAMES, top=2) == [1, 2]
+  assert choose(probability, NAMES, positive=True) == [1, 2]
+  assert choose(probability / 2, NAMES, positive=True) == [1]
+  assert choose(probability, NAMES, labels=["cat"]) == [0]
+  with pytest.raises(UserError, match="--label=cow: no such class"):
+    choose(probability, NAMES, labels=["cow"])
+  with pytest.raises(UserError, match="--top=4: there are 3"):
+    choose(probability, NAMES, top=4)
+
+
+def test_explain_image(explainer):
+  image = np.asarray(_picture())
+  result = explain.explain_image(explainer, image, [0, 2])
+  assert set(result["maps"]) == {(m, c) for m in ("grad_cam", "gradient")
+                                 for c in (0, 2)}
+  assert result["maps"]["grad_cam", 0].shape == (16, 16)
+  assert result["overlays"]["gradient", 2].shape == (30, 40, 3)
+  assert result["probability"].sum() == pytest.approx(1)
+  assert explain.draw(explainer, image, result, [0, 2]).startswith(b"\x89PNG")
+
+
+def test_a_clip(explainer, tmp_path):
+  frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
+  pictures.write_gif(tmp_path / "clip.gif", frames)
+  clip = pictures.frames(tmp_path / "clip.gif")
+  assert len(clip) == 3
+  shown = explain.explain_clip(explainer, clip, 1, "grad_cam")
+  assert len(shown) == 3 and shown[0].shape == (30, 40, 3)
+
+
+def test_stock_models_and_what_to_explain():
+  with pytest.raises(UserError, match="give either --workdir"):
+    explain.load()
+  with pytest.raises(UserError, match="--model=lenet: must be a .keras"):
+    explain.load(model="lenet")
+  with pytest.raises(UserError, match="no such file"):
+    explain.load(model="none.keras")
+  classifier = models.stock("mobilenet", "none")
+  assert classifier.num_classes == 1000
+
+
+def _command(*arguments):
+  return subprocess.run(
+      [sys.executable, "-m", "atcon_tf.explain", *arguments],
+      capture_output=True, text=True, check=False)
+
+
+def test_the_command(model_file, tmp_path):
+  _picture().save(tmp_path / "a.png")
+  (tmp_path / "bad.png").write_bytes(b"x")
+  done = _command(f"--model={model_file}", f"--images={tmp_path}",
+                  "--class_names=cat,dog,pot plant", "--top=2",
+                  f"--out={tmp_path / 'out'}", "--box_format=coco",
+                  "--methods=grad_cam,guided_backprop")
+  assert done.returncode == 0, done.stderr
+  assert "left out" in done.stdout and "1 sheets" in done.stdout
+  names = {p.name for p in (tmp_path / "out").iterdir()}
+  assert {"a_sheet.png", "a.npz", "boxes.json", "boxes.csv"} <= names
+  with np.load(tmp_path / "out" / "a.npz") as arrays:
+    assert len(arrays.files) == 4
+  rows = json.loads((tmp_path / "out" / "boxes.json").read_text())
+  assert rows["format"] == "coco"
+  header = (tmp_path / "out" / "boxes.csv").read_text().split("\n")[0]
+  assert header == "image,method,class,probability,x,y,width,height,score"
+
+
+def test_one_line_for_a_mistake(model_file, tmp_path):
+  done = _command(f"--model={model_file}", f"--images={tmp_path / '*.png'}")
+  assert done.returncode == 2
+  assert done.stderr.strip().splitlines()[-1].startswith("error: --images=")
