@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from atcon_tf import report
+from atcon_tf import report_figures
 from atcon_tf import runs
 from atcon_tf.config import UserError
 
@@ -115,7 +116,7 @@ def test_data_that_are_gone_leave_the_pictures_out(tiny_run, monkeypatch):
   def gone(config):
     raise UserError("--data_dir=x: no such folder")
 
-  monkeypatch.setattr(report.datasets, "load", gone)
+  monkeypatch.setattr(report_figures.datasets, "load", gone)
   page = report.report(runs.load_run(tiny_run))
   assert "Left out: --data_dir=x: no such folder" in page
 

@@ -348,8 +348,16 @@ def test_many_at_once_agree(server, model):
   np.testing.assert_allclose(got, np.tile(want, (4, 1)), atol=1e-5)
 
 
-def test_a_full_queue_is_503_and_a_stop_answers_who_was_there(tiny_export):
-  server = Server(tiny_export, "--workers=1", "--waiting=1")
+@pytest.fixture
+def small_server(tiny_export):
+  one = Server(tiny_export, "--workers=1", "--waiting=1")
+  yield one
+  one.process.kill()
+  one.process.wait()
+
+
+def test_a_full_queue_is_503_and_a_stop_answers_who_was_there(small_server):
+  server = small_server
   request = {"instances": _images(20).tolist()}
   server.predict(request)
   with concurrent.futures.ThreadPoolExecutor(24) as pool:

@@ -6,7 +6,6 @@ at /, /healthz, and Prometheus's figures at /metrics. Needs the packages of
 the extra `serve` (pip install atcon_tf[serve]).
 """
 
-import asyncio
 import contextlib
 import pathlib
 import signal
@@ -14,29 +13,26 @@ import sys
 import time
 import types
 
-import prometheus_client
-import uvicorn
 from absl import flags
-from google.protobuf import json_format
-from starlette import applications
-from starlette import responses
-from starlette import routing
-from uvicorn.protocols.http import h11_impl
 
 # Started as a script, Python looks for imports beside it, not above it.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from atcon_tf import cli  # pylint: disable=wrong-import-position
-from tools import serve_grpc
-from tools import serve_json
+# pylint: disable=wrong-import-position
+try:
+  import prometheus_client
+  import uvicorn
+
+  from tools import serve_grpc
+  from tools import serve_rest
+except ImportError as missing:
+  print(f"error: {missing.name} is not installed: pip install "
+        "atcon_tf[serve]", file=sys.stderr)
+  sys.exit(2)
+
+from atcon_tf import cli
 from tools import served_model
 from tools.served_model import Refused
-
-_PAGE = pathlib.Path(__file__).with_name("demo.html")
-# The page draws what it made itself and talks to this server alone.
-_PAGE_HEADERS = {"Content-Security-Policy": (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src "
-    "'unsafe-inline'; img-src blob: data:; connect-src 'self'")}
 
 
 class Metrics:
@@ -79,174 +75,6 @@ class Metrics:
             time.perf_counter() - started)
 
 
-class Rest:
-  """The HTTP side of a `ServedModel`."""
-
-  def __init__(self, model, metrics, timeout, max_bytes):
-    self.model, self.metrics = model, metrics
-    self.timeout, self.max_bytes = timeout, max_bytes
-
-  def app(self, on_stop=lambda: None):
-    """The application; `on_stop` is called when it ends."""
-    get = lambda path, endpoint: routing.Route(path, endpoint)
-    route = [
-        get("/", self.page), get("/model.json", self.describe),
-        get("/healthz", self.health), get("/metrics", self.figures),
-        get("/monitoring/prometheus/metrics", self.figures)]
-    for base in ("/v1/models/{name}",
-                 "/v1/models/{name}/versions/{version:int}"):
-      route += [
-          routing.Route(base + ":predict", self.predict, methods=["POST"]),
-          get(base + "/metadata", self.signatures), get(base, self.status)]
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app):
-      del app
-      yield
-      await asyncio.to_thread(on_stop)
-
-    return applications.Starlette(
-        routes=route, lifespan=lifespan,
-        exception_handlers={Refused: _refused, 404: _error, 405: _error,
-                            500: _error})
-
-  def _check_target(self, request):
-    self.model.check_target(request.path_params["name"],
-                            request.path_params.get("version"))
-
-  async def predict(self, request):
-    """POST :predict."""
-    with self.metrics.observe("rest") as seen:
-      # The body first: who is refused while still sending sees a reset.
-      body = await self._body(request)
-      self._check_target(request)
-
-      def work():
-        signature, inputs, rows = serve_json.parse(body, self.model)
-        seen.signature = signature
-        return serve_json.render(self.model.predict(signature, inputs), rows)
-
-      future = asyncio.wrap_future(self.model.submit(work))
-      try:
-        answer = await asyncio.wait_for(future, self.timeout)
-      except asyncio.TimeoutError as error:
-        raise Refused(504, f"no answer within {self.timeout} s") from error
-    return responses.Response(answer, media_type="application/json")
-
-  async def _body(self, request):
-    """The body, of limited size and within limited time."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > self.max_bytes:
-      raise Refused(413, f"a body of {declared} bytes: at most "
-                    f"{self.max_bytes} are taken")
-    parts, size = [], 0
-    try:
-      async with asyncio.timeout(self.timeout):
-        async for part in request.stream():
-          parts.append(part)
-          size += len(part)
-          if size > self.max_bytes:
-            raise Refused(413, f"the body is larger than {self.max_bytes} "
-                          "bytes")
-    except TimeoutError as error:
-      raise Refused(408, f"the body did not come within {self.timeout} s"
-                    ) from error
-    return b"".join(parts)
-
-  async def status(self, request):
-    """GET of a model: which version is there."""
-    self._check_target(request)
-    return responses.JSONResponse({"model_version_status": [{
-        "version": str(self.model.version), "state": "AVAILABLE",
-        "status": {"error_code": "OK", "error_message": ""}}]})
-
-  async def signatures(self, request):
-    """GET /metadata: the signatures."""
-    self._check_target(request)
-    return responses.JSONResponse({
-        "model_spec": {"name": self.model.name, "signature_name": "",
-                       "version": str(self.model.version)},
-        "metadata": {"signature_def": {"signature_def": {
-            name: json_format.MessageToDict(
-                definition, preserving_proto_field_name=True)
-            for name, definition in self.model.signature_defs.items()}}}})
-
-  async def describe(self, request):
-    """What the demo page wants to know."""
-    del request
-    return responses.JSONResponse({
-        "name": self.model.name, "version": self.model.version,
-        **self.model.metadata})
-
-  async def page(self, request):
-    """The demo page."""
-    del request
-    return responses.HTMLResponse(_PAGE.read_text(), headers=_PAGE_HEADERS)
-
-  async def health(self, request):
-    """Alive and loaded."""
-    del request
-    return responses.JSONResponse({"status": "ok"})
-
-  async def figures(self, request):
-    """Prometheus's text."""
-    del request
-    return responses.Response(
-        prometheus_client.generate_latest(self.metrics.registry),
-        media_type=prometheus_client.CONTENT_TYPE_LATEST)
-
-
-async def _refused(request, error):
-  del request
-  close = {"Connection": "close"} if error.status in (408, 413) else {}
-  return responses.JSONResponse({"error": error.message}, error.status,
-                                headers=close)
-
-
-async def _error(request, error):
-  del request
-  status = getattr(error, "status_code", 500)
-  message = getattr(error, "detail", "internal error")
-  return responses.JSONResponse({"error": message}, status)
-
-
-class PatientOnly(h11_impl.H11Protocol):
-  """HTTP that closes on a client whose request line or headers do not come.
-
-  uvicorn limits the time between requests, not that within one.
-  """
-
-  seconds = 10.0
-
-  def connection_made(self, transport):
-    super().connection_made(transport)
-    self._timer = self.loop.call_later(self.seconds, self._give_up)
-
-  def data_received(self, data):
-    super().data_received(data)
-    if not self._idle():
-      self._timer.cancel()
-
-  def on_response_complete(self):
-    super().on_response_complete()
-    self._timer.cancel()
-    if self._idle():
-      self._timer = self.loop.call_later(self.seconds, self._give_up)
-
-  def connection_lost(self, exc):
-    self._timer.cancel()
-    super().connection_lost(exc)
-
-  def _idle(self):
-    return self.cycle is None or self.cycle.response_complete
-
-  def _give_up(self):
-    if self._idle() and not self.transport.is_closing():
-      self.transport.write(b"HTTP/1.1 408 Request Timeout\r\n"
-                           b"Connection: close\r\nContent-Length: 0\r\n\r\n")
-      self.transport.close()
-
-
 def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
   """Serves until SIGTERM or Ctrl-C; requests at work are answered first."""
   metrics = Metrics(model.inputs)
@@ -260,10 +88,12 @@ def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
   # uvicorn passes on, at the end, the signal that stopped it.
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: sys.exit(0))
-  PatientOnly.seconds = min(PatientOnly.seconds, timeout)
+  patient = serve_rest.PatientOnly
+  patient.seconds = min(patient.seconds, timeout)
   config = uvicorn.Config(
-      Rest(model, metrics, timeout, max_bytes).app(stop), host, rest_port,
-      http=PatientOnly, ws="none", log_level="warning", timeout_keep_alive=5,
+      serve_rest.Rest(model, metrics, timeout, max_bytes).app(stop), host,
+      rest_port,
+      http=patient, ws="none", log_level="warning", timeout_keep_alive=5,
       timeout_graceful_shutdown=int(timeout))
   socket = config.bind_socket()
   socket.listen(config.backlog)  # whoever reads the line below may connect
