@@ -20,15 +20,9 @@ LEVELS = (
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
     ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
-<<<<<<< HEAD
-    ("plain", "plots", "serving", "summaries", "trainer"),
-    ("report_figures", "results", "runs", "scoring", "watch"),
-    ("evaluate", "export", "report"),
-=======
     ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
-    ("leaderboard", "results", "runs", "scoring", "watch"),
+    ("leaderboard", "report_figures", "results", "runs", "scoring", "watch"),
     ("evaluate", "explain", "export", "report"),
->>>>>>> main
     ("train",),
 )
 COMMANDS = {"evaluate", "explain", "export", "report", "train"}
