@@ -157,7 +157,7 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   """Builds a classifier.
 
   Args:
-    name: one of `config.MODELS`, or the path of a .keras file (a functional
+    name: one of `settings.MODELS`, or the path of a .keras file (a functional
       or Sequential model; a final softmax or sigmoid is taken off, its head
       is kept if it has `num_classes` outputs, else replaced).
     num_classes: number of logits.
@@ -224,7 +224,7 @@ def stock(name, weights="imagenet"):
   """A Keras application with its own 1000 ImageNet classes.
 
   Args:
-    name: one of `config.MODELS` but tiny_cnn.
+    name: one of `settings.MODELS` but tiny_cnn.
     weights: "imagenet" (downloaded), "none", or a file of the whole model.
   """
   if name not in _BACKBONES:

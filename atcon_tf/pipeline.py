@@ -155,7 +155,7 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     seed: of order and augmentation.
     stream: number of the stream; streams of one seed are independent.
     start, stop: which batches.
-    augment: any of `config.AUGMENTATIONS`.
+    augment: any of `settings.AUGMENTATIONS`.
     columns: `{name: array [n, ...]}`, what a batch holds of each record
       besides its image; default: its "label".
     crop_area: smallest share of the image that a random crop keeps.

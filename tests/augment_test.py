@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import augment as augment_lib
-from atcon_tf import config
+from atcon_tf import settings
 
 SEED = tf.constant([3, 4], tf.int64)
 
@@ -37,7 +37,7 @@ def test_flips(name, flipped):
 
 def test_each_augmentation_changes_the_image():
   image = _photo()
-  for name in config.AUGMENTATIONS:
+  for name in settings.AUGMENTATIONS:
     assert np.abs(_distorted(image, (name,)) - image).max() > .01, name
 
 
@@ -98,7 +98,7 @@ def test_warp_by_hand():
 
 def test_all_together_are_repeatable_and_in_range():
   image = tf.round(_photo())  # black and white: nothing is far from an end
-  everything = config.AUGMENTATIONS
+  everything = settings.AUGMENTATIONS
   first = _distorted(image, everything)
   np.testing.assert_array_equal(_distorted(image, everything), first)
   compiled = tf.function(lambda x, s: augment_lib.distort(x, everything, s)[0])

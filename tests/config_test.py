@@ -14,6 +14,7 @@ from atcon_tf import datasets
 from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import augment
+from atcon_tf import settings
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 
@@ -58,7 +59,7 @@ class DefaultsTest(Case):
         (got.learning_rate, got.head_learning_rate,
          got.consistency_learning_rate), (2e-5, 3e-3, 1e-5))
 
-  @parameterized.parameters(*config.MODELS)
+  @parameterized.parameters(*settings.MODELS)
   def test_every_model_has_a_size_and_rates(self, model):
     got = parse(f"--model={model}")
     self.assertGreater(got.image_size, 0)
@@ -92,12 +93,12 @@ class DefaultsTest(Case):
     self.assertGreater(alone.consistency_learning_rate, 0)
 
   def test_the_names_are_those_of_the_registries(self):
-    self.assertEqual(set(config.DATASETS), set(datasets.DATASETS))
-    self.assertEqual(set(config.OBJECTIVES), set(objectives.OBJECTIVES))
+    self.assertEqual(set(settings.DATASETS), set(datasets.DATASETS))
+    self.assertEqual(set(settings.OBJECTIVES), set(objectives.OBJECTIVES))
     self.assertLessEqual(set(FIELDS["input_range"].metadata["choices"]),
                          set(models.INPUT_RANGES))
-    self.assertEqual(set(config.IMAGE_SIZE), set(config.MODELS))
-    for name in config.AUGMENTATIONS:
+    self.assertEqual(set(config.IMAGE_SIZE), set(settings.MODELS))
+    for name in settings.AUGMENTATIONS:
       self.assertIn(f'"{name}"', augment.distort.__doc__)
 
 

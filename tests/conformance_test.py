@@ -17,6 +17,7 @@ from atcon_tf import datasets
 from atcon_tf import metrics
 from atcon_tf import models
 from atcon_tf import objectives
+from atcon_tf import settings
 from atcon_tf import vit
 
 SIZE = 16
@@ -133,8 +134,8 @@ def test_every_entry_has_a_case():
   assert set(OBJECTIVES) == set(objectives.OBJECTIVES)
   assert set(DATASETS) == set(datasets.DATASETS)
   assert set(METRICS) == set(metrics.METRICS)
-  assert set(config.DATASETS) == set(datasets.DATASETS)
-  assert set(config.OBJECTIVES) == set(objectives.OBJECTIVES)
+  assert set(settings.DATASETS) == set(datasets.DATASETS)
+  assert set(settings.OBJECTIVES) == set(objectives.OBJECTIVES)
   for listed in (XLA_DIFFERS, HALF_DIFFERS):
     assert set(listed) <= set(CASES)
 

@@ -10,6 +10,7 @@ import pytest
 
 from atcon_tf import config
 from atcon_tf import datasets
+from atcon_tf import settings
 from atcon_tf.datasets import rules
 
 
@@ -20,7 +21,7 @@ class RegistryTest(parameterized.TestCase):
     self.tmp = tmp_path
 
   def test_has_what_the_flag_allows(self):
-    self.assertEqual(tuple(datasets.DATASETS), config.DATASETS)
+    self.assertEqual(tuple(datasets.DATASETS), settings.DATASETS)
 
   def test_shapes(self):
     settings = config.Config(classes=("disk", "star")).resolve()

@@ -16,7 +16,8 @@ from tools import build_file
 
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
-    ("__init__", "cli", "config", "maps", "schedule", "splits"),
+    ("__init__", "cli", "config", "maps", "objective_settings", "schedule",
+     "settings", "splits"),
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
     ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
@@ -27,7 +28,8 @@ LEVELS = (
 )
 COMMANDS = {"evaluate", "explain", "export", "report", "train"}
 # Settings, draws and scores: Python and NumPy.
-PURE = {"__init__", "cli", "config", "metrics", "schedule", "splits"}
+PURE = {"__init__", "cli", "config", "metrics", "objective_settings",
+        "schedule", "settings", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS
 
 LEVEL = {name: number for number, names in enumerate(LEVELS)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from atcon_tf import attribution
 from atcon_tf import config
 from atcon_tf import models
+from atcon_tf import settings
 from atcon_tf.config import UserError
 
 APPLICATIONS = keras.applications
@@ -53,7 +54,7 @@ def _count_relus(model):
 
 
 def test_backbones_of_this_test_are_all():
-  assert set(BACKBONES) == set(config.MODELS) == set(config.IMAGE_SIZE)
+  assert set(BACKBONES) == set(settings.MODELS) == set(config.IMAGE_SIZE)
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from atcon_tf import config
 from atcon_tf import pipeline
+from atcon_tf import settings
 from atcon_tf.config import UserError
 from atcon_tf.datasets.record import Record
 
@@ -274,7 +274,7 @@ def test_batches_are_what_order_says():
     assert batch["image"].dtype == batch["label"].dtype == np.float32
 
 
-@pytest.mark.parametrize("augment", [(), config.AUGMENTATIONS],
+@pytest.mark.parametrize("augment", [(), settings.AUGMENTATIONS],
                          ids=["plain", "augmented"])
 def test_a_stream_can_be_taken_up_anywhere(augment):
   records = _noise(5)

@@ -22,8 +22,8 @@ from absl import flags
 
 from atcon_tf import attribution
 from atcon_tf import cli
-from atcon_tf import config
 from atcon_tf import models
+from atcon_tf import settings
 from atcon_tf import trainer as trainer_lib
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import supervised
@@ -151,7 +151,7 @@ def main(argv):
 def define_flags():
   """The flags of this tool."""
   flags.DEFINE_enum("what", "steps", ["steps", "attribution"], "what is compared")
-  flags.DEFINE_enum("model", "resnet50", config.MODELS, "backbone")
+  flags.DEFINE_enum("model", "resnet50", settings.MODELS, "backbone")
   flags.DEFINE_integer("image_size", 257, "side of the images", 32)
   flags.DEFINE_integer("batch_size", 4, "images in a step", 1)
   flags.DEFINE_integer("rounds", 7, "timed steps of each kind", 1)

@@ -1,0 +1,112 @@
+"""The settings of each objective: a class of flags, one after the other.
+
+`needs` ties a flag to its objective; a `check_` function refuses what only
+shows when two settings are seen side by side. A new objective adds a class,
+and a function if it needs one, and an entry in `SETTINGS` and `CHECKS`.
+"""
+
+import dataclasses
+
+from atcon_tf.settings import flag
+from atcon_tf.settings import UserError
+
+# Maps that a loss can be trained through.
+TRAINING_MAPS = ("grad_cam", "guided_backprop", "gradient", "smooth_grad",
+                 "integrated_gradients")
+
+_ATCON = {"objective": ("atcon",)}
+_MASK = {**_ATCON, "match": ("mask",)}
+_LAYER = {"objective": ("layer_consistency",)}
+_SELF_TRAINING = {"objective": ("self_training",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Atcon:
+  """Attention consistency, `objectives/atcon.py`."""
+
+  first_map: str = flag("grad_cam", "the map that is compared",
+                        choices=TRAINING_MAPS, needs=_ATCON)
+  second_map: str = flag(
+      "guided_backprop", "the map that it is compared with, or that makes "
+      "the mask", choices=TRAINING_MAPS, needs=_ATCON)
+  ig_steps: int = flag(
+      8, "points on the path of integrated gradients", minimum=1,
+      needs=_ATCON)
+  match: str = flag(
+      "mask", "mask: the first map of the image against that of the image "
+      "masked by the second map; upsample, downsample: the two maps at the "
+      "larger or at the smaller one's size",
+      choices=("mask", "upsample", "downsample"), needs=_ATCON)
+  similarity: str = flag("pearson", "of the two maps",
+                         choices=("pearson", "cross_correlation", "ssim"),
+                         needs=_ATCON)
+  mask_intensity: float = flag(8.0, "slope of the soft mask", minimum=0.0,
+                               needs=_MASK)
+  mask_scale: str = flag(
+      "none", "std: divide the map by its standard deviation before the "
+      "soft mask (a raw map is often so small that the mask is 0.5 "
+      "everywhere)", choices=("none", "std"), needs=_MASK)
+  mask: str = flag(
+      "map", "constant (0.5) and random (the pixels of the map's mask in "
+      "another order) are controls", choices=("map", "constant", "random"),
+      needs=_MASK)
+  target: str = flag(
+      "argmax", "the class whose maps are compared: of the highest logit, "
+      "the highest among the labels, or both of the two highest",
+      choices=("argmax", "labels", "top2"), needs=_ATCON)
+  stop_gradient: str = flag(
+      "none", "which of the two maps is a constant",
+      choices=("none", "first", "second"), needs=_ATCON)
+  teacher: str = flag(
+      "self", "whose first map of the unmasked image is compared: the "
+      "network's own or that of moving averages of its weights",
+      choices=("self", "ema"), needs=_ATCON)
+  ema_decay: float = flag(
+      0.99, "of the teacher's moving averages", minimum=0.0, maximum=1.0,
+      needs={**_ATCON, "teacher": ("ema",)})
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerConsistency:
+  """`objectives/layer_consistency.py`; the layers: --cam_layer=INNER,OUTER."""
+
+  layer_loss: str = flag("dice", "how two layers' maps are compared",
+                         choices=("dice", "inclusion"), needs=_LAYER)
+  separation: bool = flag(True, "add the separation of two classes' maps",
+                          needs=_LAYER)
+
+
+@dataclasses.dataclass(frozen=True)
+class SelfTraining:
+  """Rank pseudo-labels, `objectives/self_training.py`."""
+
+  bank_every: int = flag(
+      30, "supervised updates between two rankings of the unlabelled pool; "
+      "the first is after as many", minimum=1, needs=_SELF_TRAINING)
+  pseudo_per_class: int = flag(
+      0, "images of the pool that become a class's positives; default: a "
+      "sixtieth of the pool", minimum=0, needs=_SELF_TRAINING)
+  pseudo_negatives: float = flag(
+      0.6, "share of the pool, ranked lowest, that becomes its negatives",
+      minimum=0.0, maximum=1.0, needs=_SELF_TRAINING)
+  equivariance_weight: float = flag(
+      0.0, "weight of the agreement of Grad-CAM before and after a crop and "
+      "a flip", minimum=0.0, needs=_SELF_TRAINING)
+  atcon_weight: float = flag(
+      0.0, "weight of ATCON's term on the same images and classes",
+      minimum=0.0, needs=_SELF_TRAINING)
+
+
+def check_atcon(config, given):
+  """Refuses maps and targets that do not fit the rest."""
+  if "ig_steps" in given and "integrated_gradients" not in (
+      config.first_map, config.second_map):
+    raise UserError(f"--ig_steps={config.ig_steps}: goes with --first_map or "
+                    "--second_map=integrated_gradients")
+  if config.target == "labels" and config.unlabeled != "labeled":
+    raise UserError("--target=labels: the images must have labels; it goes "
+                    "with --unlabeled=labeled")
+
+
+SETTINGS = (Atcon, LayerConsistency, SelfTraining)
+CHECKS = (check_atcon,)

@@ -1,0 +1,162 @@
+"""The settings of every run: what is trained, on what, how, and how judged.
+
+A field is a flag. It carries its default, its help line, what it allows
+(`choices`, `minimum`, `maximum`) and what it goes with (`needs`): a flag that
+the chosen objective, data set or model does not use is refused, so that
+nobody believes an option was at work when it was not. `config.Config` puts
+the fields of this file and of `objective_settings` together.
+"""
+
+import dataclasses
+
+
+class UserError(ValueError):
+  """A mistake of the user's: shown as one line, without a traceback."""
+
+
+DATASETS = ("voc", "folder", "shapes")
+OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training")
+MODELS = (
+    "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
+    "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
+AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
+
+# Objectives with a term on unlabelled images: a schedule goes with these.
+UNLABELED = ("atcon", "layer_consistency", "self_training")
+
+# Where the supervised optimisers, and where the consistency optimiser, are at
+# work.
+SUPERVISED = {"schedule": ("", "alternating", "combined")}
+CONSISTENCY = {"objective": UNLABELED,
+               "schedule": ("alternating", "consistency")}
+
+
+def flag(default, text, *, choices=None, minimum=None, maximum=None,
+         needs=None):
+  return dataclasses.field(default=default, metadata=dict(
+      help=text, choices=choices, minimum=minimum, maximum=maximum,
+      needs=needs or {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """What is trained, on which images; the few-shot split."""
+
+  objective: str = flag("atcon", "what is optimised", choices=OBJECTIVES)
+  dataset: str = flag("shapes", "where the images are from",
+                      choices=DATASETS)
+  data_dir: str = flag("", "folder of the data set",
+                       needs={"dataset": ("voc", "folder")})
+  voc_year: int = flag(2007, "which VOC", choices=(2007, 2012),
+                       needs={"dataset": ("voc",)})
+  keep_difficult: bool = flag(
+      False, "count objects marked difficult", needs={"dataset": ("voc",)})
+  classes: tuple[str, ...] = flag((), "only these classes (default: all)")
+  max_bad_images: int = flag(
+      0, "skip up to this many images that do not decode", minimum=0,
+      needs={"dataset": ("voc", "folder")})
+
+  # The few-shot split.
+  shots: int = flag(8, "labelled images per class", minimum=1)
+  unlabeled: str = flag(
+      "all", "the unlabelled pool: all other training images, this many of "
+      "them, or 'labeled' (the labelled images without their labels)")
+  single_label_only: bool = flag(
+      False, "draw labelled images from those with one label only")
+  seed: int = flag(0, "of weights, order and augmentation", minimum=0)
+  split_seed: int = flag(-1, "of the few-shot split (default: --seed)",
+                         minimum=-1)
+  splits: str = flag("", "reuse the image ids of this splits.json instead "
+                     "of drawing shots")
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """The network."""
+
+  model: str = flag(
+      "", "a backbone's name (%s) or a .keras file; default: tiny_cnn for "
+      "shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
+  width: float = flag(1.0, "width multiplier (alpha)", minimum=0.1,
+                      maximum=2.0,
+                      needs={"model": ("mobilenet", "mobilenet_v2")})
+  weights: str = flag(
+      "", "imagenet, none, or a weights file; default: imagenet, but none "
+      "for tiny_cnn")
+  image_size: int = flag(0, "side of the square input in pixels; default: "
+                         "by the model", minimum=0, maximum=4096)
+  input_range: str = flag(
+      "0..1", "what a .keras model expects its images to be",
+      choices=("0..1", "-1..1", "0..255", "imagenet"))
+  cam_layer: tuple[str, ...] = flag(
+      (), "layer whose output carries the class activation map; default: "
+      "the last one with a spatial extent")
+  reflect_padding: bool = flag(
+      False, "the backbone's convolutions pad by reflection")
+  warm_start: str = flag(
+      "", "start from the weights of this run or checkpoint")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+  """Steps, batches and rates."""
+
+  schedule: str = flag(
+      "", "alternating: a step is supervised or consistency; combined: every "
+      "step is both; consistency: no supervised step; default: alternating, "
+      "but combined for self_training",
+      choices=("alternating", "combined", "consistency"),
+      needs={"objective": UNLABELED})
+  alpha: float = flag(
+      0.0, "a step is supervised with probability a*S/(a*S+U), S and U the "
+      "numbers of labelled and unlabelled images; 0: use "
+      "--supervised_share", minimum=0.0,
+      needs={"objective": UNLABELED, "schedule": ("alternating",)})
+  supervised_share: float = flag(
+      0.2, "probability that a step is supervised", minimum=0.01,
+      maximum=1.0,
+      needs={"objective": UNLABELED, "schedule": ("alternating",)})
+  consistency_weight: float = flag(
+      1.0, "weight of the term on unlabelled images beside the supervised "
+      "one", minimum=0.0,
+      needs={"objective": UNLABELED, "schedule": ("combined",)})
+  steps: int = flag(
+      0, "supervised updates (with --schedule=consistency: consistency "
+      "updates); default: by the model", minimum=0)
+  batch_size: int = flag(8, "labelled images in a step", minimum=1,
+                         needs=SUPERVISED)
+  unlabeled_batch_size: int = flag(
+      8, "unlabelled images in a step", minimum=1,
+      needs={"objective": UNLABELED})
+  learning_rate: float = flag(0.0, "Adam, backbone; default: by the model",
+                              minimum=0.0, needs=SUPERVISED)
+  head_learning_rate: float = flag(
+      0.0, "Adam, new layers; default: by the model", minimum=0.0,
+      needs=SUPERVISED)
+  consistency_learning_rate: float = flag(
+      0.0, "Adam, consistency steps; default: by the model", minimum=0.0,
+      needs=CONSISTENCY)
+  batch_norm: str = flag(
+      "freeze", "train: supervised steps use and update batch statistics",
+      choices=("freeze", "train"), needs=SUPERVISED)
+  augment: tuple[str, ...] = flag(
+      ("crop", "flip"), "of training images: any of %s; empty for none"
+      % ", ".join(AUGMENTATIONS))
+  eval_every: int = flag(10, "supervised updates between validations",
+                         minimum=1)
+  checkpoint_every: int = flag(
+      10, "supervised updates between checkpoints", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What is measured and shown."""
+
+  eval_batch_size: int = flag(32, "images at once in evaluation", minimum=1)
+  bootstrap: int = flag(
+      500, "resamples behind the 90 % intervals; 0 for none", minimum=0)
+  summary_images: int = flag(
+      8, "validation images shown in TensorBoard and figures", minimum=0)
+  xla: str = flag(
+      "auto", "compile first-order attribution; auto: on accelerators only",
+      choices=("auto", "on", "off"))
