@@ -18,6 +18,7 @@ from atcon_tf import bank
 from atcon_tf import cli
 from atcon_tf import config as config_lib
 from atcon_tf import objectives
+from atcon_tf import pairs
 from atcon_tf import pipeline
 from atcon_tf import results
 from atcon_tf import run_data
@@ -204,6 +205,10 @@ class _Training:
       batches = self.bank.batches(data.images,
                                   data.records["train_unlabeled"], config,
                                   start, stop)
+    elif self.trainer.objectives[kind].paired:
+      batches = pairs.training_batches(data.images,
+                                       data.records["train_labeled"], config,
+                                       STREAMS[kind], start, stop)
     else:
       supervised = kind == schedule.SUPERVISED
       part = "train_labeled" if supervised else "train_unlabeled"

@@ -259,6 +259,11 @@ RUNS = (
     ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
      "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
      "--atcon_weight=0.2"),
+    ("--objective=laso", "--set_units=64", "--class_embed_weight=2",
+     "--class_fake_weight=0.5", "--class_union_weight=0.3",
+     "--class_intersection_weight=0.7", "--class_subtraction_weight=1",
+     "--recon_fake_weight=0.1", "--recon_union_weight=0.2",
+     "--recon_intersection_weight=0.4", "--recon_subtraction_weight=0.6"),
 )
 
 

@@ -232,12 +232,15 @@ OBJECTIVES = {
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
+    "laso": ({"set_units": 8}, ()),
 }
 
 
 def _batch(count=5):
   return {"image": tf.constant(_images(count)),
+          "other_image": tf.constant(_images(count)[:, ::-1]),
           "label": tf.one_hot(TARGET[:count], CLASSES),
+          "other_label": tf.ones([count, CLASSES]),
           "label_weight": tf.ones([count, CLASSES])}
 
 

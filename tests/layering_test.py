@@ -20,7 +20,7 @@ LEVELS = (
      "settings", "splits"),
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
     ("attribution", "augment", "pictures", "pipeline"),
-    ("bank", "metrics", "objectives", "run_data"),
+    ("bank", "metrics", "objectives", "pairs", "run_data"),
     ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
     ("leaderboard", "report_figures", "results", "runs", "scoring", "watch"),
     ("evaluate", "explain", "export", "report"),

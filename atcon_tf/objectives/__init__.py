@@ -1,11 +1,13 @@
 """What can be optimised: `OBJECTIVES[name]` makes a run's objectives."""
 
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import laso
 from atcon_tf.objectives import layer_consistency
 from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
 from atcon_tf.schedule import CONSISTENCY
 from atcon_tf.schedule import SUPERVISED
+from atcon_tf.settings import UNLABELED
 
 
 def _atcon(classifier, config, multi_label, teacher):
@@ -33,13 +35,20 @@ def _self_training(classifier, config, multi_label, teacher):
       config.equivariance_weight, config.atcon_weight)
 
 
-# What the unlabelled images are for:
+def _laso(classifier, config, multi_label, teacher):
+  del multi_label, teacher
+  return laso.Laso(classifier, config.set_units, **{
+      name: getattr(config, f"{name}_weight") for name in laso.WEIGHTS})
+
+
+# What there is beside or, without unlabelled images, in place of supervision:
 # name -> fn(classifier, config, multi_label, teacher) -> Objective, or None.
 OBJECTIVES = {
     "supervised": None,
     "atcon": _atcon,
     "layer_consistency": _layer_consistency,
     "self_training": _self_training,
+    "laso": _laso,
 }
 
 
@@ -55,5 +64,6 @@ def build(classifier, config, multi_label, teacher=None):
   built = {SUPERVISED: supervised.Supervised(classifier, multi_label)}
   make = OBJECTIVES[config.objective]
   if make:
-    built[CONSISTENCY] = make(classifier, config, multi_label, teacher)
+    kind = CONSISTENCY if config.objective in UNLABELED else SUPERVISED
+    built[kind] = make(classifier, config, multi_label, teacher)
   return built
