@@ -171,6 +171,7 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   rows = images.rows([r.id for r in records])
   columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
+
   choose = choose or functools.partial(
       order, len(records), batch_size, seed, stream)
 

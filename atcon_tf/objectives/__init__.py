@@ -41,8 +41,10 @@ def _laso(classifier, config, multi_label, teacher):
       name: getattr(config, f"{name}_weight") for name in laso.WEIGHTS})
 
 
-# What there is beside or, without unlabelled images, in place of supervision:
-# name -> fn(classifier, config, multi_label, teacher) -> Objective, or None.
+# What a run is for, beside or in place of the cross-entropy of the labelled
+# images: name -> fn(classifier, config, multi_label, teacher) -> Objective.
+# Those in `settings.UNLABELED` are about the unlabelled images; any other one
+# takes the place of the supervised objective.
 OBJECTIVES = {
     "supervised": None,
     "atcon": _atcon,
