@@ -19,11 +19,12 @@ from atcon_tf import cli
 from atcon_tf import config as config_lib
 from atcon_tf import objectives
 from atcon_tf import pipeline
+from atcon_tf import prediction
 from atcon_tf import results
 from atcon_tf import run_data
+from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import schedule
-from atcon_tf import scoring
 from atcon_tf import trainer as trainer_lib
 from atcon_tf import watch
 
@@ -45,7 +46,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
     UserError: one line on what is wrong with settings, data or folder.
   """
   config = runs.with_image_size(config)
-  work = runs.Workdir(workdir, config, overwrite)
+  work = run_folder.Workdir(workdir, config, overwrite)
   try:
     return _Training(config, work).run()
   finally:
@@ -81,7 +82,7 @@ class _Training:
     if config.teacher == "ema":
       teacher = classifier()
       teacher.model.set_weights(self.classifier.model.get_weights())
-    self.predictor = scoring.Predictor(
+    self.predictor = prediction.Predictor(
         self.classifier, data.multi_label, config.eval_batch_size,
         config.xla)
     built = objectives.build(self.classifier, config, data.multi_label,
@@ -93,7 +94,7 @@ class _Training:
         self.classifier, built,
         {name: keras.optimizers.Adam(rate, name=name)
          for name, rate in rates.items() if rate}, config.batch_norm)
-    self.variables = runs.named_variables(self.trainer)
+    self.variables = run_folder.named_variables(self.trainer)
 
   def _plan(self):
     """The kinds of all steps, and which kind --steps counts."""

@@ -11,9 +11,9 @@ from absl.testing import parameterized
 
 from atcon_tf import config
 from atcon_tf import datasets
-from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import augment
+from atcon_tf import backbones
 from atcon_tf import settings
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
@@ -96,7 +96,7 @@ class DefaultsTest(Case):
     self.assertEqual(set(settings.DATASETS), set(datasets.DATASETS))
     self.assertEqual(set(settings.OBJECTIVES), set(objectives.OBJECTIVES))
     self.assertLessEqual(set(FIELDS["input_range"].metadata["choices"]),
-                         set(models.INPUT_RANGES))
+                         set(backbones.INPUT_RANGES))
     self.assertEqual(set(config.IMAGE_SIZE), set(settings.MODELS))
     for name in settings.AUGMENTATIONS:
       self.assertIn(f'"{name}"', augment.distort.__doc__)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from atcon_tf import backbones
 from atcon_tf import graph
 from atcon_tf import maps
 from atcon_tf import models
@@ -90,7 +91,7 @@ def classifier_of(net, cam_layers=None, normalize="0..1"):
   layers = cam_layers or [net["target"]]
   maps = keras.Model(
       normalized, [*(walk.tensors[n] for n in layers), walk.outputs])
-  layer = models.Normalize(**models.INPUT_RANGES[normalize])
+  layer = backbones.Normalize(**backbones.INPUT_RANGES[normalize])
   images = keras.Input(base.input_shape[1:])
   model = keras.Model(images, maps(layer(images))[-1])
   return base, models.Classifier(
