@@ -48,20 +48,25 @@ def train_and_evaluate(config, workdir, overwrite=False):
   config = runs.with_image_size(config)
   work = run_folder.Workdir(workdir, config, overwrite)
   try:
-    return _Training(config, work).run()
+    return Training(config, work.path / "splits.json").run(work)
   finally:
     work.close()
 
 
-class _Training:
-  """One run from data to result."""
+class Training:
+  """One run from data to result; `tools/lr_finder.py` takes its steps, too."""
 
-  def __init__(self, config, work):
-    self.config, self.work = config, work
+  def __init__(self, config, splits):
+    """Data, model, objectives and optimisers, as the settings say.
+
+    Args:
+      config: a resolved `Config` with an image size.
+      splits: path of the run's splits.json; written if it is not there.
+    """
+    self.config = config
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    self.data = run_data.load(config, work.path / "splits.json",
-                              self.interactive)
+    self.data = run_data.load(config, splits, self.interactive)
     with trainer_lib.make_strategy().scope():
       self._build()
     self.plan = self._plan()
@@ -116,9 +121,9 @@ class _Training:
   def _has_bank(self):
     return hasattr(self.trainer.objectives.get(schedule.CONSISTENCY), "bank")
 
-  def run(self):
-    """Trains what is left to train, then tests."""
-    started = time.time()
+  def run(self, work):
+    """Trains what is left to train in a `runs.Workdir`, then tests."""
+    self.work, started = work, time.time()
     state = self._resume()
     before = state["seconds"]
     self.seconds = lambda: before + time.time() - started
@@ -157,11 +162,34 @@ class _Training:
 
   def _loop(self, state, watcher):
     config = self.config
+    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
+                              unit_name="update")
+    for kinds, logs in self.steps(state):
+      for name, value in logs.items():
+        total, count = state["sums"].get(name, (0.0, 0))
+        state["sums"][name] = total + value, count + 1
+      if self.counted not in kinds:
+        continue
+      bar.update(state["updates"])
+      last = state["updates"] == config.steps
+      if last or state["updates"] % config.eval_every == 0:
+        watcher.validate(state)
+      if last or state["updates"] % config.checkpoint_every == 0:
+        self._save(state)
+
+  def steps(self, state):
+    """Takes the steps of the plan that are left, one each time it is asked.
+
+    Args:
+      state: "step" and "updates", where the run stands; brought up to date.
+    Yields:
+      `(kinds of the step, {"loss" and each term: float})`.
+    Raises:
+      FloatingPointError: the loss is not finite.
+    """
     done = {kind: sum(kind in step for step in self.plan[:state["step"]])
             for kind in STREAMS}
     streams = {kind: self._stream(kind, done[kind]) for kind in STREAMS}
-    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
-                              unit_name="update")
     for number in range(state["step"], len(self.plan)):
       kinds = self.plan[number]
       if self._bank_is_due(kinds, state["updates"]):
@@ -174,19 +202,9 @@ class _Training:
       logs = self.trainer.run({k: next(streams[k]) for k in kinds})
       for kind in kinds:
         done[kind] += 1
-      for name, value in logs.items():
-        total, count = state["sums"].get(name, (0.0, 0))
-        state["sums"][name] = total + value, count + 1
       state["step"] = number + 1
-      if self.counted not in kinds:
-        continue
-      state["updates"] += 1
-      bar.update(state["updates"])
-      last = state["updates"] == config.steps
-      if last or state["updates"] % config.eval_every == 0:
-        watcher.validate(state)
-      if last or state["updates"] % config.checkpoint_every == 0:
-        self._save(state)
+      state["updates"] += self.counted in kinds
+      yield kinds, logs
 
   def _bank_is_due(self, kinds, updates):
     return self._has_bank and schedule.CONSISTENCY in kinds and (

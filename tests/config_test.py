@@ -143,9 +143,15 @@ class RefusalTest(Case):
       ("--batch_norm=on", "--batch_norm=on: must be one of freeze, train"),
       ("--xla=maybe", "--xla=maybe: must be one of auto, on, off"),
       ("--weights=imagenet", "--weights=imagenet: there are none for"),
-      ("--dataset=folder", "--data_dir: needed by --dataset=folder"))
+      ("--dataset=folder", "--data_dir: needed by --dataset=folder"),
+      ("--dataset=image_list", "--data_dir: needed by --dataset=image_list"))
   def test_impossible_values(self, argument, line):
     self.assertStartsWith(self.refused(argument), line)
+
+  def test_lists_without_images_to_choose_or_test_on(self):
+    line = self.refused("--dataset=image_list", "--data_dir=x",
+                        "--train_list=t.txt")
+    self.assertStartsWith(line, "--val_list: needed by --dataset=image_list")
 
   @parameterized.parameters(
       "--schedule=alternating", "--schedule=combined", "--alpha=1",
@@ -175,8 +181,9 @@ class RefusalTest(Case):
                   "--schedule=", line)
 
   @parameterized.parameters(
-      ("shapes", "--data_dir=x", "voc or folder"),
-      ("shapes", "--max_bad_images=0", "voc or folder"),
+      ("shapes", "--data_dir=x", "voc or folder or image_list"),
+      ("shapes", "--max_bad_images=0", "voc or folder or image_list"),
+      ("folder", "--train_list=x", "image_list"),
       ("shapes", "--voc_year=2007", "voc"),
       ("folder", "--voc_year=2012", "voc"),
       ("folder", "--keep_difficult", "voc"))
@@ -244,6 +251,8 @@ RUNS = (
      "--model=resnet50", "--cam_layer=conv4_block6_out,conv5_block3_out",
      "--schedule=combined", "--consistency_weight=0.1",
      "--unlabeled_batch_size=4", "--splits=W/old/splits.json"),
+    ("--dataset=image_list", "--data_dir=photos", "--train_list=a b/t.txt",
+     "--val_list=v.txt", "--test_list=test.txt", "--class_list=names.txt"),
     ("--schedule=consistency", "--warm_start=W/base",
      "--consistency_learning_rate=5e-5", "--bootstrap=0",
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",

@@ -268,7 +268,7 @@ def test_objective(name, classifiers):
 
 
 # Data sets and the flags that find them; None: only where real data are.
-DATASETS = {"shapes": {}, "folder": None, "voc": None}
+DATASETS = {"shapes": {}, "folder": None, "image_list": None, "voc": None}
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -277,6 +277,14 @@ def test_dataset(name, tmp_path, request):
   if name == "voc":
     data_dir = request.getfixturevalue("data_dir")
     settings["data_dir"] = str(data_dir / "VOCdevkit")
+  if name == "image_list":
+    lines = [f"{i}.png {i % 2}\n" for i in range(12)]
+    for i in range(12):
+      PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    for flag, part in [("train_list", lines[:8]), ("val_list", lines[8:])]:
+      (tmp_path / flag).write_text("".join(part))
+      settings[flag] = str(tmp_path / flag)
+    settings["data_dir"] = str(tmp_path)
   if name == "folder":
     for i in range(12):
       path = tmp_path / ("cat" if i % 2 else "dog") / f"{i}.png"
