@@ -5,6 +5,7 @@ repository); any folder of the same form will do. A kind of case that is not
 built yet is skipped, by name.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,10 +20,12 @@ from atcon_tf import graph
 from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf.attribution import forward
+from atcon_tf.attribution import learned
 from atcon_tf.attribution import path
 from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import layer_consistency
+from atcon_tf.objectives import tame
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -242,6 +245,100 @@ def run_atcon_ig(case):
   check_gradients("g", base, values, tape, loss)
 
 
+# Our name of a version of TAME, by the authors'.
+VERSIONS = {"TAME": "tame", "Noskipconnection": "no_skip",
+            "NoskipNobatchnorm": "no_skip_no_batch_norm",
+            "Sigmoidinfeaturebranch": "sigmoid_branch"}
+
+
+def _with_head(case, values):
+  """A classifier with the case's head, and `{name: variable of the head}`."""
+  _, classifier = classifier_of(BY_ID[case["net"]], case["features"],
+                                "imagenet")
+  head = learned.AttentionMechanism(classifier, VERSIONS[case["version"]],
+                                    case["cap"], maps.HALF_PIXEL)
+  named = {"att_fuse.kernel": head.kernel, "att_fuse.bias": head.bias}
+  for i, branch in enumerate(head.branches):
+    for layer, name in [(branch.conv, "att_conv"), (branch.norm, "att_bn")]:
+      if layer is not None:
+        named |= {f"{name}{i}.{short}": v
+                  for short, v in named_variables(layer)}
+  assert set(named) == {k[2:] for k in values if k.startswith("w.")}
+  for name, variable in named.items():
+    variable.assign(values[f"w.{name}"].reshape(variable.shape))
+  return dataclasses.replace(classifier, attention=head), named
+
+
+def run_tame(case):
+  """The paper's loss, of each image's own label (the case's `own`)."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  classifier, named = _with_head(case, values)
+  frozen = [v.numpy() for v in classifier.model.variables]
+  loss_of = tame.Tame(classifier, target="labels")
+  batch = {"image": tf.constant(arrays(net)["x01"]),
+           "label": np.eye(net["classes"])[values["labels"]]}
+  training = case["attention_bn"] == "batch"
+  with tf.GradientTape() as tape:
+    terms = loss_of.call(batch, training=training)
+    parts = {name: factor * tf.reduce_mean(terms[name][0])
+             for name, factor in loss_of.loss_weights.items()}
+    loss = tf.add_n(list(parts.values()))
+  order = [n for n in case["loss_order"] if n != "total"]
+  check("loss_own", [loss, *(parts[n] for n in order)], values["loss_own"])
+  gradients = [k for k in values if k.startswith("g_own.")]
+  for name, gradient in zip(gradients, tape.gradient(
+      loss, [named[k.removeprefix("g_own.")].value for k in gradients])):
+    check(name, tf.reshape(gradient, values[name].shape), values[name])
+  # The gradient in front of batch statistics is 0 but for rounding, which
+  # `check` allows for; that of the classifier does not exist.
+  assert len(gradients) == len(loss_of.variables)
+  for before, variable in zip(frozen, classifier.model.variables):
+    np.testing.assert_array_equal(before, variable)
+  _check_class_maps(case, classifier, batch, values, training)
+  story = loss_of.explain(batch, training)
+  np.testing.assert_array_equal(story["class_index"], values["labels"])
+  check("logits of the masked image", story["logits"], values["logits"])
+
+
+def _check_class_maps(case, classifier, batch, values, training):
+  """c and a of every class of every image."""
+  pass_ = forward.forward(classifier, batch["image"])
+  for c in range(classifier.num_classes):
+    heat = classifier.attention(
+        learned.features_of(pass_), np.full(len(batch["image"]), c),
+        training=training)
+    check("c", heat, values["c"][..., c])
+    check("a", tf.sigmoid(heat), values["a"][..., c])
+
+
+def run_tame_eval(case):
+  """Average drop and increase in confidence, as the authors measure them."""
+  values = arrays(case)
+  classifier, _ = _with_head(case, values)
+  images = tf.constant(values["x01"])
+  pass_ = forward.forward(classifier, images)
+  target = tf.argmax(pass_.logits, -1)
+  np.testing.assert_array_equal(target, values["cls"])
+  probability = forward.pick(pass_.logits, target, "probability").numpy()
+  check("y", probability, values["y"])
+  head = classifier.attention
+  heat = head(learned.features_of(pass_), target).numpy()
+  heat = head.enlarge(tf.constant(faithfulness.unit(heat)),
+                      classifier.image_size).numpy()
+  for percent, dropped in case["percents"].items():
+    mask = faithfulness.keep_top(heat, dropped)
+    check(f"mask_{percent}", mask, values[f"mask_{percent}"])
+    masked = forward.pick(
+        classifier.model(images * mask[..., None], training=False), target,
+        "probability").numpy()
+    check(f"y_masked_{percent}", masked, values[f"y_masked_{percent}"])
+    both = probability, masked
+    check(f"AD_{percent}", faithfulness.average_drop(*both).mean(),
+          values[f"AD_{percent}"])
+    check(f"IC_{percent}", faithfulness.increase_in_confidence(*both).mean(),
+          values[f"IC_{percent}"])
+
+
 def run_tame_metrics(case):
   values = arrays(case)
   for name, heat in values.items():
@@ -263,7 +360,8 @@ def run_tame_metrics(case):
 
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
-       "atcon_ig": run_atcon_ig, "tame_metrics": run_tame_metrics,
+       "atcon_ig": run_atcon_ig, "tame": run_tame,
+       "tame_eval": run_tame_eval, "tame_metrics": run_tame_metrics,
        "layer_consistency": run_layer_consistency}
 
 
