@@ -19,7 +19,7 @@ LEVELS = (
     ("__init__", "cli", "config", "maps", "objective_settings", "schedule",
      "settings", "splits"),
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
-    ("attribution", "augment", "pictures", "pipeline"),
+    ("attribution", "augment", "masks", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
     ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
     ("leaderboard", "report_figures", "results", "runs", "scoring", "watch"),
