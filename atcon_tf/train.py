@@ -17,6 +17,7 @@ from absl import flags
 from atcon_tf import bank
 from atcon_tf import cli
 from atcon_tf import config as config_lib
+from atcon_tf import masks
 from atcon_tf import objectives
 from atcon_tf import pipeline
 from atcon_tf import prediction
@@ -67,19 +68,30 @@ class Training:
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
     self.data = run_data.load(config, splits, self.interactive)
+    self.columns = self._columns()
     with trainer_lib.make_strategy().scope():
       self._build()
     self.plan = self._plan()
     self.bank = None
 
+  def _columns(self):
+    """What a batch of labelled images holds beside them."""
+    config, records = self.config, self.data.records["train_labeled"]
+    columns = {"label": np.stack([r.label for r in records])}
+    if config.ex_weight:
+      columns["mask"] = masks.ClassMasks(
+          records, config.image_size, config.ex_masks, config.ex_fraction,
+          config.split_seed)
+    return columns
+
   def _build(self):
     """The classifier, its objectives and optimisers."""
     config, data = self.config, self.data
-    label = np.stack([r.label for r in data.records["train_labeled"]])
+    prior = self.columns["label"].mean(0)
 
     def classifier():
       return runs.build_classifier(config, len(data.class_names),
-                                   data.multi_label, prior=label.mean(0))
+                                   data.multi_label, prior=prior)
 
     self.classifier, teacher = classifier(), None
     if config.warm_start:
@@ -230,7 +242,8 @@ class Training:
               else config.unlabeled_batch_size)
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
-          start, stop, config.augment)
+          start, stop, config.augment,
+          self.columns if supervised else None)
     return iter(batches)
 
 

@@ -11,8 +11,9 @@ from atcon_tf.objectives import atcon
 FOLLOWED = 64
 # Below this standard deviation over the image a soft mask masks nothing.
 FLAT_MASK = 0.05
-SHOWN = ("supervised", "consistency", "pseudo", "val_map_macro",
-         "val_f1_macro", "val_consistency")
+SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
+         "extra_supervision", "val_map_macro", "val_f1_macro",
+         "val_consistency")
 
 
 class Watcher:

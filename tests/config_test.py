@@ -268,6 +268,12 @@ RUNS = (
     ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
      "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
      "--atcon_weight=0.2"),
+    ("--objective=gain", "--gain_masks=joint", "--gain_omega=30",
+     "--gain_sigma=0.6", "--gain_fill=126,84,41", "--cl_weight=2",
+     "--am_weight=0.8", "--am_on=all", "--am_gradient_scale=0.5",
+     "--am_start_step=2", "--ex_weight=10", "--ex_start_step=3",
+     "--ex_fraction=0.3", "--ex_masks=boxes"),
+    ("--objective=gain", "--gain_fill=mean", "--am_gradients=off"),
 )
 
 

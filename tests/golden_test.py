@@ -24,6 +24,7 @@ from atcon_tf.attribution import learned
 from atcon_tf.attribution import path
 from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import gain
 from atcon_tf.objectives import layer_consistency
 from atcon_tf.objectives import tame
 
@@ -358,11 +359,124 @@ def run_tame_metrics(case):
         values["IC"])
 
 
+def _attention(case, **options):
+  return gain.Attention(case["omega"], case["sigma"],
+                        alignment=maps.ALIGNED, **options)
+
+
+def _check_told(told, values, rows=slice(None)):
+  """What `gain.explain` gives, against the arrays of a case."""
+  names = {"logits_cl": "logits", "logits_am": "logits_masked",
+           "heatmap_scaled": "scaled", "heatmap": "heatmap",
+           "scaled": "scaled", "mask": "mask", "masked_x": "masked"}
+  for theirs, ours in names.items():
+    if theirs in values:
+      check(theirs, told[ours][rows], values[theirs])
+
+
+def _global_means(loss_of, batch):
+  """`{term: its mean}` as the trainer takes it, and the loss."""
+  terms = loss_of.call(batch)
+  means = {name: tf.reduce_sum(v * w) / tf.reduce_sum(w)
+           for name, (v, w) in terms.items()}
+  return means, tf.add_n([loss_of.loss_weights[n] * m
+                          for n, m in means.items()])
+
+
+def _check_gain(case, loss_of, batch, base, values, am_scale=1.0):
+  """The losses and their gradients.
+
+  Args:
+    am_scale: of the attention mining's gradient in the case.
+  """
+  with tf.GradientTape(persistent=True) as tape:
+    means, total = _global_means(loss_of, batch)
+    mined = am_scale * means["attention_mining"]
+  check("cl_loss", means["supervised"], values["cl_loss"])
+  check("am_loss", means["attention_mining"], values["am_loss"])
+  check("total", total, values["total"])
+  check_gradients("g_am", base, values, tape, mined)
+  check_gradients("g_total", base, values, tape, total)
+  if "ex_loss" in values:
+    with tape:
+      extra = case["ex_weight"] * means["extra_supervision"]
+    check("ex_loss", means["extra_supervision"], values["ex_loss"])
+    check_gradients("g_ex", base, values, tape, extra)
+
+
+def _gain_weights(case):
+  return dict(cl_weight=case["cl_factor"], am_weight=case["am_factor"],
+              am_gradient_scale=0.0 if case["grads_off"] else 1.0)
+
+
+def run_gain_voc(case):
+  """Several labels an image, masked all at once."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  given, attention = arrays(net), _attention(case)
+  batch = {"image": tf.constant(given["x"]), "label": given[case["labels"]]}
+  _check_told(gain.explain(classifier, batch["image"], batch["label"],
+                           attention), values)
+  _check_gain(case, gain.Gain(classifier, attention, masks="joint",
+                              **_gain_weights(case)), batch, base, values)
+
+
+def run_gain_multi(case):
+  """A masked image for each label of one image."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  labels, attention = values["labels"], _attention(case)
+  image = tf.constant(arrays(net)["x"][values["image_index"]][None])
+  classes = np.eye(net["classes"])[labels]
+  told = gain.explain(classifier, tf.repeat(image, len(labels), 0), classes,
+                      attention)
+  check("logits_cl", told["logits"][:1], values.pop("logits_cl"))
+  _check_told(told, values)
+  # The reference counts the cross-entropy once for each label.
+  weights = _gain_weights(case)
+  weights["cl_weight"] *= len(labels)
+  _check_gain(case, gain.Gain(classifier, attention, **weights),
+              {"image": image, "label": classes.sum(0, keepdims=True)},
+              base, values)
+
+
+def run_gain_eval(case):
+  net, values = BY_ID[case["net"]], arrays(case)
+  _, classifier = classifier_of(net)
+  told = gain.explain(classifier, tf.constant(arrays(net)["x"]), None,
+                      _attention(case))
+  np.testing.assert_array_equal(np.argmax(told["classes"], -1),
+                                values["cls"])
+  _check_told(told, values)
+
+
+def run_gain_medt(case):
+  """Two classes, of which the first is the absence of the second."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  given, used = arrays(net), values["used"]
+  # The network's own normalisation is the identity here, as its x's.
+  attention = _attention(case, fill=tuple(given["fill"]))
+  label = np.eye(2)[given["labels"]]
+  mask = np.zeros([*given["x"].shape[:3], 2], np.uint8)
+  mask[used, ..., 1] = values["gt_masks"]
+  batch = {"image": tf.constant(given["x"]), "label": label, "mask": mask}
+  _check_told(gain.explain(classifier, batch["image"], label, attention),
+              values)
+  loss_of = gain.Gain(
+      classifier, attention, masks="joint", cl_weight=case["cl_weight"],
+      am_weight=case["am_weight"], ex_weight=case["ex_weight"],
+      negative=None if case["am_on_all"] else 0)
+  _check_gain(case, loss_of, batch, base, values, case["am_weight"])
+
+
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
        "atcon_ig": run_atcon_ig, "tame": run_tame,
        "tame_eval": run_tame_eval, "tame_metrics": run_tame_metrics,
-       "layer_consistency": run_layer_consistency}
+       "layer_consistency": run_layer_consistency,
+       "gain_voc": run_gain_voc, "gain_multi": run_gain_multi,
+       "gain_eval": run_gain_eval, "gain_medt": run_gain_medt}
 
 
 def _known(kind):

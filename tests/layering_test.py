@@ -20,7 +20,7 @@ LEVELS = (
      "schedule", "settings", "splits"),
     ("backbones", "datasets", "geometry", "graph", "guided", "model_file",
      "models", "vit"),
-    ("attribution", "augment", "pictures", "pipeline"),
+    ("attribution", "augment", "masks", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
     ("plain", "plots", "prediction", "serving", "sheets", "summaries",
      "trainer"),
