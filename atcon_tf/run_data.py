@@ -12,7 +12,7 @@ PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(eq=False)
-class RunData:
+class RunData(splits.Described):
   """What a run is trained and tested on.
 
   Attributes:
@@ -25,14 +25,6 @@ class RunData:
   images: pipeline.Images
   records: dict
   split: dict
-
-  @property
-  def class_names(self):
-    return tuple(self.split["class_names"])
-
-  @property
-  def multi_label(self):
-    return self.split["multi_label"]
 
 
 def load(config, stored, progress=False):
