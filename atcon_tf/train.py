@@ -171,6 +171,8 @@ class _Training:
     done = {kind: sum(kind in step for step in self.plan[:state["step"]])
             for kind in STREAMS}
     streams = {kind: self._stream(kind, done[kind]) for kind in STREAMS}
+    if config.evaluate_first and not state["step"]:
+      watcher.follow(state)
     bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
                               unit_name="update")
     for number in range(state["step"], len(self.plan)):
@@ -194,8 +196,7 @@ class _Training:
       state["updates"] += 1
       bar.update(state["updates"])
       last = state["updates"] == config.steps
-      if last or state["updates"] % config.eval_every == 0:
-        watcher.validate(state)
+      watcher.follow(state)
       if last or state["updates"] % config.checkpoint_every == 0:
         self._save(state)
 

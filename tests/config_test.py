@@ -264,7 +264,9 @@ RUNS = (
      "--am_weight=0.8", "--am_on=all", "--am_gradient_scale=0.5",
      "--am_start_step=2", "--ex_weight=10", "--ex_start_step=3",
      "--ex_fraction=0.3", "--ex_masks=boxes"),
-    ("--objective=gain", "--gain_fill=mean", "--am_gradients=off"),
+    ("--objective=gain", "--gain_fill=mean", "--am_gradients=off",
+     "--record_positives=3", "--record_negatives=2", "--record_every=5",
+     "--evaluate_first"),
 )
 
 

@@ -8,12 +8,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
 
 from atcon_tf import models
+from atcon_tf import summaries
 from atcon_tf import train
 from atcon_tf import trainer as trainer_lib
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from atcon_tf.datasets import record
 from atcon_tf.objectives import gain
 from atcon_tf.objectives import supervised
 
@@ -211,11 +214,76 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path, monkeypatch):
 
 
 def _photos(folder, *names):
+  rng = np.random.default_rng(0)
   for name in names:
     for i in range(6):
       path = folder / name / f"{i}.png"
       path.parent.mkdir(parents=True, exist_ok=True)
-      PIL.Image.new("RGB", [16, 16], (40 * i, 0, 0)).save(path)
+      PIL.Image.fromarray(rng.integers(
+          0, 256, [16, 16, 3]).astype(np.uint8)).save(path)
+
+
+def _attention_events(folder):
+  """`{tag: {step: bytes}}` of what is shown of the attention."""
+  events = event_accumulator.EventAccumulator(
+      str(folder), size_guidance={"tensors": 0})
+  events.Reload()
+  return {tag: {e.step: e.tensor_proto.string_val for e in
+                events.Tensors(tag)}
+          for tag in events.Tags()["tensors"] if tag.startswith("attention/")}
+
+
+def test_what_tensorboard_shows(tmp_path):
+  """Of each split positives and negatives, before training and after."""
+  _photos(tmp_path / "photos", "clean", "ulcer")
+  config = Config(
+      dataset="folder", data_dir=str(tmp_path / "photos"), objective="gain",
+      model="tiny_cnn", image_size=16, shots=2, steps=3, eval_every=3,
+      bootstrap=0, summary_images=0, evaluate_first=True, record_every=2,
+      record_positives=2, record_negatives=1).resolve()
+  result = train.train_and_evaluate(config, tmp_path / "run")
+  assert [row["step"] for row in result["history"]] == [0, 3]
+  assert "supervised" not in result["history"][0]
+  assert 0 <= result["history"][0]["val_map_macro"] <= 1
+  assert result["steps"]["best"] == 3
+  shown = _attention_events(tmp_path / "run" / "tb")
+  assert set(shown) == {
+      f"attention/{part}_{kind}" for part in ("train", "validation")
+      for kind in ("positives", "negatives")}
+  split = json.loads((tmp_path / "run" / "splits.json").read_text())
+  for tag, name, count in [("train_positives", "ulcer", 2),
+                           ("train_negatives", "clean", 1)]:
+    steps = shown[f"attention/{tag}"]
+    assert list(steps) == [0, 2, 3]
+    lines = steps[3][0].decode().splitlines()[2:]
+    assert len(lines) == count
+    for line in lines:
+      _, image, truth, said, _ = line.split("|")
+      assert image.strip() in split["train_labeled"]
+      assert truth.split()[0] == name and image.strip().startswith(name)
+      assert said.split()[0] in ("clean", "ulcer")
+      scores = [float(x) for x in said.split()[1::2]]
+      assert len(scores) == 2 and 0.5 <= scores[0] <= 1
+    assert steps[0] != steps[3]
+
+
+def test_scores_of_both_passes_and_what_is_seen(float64):
+  """The table repeats `explain`; the fill shows as the colour it is."""
+  classifier = _classifier("mobilenet_v2")
+  images = _batch()["image"].numpy()
+  records = [record.Record(str(i), "", row.astype(np.float32))
+             for i, row in enumerate(LABEL)]
+  attention = gain.Attention(fill=(.2, .4, .6), sigma=-1e3)
+  figure, text = summaries.attention_story(
+      classifier, images, records, ("a", "b", "c"), attention)
+  told = gain.explain(classifier, images, None, attention)
+  first, second = (tf.sigmoid(told[n]).numpy()
+                   for n in ("logits", "logits_masked"))
+  line = text.splitlines()[2]
+  assert f"a {first[0, 0]:.3f} → {second[0, 0]:.3f}, c {first[0, 2]:.3f}" in line
+  seen = figure.axes[3].get_images()[0].get_array()
+  np.testing.assert_allclose(seen, np.broadcast_to([.2, .4, .6], seen.shape),
+                             atol=1e-6)
 
 
 @pytest.mark.parametrize("changes, line", [
@@ -238,6 +306,8 @@ def test_what_the_data_do_not_have(changes, line, tmp_path):
     (dict(ex_masks="boxes"), "--ex_masks=boxes: not used with --ex_weight=0"),
     (dict(am_weight=0., am_gradients="off"),
      "--am_gradients=off: not used with --am_weight=0"),
+    (dict(record_every=2, record_positives=0, record_negatives=0),
+     "--record_every=2: not used with --record_positives=0"),
     (dict(am_start_step=4), "--am_start_step=4: the run has only 4 steps"),
     (dict(am_gradients="off", am_gradient_scale=.5),
      "--am_gradient_scale=0.5: not used with --am_gradients=off")])
