@@ -25,7 +25,8 @@ from atcon_tf.settings import UNLABELED
 from atcon_tf.settings import UserError
 
 # Fields that may hold a path.
-PATHS = ("data_dir", "splits", "model", "weights", "warm_start")
+PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
+         "splits", "model", "weights", "warm_start")
 
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
@@ -187,6 +188,14 @@ def _check_together(config, given):
   if config.dataset == "folder" and not config.data_dir:
     raise UserError("--data_dir: needed by --dataset=folder, the folder with "
                     "one sub-folder of images per class")
+  if config.dataset == "image_list":
+    if not config.data_dir:
+      raise UserError("--data_dir: needed by --dataset=image_list, the folder "
+                      "that the paths of the lists count from")
+    if not (config.val_list or config.test_list):
+      raise UserError("--val_list: needed by --dataset=image_list, or "
+                      "--test_list: nothing may be chosen on the images that "
+                      "a run is trained on")
   for name in ("shots", "unlabeled", "single_label_only"):
     if config.splits and name in given:
       raise UserError(f"--{name}={getattr(config, name)}: not used with "

@@ -12,7 +12,7 @@ PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(eq=False)
-class RunData:
+class RunData(splits.Described):
   """What a run is trained and tested on.
 
   Attributes:
@@ -26,14 +26,6 @@ class RunData:
   records: dict
   split: dict
 
-  @property
-  def class_names(self):
-    return tuple(self.split["class_names"])
-
-  @property
-  def multi_label(self):
-    return self.split["multi_label"]
-
 
 def load(config, stored, progress=False):
   """Reads the images of a run and draws, or reads, its split.
@@ -46,6 +38,9 @@ def load(config, stored, progress=False):
     UserError: for what is wrong with the data or the split.
   """
   data = datasets.load(config)
+  if config.objective == "laso" and not data.multi_label:
+    raise UserError("--objective=laso: works on sets of labels, and the images "
+                    f"of --dataset={config.dataset} have one label each")
   images = pipeline.Images(
       [r for part in data.splits.values() for r in part], config.image_size,
       config.max_bad_images, progress)

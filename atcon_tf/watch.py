@@ -3,7 +3,7 @@
 import numpy as np
 
 from atcon_tf import objectives
-from atcon_tf import scoring
+from atcon_tf import prediction
 from atcon_tf import summaries
 from atcon_tf.metrics import classification
 from atcon_tf.objectives import atcon
@@ -13,7 +13,7 @@ FOLLOWED = 64
 # Below this standard deviation over the image a soft mask masks nothing.
 FLAT_MASK = 0.05
 SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
-         "extra_supervision", "val_map_macro", "val_f1_macro",
+         "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
          "val_consistency")
 
 
@@ -26,8 +26,8 @@ class Watcher:
     Args:
       config: the run's `Config`.
       data: its `run_data.RunData`.
-      predictor: the `scoring.Predictor` of the classifier that is trained.
-      work: its `runs.Workdir`.
+      predictor: the `prediction.Predictor` of the classifier that is trained.
+      work: its `run_folder.Workdir`.
       interactive: a bar is shown, so no lines are printed.
     """
     self.config, self.data, self.work = config, data, work
@@ -117,7 +117,7 @@ class Watcher:
   def _scores(self, updates):
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
-    probability = scoring.to_probability(
+    probability = prediction.to_probability(
         self.predictor.logits(images, records), multi_label)
     label = np.stack([r.label for r in records])
     threshold = classification.best_threshold(

@@ -11,9 +11,9 @@ from absl.testing import parameterized
 
 from atcon_tf import config
 from atcon_tf import datasets
-from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import augment
+from atcon_tf import backbones
 from atcon_tf import settings
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
@@ -96,7 +96,7 @@ class DefaultsTest(Case):
     self.assertEqual(set(settings.DATASETS), set(datasets.DATASETS))
     self.assertEqual(set(settings.OBJECTIVES), set(objectives.OBJECTIVES))
     self.assertLessEqual(set(FIELDS["input_range"].metadata["choices"]),
-                         set(models.INPUT_RANGES))
+                         set(backbones.INPUT_RANGES))
     self.assertEqual(set(config.IMAGE_SIZE), set(settings.MODELS))
     for name in settings.AUGMENTATIONS:
       self.assertIn(f'"{name}"', augment.distort.__doc__)
@@ -143,9 +143,15 @@ class RefusalTest(Case):
       ("--batch_norm=on", "--batch_norm=on: must be one of freeze, train"),
       ("--xla=maybe", "--xla=maybe: must be one of auto, on, off"),
       ("--weights=imagenet", "--weights=imagenet: there are none for"),
-      ("--dataset=folder", "--data_dir: needed by --dataset=folder"))
+      ("--dataset=folder", "--data_dir: needed by --dataset=folder"),
+      ("--dataset=image_list", "--data_dir: needed by --dataset=image_list"))
   def test_impossible_values(self, argument, line):
     self.assertStartsWith(self.refused(argument), line)
+
+  def test_lists_without_images_to_choose_or_test_on(self):
+    line = self.refused("--dataset=image_list", "--data_dir=x",
+                        "--train_list=t.txt")
+    self.assertStartsWith(line, "--val_list: needed by --dataset=image_list")
 
   @parameterized.parameters(
       "--schedule=alternating", "--schedule=combined", "--alpha=1",
@@ -175,8 +181,9 @@ class RefusalTest(Case):
                   "--schedule=", line)
 
   @parameterized.parameters(
-      ("shapes", "--data_dir=x", "voc or folder"),
-      ("shapes", "--max_bad_images=0", "voc or folder"),
+      ("shapes", "--data_dir=x", "voc or folder or image_list"),
+      ("shapes", "--max_bad_images=0", "voc or folder or image_list"),
+      ("folder", "--train_list=x", "image_list"),
       ("shapes", "--voc_year=2007", "voc"),
       ("folder", "--voc_year=2012", "voc"),
       ("folder", "--keep_difficult", "voc"))
@@ -244,6 +251,8 @@ RUNS = (
      "--model=resnet50", "--cam_layer=conv4_block6_out,conv5_block3_out",
      "--schedule=combined", "--consistency_weight=0.1",
      "--unlabeled_batch_size=4", "--splits=W/old/splits.json"),
+    ("--dataset=image_list", "--data_dir=photos", "--train_list=a b/t.txt",
+     "--val_list=v.txt", "--test_list=test.txt", "--class_list=names.txt"),
     ("--schedule=consistency", "--warm_start=W/base",
      "--consistency_learning_rate=5e-5", "--bootstrap=0",
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
@@ -267,6 +276,11 @@ RUNS = (
     ("--objective=gain", "--gain_fill=mean", "--am_gradients=off",
      "--record_positives=3", "--record_negatives=2", "--record_every=5",
      "--evaluate_first"),
+    ("--objective=laso", "--set_units=64", "--class_embed_weight=2",
+     "--class_fake_weight=0.5", "--class_union_weight=0.3",
+     "--class_intersection_weight=0.7", "--class_subtraction_weight=1",
+     "--recon_fake_weight=0.1", "--recon_union_weight=0.2",
+     "--recon_intersection_weight=0.4", "--recon_subtraction_weight=0.6"),
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
+from atcon_tf import backbones
 from atcon_tf import models
 from atcon_tf import summaries
 from atcon_tf import train
@@ -74,7 +75,7 @@ def test_extra_supervision_by_hand():
 def test_what_is_seen_where_the_attention_was(fill, color, classifier):
   """A threshold far below the map cuts out everything."""
   classifier = dataclasses.replace(
-      classifier, normalize=models.Normalize(**models.INPUT_RANGES["-1..1"]))
+      classifier, normalize=backbones.Normalize(**backbones.INPUT_RANGES["-1..1"]))
   batch = _batch()
   told = gain.explain(classifier, batch["image"], None,
                       gain.Attention(sigma=-1e3, fill=fill))
