@@ -171,6 +171,8 @@ class Evaluation:
   eval_batch_size: int = flag(32, "images at once in evaluation", minimum=1)
   bootstrap: int = flag(
       500, "resamples behind the 90 % intervals; 0 for none", minimum=0)
+  evaluate_first: bool = flag(
+      False, "score and show the validation images before training, too")
   summary_images: int = flag(
       8, "validation images shown in TensorBoard and figures", minimum=0)
   xla: str = flag(

@@ -177,6 +177,8 @@ class Training:
     config = self.config
     bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
                               unit_name="update")
+    if config.evaluate_first and not state["step"]:
+      watcher.follow(state)
     for kinds, logs in self.steps(state):
       for name, value in logs.items():
         total, count = state["sums"].get(name, (0.0, 0))
@@ -185,8 +187,7 @@ class Training:
         continue
       bar.update(state["updates"])
       last = state["updates"] == config.steps
-      if last or state["updates"] % config.eval_every == 0:
-        watcher.validate(state)
+      watcher.follow(state)
       if last or state["updates"] % config.checkpoint_every == 0:
         self._save(state)
 
