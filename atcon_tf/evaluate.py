@@ -83,7 +83,8 @@ def evaluate(run, split="test", data_dir="", progress=False):
   predictor = scoring.Predictor(run.classifier, run.multi_label,
                                 config.eval_batch_size, config.xla)
   predictions = predictor.predict(images, records, progress)
-  table = scoring.tabulate(predictions, thresholds, run.class_names)
+  table = scoring.tabulate(predictions, thresholds, run.class_names,
+                           config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
           split: scoring.judge(table, config.bootstrap)}

@@ -6,6 +6,7 @@ objective.
 """
 
 import concurrent.futures
+import functools
 import os
 import tempfile
 
@@ -15,6 +16,7 @@ import PIL.Image
 import tensorflow as tf
 
 from atcon_tf import augment as augment_lib
+from atcon_tf import settings
 from atcon_tf.config import UserError
 
 PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
@@ -143,9 +145,29 @@ def order(count, batch_size, seed, stream, number):
   return np.array([shuffled[e][w] for e, w in zip(epoch.tolist(), within)])
 
 
+def balanced_order(positive, share, batch_size, seed, stream, number):
+  """As `order`, with `share` of every batch drawn from the positives.
+
+  Positives and negatives are each gone through epoch after epoch, so the
+  rarer ones come up more often.
+
+  Args:
+    positive: bool `[count]`, some of both.
+    share: of the batch; see `settings.positives`.
+    batch_size, seed, stream, number: as `order`.
+  """
+  count = settings.positives(share, batch_size)
+  parts = [of[order(len(of), size, seed, stream, number)] for of, size in (
+      (np.flatnonzero(positive), count),
+      (np.flatnonzero(~positive), batch_size - count))]
+  # Mixed, as each replica takes a stretch of the batch.
+  mixed = order(batch_size, batch_size, seed, stream, number)
+  return np.concatenate(parts)[mixed]
+
+
 def training_batches(images, records, batch_size, seed, stream, start, stop,
                      augment=(), columns=None, crop_area=augment_lib.CROP_AREA,
-                     two_views=False):
+                     two_views=False, positive_share=0.0):
   """Batches `start` to `stop` of a training stream.
 
   Args:
@@ -161,6 +183,7 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     crop_area: smallest share of the image that a random crop keeps.
     two_views: add "plain", the image as it is, and "transform", the way from
       it to "image" (see `augment.warp`).
+    positive_share: of the second class in each batch; 0: as they come.
   Returns:
     `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
     the columns, "label" float32 `[B, classes]` among them.
@@ -169,8 +192,14 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
 
+  draw = functools.partial(order, len(records))
+  if positive_share:
+    draw = functools.partial(
+        balanced_order, np.array([r.label[1] > 0 for r in records]),
+        positive_share)
+
   def read(number):
-    chosen = order(len(records), batch_size, seed, stream, int(number))
+    chosen = draw(batch_size, seed, stream, int(number))
     return [images.pixels[rows[chosen]],
             *(column[chosen] for column in columns.values())]
 

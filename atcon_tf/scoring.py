@@ -46,6 +46,8 @@ class Predictions:
     iou: `[P, len(localization.THRESHOLDS)]`, box IoU of the rectified
       Grad-CAM at each threshold.
     pointing: `[P]`, 1 where its maximum lies in a box.
+    mask_iou, centre_mask_iou: as `iou`, of the map, and of a map that sees no
+      image, with the mask of the class; NaN where it has no pixel.
   """
 
   id: np.ndarray
@@ -59,6 +61,8 @@ class Predictions:
   pair_boxes: list
   iou: np.ndarray
   pointing: np.ndarray
+  mask_iou: np.ndarray
+  centre_mask_iou: np.ndarray
 
 
 def use_xla(xla):
@@ -182,14 +186,18 @@ class _Pairs:
     self.image, self.label, self.boxes = [], [], []
     self.iou = [np.zeros([0, len(localization.THRESHOLDS)])]
     self.pointing = [np.zeros([0])]
+    self.masks = [np.zeros([0, 2, len(localization.THRESHOLDS)])]
 
   def add(self, first, batch, classes, cams):
     """Scores the maps `[B, K, H, W]` of images first, first + 1, ..."""
-    chosen, boxes = [], []
+    chosen, boxes, masks = [], [], []
+    size = cams.shape[2:]
     for i, (record, present) in enumerate(zip(batch, classes)):
+      mask = record.mask() if present and record.mask else None
       for k, c in enumerate(present):
         chosen.append(cams[i, k])
         boxes.append(record.boxes[record.box_label == c])
+        masks.append(localization.class_mask(mask, c, size))
         self.image.append(first + i)
         self.label.append(c)
     if chosen:
@@ -197,12 +205,18 @@ class _Pairs:
       self.iou.append(localization.box_iou(np.stack(chosen), boxes))
       self.pointing.append(
           localization.pointing_game(np.stack(chosen), boxes))
+      centre = np.repeat(localization.centre_map(size)[None], len(chosen), 0)
+      self.masks.append(np.stack([
+          localization.mask_ious(m, masks)
+          for m in (np.stack(chosen), centre)], 1))
 
   def columns(self):
+    masks = np.concatenate(self.masks)
     return dict(pair_image=np.array(self.image, np.int64),
                 pair_class=np.array(self.label, np.int64),
                 pair_boxes=self.boxes, iou=np.concatenate(self.iou),
-                pointing=np.concatenate(self.pointing).astype(float))
+                pointing=np.concatenate(self.pointing).astype(float),
+                mask_iou=masks[:, 0], centre_mask_iou=masks[:, 1])
 
 
 def choose_thresholds(predictions):
@@ -210,7 +224,9 @@ def choose_thresholds(predictions):
 
   "probability": the threshold of a positive decision (several labels);
   "cam": the share of a map's maximum that bounds its box; "centre_box": the
-  side of the best box in the middle of the image, as a share of the image's.
+  side of the best box in the middle of the image, as a share of the image's;
+  "mask": the share of a map's maximum above which is its mask; "centre_mask":
+  the same of `localization.centre_map`.
   """
   chosen = {}
   if predictions.multi_label:
@@ -220,23 +236,30 @@ def choose_thresholds(predictions):
     chosen["cam"] = localization.best_threshold(predictions.iou)
     chosen["centre_box"] = localization.best_centre_box(
         predictions.pair_boxes)
+  for name in ("mask", "centre_mask"):
+    iou = getattr(predictions, f"{name}_iou")
+    iou = iou[np.isfinite(iou[:, 0])]
+    if len(iou):
+      chosen[name] = localization.best_threshold(iou)
   return {name: float(value) for name, value in chosen.items()}
 
 
-def tabulate(predictions, thresholds, class_names):
+def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
   """Everything that scores are made of, one row an image.
 
   Args:
     predictions: `Predictions`.
     thresholds: from `choose_thresholds` of the validation split.
     class_names: of the classes.
+    false_alarm_rates: of binary data, where sensitivity is told.
   Returns:
     dict of arrays, the content of predictions.npz: "id" `[N]`; "label" and
     "probability" `[N, classes]`; "class_names"; "multi_label"; "threshold"
     of a positive decision (several labels); "consistency" and
     "consistency_raw" `[N]` where the network has them; and, `[N, classes]`
-    with NaN where an image has no such box: "box_iou", "pointing_game",
-    "centre_box_iou" and "centre_point_pointing_game".
+    with NaN where an image has no such box or mask: "box_iou",
+    "pointing_game", "centre_box_iou", "centre_point_pointing_game",
+    "mask_iou" and "centre_mask_iou"; of binary data "false_alarm_rates".
   """
   table = {"id": predictions.id.astype(str), "label": predictions.label,
            "probability": predictions.probability,
@@ -247,24 +270,39 @@ def tabulate(predictions, thresholds, class_names):
   for name in ("consistency", "consistency_raw"):
     if getattr(predictions, name) is not None:
       table[name] = getattr(predictions, name)
-  if predictions.pair_boxes and "cam" in thresholds:
-    column = np.argmin(np.abs(
-        np.array(localization.THRESHOLDS) - thresholds["cam"]))
-    for name, value in [
-        ("box_iou", predictions.iou[:, column]),
-        ("pointing_game", predictions.pointing),
-        ("centre_box_iou", localization.centre_box(
-            predictions.pair_boxes, thresholds["centre_box"])),
-        ("centre_point_pointing_game", localization.centre_point(
-            predictions.pair_boxes))]:
-      table[name] = np.full(predictions.label.shape, np.nan)
-      table[name][predictions.pair_image, predictions.pair_class] = value
+  if classification.is_binary(predictions.label, predictions.multi_label):
+    table["false_alarm_rates"] = np.array(false_alarm_rates, float)
+  for name, value in _of_pairs(predictions, thresholds).items():
+    table[name] = np.full(predictions.label.shape, np.nan)
+    table[name][predictions.pair_image, predictions.pair_class] = value
   return table
+
+
+def _of_pairs(predictions, thresholds):
+  """`{name in PER_PAIR: [P]}`, what pairs and thresholds allow."""
+  boxes, levels = predictions.pair_boxes, np.array(localization.THRESHOLDS)
+
+  def cut(table, name):
+    return table[:, np.argmin(np.abs(levels - thresholds[name]))]
+
+  values = {}
+  if boxes and "cam" in thresholds:
+    values |= {
+        "box_iou": cut(predictions.iou, "cam"),
+        "pointing_game": predictions.pointing,
+        "centre_box_iou": localization.centre_box(
+            boxes, thresholds["centre_box"]),
+        "centre_point_pointing_game": localization.centre_point(boxes)}
+  if boxes and "mask" in thresholds:
+    values |= {
+        "mask_iou": cut(predictions.mask_iou, "mask"),
+        "centre_mask_iou": cut(predictions.centre_mask_iou, "centre_mask")}
+  return values
 
 
 PER_IMAGE = ("consistency", "consistency_raw")
 PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
-            "centre_point_pointing_game")
+            "centre_point_pointing_game", "mask_iou", "centre_mask_iou")
 
 
 def _threshold(table):
@@ -289,6 +327,10 @@ def statistic(table):
     result = classification.evaluate(
         table["label"][indices], table["probability"][indices], threshold,
         multi_label)
+    if "false_alarm_rates" in table:
+      result |= classification.sensitivities(
+          table["label"][indices], table["probability"][indices],
+          table["false_alarm_rates"])
     for name in PER_IMAGE:
       if name in table:
         result[name] = float(table[name][indices].mean())
@@ -310,16 +352,31 @@ def judge(table, samples=500, seed=0):
     seed: of the resampling.
   Returns:
     `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
-    high]}}`; metrics that the data cannot give are absent.
+    high]}, "roc": of binary data, see `_roc`}`; metrics that the data cannot
+    give are absent.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
   result = scores(everything)
   result["per_class"] = _per_class(table)
+  if "false_alarm_rates" in table:
+    result["roc"] = _roc(table)
   if samples:
     result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
                                           seed=seed)
   return result
+
+
+def _roc(table):
+  """The corners of the ROC curve of the second class, as lists.
+
+  The first has no threshold: nothing is an alarm there.
+  """
+  alarms, sensitivity, threshold = classification.roc(
+      table["label"][:, 1], table["probability"][:, 1], corners=True)
+  return {"false_alarm_rate": alarms.tolist(),
+          "sensitivity": sensitivity.tolist(),
+          "threshold": [None, *threshold[1:].tolist()]}
 
 
 def _per_class(table):

@@ -211,7 +211,8 @@ class _Training:
               else config.unlabeled_batch_size)
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
-          start, stop, config.augment)
+          start, stop, config.augment,
+          positive_share=config.batch_positive_share if supervised else 0)
     return iter(batches)
 
 

@@ -84,7 +84,14 @@ class Watcher:
         label, probability) if multi_label else None
     scores = classification.evaluate(label, probability, threshold,
                                      multi_label)
-    followed = self.predictor.predict(images, records[:FOLLOWED])
+    if classification.is_binary(label, multi_label):
+      scores |= classification.sensitivities(
+          label, probability,
+          [float(rate) for rate in self.config.false_alarm_rates])
+    followed = self.predictor.predict(images, _spread(records, FOLLOWED))
+    mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
+    if len(mask_iou):  # at the threshold that is best for these images
+      scores["mask_iou"] = float(mask_iou.mean(0).max())
     for name in ("consistency", "consistency_raw"):
       if getattr(followed, name) is not None:
         scores[name] = float(getattr(followed, name).mean())
@@ -95,9 +102,7 @@ class Watcher:
 
   def figure(self):
     """The maps of the fixed validation images."""
-    records = self.data.records["val"]
-    step = max(1, len(records) // max(1, self.config.summary_images))
-    records = records[::step][:self.config.summary_images]
+    records = _spread(self.data.records["val"], self.config.summary_images)
     rows = self.data.images.rows([r.id for r in records])
     # The mask that was trained with, where it was this one.
     story = atcon.Story(mask_scale="std")
@@ -108,3 +113,9 @@ class Watcher:
         self.predictor.classifier,
         self.data.images.pixels[rows].astype(np.float32) / 255, records,
         self.data.class_names, story, self.data.multi_label)
+
+
+def _spread(records, count):
+  """At most `count` records, evenly: the first may be all of one class."""
+  count = min(count, len(records))
+  return [records[i * len(records) // count] for i in range(count)]
