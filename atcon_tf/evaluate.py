@@ -175,7 +175,7 @@ def _leaderboard(run, values):
       config.dataset == "voc") else config.dataset
   board |= {**runs.environment(), "json": values.out or out.name,
             "about": f"{config.model} at {run.classifier.image_size[0]} px, "
-            f"{config.objective}, {config.shots} shots a class; {values.split}"
+            f"{config.objective}, {config.shots or 'all'} labelled images a class; {values.split}"
             f" images of {data}, none of which it was trained on."}
   board["command"] = board["command"].replace("atcon_tf.train",
                                               "atcon_tf.evaluate")

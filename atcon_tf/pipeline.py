@@ -167,7 +167,7 @@ def balanced_order(positive, share, batch_size, seed, stream, number):
 
 def training_batches(images, records, batch_size, seed, stream, start, stop,
                      augment=(), columns=None, crop_area=augment_lib.CROP_AREA,
-                     two_views=False, positive_share=0.0):
+                     two_views=False, choose=None):
   """Batches `start` to `stop` of a training stream.
 
   Args:
@@ -183,7 +183,8 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     crop_area: smallest share of the image that a random crop keeps.
     two_views: add "plain", the image as it is, and "transform", the way from
       it to "image" (see `augment.warp`).
-    positive_share: of the second class in each batch; 0: as they come.
+    choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
+      after epoch, each shuffled anew.
   Returns:
     `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
     the columns, "label" float32 `[B, classes]` among them.
@@ -192,14 +193,11 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
 
-  draw = functools.partial(order, len(records))
-  if positive_share:
-    draw = functools.partial(
-        balanced_order, np.array([r.label[1] > 0 for r in records]),
-        positive_share)
+  choose = choose or functools.partial(
+      order, len(records), batch_size, seed, stream)
 
   def read(number):
-    chosen = draw(batch_size, seed, stream, int(number))
+    chosen = choose(int(number))
     return [images.pixels[rows[chosen]],
             *(column[chosen] for column in columns.values())]
 

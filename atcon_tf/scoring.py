@@ -368,7 +368,7 @@ def judge(table, samples=500, seed=0):
 
 
 def _roc(table):
-  """The corners of the ROC curve of the second class, as lists.
+  """The ROC curve of the second class by its corners, as lists.
 
   The first has no threshold: nothing is an alarm there.
   """

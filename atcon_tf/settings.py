@@ -68,7 +68,8 @@ class Data:
       needs={"dataset": ("voc", "folder", "binary_masks")})
 
   # The few-shot split.
-  shots: int = flag(8, "labelled images per class", minimum=1)
+  shots: int = flag(8, "labelled images per class; 0: all training images",
+                   minimum=0)
   unlabeled: str = flag(
       "all", "the unlabelled pool: all other training images, this many of "
       "them, or 'labeled' (the labelled images without their labels)")

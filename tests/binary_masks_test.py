@@ -10,9 +10,10 @@ from absl.testing import parameterized
 import numpy as np
 import PIL.Image
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 from atcon_tf import evaluate
-from atcon_tf import export
+from atcon_tf import report
 from atcon_tf import results
 from atcon_tf import runs
 from atcon_tf import train
@@ -20,7 +21,6 @@ from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.datasets import binary_masks
 from atcon_tf.metrics import classification
-from tensorboard.backend.event_processing import event_accumulator
 
 POSITIVES = "training/positives"
 
@@ -84,8 +84,9 @@ class LayoutTest(parameterized.TestCase):
   def test_kinds_of_masks(self, mode):
     self.make()
     values = self.mask() / 255  # 0 and 1
-    path = self.save(f"{POSITIVES}/0m.png", values * (255 if mode == "1" else 1),
-                     mode if mode == "1" else None)
+    bits = mode == "1"
+    path = self.save(f"{POSITIVES}/0m.png", values * (255 if bits else 1),
+                     "1" if bits else None)
     if mode == "P":
       image = PIL.Image.fromarray(values.astype(np.uint8))
       image.putpalette([0, 0, 0, 200, 30, 30])
@@ -198,18 +199,18 @@ class LayoutTest(parameterized.TestCase):
 # Whole runs.
 
 TINY = dict(dataset="binary_masks", model="tiny_cnn", image_size=48, shots=6,
-            steps=40, eval_every=20, batch_size=8, bootstrap=40,
-            summary_images=2, batch_positive_share=0.25,
-            false_alarm_rates=("0.05", "0.5"))
+            batch_size=8, bootstrap=40, summary_images=2,
+            batch_positive_share=0.25, false_alarm_rates=("0.05", "0.5"))
 
 
 @pytest.fixture(scope="module")
 def finished(inspection_dir, tmp_path_factory):
   """One supervised and one ATCON run."""
   root = tmp_path_factory.mktemp("runs")
-  for objective in ("supervised", "atcon"):
-    train.train_and_evaluate(Config(
-        **TINY, objective=objective, data_dir=str(inspection_dir)).resolve(),
+  for objective, steps in [("supervised", 40), ("atcon", 4)]:
+    train.train_and_evaluate(Config(**{
+        **TINY, "objective": objective, "steps": steps,
+        "eval_every": steps // 2, "data_dir": str(inspection_dir)}).resolve(),
         root / objective)
   return root
 
@@ -260,25 +261,32 @@ def test_tensorboard(finished):
   assert [e.step for e in events.Tensors("roc")] == [20, 40]
 
 
-def test_evaluate_report_and_export(finished, tmp_path):
-  run = runs.load_run(finished / "supervised")
+def test_evaluate_compare_and_report(finished):
+  run, other = (runs.load_run(finished / o) for o in ("supervised", "atcon"))
   again = evaluate.evaluate(run)["test"]
   for name in ("auc_macro", "mask_iou", "sensitivity_at_0.05"):
     assert again[name] == pytest.approx(run.result["test"][name], abs=1e-6)
   assert again["roc"] == run.result["test"]["roc"]
-  export.export(run, tmp_path / "served")
-  assert list((tmp_path / "served").iterdir())
-  for command in (["evaluate", f"--compare={finished / 'supervised'}"],
-                  ["evaluate", "--methods=grad_cam", "--metrics=mask_iou"],
-                  ["report", f"--out={tmp_path / 'page.html'}"]):
-    done = subprocess.run(
-        [sys.executable, "-m", f"atcon_tf.{command[0]}",
-         f"--workdir={finished / 'atcon'}", *command[1:]],
-        capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "mask" in done.stdout or command[0] == "report"
-  page = (tmp_path / "page.html").read_text()
-  assert "mask IoU" in page and "sensitivity at 0.5 alarms" in page
+  differences = results.compare(
+      *(results.load_predictions(r.path) for r in (other, run)), samples=50)
+  assert differences["mask_iou"]["difference"] == pytest.approx(
+      run.result["test"]["mask_iou"] - other.result["test"]["mask_iou"])
+  text = results.comparison_table(differences, "supervised over atcon")
+  assert "sensitivity at 0.5 alarms" in text and "mask IoU" in text
+  page = report.report(run, other)
+  assert "sensitivity at 0.5 alarms" in page and "mask IoU" in page
+
+
+def test_export(finished, tmp_path):
+  """The command, in a process of its own."""
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.export",
+       f"--workdir={finished / 'supervised'}", f"--out={tmp_path / 'served'}"],
+      capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr[-2000:]
+  metadata = json.loads(
+      (tmp_path / "served/1/assets/metadata.json").read_text())
+  assert "mask_iou" in metadata["metrics"]
 
 
 def test_no_positives_to_speak_of(tmp_path):

@@ -19,6 +19,7 @@ from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import path
+from atcon_tf.metrics import classification
 from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import layer_consistency
@@ -260,10 +261,30 @@ def run_tame_metrics(case):
         values["IC"])
 
 
+def run_scores(case):
+  values = arrays(case)
+  for i in range(sum(name.startswith("scores") for name in values)):
+    given = values[f"labels{i}"], values[f"scores{i}"]
+    check("auc", classification.auc(*given), values[f"auc_exact{i}"])
+    sensitivity, thresholds = classification.operating_points(
+        *given, values[f"fa_points{i}"], "reference")
+    check("sens_ref", sensitivity, values[f"sens_ref{i}"])
+    check("thr_ref", thresholds, values[f"thr_ref{i}"])
+    check("sens_default", classification.sensitivity_at(
+        *given, [.001, .0005], "reference"), values[f"sens_default{i}"])
+  label, logits = values["ml_labels"], values["ml_logits"]
+  probability = 1 / (1 + np.exp(-logits))
+  scores = classification.evaluate(label, probability, 0.5)
+  for name in ("map_macro", "map_weighted"):
+    check(name, scores[name], values[name])
+  each = classification.per_class(label, probability, 0.5)
+  check("ap_per_class", each["ap"], values["ap_per_class"])
+
+
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
        "atcon_ig": run_atcon_ig, "tame_metrics": run_tame_metrics,
-       "layer_consistency": run_layer_consistency}
+       "layer_consistency": run_layer_consistency, "scores": run_scores}
 
 
 def _known(kind):

@@ -151,7 +151,7 @@ def roc(label, score, corners=False):
   Args:
     label: `[N]`, 0 or 1, both present.
     score: `[N]`, any range; higher means 1.
-    corners: leave out the points that lie on a line between others.
+    corners: leave out points that lie on the line between their neighbours.
   Returns:
     (false alarm rate, sensitivity, threshold), each `[K]`: (0, 0, infinite)
     and a point for each different score; an alarm is `score >= threshold`.
