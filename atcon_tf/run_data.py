@@ -7,12 +7,13 @@ from atcon_tf import pipeline
 from atcon_tf import splits
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from atcon_tf.settings import UNLABELED
 
 PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(eq=False)
-class RunData:
+class RunData(splits.Described):
   """What a run is trained and tested on.
 
   Attributes:
@@ -26,14 +27,6 @@ class RunData:
   records: dict
   split: dict
 
-  @property
-  def class_names(self):
-    return tuple(self.split["class_names"])
-
-  @property
-  def multi_label(self):
-    return self.split["multi_label"]
-
 
 def load(config, stored, progress=False):
   """Reads the images of a run and draws, or reads, its split.
@@ -46,6 +39,9 @@ def load(config, stored, progress=False):
     UserError: for what is wrong with the data or the split.
   """
   data = datasets.load(config)
+  if config.objective == "laso" and not data.multi_label:
+    raise UserError("--objective=laso: works on sets of labels, and the images "
+                    f"of --dataset={config.dataset} have one label each")
   images = pipeline.Images(
       [r for part in data.splits.values() for r in part], config.image_size,
       config.max_bad_images, progress)
@@ -65,7 +61,7 @@ def load(config, stored, progress=False):
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
-  if config.objective != "supervised" and not records["train_unlabeled"]:
+  if config.objective in UNLABELED and not records["train_unlabeled"]:
     raise UserError(
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, or --unlabeled=labeled")

@@ -14,19 +14,25 @@ class UserError(ValueError):
   """A mistake of the user's: shown as one line, without a traceback."""
 
 
-DATASETS = ("voc", "folder", "shapes", "binary_masks")
-OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training")
+DATASETS = ("voc", "folder", "image_list", "binary_masks",
+            "shapes")
+OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
+              "gain", "laso")
 MODELS = (
     "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
     "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
 AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
+
+# Data sets made of files, and of lists of them.
+FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
+LISTS = {"dataset": ("image_list",)}
 
 # Objectives with a term on unlabelled images: a schedule goes with these.
 UNLABELED = ("atcon", "layer_consistency", "self_training")
 
 # Data that can have two classes of which each image shows one: the second is
 # the positive one.
-TWO_CLASSES = {"dataset": ("binary_masks", "folder")}
+TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
 
 # Where the supervised optimisers, and where the consistency optimiser, are at
 # work.
@@ -54,18 +60,29 @@ class Data:
   objective: str = flag("atcon", "what is optimised", choices=OBJECTIVES)
   dataset: str = flag("shapes", "where the images are from",
                       choices=DATASETS)
-  data_dir: str = flag("", "folder of the data set",
-                       needs={"dataset": ("voc", "folder", "binary_masks")})
+  data_dir: str = flag("", "folder of the data set", needs=FILES)
+  train_list: str = flag(
+      "", "text file of 'path label' lines, paths below --data_dir, labels "
+      "names or numbers from 0; default: the class folders of train/",
+      needs=LISTS)
+  val_list: str = flag(
+      "", "the same of the validation images; without --test_list they are "
+      "the test set, and a fifth of the training images takes their place",
+      needs=LISTS)
+  test_list: str = flag("", "the same of the test images", needs=LISTS)
+  class_list: str = flag(
+      "", "text file with a class name a line, in the order of the labels' "
+      "numbers; default: from the training labels", needs=LISTS)
   voc_year: int = flag(2007, "which VOC", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
       False, "count objects marked difficult", needs={"dataset": ("voc",)})
   classes: tuple[str, ...] = flag(
       (), "only these classes (default: all)",
-      needs={"dataset": ("voc", "folder", "shapes")})
+      needs={"dataset": ("voc", "folder", "image_list", "shapes")})
   max_bad_images: int = flag(
       0, "skip up to this many images that do not decode", minimum=0,
-      needs={"dataset": ("voc", "folder", "binary_masks")})
+      needs=FILES)
 
   # The few-shot split.
   shots: int = flag(8, "labelled images per class; 0: all training images",

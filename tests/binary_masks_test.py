@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from atcon_tf.config import UserError
 from atcon_tf.datasets import binary_masks
 from atcon_tf.metrics import classification
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 POSITIVES = "training/positives"
 
 
@@ -287,6 +289,22 @@ def test_export(finished, tmp_path):
   metadata = json.loads(
       (tmp_path / "served/1/assets/metadata.json").read_text())
   assert "mask_iou" in metadata["metrics"]
+
+
+def test_the_preset(inspection_dir, tmp_path):
+  """As a user would run it, with a small network; batches are balanced."""
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.train",
+       "--flagfile=flags/binary_masks_gain.flags", "--model=tiny_cnn",
+       f"--data_dir={inspection_dir}", "--image_size=48", "--steps=2",
+       "--bootstrap=0", f"--workdir={tmp_path / 'run'}"],
+      cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr[-2000:]
+  result = runs.load_run(tmp_path / "run").result
+  assert result["data"]["train_labeled"] == 40
+  row = result["history"][-1]
+  assert 0 < row["attention_mining"] < 1 and 0 < row["extra_supervision"] < 1
+  assert "mask_iou" in result["test"]
 
 
 def test_no_positives_to_speak_of(tmp_path):
