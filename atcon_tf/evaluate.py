@@ -85,7 +85,8 @@ def evaluate(run, split="test", data_dir="", progress=False):
   predictor = prediction.Predictor(run.classifier, run.multi_label,
                                 config.eval_batch_size, config.xla)
   predictions = predictor.predict(images, records, progress)
-  table = scoring.tabulate(predictions, thresholds, run.class_names)
+  table = scoring.tabulate(predictions, thresholds, run.class_names,
+                           config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
           split: scoring.judge(table, config.bootstrap)}
@@ -176,8 +177,8 @@ def _leaderboard(run, values):
       config.dataset == "voc") else config.dataset
   board |= {**runs.environment(), "json": values.out or out.name,
             "about": f"{config.model} at {run.classifier.image_size[0]} px, "
-            f"{config.objective}, {config.shots} shots a class; {values.split}"
-            f" images of {data}, none of which it was trained on."}
+            f"{config.objective}, {config.shots or 'all'} labelled images a "
+            f"class; {values.split} images of {data}, none of which it was trained on."}
   board["command"] = board["command"].replace("atcon_tf.train",
                                               "atcon_tf.evaluate")
   files.write_text(out, json.dumps(board, indent=1))

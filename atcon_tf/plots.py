@@ -180,6 +180,25 @@ def curves(history, names):
   return figure
 
 
+def roc(curves):
+  """ROC curves in one panel.
+
+  Args:
+    curves: `{name: {"false_alarm_rate": [K], "sensitivity": [K]}}`.
+  """
+  figure = Figure(figsize=(3.6, 3.6), layout="constrained")
+  axes = figure.subplots()
+  for name, curve in curves.items():
+    axes.plot(curve["false_alarm_rate"], curve["sensitivity"], marker=".",
+              label=name)
+  axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
+  axes.set_xlabel("false alarm rate", fontsize=9)
+  axes.set_ylabel("sensitivity", fontsize=9)
+  axes.legend(fontsize=8, loc="lower right")
+  axes.grid(alpha=.3)
+  return figure
+
+
 def matrix(values, class_names, title, xlabel, ylabel):
   """A square table of shares in [0, 1], classes by classes.
 
