@@ -96,7 +96,10 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
     for field in dataclasses.fields(config):
       _check(config, field, field.name in given)
     _check_together(config, given)
-    return dataclasses.replace(config, **filled)
+    config = dataclasses.replace(config, **filled)
+    for check in objective_settings.CHECKS:
+      check(config, given)
+    return config
 
   def with_objective(self, objective):
     """These settings for another objective; what it does not use goes."""
@@ -204,8 +207,6 @@ def _check_together(config, given):
                       "the model's own is taken")
   if 0 < config.image_size < 16:
     raise UserError(f"--image_size={config.image_size}: must be at least 16")
-  for check in objective_settings.CHECKS:
-    check(config, given)
   if config.alpha and "supervised_share" in given:
     raise UserError(f"--alpha={config.alpha}: says the same as "
                     "--supervised_share; give one of them")

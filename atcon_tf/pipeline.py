@@ -157,7 +157,8 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     start, stop: which batches.
     augment: any of `settings.AUGMENTATIONS`.
     columns: `{name: array [n, ...]}`, what a batch holds of each record
-      besides its image; default: its "label".
+      besides its image; default: its "label". A "mask" `[n, S, S, channels]`
+      (an array, or what is indexed like one) is moved along with the image.
     crop_area: smallest share of the image that a random crop keeps.
     two_views: add "plain", the image as it is, and "transform", the way from
       it to "image" (see `augment.warp`).
@@ -183,7 +184,11 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     # One seed for each (seed, stream, number).
     state = tf.random.experimental.stateless_fold_in(
         tf.constant([seed, stream], tf.int64), number)
-    result["image"], transform = augment_lib.distort(plain, augment, state, crop_area)
+    result["image"], transform = augment_lib.distort(plain, augment, state,
+                                                     crop_area)
+    if "mask" in result:
+      result["mask"] = augment_lib.warp(result["mask"], transform,
+                                        interpolation="NEAREST")
     if two_views:
       result |= {"plain": plain, "transform": transform}
     return result

@@ -15,6 +15,7 @@ from absl import flags
 
 from atcon_tf import attribution
 from atcon_tf import cli
+from atcon_tf import files
 from atcon_tf import maps
 from atcon_tf import report_figures
 from atcon_tf import results
@@ -159,7 +160,7 @@ def main(argv):
   other = runs.load_run(values.compare) if values.compare else None
   path = values.out or os.path.join(values.workdir, "report.html")
   page = report(run, other)
-  runs.write_text(path, page)
+  files.write_text(path, page)
   print(f"{path}: {len(page) / 1e6:.1f} MB, one file")
 
 

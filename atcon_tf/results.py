@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from atcon_tf import files
 from atcon_tf import plots
 from atcon_tf import runs
 from atcon_tf import schedule
@@ -108,7 +109,7 @@ def save_predictions(path, table):
   """Writes predictions.npz: the arrays of `scoring.tabulate`."""
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **table)
-  runs.write_bytes(path, buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
 
 
 def load_predictions(run_path):

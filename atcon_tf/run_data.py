@@ -6,12 +6,13 @@ from atcon_tf import datasets
 from atcon_tf import pipeline
 from atcon_tf import splits
 from atcon_tf.config import UserError
+from atcon_tf.settings import UNLABELED
 
 PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
 
 @dataclasses.dataclass(eq=False)
-class RunData:
+class RunData(splits.Described):
   """What a run is trained and tested on.
 
   Attributes:
@@ -24,14 +25,6 @@ class RunData:
   images: pipeline.Images
   records: dict
   split: dict
-
-  @property
-  def class_names(self):
-    return tuple(self.split["class_names"])
-
-  @property
-  def multi_label(self):
-    return self.split["multi_label"]
 
 
 def load(config, stored, progress=False):
@@ -63,7 +56,7 @@ def load(config, stored, progress=False):
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
-  if config.objective != "supervised" and not records["train_unlabeled"]:
+  if config.objective in UNLABELED and not records["train_unlabeled"]:
     raise UserError(
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, or --unlabeled=labeled")

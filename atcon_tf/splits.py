@@ -92,6 +92,20 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
       "shots": shots, "seed": seed}
 
 
+class Described:
+  """What the `split` of a run, a splits.json, says of its classes."""
+
+  split: dict
+
+  @property
+  def class_names(self):
+    return tuple(self.split["class_names"])
+
+  @property
+  def multi_label(self):
+    return self.split["multi_label"]
+
+
 def save(splits, path):
   """Writes the dict of `make` as JSON."""
   with open(path, "w", encoding="utf-8") as file:

@@ -17,13 +17,15 @@ from absl import flags
 from atcon_tf import bank
 from atcon_tf import cli
 from atcon_tf import config as config_lib
+from atcon_tf import masks
 from atcon_tf import objectives
 from atcon_tf import pipeline
+from atcon_tf import prediction
 from atcon_tf import results
 from atcon_tf import run_data
+from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import schedule
-from atcon_tf import scoring
 from atcon_tf import trainer as trainer_lib
 from atcon_tf import watch
 
@@ -45,7 +47,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
     UserError: one line on what is wrong with settings, data or folder.
   """
   config = runs.with_image_size(config)
-  work = runs.Workdir(workdir, config, overwrite)
+  work = run_folder.Workdir(workdir, config, overwrite)
   try:
     return Training(config, work.path / "splits.json").run(work)
   finally:
@@ -66,19 +68,30 @@ class Training:
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
     self.data = run_data.load(config, splits, self.interactive)
+    self.columns = self._columns()
     with trainer_lib.make_strategy().scope():
       self._build()
     self.plan = self._plan()
     self.bank = None
 
+  def _columns(self):
+    """What a batch of labelled images holds beside them."""
+    config, records = self.config, self.data.records["train_labeled"]
+    columns = {"label": np.stack([r.label for r in records])}
+    if config.ex_weight:
+      columns["mask"] = masks.ClassMasks(
+          records, config.image_size, config.ex_masks, config.ex_fraction,
+          config.split_seed)
+    return columns
+
   def _build(self):
     """The classifier, its objectives and optimisers."""
     config, data = self.config, self.data
-    label = np.stack([r.label for r in data.records["train_labeled"]])
+    prior = self.columns["label"].mean(0)
 
     def classifier():
       return runs.build_classifier(config, len(data.class_names),
-                                   data.multi_label, prior=label.mean(0))
+                                   data.multi_label, prior=prior)
 
     self.classifier, teacher = classifier(), None
     if config.warm_start:
@@ -86,7 +99,7 @@ class Training:
     if config.teacher == "ema":
       teacher = classifier()
       teacher.model.set_weights(self.classifier.model.get_weights())
-    self.predictor = scoring.Predictor(
+    self.predictor = prediction.Predictor(
         self.classifier, data.multi_label, config.eval_batch_size,
         config.xla)
     built = objectives.build(self.classifier, config, data.multi_label,
@@ -98,7 +111,7 @@ class Training:
         self.classifier, built,
         {name: keras.optimizers.Adam(rate, name=name)
          for name, rate in rates.items() if rate}, config.batch_norm)
-    self.variables = runs.named_variables(self.trainer)
+    self.variables = run_folder.named_variables(self.trainer)
 
   def _plan(self):
     """The kinds of all steps, and which kind --steps counts."""
@@ -229,7 +242,8 @@ class Training:
               else config.unlabeled_batch_size)
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
-          start, stop, config.augment)
+          start, stop, config.augment,
+          self.columns if supervised else None)
     return iter(batches)
 
 

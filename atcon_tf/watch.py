@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from atcon_tf import scoring
+from atcon_tf import prediction
 from atcon_tf import summaries
 from atcon_tf.metrics import classification
 from atcon_tf.objectives import atcon
@@ -11,8 +11,9 @@ from atcon_tf.objectives import atcon
 FOLLOWED = 64
 # Below this standard deviation over the image a soft mask masks nothing.
 FLAT_MASK = 0.05
-SHOWN = ("supervised", "consistency", "pseudo", "val_map_macro",
-         "val_f1_macro", "val_consistency")
+SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
+         "extra_supervision", "val_map_macro", "val_f1_macro",
+         "val_consistency")
 
 
 class Watcher:
@@ -24,8 +25,8 @@ class Watcher:
     Args:
       config: the run's `Config`.
       data: its `run_data.RunData`.
-      predictor: the `scoring.Predictor` of the classifier that is trained.
-      work: its `runs.Workdir`.
+      predictor: the `prediction.Predictor` of the classifier that is trained.
+      work: its `run_folder.Workdir`.
       interactive: a bar is shown, so no lines are printed.
     """
     self.config, self.data, self.work = config, data, work
@@ -77,7 +78,7 @@ class Watcher:
   def _scores(self, updates):
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
-    probability = scoring.to_probability(
+    probability = prediction.to_probability(
         self.predictor.logits(images, records), multi_label)
     label = np.stack([r.label for r in records])
     threshold = classification.best_threshold(

@@ -11,9 +11,9 @@ from absl.testing import parameterized
 
 from atcon_tf import config
 from atcon_tf import datasets
-from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import augment
+from atcon_tf import backbones
 from atcon_tf import settings
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
@@ -96,7 +96,7 @@ class DefaultsTest(Case):
     self.assertEqual(set(settings.DATASETS), set(datasets.DATASETS))
     self.assertEqual(set(settings.OBJECTIVES), set(objectives.OBJECTIVES))
     self.assertLessEqual(set(FIELDS["input_range"].metadata["choices"]),
-                         set(models.INPUT_RANGES))
+                         set(backbones.INPUT_RANGES))
     self.assertEqual(set(config.IMAGE_SIZE), set(settings.MODELS))
     for name in settings.AUGMENTATIONS:
       self.assertIn(f'"{name}"', augment.distort.__doc__)
@@ -268,6 +268,12 @@ RUNS = (
     ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
      "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
      "--atcon_weight=0.2"),
+    ("--objective=gain", "--gain_masks=joint", "--gain_omega=30",
+     "--gain_sigma=0.6", "--gain_fill=126,84,41", "--cl_weight=2",
+     "--am_weight=0.8", "--am_on=all", "--am_gradient_scale=0.5",
+     "--am_start_step=2", "--ex_weight=10", "--ex_start_step=3",
+     "--ex_fraction=0.3", "--ex_masks=boxes"),
+    ("--objective=gain", "--gain_fill=mean", "--am_gradients=off"),
 )
 
 

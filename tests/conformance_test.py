@@ -232,13 +232,15 @@ OBJECTIVES = {
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
+    "gain": ({"ex_weight": 1.0}, ()),
 }
 
 
 def _batch(count=5):
   return {"image": tf.constant(_images(count)),
           "label": tf.one_hot(TARGET[:count], CLASSES),
-          "label_weight": tf.ones([count, CLASSES])}
+          "label_weight": tf.ones([count, CLASSES]),
+          "mask": tf.constant(_images(count) > .5, tf.uint8)}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -53,6 +53,17 @@ def tiny_export(tiny_run):
   return out
 
 
+@pytest.fixture(scope="module")
+def server(tiny_export):
+  """The reference server at work on that export."""
+  from tests import server_process
+
+  one = server_process.Server(tiny_export, "--timeout=5")
+  yield one
+  one.process.kill()
+  one.process.wait()
+
+
 @pytest.fixture
 def browser_page():
   """A function that opens a page in a real browser, for a `with`."""
