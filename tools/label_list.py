@@ -35,6 +35,7 @@ from absl import flags
 from atcon_tf import cli
 from atcon_tf import config as config_lib
 from atcon_tf import datasets
+from atcon_tf import files
 from atcon_tf import models
 from atcon_tf import pipeline
 from atcon_tf import runs
@@ -143,8 +144,8 @@ def main(argv):
                      sys.stderr.isatty())
   out = pathlib.Path(values.out)
   classes = out.with_name(f"{out.stem}_classes.txt")
-  runs.write_text(out, text(records, labels, config.data_dir))
-  runs.write_text(classes, "".join(f"{name}\n" for name in names))
+  files.write_text(out, text(records, labels, config.data_dir))
+  files.write_text(classes, "".join(f"{name}\n" for name in names))
   print(f"{out}: {len(labels)} images of the {values.part} part by "
         f"{values.labels}\n{classes}: {len(names)} classes")
   if values.labels == "prediction" and names == data.class_names:
