@@ -19,6 +19,7 @@ _MASK = {**_ATCON, "match": ("mask",)}
 _LAYER = {"objective": ("layer_consistency",)}
 _SELF_TRAINING = {"objective": ("self_training",)}
 _GAIN = {"objective": ("gain",)}
+_LASO = {"objective": ("laso",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +148,41 @@ class Gain:
       choices=("masks", "boxes"), needs=_GAIN)
 
 
+@dataclasses.dataclass(frozen=True)
+class Laso:
+  """Label-set operations, `objectives/laso.py` has each term's formula."""
+
+  set_units: int = flag(
+      512, "hidden units of each set-operation network", minimum=1,
+      needs=_LASO)
+  class_embed_weight: float = flag(
+      1.0, "weight of the classification of the images themselves",
+      minimum=0.0, needs=_LASO)
+  class_fake_weight: float = flag(
+      1.0, "weight of the classification of features put together again from "
+      "difference and intersection", minimum=0.0, needs=_LASO)
+  class_union_weight: float = flag(
+      1.0, "weight of the classification of unions", minimum=0.0, needs=_LASO)
+  class_intersection_weight: float = flag(
+      1.0, "weight of the classification of intersections", minimum=0.0,
+      needs=_LASO)
+  class_subtraction_weight: float = flag(
+      0.0, "weight of the classification of differences", minimum=0.0,
+      needs=_LASO)
+  recon_fake_weight: float = flag(
+      1.0, "weight of the distance of features from those put together again",
+      minimum=0.0, needs=_LASO)
+  recon_union_weight: float = flag(
+      1.0, "weight of the distance of a pair's unions in its two orders",
+      minimum=0.0, needs=_LASO)
+  recon_intersection_weight: float = flag(
+      1.0, "weight of the distance of a pair's intersections in its two "
+      "orders", minimum=0.0, needs=_LASO)
+  recon_subtraction_weight: float = flag(
+      0.0, "weight of the distance of four ways to one difference",
+      minimum=0.0, needs=_LASO)
+
+
 def check_atcon(config, given):
   """Refuses maps and targets that do not fit the rest."""
   if "ig_steps" in given and "integrated_gradients" not in (
@@ -178,5 +214,20 @@ def check_gain(config, given):
                       f"{config.steps} steps")
 
 
-SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain)
-CHECKS = (check_atcon, check_gain)
+def check_laso(config, given):
+  """Refuses what leaves nothing to learn from sets of labels."""
+  del given
+  if config.objective != "laso":
+    return
+  if config.single_label_only:
+    raise UserError("--single_label_only: not used with --objective=laso, "
+                    "which learns from images with several labels")
+  weights = {f.name: getattr(config, f.name)
+             for f in dataclasses.fields(Laso) if f.name.endswith("_weight")}
+  if not any(weights.values()):
+    raise UserError(f"--{next(iter(weights))}=0: one of LaSO's terms must "
+                    "have a weight of more than 0")
+
+
+SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain, Laso)
+CHECKS = (check_atcon, check_gain, check_laso)

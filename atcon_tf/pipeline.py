@@ -6,6 +6,7 @@ objective.
 """
 
 import concurrent.futures
+import functools
 import os
 import tempfile
 
@@ -145,7 +146,7 @@ def order(count, batch_size, seed, stream, number):
 
 def training_batches(images, records, batch_size, seed, stream, start, stop,
                      augment=(), columns=None, crop_area=augment_lib.CROP_AREA,
-                     two_views=False):
+                     two_views=False, choose=None):
   """Batches `start` to `stop` of a training stream.
 
   Args:
@@ -162,6 +163,8 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     crop_area: smallest share of the image that a random crop keeps.
     two_views: add "plain", the image as it is, and "transform", the way from
       it to "image" (see `augment.warp`).
+    choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
+      after epoch, each shuffled anew.
   Returns:
     `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
     the columns, "label" float32 `[B, classes]` among them.
@@ -169,9 +172,11 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   rows = images.rows([r.id for r in records])
   columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
+  choose = choose or functools.partial(
+      order, len(records), batch_size, seed, stream)
 
   def read(number):
-    chosen = order(len(records), batch_size, seed, stream, int(number))
+    chosen = choose(int(number))
     return [images.pixels[rows[chosen]],
             *(column[chosen] for column in columns.values())]
 

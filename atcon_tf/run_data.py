@@ -38,6 +38,9 @@ def load(config, stored, progress=False):
     UserError: for what is wrong with the data or the split.
   """
   data = datasets.load(config)
+  if config.objective == "laso" and not data.multi_label:
+    raise UserError("--objective=laso: works on sets of labels, and the images "
+                    f"of --dataset={config.dataset} have one label each")
   images = pipeline.Images(
       [r for part in data.splits.values() for r in part], config.image_size,
       config.max_bad_images, progress)

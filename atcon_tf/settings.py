@@ -16,7 +16,7 @@ class UserError(ValueError):
 
 DATASETS = ("voc", "folder", "image_list", "shapes")
 OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
-              "gain")
+              "gain", "laso")
 MODELS = (
     "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
     "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")

@@ -19,6 +19,7 @@ from atcon_tf import cli
 from atcon_tf import config as config_lib
 from atcon_tf import masks
 from atcon_tf import objectives
+from atcon_tf import pairs
 from atcon_tf import pipeline
 from atcon_tf import prediction
 from atcon_tf import results
@@ -235,6 +236,10 @@ class Training:
       batches = self.bank.batches(data.images,
                                   data.records["train_unlabeled"], config,
                                   start, stop)
+    elif self.trainer.objectives[kind].paired:
+      batches = pairs.training_batches(data.images,
+                                       data.records["train_labeled"], config,
+                                       STREAMS[kind], start, stop)
     else:
       supervised = kind == schedule.SUPERVISED
       part = "train_labeled" if supervised else "train_unlabeled"

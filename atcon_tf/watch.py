@@ -12,7 +12,7 @@ FOLLOWED = 64
 # Below this standard deviation over the image a soft mask masks nothing.
 FLAT_MASK = 0.05
 SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
-         "extra_supervision", "val_map_macro", "val_f1_macro",
+         "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
          "val_consistency")
 
 

@@ -274,6 +274,11 @@ RUNS = (
      "--am_start_step=2", "--ex_weight=10", "--ex_start_step=3",
      "--ex_fraction=0.3", "--ex_masks=boxes"),
     ("--objective=gain", "--gain_fill=mean", "--am_gradients=off"),
+    ("--objective=laso", "--set_units=64", "--class_embed_weight=2",
+     "--class_fake_weight=0.5", "--class_union_weight=0.3",
+     "--class_intersection_weight=0.7", "--class_subtraction_weight=1",
+     "--recon_fake_weight=0.1", "--recon_union_weight=0.2",
+     "--recon_intersection_weight=0.4", "--recon_subtraction_weight=0.6"),
 )
 
 

@@ -233,12 +233,15 @@ OBJECTIVES = {
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
     "gain": ({"ex_weight": 1.0}, ()),
+    "laso": ({"set_units": 8}, ()),
 }
 
 
 def _batch(count=5):
   return {"image": tf.constant(_images(count)),
+          "other_image": tf.constant(_images(count)[:, ::-1]),
           "label": tf.one_hot(TARGET[:count], CLASSES),
+          "other_label": tf.ones([count, CLASSES]),
           "label_weight": tf.ones([count, CLASSES]),
           "mask": tf.constant(_images(count) > .5, tf.uint8)}
 

@@ -25,6 +25,7 @@ from atcon_tf.attribution import path
 from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import gain
+from atcon_tf.objectives import laso
 from atcon_tf.objectives import layer_consistency
 from atcon_tf.objectives import tame
 
@@ -470,13 +471,93 @@ def run_gain_medt(case):
   _check_gain(case, loss_of, batch, base, values, case["am_weight"])
 
 
+def _embedding_classifier(features, classes):
+  """A classifier whose pooled features are the first numbers of its image.
+
+  The image `[6, 6, 3]` is four times the same block of 27 numbers, of which
+  the one convolution keeps those that are wanted.
+  """
+  images = keras.Input([6, 6, 3])
+  kept = keras.layers.Conv2D(
+      features, 3, strides=3, use_bias=False,
+      kernel_initializer=lambda shape, dtype: np.reshape(
+          np.eye(27)[:, :features], shape))(images)
+  pooled = keras.layers.GlobalAveragePooling2D()(kept)
+  head = keras.layers.Dense(classes)
+  return models.wrap(keras.Model(images, head(pooled))), head
+
+
+def _as_images(embedding):
+  block = np.pad(embedding, [[0, 0], [0, 27 - embedding.shape[1]]])
+  return tf.constant(np.tile(block.reshape([-1, 3, 3, 3]), [1, 2, 2, 1]))
+
+
+# Our name of a term and the reference's.
+LASO_TERMS = {
+    "class_embed": "class_embed", "class_fake": "class_fake",
+    "class_union": "class_U", "class_intersection": "class_I",
+    "class_subtraction": "class_S", "recon_fake": "recon_fake",
+    "recon_union": "recon_U", "recon_intersection": "recon_I",
+    "recon_subtraction": "recon_S"}
+
+
+def run_laso(case):
+  """From images to the gradients of the three networks, and of the images."""
+  values = arrays(case)
+  classifier, head = _embedding_classifier(case["latent"], case["classes"])
+  loss_of = laso.Laso(classifier, case["inner"])
+  named = {"classifier." + short: v for short, v in named_variables(head)}
+  for operation, model in loss_of.networks.items():
+    for layer in model.layers:
+      for short, variable in named_variables(layer):
+        named[f"{operation.replace('unite', 'union')}.{layer.name}.{short}"] = (
+            variable)
+  assert {f"w.{name}" for name in named} == {
+      name for name in values if name.startswith("w.")}
+  for name, variable in named.items():
+    variable.assign(values[f"w.{name}"])
+  made = loss_of.operate(tf.concat([values["embed_a"], values["embed_b"]], 0))
+  assert 2 * len(made) == len(case["set_op_names"])
+  for ours, both in made.items():
+    for theirs, part in zip(("ab", "ba"), tf.split(both, 2)):
+      theirs = ours.translate(str.maketrans("xy", theirs))
+      check(theirs, part,
+            values["set_ops"][case["set_op_names"].index(theirs)])
+  images = [_as_images(values[f"embed_{name}"]) for name in "ab"]
+  label = np.split(values["targets"], 2)
+  trained = {name: named[name].value for name in named
+             if f"g.{name}" in values}
+  with tf.GradientTape() as tape:
+    tape.watch(images)
+    terms = loss_of.call({"image": images[0], "label": label[0],
+                          "other_image": images[1], "other_label": label[1]})
+    means = {name: tf.reduce_sum(value * weight) / tf.reduce_sum(weight)
+             for name, (value, weight) in terms.items()}
+    loss = sum(factor * means[name]
+               for name, factor in loss_of.loss_weights.items())
+  for ours, theirs in LASO_TERMS.items():
+    check(theirs, means.pop(ours), values[f"term.{theirs}"])
+  assert not means
+  check("total", loss, values["total"])
+  gradients = tape.gradient(loss, [*trained.values(), *images])
+  for name, gradient in zip(trained, gradients):
+    check(name, gradient, values[f"g.{name}"])
+  for name, gradient in zip(("embed_a", "embed_b"), gradients[-2:]):
+    # The four blocks of an image share the gradient of its features.
+    blocks = tf.reshape(gradient, [-1, 2, 3, 2, 3, 3])
+    check(name, tf.reshape(tf.reduce_sum(blocks, [1, 3]), [-1, 27])[
+        :, :case["latent"]], values[f"g.{name}"])
+  assert len(trained) + 2 == sum(k.startswith("g.") for k in values)
+
+
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
        "atcon_ig": run_atcon_ig, "tame": run_tame,
        "tame_eval": run_tame_eval, "tame_metrics": run_tame_metrics,
        "layer_consistency": run_layer_consistency,
        "gain_voc": run_gain_voc, "gain_multi": run_gain_multi,
-       "gain_eval": run_gain_eval, "gain_medt": run_gain_medt}
+       "gain_eval": run_gain_eval, "gain_medt": run_gain_medt,
+       "laso": run_laso}
 
 
 def _known(kind):

@@ -21,7 +21,7 @@ LEVELS = (
     ("backbones", "datasets", "geometry", "graph", "guided", "model_file",
      "models", "vit"),
     ("attribution", "augment", "masks", "pictures", "pipeline"),
-    ("bank", "metrics", "objectives", "run_data"),
+    ("bank", "metrics", "objectives", "pairs", "run_data"),
     ("plain", "plots", "prediction", "serving", "sheets", "summaries",
      "trainer"),
     ("leaderboard", "report_figures", "results", "run_folder", "runs",

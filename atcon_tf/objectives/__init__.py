@@ -3,6 +3,7 @@
 from atcon_tf.config import UserError
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import gain
+from atcon_tf.objectives import laso
 from atcon_tf.objectives import layer_consistency
 from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
@@ -58,6 +59,12 @@ def gain_attention(config):
   return gain.Attention(config.gain_omega, config.gain_sigma, fill)
 
 
+def _laso(classifier, config, multi_label, teacher):
+  del multi_label, teacher
+  return laso.Laso(classifier, config.set_units, **{
+      name: getattr(config, f"{name}_weight") for name in laso.WEIGHTS})
+
+
 # What a run is for, beside or in place of the cross-entropy of the labelled
 # images: name -> fn(classifier, config, multi_label, teacher) -> Objective.
 # Those in `settings.UNLABELED` are about the unlabelled images; any other one
@@ -68,6 +75,7 @@ OBJECTIVES = {
     "layer_consistency": _layer_consistency,
     "self_training": _self_training,
     "gain": _gain,
+    "laso": _laso,
 }
 
 
