@@ -273,7 +273,8 @@ def test_objective(name, classifiers):
 
 
 # Data sets and the flags that find them; None: only where real data are.
-DATASETS = {"shapes": {}, "folder": None, "image_list": None, "voc": None}
+DATASETS = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
+            "binary_masks": None}
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -282,6 +283,8 @@ def test_dataset(name, tmp_path, request):
   if name == "voc":
     data_dir = request.getfixturevalue("data_dir")
     settings["data_dir"] = str(data_dir / "VOCdevkit")
+  if name == "binary_masks":
+    settings["data_dir"] = str(request.getfixturevalue("inspection_dir"))
   if name == "image_list":
     lines = [f"{i}.png {i % 2}\n" for i in range(12)]
     for i in range(12):
