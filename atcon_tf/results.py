@@ -38,7 +38,7 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   Returns:
     what result.json holds.
   """
-  predictor.classifier.model.load_weights(work.best_weights)
+  work.load_best(predictor.classifier)
   predictions = {}
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
@@ -50,8 +50,10 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   scores = {part: scoring.judge(rows, config.bootstrap)
             for part, rows in tables.items()}
   save_predictions(work.path / "predictions.npz", tables["test"])
+  followed = ["val_loss", "val_cross_entropy", "val_area"] if (
+      watcher.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", plots.to_png(plots.curves(
-      state["history"], ["val_map_macro", "val_f1_macro"]), dpi=110))
+      state["history"], followed), dpi=110))
   if config.summary_images:
     work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
   result = {
@@ -63,6 +65,13 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "seconds": round(seconds(), 1), "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
       "history": state["history"]}
+  if watcher.losses:
+    head = predictor.classifier.attention
+    result["head"] = {
+        "version": head.name, "layers": list(head.layers_used),
+        "map": list(head.size), "parameters": head.count_params(),
+        **{part: watcher.losses(data.records[part])
+           for part in ("val", "test")}}
   work.save_result(result)
   return result
 

@@ -6,6 +6,7 @@ from atcon_tf import datasets
 from atcon_tf import pipeline
 from atcon_tf import splits
 from atcon_tf.config import UserError
+from atcon_tf.settings import UNLABELED
 
 PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
@@ -63,7 +64,7 @@ def load(config, stored, progress=False):
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
-  if config.objective != "supervised" and not records["train_unlabeled"]:
+  if config.objective in UNLABELED and not records["train_unlabeled"]:
     raise UserError(
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, or --unlabeled=labeled")

@@ -3,7 +3,8 @@
     config.json       the resolved settings
     flags.txt         repeats the run: --flagfile=flags.txt
     splits.json       the very image ids of every part, and the class names
-    checkpoints/      last.npz (to resume) and best.weights.h5 (the result)
+    checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
+                      attention.weights.h5, the head of a run that trains one
     tb/               TensorBoard
     predictions.npz   per-image results on the test split
     figures/*.png     pictures
@@ -27,8 +28,10 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import models
+from atcon_tf.attribution import learned
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from atcon_tf.settings import HEADS
 
 
 def write_text(path, text):
@@ -170,21 +173,22 @@ class Workdir:
                 for name in values.files if name.startswith("array/")}
       return json.loads(bytes(values["progress.json"])), arrays
 
-  @property
-  def best_weights(self):
-    return self.path / "checkpoints" / "best.weights.h5"
+  def save_best(self, classifier):
+    """Keeps the weights of a classifier, and its head, as the best so far."""
+    for path, model in _weights(self.path, classifier):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      part = path.with_name("next.weights.h5")  # Keras wants this ending
+      try:
+        model.save_weights(part)
+        os.replace(part, path)
+      except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error}") from error
 
-  def save_best(self, model):
-    """Keeps the model's weights as the best so far."""
-    path = self.best_weights
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name("next.weights.h5")  # Keras wants this ending
-    try:
-      model.save_weights(part)
-      os.replace(part, path)
-    except OSError as error:
-      part.unlink(missing_ok=True)
-      raise UserError(f"{path}: cannot be written: {error}") from error
+  def load_best(self, classifier):
+    """Gives a classifier, and its head, the weights that `save_best` kept."""
+    for path, model in _weights(self.path, classifier):
+      model.load_weights(path)
 
   def save_figure(self, name, png):
     """Writes a picture into figures/."""
@@ -193,6 +197,15 @@ class Workdir:
   def save_result(self, result):
     """Writes result.json, the sign of a finished run."""
     write_text(self.path / "result.json", json.dumps(result, indent=1))
+
+
+def _weights(path, classifier):
+  """`(file, model)` of the best weights in a run's folder."""
+  files = [(path / "checkpoints" / "best.weights.h5", classifier.model)]
+  if classifier.attention:
+    files.append((path / "checkpoints" / "attention.weights.h5",
+                  classifier.attention))
+  return files
 
 
 def _shown(value):
@@ -270,10 +283,10 @@ def load_run(workdir):
   split = _read_json(path / "splits.json", "the run has not begun")
   classifier = build_classifier(config, len(split["class_names"]),
                                 split["multi_label"], trained=True)
-  best = path / "checkpoints" / "best.weights.h5"
-  if not best.exists():
-    raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
-  models.load_weights(classifier.model, best, str(best), config.model)
+  for best, model in _weights(path, classifier):
+    if not best.exists():
+      raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
+    models.load_weights(model, best, str(best), config.model)
   return Run(path, config, split, classifier)
 
 
@@ -284,12 +297,16 @@ def build_classifier(config, num_classes, multi_label, prior=None,
   Args:
     trained: its weights will be loaded; do not read those it started from.
   """
-  return models.build(
+  classifier = models.build(
       config.model, num_classes, "none" if trained else config.weights,
       image_size=config.image_size, width=config.width, prior=prior,
       multi_label=multi_label, cam_layer=config.cam_layer,
       reflect_padding=config.reflect_padding,
       input_range=config.input_range)
+  if config.objective not in HEADS:
+    return classifier
+  version = "l_cam" if config.objective == "l_cam" else config.tame_version
+  return learned.attach(classifier, version, config.feature_layers)
 
 
 def with_image_size(config):
@@ -301,12 +318,27 @@ def with_image_size(config):
 
 
 def start_weights(classifier, warm_start):
-  """Loads the weights that `--warm_start` names: a run or a weights file."""
-  path = pathlib.Path(warm_start)
-  if path.is_dir():
-    path = path / "checkpoints" / "best.weights.h5"
-  models.load_weights(classifier.model, path, f"--warm_start={warm_start}",
-                      classifier.name)
+  """Loads the weights that `--warm_start` names: a run or a weights file.
+
+  A head goes on from that of the run, if it has one.
+
+  Raises:
+    UserError: they are of another model, or of another head.
+  """
+  path, flag = pathlib.Path(warm_start), f"--warm_start={warm_start}"
+  if not path.is_dir():
+    models.load_weights(classifier.model, path, flag, classifier.name)
+    return
+  (file, model), *heads = _weights(path, classifier)
+  models.load_weights(model, file, flag, classifier.name)
+  for file, head in heads:
+    if not file.exists():
+      continue
+    before = load_run(path).classifier.attention
+    if before.description != head.description:
+      raise UserError(f"{flag}: its head is {before.description}, this one "
+                      f"{head.description}")
+    head.set_weights(before.get_weights())
 
 
 def environment():

@@ -15,7 +15,8 @@ class UserError(ValueError):
 
 
 DATASETS = ("voc", "folder", "shapes")
-OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training")
+OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
+              "tame", "l_cam")
 MODELS = (
     "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
     "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
@@ -23,10 +24,14 @@ AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 
 # Objectives with a term on unlabelled images: a schedule goes with these.
 UNLABELED = ("atcon", "layer_consistency", "self_training")
+# Objectives that train an explanation head for a frozen classifier.
+HEADS = ("tame", "l_cam")
 
-# Where the supervised optimisers, and where the consistency optimiser, are at
-# work.
-SUPERVISED = {"schedule": ("", "alternating", "combined")}
+# Which runs have labelled batches, and where the supervised optimisers and
+# the consistency optimiser are at work.
+LABELED = {"schedule": ("", "alternating", "combined")}
+SUPERVISED = {"objective": tuple(o for o in OBJECTIVES if o not in HEADS),
+              **LABELED}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
 
@@ -57,7 +62,8 @@ class Data:
       needs={"dataset": ("voc", "folder")})
 
   # The few-shot split.
-  shots: int = flag(8, "labelled images per class", minimum=1)
+  shots: int = flag(8, "labelled images per class; 0: every training image",
+                    minimum=0)
   unlabeled: str = flag(
       "all", "the unlabelled pool: all other training images, this many of "
       "them, or 'labeled' (the labelled images without their labels)")
@@ -94,7 +100,8 @@ class Model:
   reflect_padding: bool = flag(
       False, "the backbone's convolutions pad by reflection")
   warm_start: str = flag(
-      "", "start from the weights of this run or checkpoint")
+      "", "start from the weights of this run or checkpoint; the classifier "
+      "that %s explain" % " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +131,7 @@ class Training:
       0, "supervised updates (with --schedule=consistency: consistency "
       "updates); default: by the model", minimum=0)
   batch_size: int = flag(8, "labelled images in a step", minimum=1,
-                         needs=SUPERVISED)
+                         needs=LABELED)
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})

@@ -61,7 +61,8 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
 
   Args:
     dataset: a `datasets.record.Dataset`.
-    shots, seed, single_label_only: see `draw`.
+    shots, seed, single_label_only: see `draw`; 0 shots: every training
+      image is labelled (every one with a single label).
     unlabeled: "all" other training images; "labeled", the labelled ones once
       more; or a number (as a string) of other training images.
   Returns:
@@ -70,8 +71,16 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
     UserError: more images wanted than there are.
   """
   train = dataset.splits["train"]
-  chosen = set(draw([r.label for r in train], shots, seed,
-                    dataset.class_names, single_label_only).tolist())
+  labels = np.stack([r.label for r in train]) > 0
+  if shots:
+    chosen = set(draw(labels, shots, seed, dataset.class_names,
+                      single_label_only).tolist())
+  else:
+    chosen = set(np.flatnonzero(
+        (labels.sum(1) == 1) | (not single_label_only)).tolist())
+  if not chosen:
+    raise config.UserError("--single_label_only: no training image has one "
+                           "label only")
   if unlabeled == "labeled":
     pool = chosen
   else:

@@ -118,7 +118,7 @@ class RefusalTest(Case):
       ("--dataset=", "--dataset=: must be one of voc"),
       ("--model=resnet", "--model=resnet: must be one of tiny_cnn,"),
       ("--model=missing.keras", "--model=missing.keras: no such file"),
-      ("--shots=0", "--shots=0: must be at least 1"),
+      ("--shots=-1", "--shots=-1: must be at least 0"),
       ("--steps=-5", "--steps=-5: must be at least 0"),
       ("--steps=0", "--steps=0: must be more than 0"),
       ("--seed=-1", "--seed=-1: must be at least 0"),
@@ -259,6 +259,13 @@ RUNS = (
     ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
      "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
      "--atcon_weight=0.2"),
+    ("--objective=tame", "--warm_start=W/base", "--shots=0",
+     "--tame_version=no_skip", "--feature_layers=relu2,relu4",
+     "--max_learning_rate=0.3", "--weight_decay=0", "--target=labels",
+     "--cross_entropy_weight=1", "--area_weight=3", "--area_power=0.5",
+     "--variation_weight=0"),
+    ("--objective=l_cam", "--warm_start=W/base", "--l_cam_version=fm",
+     "--batch_size=16"),
 )
 
 

@@ -19,6 +19,7 @@ from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import settings
 from atcon_tf import vit
+from atcon_tf.attribution import learned
 
 SIZE = 16
 CLASSES = 3
@@ -38,7 +39,9 @@ CASES = {
     "meaningful_perturbation": dict(
         fill="noise", steps=5, cells=4, batch_size=4),
     "attention_rollout": {}, "gradient_rollout": {},
+    "tame": {}, "l_cam": {},
 }
+HEADS = {"tame": ("small_conv1", "small_conv2"), "l_cam": ("small_conv2",)}
 VIT = ("attention_rollout", "gradient_rollout")
 
 # Compiled numbers that differ, and why.
@@ -232,6 +235,8 @@ OBJECTIVES = {
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
+    "tame": ({"warm_start": "W/run"}, ()),
+    "l_cam": ({"warm_start": "W/run"}, ()),
 }
 
 

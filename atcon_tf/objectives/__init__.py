@@ -1,11 +1,14 @@
 """What can be optimised: `OBJECTIVES[name]` makes a run's objectives."""
 
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import l_cam
 from atcon_tf.objectives import layer_consistency
 from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
+from atcon_tf.objectives import tame
 from atcon_tf.schedule import CONSISTENCY
 from atcon_tf.schedule import SUPERVISED
+from atcon_tf.settings import UNLABELED
 
 
 def _atcon(classifier, config, multi_label, teacher):
@@ -33,13 +36,35 @@ def _self_training(classifier, config, multi_label, teacher):
       config.equivariance_weight, config.atcon_weight)
 
 
-# What the unlabelled images are for:
+def _head(config, multi_label):
+  """What TAME and L-CAM share."""
+  return dict(multi_label=multi_label, target=config.target,
+              cross_entropy_weight=config.cross_entropy_weight,
+              area_weight=config.area_weight, area_power=config.area_power,
+              variation_weight=config.variation_weight)
+
+
+def _tame(classifier, config, multi_label, teacher):
+  del teacher
+  return tame.Tame(classifier, **_head(config, multi_label))
+
+
+def _l_cam(classifier, config, multi_label, teacher):
+  del teacher
+  return l_cam.LCam(classifier, config.l_cam_version,
+                    **_head(config, multi_label))
+
+
+# What the unlabelled images are for (those in `settings.UNLABELED`), or what
+# takes the place of the supervised objective:
 # name -> fn(classifier, config, multi_label, teacher) -> Objective, or None.
 OBJECTIVES = {
     "supervised": None,
     "atcon": _atcon,
     "layer_consistency": _layer_consistency,
     "self_training": _self_training,
+    "tame": _tame,
+    "l_cam": _l_cam,
 }
 
 
@@ -55,5 +80,6 @@ def build(classifier, config, multi_label, teacher=None):
   built = {SUPERVISED: supervised.Supervised(classifier, multi_label)}
   make = OBJECTIVES[config.objective]
   if make:
-    built[CONSISTENCY] = make(classifier, config, multi_label, teacher)
+    kind = CONSISTENCY if config.objective in UNLABELED else SUPERVISED
+    built[kind] = make(classifier, config, multi_label, teacher)
   return built
