@@ -93,7 +93,7 @@ class Model:
                          "by the model", minimum=0, maximum=4096)
   input_range: str = flag(
       "0..1", "what a .keras model expects its images to be",
-      choices=("0..1", "-1..1", "0..255", "imagenet"))
+      choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output carries the class activation map; default: "
       "the last one with a spatial extent")

@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf import export
-from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf import pipeline
 from atcon_tf import plain

@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf import maps
 from atcon_tf import runs
 from atcon_tf import serving
 
