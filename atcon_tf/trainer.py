@@ -158,7 +158,8 @@ class Trainer(keras.Model):
     means = {name: float(total / weight)
              for name, (total, weight) in sums.items()}
     return {"loss": sum(factor * means[name] for name, factor in
-                        objective.loss_weights.items()), **means}
+                        objective.loss_weights.items() if name in means),
+            **means}
 
   def _split(self, batch):
     """Cuts a global batch into nearly equal parts, one for each replica."""

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import attribution
+from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import learned
@@ -69,8 +70,8 @@ def test_tame_by_hand(classifier):
     x = np.maximum(x + f.numpy(), 0)
     # Pooling by two puts a cell between two of the larger map.
     place = ((0, 1), (0, 1)) if f.shape[1] == 8 else ((.5, 2), (.5, 2))
-    branches.append(np.stack([attribution.combined.maps.resize(
-        tf.constant(x[..., k]), (8, 8), place).numpy()
+    branches.append(np.stack([
+        maps.resize(tf.constant(x[..., k]), (8, 8), place).numpy()
         for k in range(x.shape[-1])], -1))
   c = np.concatenate(branches, -1) @ head.kernel.numpy() + head.bias.numpy()
   heat = head(pass_.features, np.array([1, 2]))
@@ -102,7 +103,10 @@ def test_cross_entropy_of_the_masked_image(classifier, multi_label):
   value, weight = loss.call(batch)["cross_entropy"]
   np.testing.assert_allclose(
       value, -np.log(probability[[0, 1], target]), rtol=1e-4)
-  np.testing.assert_array_equal(weight, 1)
+  np.testing.assert_array_equal(weight, [1, 1])
+  label[0] = 0  # an image without a label has no class to explain
+  weight = loss.call({**batch, "label": tf.constant(label)})["area"][1]
+  np.testing.assert_array_equal(weight, [0, 1])
 
 
 def test_l_cam_fm_masks_the_feature_map(classifier):

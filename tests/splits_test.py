@@ -56,6 +56,22 @@ class DrawTest(parameterized.TestCase):
         UserError, "--shots=3: class 'ant' has only 2 single-label"):
       splits.draw(labels, 3, 0, ("ant", "bee"), single_label_only=True)
 
+  def test_no_shots_is_every_image(self):
+    data = dataset_of("abab")
+    got = splits.make(data, 0)
+    self.assertEqual(got["train_labeled"],
+                     ["train0", "train1", "train2", "train3"])
+    self.assertEqual(got["train_unlabeled"], [])
+    both = record.Record("train4", "", np.array([1., 1.]))
+    data.splits["train"].append(both)
+    self.assertIn("train4", splits.make(data, 0)["train_labeled"])
+    single = splits.make(data, 0, single_label_only=True)
+    self.assertEqual(single["train_labeled"], got["train_labeled"])
+    self.assertEqual(single["train_unlabeled"], ["train4"])
+    data.splits["train"] = [both]
+    with self.assertRaisesRegex(UserError, "no training image has one label"):
+      splits.make(data, 0, single_label_only=True)
+
   def test_the_rarest_class_chooses_first(self):
     # One image shows both: it is all that c has, so b must not take it.
     for seed in range(8):
