@@ -18,10 +18,12 @@ from absl import flags
 
 from atcon_tf import cli
 from atcon_tf import datasets
+from atcon_tf import files
 from atcon_tf import leaderboard
 from atcon_tf import maps
 from atcon_tf import pipeline
 from atcon_tf import plots
+from atcon_tf import prediction
 from atcon_tf import results
 from atcon_tf import runs
 from atcon_tf import scoring
@@ -80,10 +82,11 @@ def evaluate(run, split="test", data_dir="", progress=False):
   """
   records, images = load_images(run, split, data_dir)
   config, thresholds = run.config, run.result["thresholds"]
-  predictor = scoring.Predictor(run.classifier, run.multi_label,
+  predictor = prediction.Predictor(run.classifier, run.multi_label,
                                 config.eval_batch_size, config.xla)
   predictions = predictor.predict(images, records, progress)
-  table = scoring.tabulate(predictions, thresholds, run.class_names)
+  table = scoring.tabulate(predictions, thresholds, run.class_names,
+                           config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
           split: scoring.judge(table, config.bootstrap)}
@@ -153,7 +156,7 @@ def main(argv):
   result = evaluate(run, values.split, values.data_dir, progress=True)
   print(results.table({name: result}, values.split))
   if values.out:
-    runs.write_text(values.out, json.dumps(result, indent=1))
+    files.write_text(values.out, json.dumps(result, indent=1))
     print(f"\n{values.out}")
 
 
@@ -174,18 +177,18 @@ def _leaderboard(run, values):
       config.dataset == "voc") else config.dataset
   board |= {**runs.environment(), "json": values.out or out.name,
             "about": f"{config.model} at {run.classifier.image_size[0]} px, "
-            f"{config.objective}, {config.shots} shots a class; {values.split}"
-            f" images of {data}, none of which it was trained on."}
+            f"{config.objective}, {config.shots or 'all'} labelled images a "
+            f"class; {values.split} images of {data}, none of which it was trained on."}
   board["command"] = board["command"].replace("atcon_tf.train",
                                               "atcon_tf.evaluate")
-  runs.write_text(out, json.dumps(board, indent=1))
+  files.write_text(out, json.dumps(board, indent=1))
   png = plots.to_png(leaderboard.plot(board), dpi=110)
-  runs.write_bytes(out.with_suffix(".png"), png)
+  files.write_bytes(out.with_suffix(".png"), png)
   print(f"\n{out}")
   if values.page:
     picture = os.path.relpath(out.with_suffix(".png"),
                               os.path.dirname(values.page) or ".")
-    runs.write_text(values.page, leaderboard.page(board, picture))
+    files.write_text(values.page, leaderboard.page(board, picture))
     print(values.page)
 
 
@@ -209,7 +212,7 @@ def _compare(run, name, others):
     figure = compare_figure(base, run, [_name(other), name])
     if figure is not None:
       path = run.path / "figures" / f"compare_{_name(other)}.png"
-      runs.write_bytes(path, plots.to_png(figure, dpi=110))
+      files.write_bytes(path, plots.to_png(figure, dpi=110))
       print(f"\n{path}: the maps that changed most; left: for the better, right: for the worse")
 
 

@@ -25,12 +25,14 @@ import tensorflow as tf
 from absl import flags
 
 from atcon_tf import attribution
+from atcon_tf import backbones
 from atcon_tf import cli
+from atcon_tf import files
 from atcon_tf import models
 from atcon_tf import pictures
 from atcon_tf import plots
+from atcon_tf import prediction
 from atcon_tf import runs
-from atcon_tf import scoring
 from atcon_tf import sheets
 from atcon_tf.attribution import learned
 from atcon_tf.config import UserError
@@ -119,7 +121,7 @@ class Explainer:
     logits = [self.classifier.model(tf.constant(images[i:i + self.batch_size]),
                                     training=False).numpy()
               for i in range(0, len(images), self.batch_size)]
-    return scoring.to_probability(np.concatenate(logits), self.multi_label)
+    return prediction.to_probability(np.concatenate(logits), self.multi_label)
 
   def maps(self, images, method, class_index):
     """Raw maps at the network's size, `[B, S, S]`."""
@@ -202,7 +204,7 @@ def box_rows(name, image, result, class_names, box_format):
 
 def save_boxes(folder, rows, box_format):
   """Writes boxes.json and boxes.csv."""
-  runs.write_text(folder / "boxes.json", json.dumps(
+  files.write_text(folder / "boxes.json", json.dumps(
       {"format": box_format, "boxes": rows}, indent=1))
   names = {"pascal": ["x_min", "y_min", "x_max", "y_max"],
            "coco": ["x", "y", "width", "height"]}[box_format]
@@ -213,24 +215,24 @@ def save_boxes(folder, rows, box_format):
     writer.writerow([row["image"], row["method"], row["class"],
                      f"{row['probability']:.4f}", *row["box"],
                      f"{row['score']:.4f}"])
-  runs.write_text(folder / "boxes.csv", text.getvalue())
+  files.write_text(folder / "boxes.csv", text.getvalue())
 
 
 def save_image(folder, name, explainer, image, result, classes):
   """Writes the sheet, the overlays and the raw maps of one picture."""
-  runs.write_bytes(folder / f"{name}_sheet.png",
-                   draw(explainer, image, result, classes))
+  files.write_bytes(folder / f"{name}_sheet.png",
+                    draw(explainer, image, result, classes))
   arrays = {}
   for (method, c), heat in result["maps"].items():
     label = explainer.class_names[c]
     arrays[f"{method}/{label}"] = heat
     encoded = tf.io.encode_png(result["overlays"][method, c]).numpy()
-    runs.write_bytes(
+    files.write_bytes(
         folder / f"{name}_{method}_{label.replace(' ', '_').replace('/', '_')}"
         ".png", encoded)
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
-  runs.write_bytes(folder / f"{name}.npz", buffer.getvalue())
+  files.write_bytes(folder / f"{name}.npz", buffer.getvalue())
 
 
 def unique_names(paths):
@@ -365,7 +367,7 @@ def define_flags():
   flags.DEFINE_string("workdir", "", "folder of a run")
   flags.DEFINE_string("model", "", "a .keras file or a stock model's name")
   flags.DEFINE_string("weights", "imagenet", "of a stock model")
-  flags.DEFINE_enum("input_range", "0..1", sorted(models.INPUT_RANGES),
+  flags.DEFINE_enum("input_range", "0..1", sorted(backbones.INPUT_RANGES),
                     "what a .keras model expects")
   flags.DEFINE_integer("image_size", 0, "of a .keras model of any size", 0)
   flags.DEFINE_bool("multi_label", False, "a .keras model's classes can be "

@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from atcon_tf import files
 from atcon_tf import plots
 from atcon_tf import runs
 from atcon_tf import schedule
@@ -24,7 +25,21 @@ ROWS = {
     "box_iou": "box IoU", "centre_box_iou": "  (centred box)",
     "pointing_game": "pointing game",
     "centre_point_pointing_game": "  (centre point)",
+    "mask_iou": "mask IoU", "centre_mask_iou": "  (centred mask)",
 }
+_SENSITIVITY = "sensitivity_at_"
+
+
+def rows(*parts):
+  """`{metric: what a person calls it}` of ROWS and of any rate of alarms.
+
+  Args:
+    parts: scores as `scoring.judge` gives them.
+  """
+  rates = {name.removeprefix(_SENSITIVITY) for part in parts for name in part
+           if name.startswith(_SENSITIVITY)}
+  return ROWS | {_SENSITIVITY + rate: f"sensitivity at {rate} alarms"
+                 for rate in sorted(rates, key=float)}
 
 
 def finish(config, data, predictor, work, watcher, state, plan, seconds):
@@ -45,7 +60,8 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
     predictions[part] = predictor.predict(
         data.images, data.records[part], watcher.interactive)
   thresholds = scoring.choose_thresholds(predictions["val"])
-  tables = {part: scoring.tabulate(p, thresholds, data.class_names)
+  tables = {part: scoring.tabulate(p, thresholds, data.class_names,
+                                   config.false_alarm_rates)
             for part, p in predictions.items()}
   scores = {part: scoring.judge(rows, config.bootstrap)
             for part, rows in tables.items()}
@@ -54,6 +70,9 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       watcher.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", plots.to_png(plots.curves(
       state["history"], followed), dpi=110))
+  if "roc" in scores["test"]:
+    work.save_figure("roc", plots.to_png(plots.roc(
+        {part: scores[part]["roc"] for part in scores}), dpi=110))
   if config.summary_images:
     work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
   result = {
@@ -95,7 +114,7 @@ def table(results, part="test"):
   lines.append(["consistency updates",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
-  for metric, label in ROWS.items():
+  for metric, label in rows(*(r[part] for r in results.values())).items():
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
                              for r in results.values())])
@@ -117,7 +136,7 @@ def save_predictions(path, table):
   """Writes predictions.npz: the arrays of `scoring.tabulate`."""
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **table)
-  runs.write_bytes(path, buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
 
 
 def load_predictions(run_path):
@@ -157,7 +176,7 @@ def compare(first, second, samples=2000):
 def comparison_table(differences, name):
   """The outcome of `compare` as text."""
   lines = [[name, "difference", "90 % interval", "p"]]
-  for metric, label in ROWS.items():
+  for metric, label in rows(differences).items():
     if metric in differences and not metric.startswith("centre"):
       row = differences[metric]
       low, high = row["interval"]

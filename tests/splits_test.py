@@ -42,6 +42,15 @@ class DrawTest(parameterized.TestCase):
     got = splits.draw(labels, 3, 7, "ab")
     np.testing.assert_array_equal(got, [1, 2, 4, 5, 7, 8])
 
+  def test_no_shots_are_all(self):
+    labels = labels_of("ab", "a", "b", "ab")
+    np.testing.assert_array_equal(splits.draw(labels, 0, 7, "ab"),
+                                  [0, 1, 2, 3])
+    np.testing.assert_array_equal(
+        splits.draw(labels, 0, 7, "ab", single_label_only=True), [1, 2])
+    with self.assertRaisesRegex(UserError, "no training image has one label"):
+      splits.draw(labels_of("ab", "ab"), 0, 0, "ab", single_label_only=True)
+
   def test_then_images_with_several_labels(self):
     # b has one pure image and must take both "ab"; a has its own two.
     labels = labels_of("a", "a", "a", "b", "ab", "ab")
@@ -55,22 +64,6 @@ class DrawTest(parameterized.TestCase):
     with self.assertRaisesRegex(
         UserError, "--shots=3: class 'ant' has only 2 single-label"):
       splits.draw(labels, 3, 0, ("ant", "bee"), single_label_only=True)
-
-  def test_no_shots_is_every_image(self):
-    data = dataset_of("abab")
-    got = splits.make(data, 0)
-    self.assertEqual(got["train_labeled"],
-                     ["train0", "train1", "train2", "train3"])
-    self.assertEqual(got["train_unlabeled"], [])
-    both = record.Record("train4", "", np.array([1., 1.]))
-    data.splits["train"].append(both)
-    self.assertIn("train4", splits.make(data, 0)["train_labeled"])
-    single = splits.make(data, 0, single_label_only=True)
-    self.assertEqual(single["train_labeled"], got["train_labeled"])
-    self.assertEqual(single["train_unlabeled"], ["train4"])
-    data.splits["train"] = [both]
-    with self.assertRaisesRegex(UserError, "no training image has one label"):
-      splits.make(data, 0, single_label_only=True)
 
   def test_the_rarest_class_chooses_first(self):
     # One image shows both: it is all that c has, so b must not take it.

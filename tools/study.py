@@ -37,7 +37,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
 
 from atcon_tf import cli
-from atcon_tf import runs
+from atcon_tf import files
 from atcon_tf.config import UserError
 from tools import study_report
 
@@ -91,7 +91,7 @@ def row_of(grid, cell, result):
   """What the table keeps of a result."""
   arm, shots, seed = cell
   numbers = {part: {k: v for k, v in result[part].items()
-                    if k not in ("per_class", "ci90")}
+                    if k not in ("per_class", "ci90", "roc")}
              for part in ("val", "test")}
   return {"arm": arm, "shots": shots, "seed": seed,
           "flags": [*grid["flags"], *grid["arms"][arm]],
@@ -131,7 +131,7 @@ class Study:
     with self._lock:
       self.rows.append(row_of(self.grid, cell, result))
       self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
-      runs.write_text(self.out, json.dumps(
+      files.write_text(self.out, json.dumps(
           {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
     if not keep:
       shutil.rmtree(workdir)

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from atcon_tf import files
 from atcon_tf import plots
-from atcon_tf import runs
 from atcon_tf.config import UserError
 from atcon_tf.metrics import statistics
 
@@ -164,13 +164,13 @@ def render(path, readme=""):
   content = json.loads(path.read_text())
   grid, rows = content["grid"], content["rows"]
   text = table(grid, rows)
-  runs.write_text(path.with_suffix(".md"), text)
-  runs.write_bytes(path.with_suffix(".png"),
-                   plots.to_png(plot(grid, rows), dpi=110))
+  files.write_text(path.with_suffix(".md"), text)
+  files.write_bytes(path.with_suffix(".png"),
+                    plots.to_png(plot(grid, rows), dpi=110))
   written = [path.with_suffix(".md"), path.with_suffix(".png")]
   if readme:
     before, rest = pathlib.Path(readme).read_text().split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    runs.write_text(readme, f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
+    files.write_text(readme, f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
     written.append(pathlib.Path(readme))
   return written
