@@ -15,6 +15,7 @@ from absl import flags
 
 from atcon_tf import attribution
 from atcon_tf import cli
+from atcon_tf import comparison
 from atcon_tf import files
 from atcon_tf import maps
 from atcon_tf import report_figures
@@ -43,7 +44,7 @@ def report(run, other=None):
   """
   result, names = run.result, _names(run, other)
   tables = [results.load_predictions(r.path) for r in (run, other) if r]
-  differences = results.compare(tables[1], tables[0]) if other else {}
+  differences = comparison.compare(tables[1], tables[0]) if other else {}
   loader = jinja2.Environment(loader=jinja2.PackageLoader("atcon_tf", "."),
                               autoescape=True, trim_blocks=True)
   try:

@@ -3,6 +3,8 @@
 import io
 import json
 import pathlib
+import resource
+import sys
 
 import numpy as np
 
@@ -12,7 +14,6 @@ from atcon_tf import runs
 from atcon_tf import schedule
 from atcon_tf import scoring
 from atcon_tf.config import UserError
-from atcon_tf.metrics import statistics
 
 # What a table shows, and how a person calls it.
 ROWS = {
@@ -81,18 +82,28 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "steps": {"supervised": sum(schedule.SUPERVISED in s for s in plan),
                 "consistency": sum(schedule.CONSISTENCY in s for s in plan),
                 "best": state["best"]["updates"]},
-      "seconds": round(seconds(), 1), "thresholds": thresholds,
+      "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
+      "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
       "history": state["history"]}
   if watcher.losses:
-    head = predictor.classifier.attention
-    result["head"] = {
-        "version": head.name, "layers": list(head.layers_used),
-        "map": list(head.size), "parameters": head.count_params(),
-        **{part: watcher.losses(data.records[part])
-           for part in ("val", "test")}}
+    result["head"] = _head(predictor.classifier.attention, watcher, data)
   work.save_result(result)
   return result
+
+
+def _head(attention, watcher, data):
+  """What a run has trained that explains its classifier."""
+  return {"version": attention.name, "layers": list(attention.layers_used),
+          "map": list(attention.size), "parameters": attention.count_params(),
+          **{part: watcher.losses(data.records[part])
+             for part in ("val", "test")}}
+
+
+def peak_memory():
+  """The most memory that this process has held so far, in GiB."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 def table(results, part="test"):
@@ -118,7 +129,7 @@ def table(results, part="test"):
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
                              for r in results.values())])
-  return _align(lines)
+  return align(lines)
 
 
 def cell(scores, metric):
@@ -152,40 +163,7 @@ def load_predictions(run_path):
     return dict(arrays)
 
 
-def compare(first, second, samples=2000):
-  """Paired test of two runs on the same images.
-
-  Args:
-    first, second: tables from `load_predictions`.
-    samples: bootstrap resamples of the images.
-  Returns:
-    `{metric: {"difference": second - first, "interval": [low, high] (90 %),
-    "p": two-sided}}`.
-  Raises:
-    UserError: they saw different images or classes.
-  """
-  for name, what in [("id", "images"), ("class_names", "classes")]:
-    if not np.array_equal(first[name], second[name]):
-      raise UserError(f"--compare: the two runs were tested on different "
-                      f"{what} ({len(first[name])} and {len(second[name])})")
-  return statistics.paired_bootstrap(
-      scoring.statistic(second), scoring.statistic(first),
-      len(first["id"]), samples)
-
-
-def comparison_table(differences, name):
-  """The outcome of `compare` as text."""
-  lines = [[name, "difference", "90 % interval", "p"]]
-  for metric, label in rows(differences).items():
-    if metric in differences and not metric.startswith("centre"):
-      row = differences[metric]
-      low, high = row["interval"]
-      lines.append([label, f"{row['difference']:+.3f}",
-                    f"[{low:+.3f}, {high:+.3f}]", f"{row['p']:.3f}"])
-  return _align(lines)
-
-
-def _align(lines):
+def align(lines):
   """Rows of cells as text with a rule under the first."""
   widths = [max(len(line[i]) for line in lines)
             for i in range(len(lines[0]))]

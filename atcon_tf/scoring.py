@@ -102,14 +102,16 @@ def _threshold(table):
   return float(table["threshold"]) if "threshold" in table else None
 
 
-def statistic(table):
+def statistic(table, classes=False):
   """All scores as a function of the images that count.
 
   Args:
     table: from `tabulate`, or a loaded predictions.npz.
+    classes: also of each class.
   Returns:
-    `fn(indices [n]) -> {metric: float}`, what `metrics.statistics` resamples.
-    Scores of boxes are means over (image, class) pairs.
+    `fn(indices [n]) -> {metric: float}`, what `metrics.statistics` resamples;
+    with `classes` also `{(class name, metric): float}`. Scores of boxes are
+    means over (image, class) pairs.
   """
   threshold, multi_label = _threshold(table), bool(table["multi_label"])
   sums = {name: np.nansum(table[name], 1) for name in PER_PAIR
@@ -117,7 +119,7 @@ def statistic(table):
   counts = {name: np.isfinite(table[name]).sum(1) for name in sums}
 
   def scores(indices):
-    result = classification.evaluate(
+    result, columns = classification.evaluate_all(
         table["label"][indices], table["probability"][indices], threshold,
         multi_label)
     if "false_alarm_rates" in table:
@@ -131,6 +133,10 @@ def statistic(table):
       count = counts[name][indices].sum()
       if count:
         result[name] = float(total[indices].sum() / count)
+    if classes:
+      rows = _per_class(table, columns, indices)
+      result |= {(c, metric): value for c, row in rows.items()
+                 for metric, value in row.items()}
     return result
 
   return scores
@@ -151,7 +157,9 @@ def judge(table, samples=500, seed=0):
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
   result = scores(everything)
-  result["per_class"] = _per_class(table)
+  result["per_class"] = _per_class(table, classification.per_class(
+      table["label"], table["probability"], _threshold(table),
+      bool(table["multi_label"])), everything)
   if "false_alarm_rates" in table:
     result["roc"] = _roc(table)
   if samples:
@@ -172,15 +180,15 @@ def _roc(table):
           "threshold": [None, *threshold[1:].tolist()]}
 
 
-def _per_class(table):
-  columns = classification.per_class(
-      table["label"], table["probability"], _threshold(table),
-      bool(table["multi_label"]))
+def _per_class(table, columns, indices):
+  """`{class: {metric: float}}` of `classification.per_class` and of boxes."""
+  columns = dict(columns)
   for name in PER_PAIR:
     if name in table:
-      counts = np.isfinite(table[name]).sum(0)
+      values = table[name][indices]
+      counts = np.isfinite(values).sum(0)
       columns[name] = [total / count if count else None for total, count in
-                       zip(np.nansum(table[name], 0), counts)]
+                       zip(np.nansum(values, 0), counts)]
   return {str(class_name): {key: float(value[c])
                             for key, value in columns.items()
                             if value[c] is not None}
