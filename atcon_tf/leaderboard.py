@@ -17,7 +17,6 @@ import time
 
 import keras
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -103,7 +102,8 @@ def pairs_of(classifier, records, images, target="box", limit=0):
   boxes, masks = [], []
   for record, c in zip(records, chosen):
     boxes.append(record.boxes[record.box_label == c])
-    masks.append(_mask(record, c, pixels.shape[1:3]))
+    masks.append(localization.class_mask(record.mask and record.mask(), c,
+                                         pixels.shape[1:3]))
   return Pairs([r.id for r in records], pixels, np.array(chosen), boxes,
                np.stack(masks))
 
@@ -112,17 +112,6 @@ def _largest(record):
   """The class of a record's largest box."""
   sides = record.boxes[:, 2:] - record.boxes[:, :2]
   return int(record.box_label[np.argmax(sides.prod(1))])
-
-
-def _mask(record, c, size):
-  """0, 1, or VOID; all VOID where nobody drew the class."""
-  if record.mask is None:
-    return np.full(size, localization.VOID, np.uint8)
-  mask = PIL.Image.fromarray(record.mask()).resize(
-      size[::-1], PIL.Image.Resampling.NEAREST)
-  mask = np.asarray(mask)
-  void = mask == localization.VOID
-  return np.where(void, localization.VOID, mask == 1 + c).astype(np.uint8)
 
 
 def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,

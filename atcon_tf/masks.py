@@ -40,7 +40,7 @@ class ClassMasks:
     Raises:
       UserError: no image has a mask, or one does not fit its image.
     """
-    read = {"masks": _drawn, "boxes": _filled}[source]
+    read = {"masks": drawn, "boxes": filled}[source]
     planes = {i: read(r, size) for i, r in enumerate(records)}
     self.drawn = np.array([i for i, p in planes.items() if p], np.int64)
     if not len(self.drawn):
@@ -63,8 +63,17 @@ class ClassMasks:
     return out
 
 
-def _drawn(record, size):
-  """`{class: uint8 [size, size]}` of the classes that are drawn."""
+def drawn(record, size):
+  """The masks of the labelled classes that somebody drew.
+
+  Args:
+    record: a `Record`.
+    size: side of the square.
+  Returns:
+    `{class: uint8 [size, size]}`, values as above; empty without a mask.
+  Raises:
+    UserError: the mask does not fit the image, or has a wrong value.
+  """
   if record.mask is None:
     return {}
   mask, image = record.mask(), _image_size(record)
@@ -85,7 +94,7 @@ def _drawn(record, size):
   return {c: plane for c, plane in planes.items() if (plane == 1).any()}
 
 
-def _filled(record, size):
+def filled(record, size):
   """The same from boxes; a pixel that a box touches is inside."""
   planes = {}
   for c, box in zip(record.box_label.tolist(), record.boxes * size):

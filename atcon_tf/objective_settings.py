@@ -146,6 +146,15 @@ class Gain:
   ex_masks: str = flag(
       "masks", "masks: those of the data set; boxes: its boxes, filled",
       choices=("masks", "boxes"), needs=_GAIN)
+  record_positives: int = flag(
+      4, "images of the labelled and as many of the validation ones whose "
+      "attention TensorBoard shows", minimum=0, needs=_GAIN)
+  record_negatives: int = flag(
+      4, "the same, of those without an object: of the first of two classes, "
+      "or without a label", minimum=0, needs=_GAIN)
+  record_every: int = flag(
+      0, "supervised updates between two looks at them; default: "
+      "--eval_every", minimum=0, needs=_GAIN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +217,10 @@ def check_gain(config, given):
     if name in given and not getattr(config, term):
       raise UserError(f"--{name}={getattr(config, name)}: not used with "
                       f"--{term}=0")
+  if "record_every" in given and not (
+      config.record_positives or config.record_negatives):
+    raise UserError(f"--record_every={config.record_every}: not used with "
+                    "--record_positives=0 and --record_negatives=0")
   for name in ("am_start_step", "ex_start_step"):
     if getattr(config, name) >= config.steps:
       raise UserError(f"--{name}={getattr(config, name)}: the run has only "

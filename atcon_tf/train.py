@@ -6,6 +6,7 @@ is the whole of it, for notebooks and tests. Killed at any moment and started
 again with the same settings, a run ends with the same numbers.
 """
 
+import functools
 import os
 import sys
 import time
@@ -177,6 +178,8 @@ class Training:
     config = self.config
     bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
                               unit_name="update")
+    if config.evaluate_first and not state["step"]:
+      watcher.follow(state)
     for kinds, logs in self.steps(state):
       for name, value in logs.items():
         total, count = state["sums"].get(name, (0.0, 0))
@@ -185,8 +188,7 @@ class Training:
         continue
       bar.update(state["updates"])
       last = state["updates"] == config.steps
-      if last or state["updates"] % config.eval_every == 0:
-        watcher.validate(state)
+      watcher.follow(state)
       if last or state["updates"] % config.checkpoint_every == 0:
         self._save(state)
 
@@ -248,8 +250,19 @@ class Training:
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
           start, stop, config.augment,
-          self.columns if supervised else None)
+          self.columns if supervised else None,
+          choose=self._balanced() if supervised else None)
     return iter(batches)
+
+  def _balanced(self):
+    """How each batch gets its share of positives; None: as they come."""
+    config, records = self.config, self.data.records["train_labeled"]
+    if not config.batch_positive_share:
+      return None
+    positive = np.array([r.label[1] > 0 for r in records])
+    return functools.partial(
+        pipeline.balanced_order, positive, config.batch_positive_share,
+        config.batch_size, config.seed, STREAMS[schedule.SUPERVISED])
 
 
 def main(argv):

@@ -40,17 +40,6 @@ def _boxed(score):
   return scores
 
 
-def _mask_iou(evidence):
-  """NaN for pairs without a pixel of the class."""
-  masks = np.asarray(evidence.masks)
-  known = ((masks != 0) & (masks != localization.VOID)).any((1, 2))
-  result = np.full(len(masks), np.nan)
-  if known.any():
-    result[known] = localization.mask_iou(
-        evidence.maps[known], masks[known], evidence.mask_threshold)
-  return result
-
-
 METRICS = {
     "average_drop": _masked(faithfulness.average_drop),
     "average_drop_50": _masked(faithfulness.average_drop, 0.5),
@@ -74,7 +63,8 @@ METRICS = {
         lambda maps, boxes, e: localization.energy_pointing_game(maps, boxes)),
     "box_iou": _boxed(lambda maps, boxes, e: localization.box_iou(
         maps, boxes, [e.box_threshold])[:, 0]),
-    "mask_iou": _mask_iou,
+    "mask_iou": lambda e: localization.mask_ious(
+        e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 
 # What a metric needs beside the maps: fields of `Evidence`.

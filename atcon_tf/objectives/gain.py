@@ -161,7 +161,7 @@ class Gain(objective.Objective):
       told = self.attention.attend(pass_, classes, image)
     if self.loss_weights["attention_mining"]:
       score = self.mined(told["masked"], classes)
-      per_row["attention_mining"] = score, tf.ones_like(score)
+      per_row["attention_mining"] = score, tf.reduce_max(classes, -1)
     if self.loss_weights["extra_supervision"]:
       per_row["extra_supervision"] = extra_supervision(
           told["scaled"], tf.gather(batch["mask"], image), classes)
@@ -172,15 +172,23 @@ class Gain(objective.Objective):
     return terms
 
   def _rows(self, label):
-    """Which attention is looked at: images `[P]`, classes `[P, classes]`."""
+    """Which attention is looked at: images `[P]`, classes `[P, classes]`.
+
+    Where no image has a label to mine, one row of no class, which counts for
+    nothing: not every layer can do with an empty batch.
+    """
     if self.negative is not None:
       label *= 1 - tf.one_hot(self.negative, label.shape[-1],
                               dtype=label.dtype)
     if self.masks == "joint":
       image = tf.where(tf.reduce_any(label > 0, -1))[:, 0]
-      return image, tf.gather(label, image)
-    image, own = tf.unstack(tf.where(label > 0), axis=1)
-    return image, tf.one_hot(own, label.shape[-1], dtype=label.dtype)
+      classes = tf.gather(label, image)
+    else:
+      image, own = tf.unstack(tf.where(label > 0), axis=1)
+      classes = tf.one_hot(own, label.shape[-1], dtype=label.dtype)
+    missing = tf.maximum(1 - tf.shape(image)[0], 0)
+    return tf.pad(image, [[0, missing]]), tf.pad(classes,
+                                                 [[0, missing], [0, 0]])
 
   def mined(self, masked, classes):
     """What is left of the classes' softmax in masked images, `[P]`."""
