@@ -188,6 +188,10 @@ def _check_together(config, given):
   if config.dataset == "folder" and not config.data_dir:
     raise UserError("--data_dir: needed by --dataset=folder, the folder with "
                     "one sub-folder of images per class")
+  if config.dataset == "binary_masks" and not config.data_dir:
+    raise UserError("--data_dir: needed by --dataset=binary_masks, the folder "
+                    "that holds training and validation")
+  _check_two_classes(config)
   if config.dataset == "image_list":
     if not config.data_dir:
       raise UserError("--data_dir: needed by --dataset=image_list, the folder "
@@ -225,6 +229,25 @@ def _check_together(config, given):
     raise UserError(f"--input_range={config.input_range}: --model="
                     f"{config.model} knows its own; it goes with a .keras "
                     "file")
+
+
+def _check_two_classes(config):
+  """Balanced batches, and rates of false alarms."""
+  share, size = config.batch_positive_share, config.batch_size
+  count = settings.positives(share, size)
+  if share and not 0 < count < size:
+    raise UserError(
+        f"--batch_positive_share={share}: {count} positive of the {size} "
+        "images in a batch; at least one must be positive and one negative")
+  for rate in config.false_alarm_rates:
+    try:
+      known = 0 <= float(rate) <= 1
+    except ValueError:
+      known = False
+    if not known:
+      raise UserError(
+          f"--false_alarm_rates={','.join(config.false_alarm_rates)}: "
+          f"'{rate}' must be a number from 0 to 1")
 
 
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,

@@ -16,6 +16,7 @@ import PIL.Image
 import tensorflow as tf
 
 from atcon_tf import augment as augment_lib
+from atcon_tf import settings
 from atcon_tf.config import UserError
 
 PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
@@ -144,6 +145,26 @@ def order(count, batch_size, seed, stream, number):
   return np.array([shuffled[e][w] for e, w in zip(epoch.tolist(), within)])
 
 
+def balanced_order(positive, share, batch_size, seed, stream, number):
+  """As `order`, with `share` of every batch drawn from the positives.
+
+  Positives and negatives are each gone through epoch after epoch, so the
+  rarer ones come up more often.
+
+  Args:
+    positive: bool `[count]`, some of both.
+    share: of the batch; see `settings.positives`.
+    batch_size, seed, stream, number: as `order`.
+  """
+  count = settings.positives(share, batch_size)
+  parts = [of[order(len(of), size, seed, stream, number)] for of, size in (
+      (np.flatnonzero(positive), count),
+      (np.flatnonzero(~positive), batch_size - count))]
+  # Mixed, as each replica takes a stretch of the batch.
+  mixed = order(batch_size, batch_size, seed, stream, number)
+  return np.concatenate(parts)[mixed]
+
+
 def training_batches(images, records, batch_size, seed, stream, start, stop,
                      augment=(), columns=None, crop_area=augment_lib.CROP_AREA,
                      two_views=False, choose=None):
@@ -172,6 +193,10 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   rows = images.rows([r.id for r in records])
   columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
+
+  choose = choose or functools.partial(
+      order, len(records), batch_size, seed, stream)
+
   choose = choose or functools.partial(
       order, len(records), batch_size, seed, stream)
 

@@ -5,6 +5,7 @@ import dataclasses
 from atcon_tf import datasets
 from atcon_tf import pipeline
 from atcon_tf import splits
+from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.settings import UNLABELED
 
@@ -56,6 +57,7 @@ def load(config, stored, progress=False):
                         config.split_seed, config.single_label_only)
   split = {**split, "class_names": list(data.class_names),
            "multi_label": data.multi_label}
+  _check_two_classes(config, split)
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
@@ -64,3 +66,17 @@ def load(config, stored, progress=False):
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, or --unlabeled=labeled")
   return RunData(images, records, split)
+
+
+def _check_two_classes(config, split):
+  """Refuses what speaks of positives where there are none."""
+  names = split["class_names"]
+  if len(names) == 2 and not split["multi_label"]:
+    return
+  for flag in ("batch_positive_share", "false_alarm_rates"):
+    value = getattr(config, flag)
+    if value != getattr(Config, flag):
+      shown = ",".join(value) if isinstance(value, tuple) else value
+      raise UserError(
+          f"--{flag}={shown}: the data must have two classes, of which the "
+          f"second is positive; these have {len(names)}")

@@ -14,7 +14,8 @@ class UserError(ValueError):
   """A mistake of the user's: shown as one line, without a traceback."""
 
 
-DATASETS = ("voc", "folder", "image_list", "shapes")
+DATASETS = ("voc", "folder", "image_list", "binary_masks",
+            "shapes")
 OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
               "gain", "laso")
 MODELS = (
@@ -23,11 +24,15 @@ MODELS = (
 AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 
 # Data sets made of files, and of lists of them.
-FILES = {"dataset": ("voc", "folder", "image_list")}
+FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
 LISTS = {"dataset": ("image_list",)}
 
 # Objectives with a term on unlabelled images: a schedule goes with these.
 UNLABELED = ("atcon", "layer_consistency", "self_training")
+
+# Data that can have two classes of which each image shows one: the second is
+# the positive one.
+TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
 
 # Where the supervised optimisers, and where the consistency optimiser, are at
 # work.
@@ -41,6 +46,11 @@ def flag(default, text, *, choices=None, minimum=None, maximum=None,
   return dataclasses.field(default=default, metadata=dict(
       help=text, choices=choices, minimum=minimum, maximum=maximum,
       needs=needs or {}))
+
+
+def positives(share, batch_size):
+  """How many of a batch are positive, for `--batch_positive_share`."""
+  return round(share * batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +77,16 @@ class Data:
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
       False, "count objects marked difficult", needs={"dataset": ("voc",)})
-  classes: tuple[str, ...] = flag((), "only these classes (default: all)")
+  classes: tuple[str, ...] = flag(
+      (), "only these classes (default: all)",
+      needs={"dataset": ("voc", "folder", "image_list", "shapes")})
   max_bad_images: int = flag(
       0, "skip up to this many images that do not decode", minimum=0,
       needs=FILES)
 
   # The few-shot split.
-  shots: int = flag(8, "labelled images per class", minimum=1)
+  shots: int = flag(8, "labelled images per class; 0: all training images",
+                   minimum=0)
   unlabeled: str = flag(
       "all", "the unlabelled pool: all other training images, this many of "
       "them, or 'labeled' (the labelled images without their labels)")
@@ -141,6 +154,10 @@ class Training:
       "updates); default: by the model", minimum=0)
   batch_size: int = flag(8, "labelled images in a step", minimum=1,
                          needs=SUPERVISED)
+  batch_positive_share: float = flag(
+      0.0, "share of the positives, the second of two classes, in each batch "
+      "of labelled images; 0: as they come", minimum=0.0, maximum=1.0,
+      needs={**TWO_CLASSES, **SUPERVISED})
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
@@ -173,6 +190,9 @@ class Evaluation:
       500, "resamples behind the 90 % intervals; 0 for none", minimum=0)
   evaluate_first: bool = flag(
       False, "score and show the validation images before training, too")
+  false_alarm_rates: tuple[str, ...] = flag(
+      ("0.001", "0.01", "0.1"), "sensitivity to the second of two classes is "
+      "told at these rates of false alarms", needs=TWO_CLASSES)
   summary_images: int = flag(
       8, "validation images shown in TensorBoard and figures", minimum=0)
   xla: str = flag(

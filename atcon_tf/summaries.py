@@ -20,6 +20,7 @@ from atcon_tf import plots
 from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward
 from atcon_tf.config import UserError
+from atcon_tf.metrics import classification
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import gain
 
@@ -201,6 +202,11 @@ class Summaries(keras.callbacks.Callback):
           "the model says", "the image shows"))
       tf.summary.image("confusion",
                        tf.image.decode_png(png, 3)[tf.newaxis])
+      if classification.is_binary(label, multi_label):
+        png = plots.to_png(plots.roc({class_names[1]: dict(zip(
+            ("false_alarm_rate", "sensitivity"),
+            classification.roc(label[:, 1], probability[:, 1])))}))
+        tf.summary.image("roc", tf.image.decode_png(png, 3)[tf.newaxis])
       if consistency is not None:
         tf.summary.histogram("consistency", consistency)
 

@@ -6,6 +6,7 @@ is the whole of it, for notebooks and tests. Killed at any moment and started
 again with the same settings, a run ends with the same numbers.
 """
 
+import functools
 import os
 import sys
 import time
@@ -249,8 +250,19 @@ class Training:
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
           start, stop, config.augment,
-          self.columns if supervised else None)
+          self.columns if supervised else None,
+          choose=self._balanced() if supervised else None)
     return iter(batches)
+
+  def _balanced(self):
+    """How each batch gets its share of positives; None: as they come."""
+    config, records = self.config, self.data.records["train_labeled"]
+    if not config.batch_positive_share:
+      return None
+    positive = np.array([r.label[1] > 0 for r in records])
+    return functools.partial(
+        pipeline.balanced_order, positive, config.batch_positive_share,
+        config.batch_size, config.seed, STREAMS[schedule.SUPERVISED])
 
 
 def main(argv):

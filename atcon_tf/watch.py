@@ -124,7 +124,14 @@ class Watcher:
         label, probability) if multi_label else None
     scores = classification.evaluate(label, probability, threshold,
                                      multi_label)
-    followed = self.predictor.predict(images, records[:FOLLOWED])
+    if classification.is_binary(label, multi_label):
+      scores |= classification.sensitivities(
+          label, probability,
+          [float(rate) for rate in self.config.false_alarm_rates])
+    followed = self.predictor.predict(images, _spread(records, FOLLOWED))
+    mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
+    if len(mask_iou):  # at the threshold that is best for these images
+      scores["mask_iou"] = float(mask_iou.mean(0).max())
     for name in ("consistency", "consistency_raw"):
       if getattr(followed, name) is not None:
         scores[name] = float(getattr(followed, name).mean())
@@ -147,8 +154,9 @@ class Watcher:
 
 
 def _spread(records, count):
-  """The first of `count` equal stretches, as many as there are."""
-  return records[::max(1, len(records) // max(1, count))][:count]
+  """At most `count` records, evenly: the first may be all of one class."""
+  count = min(count, len(records))
+  return [records[i * len(records) // count] for i in range(count)]
 
 
 def _is_negative(record, multi_label):

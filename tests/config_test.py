@@ -118,7 +118,7 @@ class RefusalTest(Case):
       ("--dataset=", "--dataset=: must be one of voc"),
       ("--model=resnet", "--model=resnet: must be one of tiny_cnn,"),
       ("--model=missing.keras", "--model=missing.keras: no such file"),
-      ("--shots=0", "--shots=0: must be at least 1"),
+      ("--shots=-1", "--shots=-1: must be at least 0"),
       ("--steps=-5", "--steps=-5: must be at least 0"),
       ("--steps=0", "--steps=0: must be more than 0"),
       ("--seed=-1", "--seed=-1: must be at least 0"),
@@ -144,6 +144,7 @@ class RefusalTest(Case):
       ("--xla=maybe", "--xla=maybe: must be one of auto, on, off"),
       ("--weights=imagenet", "--weights=imagenet: there are none for"),
       ("--dataset=folder", "--data_dir: needed by --dataset=folder"),
+      ("--dataset=binary_masks", "--data_dir: needed by --dataset=binary"),
       ("--dataset=image_list", "--data_dir: needed by --dataset=image_list"))
   def test_impossible_values(self, argument, line):
     self.assertStartsWith(self.refused(argument), line)
@@ -181,8 +182,10 @@ class RefusalTest(Case):
                   "--schedule=", line)
 
   @parameterized.parameters(
-      ("shapes", "--data_dir=x", "voc or folder or image_list"),
-      ("shapes", "--max_bad_images=0", "voc or folder or image_list"),
+      ("shapes", "--data_dir=x", "voc or folder or image_list "
+       "or binary_masks"),
+      ("shapes", "--max_bad_images=0", "voc or folder or image_list "
+       "or binary_masks"),
       ("folder", "--train_list=x", "image_list"),
       ("shapes", "--voc_year=2007", "voc"),
       ("folder", "--voc_year=2012", "voc"),
@@ -212,6 +215,29 @@ class RefusalTest(Case):
     line = self.refused("--splits=W/run/splits.json", argument)
     self.assertStartsWith(line, argument.partition("=")[0])
     self.assertIn("not used with --splits=W/run/splits.json", line)
+
+  @parameterized.parameters(
+      ("--batch_positive_share=0.05", "--batch_positive_share=0.05: 0 positive "
+       "of the 8 images in a batch; at least one must be positive"),
+      ("--batch_positive_share=0.95", "--batch_positive_share=0.95: 8 positive "
+       "of the 8 images in a batch"),
+      ("--batch_positive_share=1.5", "--batch_positive_share=1.5: must be at "
+       "most 1"),
+      ("--false_alarm_rates=.1,2", "--false_alarm_rates=.1,2: '2' must be a "
+       "number from 0 to 1"),
+      ("--false_alarm_rates=few", "--false_alarm_rates=few: 'few' must be"),
+      ("--classes=positive,negative", "--classes=positive,negative: not used "
+       "with --dataset=binary_masks"))
+  def test_two_classes(self, argument, line):
+    self.assertStartsWith(
+        self.refused("--dataset=binary_masks", "--data_dir=d", argument), line)
+
+  @parameterized.parameters("--batch_positive_share=0.5",
+                            "--false_alarm_rates=0.1")
+  def test_positives_need_two_classes(self, argument):
+    self.assertEndsWith(self.refused(argument), "not used with --dataset="
+                        "shapes; it goes with --dataset=binary_masks or folder "
+                        "or image_list")
 
   def test_two_ways_to_say_the_same(self):
     line = self.refused("--alpha=2", "--supervised_share=0.2")
@@ -258,6 +284,9 @@ RUNS = (
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
      "--augment=color,rotation,vertical_flip"),
     ("--supervised_share=0.5", "--weights=none"),
+    ("--dataset=binary_masks", "--data_dir=parts", "--shots=0",
+     "--unlabeled=labeled", "--batch_positive_share=0.25",
+     "--false_alarm_rates=0.0005,0.2"),
     ("--first_map=integrated_gradients", "--second_map=smooth_grad",
      "--ig_steps=4", "--match=upsample", "--similarity=ssim",
      "--target=top2", "--stop_gradient=first", "--teacher=ema",

@@ -22,6 +22,7 @@ from atcon_tf import models
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import learned
 from atcon_tf.attribution import path
+from atcon_tf.metrics import classification
 from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import gain
@@ -550,6 +551,26 @@ def run_laso(case):
   assert len(trained) + 2 == sum(k.startswith("g.") for k in values)
 
 
+def run_scores(case):
+  values = arrays(case)
+  for i in range(sum(name.startswith("scores") for name in values)):
+    given = values[f"labels{i}"], values[f"scores{i}"]
+    check("auc", classification.auc(*given), values[f"auc_exact{i}"])
+    sensitivity, thresholds = classification.operating_points(
+        *given, values[f"fa_points{i}"], "reference")
+    check("sens_ref", sensitivity, values[f"sens_ref{i}"])
+    check("thr_ref", thresholds, values[f"thr_ref{i}"])
+    check("sens_default", classification.sensitivity_at(
+        *given, [.001, .0005], "reference"), values[f"sens_default{i}"])
+  label, logits = values["ml_labels"], values["ml_logits"]
+  probability = 1 / (1 + np.exp(-logits))
+  scores = classification.evaluate(label, probability, 0.5)
+  for name in ("map_macro", "map_weighted"):
+    check(name, scores[name], values[name])
+  each = classification.per_class(label, probability, 0.5)
+  check("ap_per_class", each["ap"], values["ap_per_class"])
+
+
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
        "atcon_ig": run_atcon_ig, "tame": run_tame,
@@ -557,7 +578,7 @@ RUN = {"net": run_net, "atcon": run_atcon,
        "layer_consistency": run_layer_consistency,
        "gain_voc": run_gain_voc, "gain_multi": run_gain_multi,
        "gain_eval": run_gain_eval, "gain_medt": run_gain_medt,
-       "laso": run_laso}
+       "laso": run_laso, "scores": run_scores}
 
 
 def _known(kind):

@@ -10,6 +10,7 @@ from atcon_tf import models
 from atcon_tf import objective_settings
 from atcon_tf import pairs
 from atcon_tf import pipeline
+from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import train
 from atcon_tf import trainer as trainer_lib
@@ -96,7 +97,7 @@ def _batch(number=0, size=4):
   return made
 
 
-def test_the_flags_hold_the_published_weights():
+def test_the_flags_have_the_same_defaults():
   defaults = objective_settings.Laso()
   assert laso.WEIGHTS == {
       name: getattr(defaults, f"{name}_weight") for name in laso.WEIGHTS}
@@ -179,7 +180,7 @@ def test_one_and_two_replicas_agree(float64):
     with trainer_lib.make_strategy(devices).scope():
       trainer = _trainer(lambda: keras.optimizers.SGD(0.1, momentum=.9))
     logs = [trainer.run({"supervised": _batch(i, 3)}) for i in range(2)]
-    return logs, [v.numpy() for v in runs.named_variables(trainer).values()]
+    return logs, [v.numpy() for v in run_folder.named_variables(trainer).values()]
 
   one, two = trained(["/cpu:0"]), trained(["/cpu:0", "/cpu:1"])
   for a, b in zip(one[0], two[0]):

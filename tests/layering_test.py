@@ -24,8 +24,8 @@ LEVELS = (
     ("bank", "metrics", "objectives", "pairs", "run_data"),
     ("plain", "plots", "prediction", "serving", "sheets", "summaries",
      "trainer"),
-    ("leaderboard", "report_figures", "results", "run_folder", "runs",
-     "scoring", "watch"),
+    ("comparison", "comparison_figures", "leaderboard", "report_figures",
+     "results", "run_folder", "runs", "scoring", "watch"),
     ("evaluate", "explain", "export", "report"),
     ("train",),
 )

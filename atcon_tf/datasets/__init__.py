@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.datasets import binary_masks
 from atcon_tf.datasets import folder
 from atcon_tf.datasets import image_list
 from atcon_tf.datasets import shapes
@@ -23,6 +24,10 @@ def _image_list(config):
       config.class_list, config.classes, config.split_seed)
 
 
+def _binary_masks(config):
+  return binary_masks.load(config.data_dir, config.split_seed)
+
+
 def _shapes(config):
   # The scenes are always the same, as those of any other data set are; only
   # the choice of the labelled ones follows a seed.
@@ -30,7 +35,7 @@ def _shapes(config):
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
-            "shapes": _shapes}
+            "binary_masks": _binary_masks, "shapes": _shapes}
 
 
 def load(config):

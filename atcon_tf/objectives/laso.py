@@ -19,10 +19,10 @@ orders of the pair, (x, y) = (a, b) and (b, a):
     recon_union         D(U(a, b), U(b, a)), once for a pair
     recon_intersection  D(I(a, b), I(b, a)), once for a pair
 
-As published, the two terms of the subtraction are not in the loss; S is
-trained through x'. A network is M(x, y) = tanh(W3 f2(f1([x, y]))), f a dense
-layer, BatchNorm and a leaky ReLU of slope 0.2. The classifier, alone, is what
-is evaluated.
+The two terms of the subtraction are optional and off by default; S is then
+trained through x' alone. The paper has them, at weight 1. A network is
+M(x, y) = tanh(W3 f2(f1([x, y]))), f a dense layer, BatchNorm and a leaky ReLU
+of slope 0.2. The classifier, alone, is what is evaluated.
 
 First-order, and on labelled images alone: this objective takes the supervised
 one's place, whose loss is its class_embed.
@@ -37,7 +37,7 @@ from atcon_tf.objectives import supervised
 
 SLOPE = 0.2
 OPERATIONS = ("subtract", "intersect", "unite")
-# The terms and their published weights.
+# The terms and their default weights.
 WEIGHTS = {
     "class_embed": 1.0, "class_fake": 1.0, "class_union": 1.0,
     "class_intersection": 1.0, "class_subtraction": 0.0, "recon_fake": 1.0,
@@ -64,7 +64,7 @@ class Laso(objective.Objective):
       classifier: a `models.Classifier` whose logits come from a dense layer;
         the vector that this layer reads is what the networks work on.
       units: of the two hidden layers of each network.
-      **weights: factors of terms in the loss where not the published ones.
+      **weights: factors of terms in the loss where not those of `WEIGHTS`.
     Raises:
       UserError: the logits do not come from a dense layer.
     """
