@@ -1,32 +1,28 @@
 """Which attribution method tells most about a classifier.
 
-    board = leaderboard.judge(classifier, records, images, methods, metrics)
-    print(leaderboard.table(board))
+    board = leaderboard.judge(classifier, pairs, methods, metrics)
+    print(leaderboard_page.table(board))
 
-One pair of an image and a class for each image: the class of its largest
-box. Scores are means over the pairs with 90 % bootstrap intervals. Where a
-map has to be cut (box IoU, mask IoU), the share of its maximum is chosen on
+Scores are means over the pairs with 90 % bootstrap intervals. Where a map
+has to be cut (box IoU, mask IoU), the share of its maximum is chosen on
 every other pair for the rest, and the other way round: no pair chooses its
 own.
 """
 
 import dataclasses
-import io
 import json
 import time
+import zlib
 
 import keras
 import numpy as np
-import PIL.Image
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from atcon_tf import attribution
 from atcon_tf import runs
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import perturbation
 from atcon_tf.config import UserError
-from atcon_tf.metrics import LOWER_IS_BETTER
 from atcon_tf.metrics import METRICS
 from atcon_tf.metrics import Evidence
 from atcon_tf.metrics import localization
@@ -45,58 +41,13 @@ DEFAULT_METRICS = (
 BATCH = 16
 
 
-@dataclasses.dataclass(eq=False)
-class Pairs:
-  """The pairs that are judged; fields as in `metrics.Evidence`."""
-
-  ids: list
-  images: np.ndarray
-  class_index: np.ndarray
-  boxes: list
-  masks: np.ndarray
-
-  def part(self, chosen):
-    return Pairs(self.ids[chosen], self.images[chosen],
-                 self.class_index[chosen], self.boxes[chosen],
-                 self.masks[chosen])
-
-
-def pairs_of(records, images, limit=0):
-  """One pair for each of the first `limit` records with a box."""
-  records = [r for r in records if len(r.boxes)][:limit or None]
-  if not records:
-    raise UserError("--methods: these data have no boxes to judge maps by")
-  size = images.pixels.shape[1:3]
-  target, boxes, masks = [], [], []
-  for record in records:
-    sides = record.boxes[:, 2:] - record.boxes[:, :2]
-    c = int(record.box_label[np.argmax(sides.prod(1))])
-    target.append(c)
-    boxes.append(record.boxes[record.box_label == c])
-    masks.append(_mask(record, c, size))
-  pixels = images.pixels[images.rows([r.id for r in records])]
-  return Pairs([r.id for r in records], pixels.astype(np.float32) / 255,
-               np.array(target), boxes, np.stack(masks))
-
-
-def _mask(record, c, size):
-  """0, 1, or VOID; all VOID where nobody drew the class."""
-  if record.mask is None:
-    return np.full(size, localization.VOID, np.uint8)
-  mask = PIL.Image.fromarray(record.mask()).resize(
-      size[::-1], PIL.Image.Resampling.NEAREST)
-  mask = np.asarray(mask)
-  void = mask == localization.VOID
-  return np.where(void, localization.VOID, mask == 1 + c).astype(np.uint8)
-
-
 def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
           multi_label=True, slow_limit=50, folder=None, samples=500):
   """Scores of methods on pairs.
 
   Args:
     classifier: a `models.Classifier`.
-    pairs: `Pairs`.
+    pairs: `image_pairs.Pairs`.
     methods: keys of `attribution.METHODS`, or CENTRE.
     metrics: keys of `metrics.METRICS`.
     multi_label: the probability is a sigmoid.
@@ -109,19 +60,19 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     {method: reason}}`.
   """
   _check("--metrics", metrics, METRICS)
-  _check("--methods", methods, [*attribution.METHODS, CENTRE])
+  check_methods(methods)
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
   bar = keras.utils.Progbar(len(methods), unit_name="method")
+  weights = _checksum(classifier.model)
   for method in methods:
-    count = min(len(pairs.ids), slow_limit if method in SLOW else 10**9)
+    part = pairs.part(slice(0, limit(method, slow_limit)))
     kept = folder and folder / f"{method}.json"
-    wanted = {"ids": [str(i) for i in pairs.ids[:count]],
-              "metrics": list(metrics)}
+    wanted = {"ids": [str(i) for i in part.ids], "metrics": list(metrics),
+              "weights": weights}
     row = _known(kept, wanted)
     if row is None:
       try:
-        row = _judge_one(classifier, pairs.part(slice(0, count)), method,
-                         metrics, multi_label)
+        row = _judge_one(classifier, part, method, metrics, multi_label)
       except UserError as error:
         board["skipped"][method] = str(error)
         bar.add(1)
@@ -133,14 +84,32 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
   return board
 
 
+def check_methods(methods):
+  """Refuses a method that is none by name."""
+  _check("--methods", methods, [*attribution.METHODS, CENTRE])
+
+
+def limit(method, slow_limit):
+  """How many pairs a method sees; None: all."""
+  return slow_limit if method in SLOW else None
+
+
 def _check(flag, names, allowed):
   for name in names:
     if name not in allowed:
       raise UserError(f"{flag}={name}: must be one of {', '.join(allowed)}")
 
 
+def _checksum(model):
+  """A number that tells one model's weights from another's."""
+  result = 0
+  for value in model.get_weights():
+    result = zlib.crc32(value.tobytes(), result)
+  return result
+
+
 def _known(path, wanted):
-  """A row that was finished before, if it is of the same pairs."""
+  """A row that was finished before, if it is of the same pairs and weights."""
   if not path or not path.exists():
     return None
   stored = json.loads(path.read_text())
@@ -156,7 +125,7 @@ def _judge_one(classifier, pairs, method, metrics, multi_label):
       lambda x, c: forward.score(classifier, x, c, output),
       input_signature=[tf.TensorSpec([None, *size, 3]),
                        tf.TensorSpec([None], tf.int64)])
-  explain, seconds = _explainer(classifier, method, size), []
+  explain, seconds = maps_of(classifier, method), []
   rows = {metric: [] for metric in metrics}
   levels = localization.THRESHOLDS
   cut = {metric: [] for metric in metrics if metric in CUT}
@@ -198,8 +167,9 @@ def cross_fit(table):
   return result
 
 
-def _explainer(classifier, method, size):
+def maps_of(classifier, method):
   """`(images, class_index, normalized=False) -> maps at the image's size`."""
+  size = classifier.image_size
   if method == CENTRE:
     y, x = (np.linspace(-1, 1, n) for n in size)
     middle = np.exp(-2 * (y[:, None]**2 + x**2)).astype(np.float32)
@@ -244,85 +214,3 @@ def _summary(row, samples):
   if samples:
     result["ci90"] = statistics.bootstrap(means, count, samples)
   return result
-
-
-def _columns(board):
-  first = next(iter(board["methods"].values()), {})
-  return [m for m in METRICS if m in first]
-
-
-def _name(metric):
-  return metric.replace("_", " ") + (
-      " ↓" if metric in LOWER_IS_BETTER else "")
-
-
-def table(board, markdown=False):
-  """A board as text, or as a Markdown table with intervals."""
-  columns = _columns(board)
-  lines = [["method", *map(_name, columns), "images/s", "passes", "pairs"]]
-  for method, row in board["methods"].items():
-    cells = []
-    for metric in columns:
-      text = f"{row[metric]:.3g}" if metric in row else "-"
-      if markdown and metric in row.get("ci90", {}):
-        low, high = row["ci90"][metric]
-        text += f" ({low:.3g}–{high:.3g})"
-      cells.append(text)
-    speed = row["images_a_second"]
-    lines.append([method, *cells, f"{speed:.3g}" if speed else "-",
-                  str(row["forward_passes"]), str(row["pairs"])])
-  if markdown:
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-  widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-  return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths))
-                   .rstrip() for line in lines)
-
-
-def plot(board):
-  """A panel for each metric, a bar with its interval for each method."""
-  columns, methods = _columns(board), list(board["methods"])
-  figure = Figure(figsize=(2.1 * len(columns) + 1.6, .26 * len(methods) + 1),
-                  layout="constrained")
-  axes = figure.subplots(1, len(columns), squeeze=False, sharey=True)[0]
-  for one, metric in zip(axes, columns):
-    for y, method in enumerate(methods):
-      row = board["methods"][method]
-      if metric not in row:
-        continue
-      color = "#999999" if method == CENTRE else "#2a6fbb"
-      one.barh(y, row[metric], color=color, height=.7)
-      if metric in row.get("ci90", {}):
-        one.plot(row["ci90"][metric], [y, y], color="black", linewidth=1.2)
-    one.set_title(_name(metric), fontsize=8)
-    one.tick_params(labelsize=7)
-  axes[0].set_yticks(range(len(methods)), methods)
-  axes[0].invert_yaxis()
-  return figure
-
-
-def page(board, picture):
-  """The Markdown page of a board.
-
-  Args:
-    picture: path of the plot as the page should name it.
-  """
-  out = io.StringIO()
-  out.write(f"""# Attribution methods compared
-
-Written by `{board['command']}`; do not edit by hand. The numbers are in
-`{board['json']}`.
-
-{board['about']} Means over {board['pairs']} pairs of an image and the class of
-its largest object (fewer for the methods that need hundreds of passes: the
-last column), with 90 % bootstrap intervals over the images. ↓: lower is
-better. `{CENTRE}` is a bright spot in the middle that sees no image: what a map
-has to beat. The cut of box IoU and mask IoU is chosen on every other pair.
-
-![Scores of the methods]({picture})
-
-{table(board, markdown=True)}
-""")
-  for method, reason in board["skipped"].items():
-    out.write(f"\nNot measured: {method} ({reason}).\n")
-  return out.getvalue()

@@ -25,6 +25,13 @@ def brightness(heat):
   return np.clip(heat / top, 0, 1) if top > 0 else heat
 
 
+def note(heat):
+  """What a person should know of a map that shows nothing; "" of others."""
+  if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
+    return "the same everywhere"
+  return "" if heat.max() > 0 else "no positive value"
+
+
 def gathered(heat, share=1 / 20):
   """A map of single pixels, drawn together into areas that have a box.
 

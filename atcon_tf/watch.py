@@ -54,7 +54,9 @@ class Watcher:
     row |= {f"val_{name}": value for name, value in scores.items()}
     updates, score = state["updates"], scores["map_macro"]
     state["history"].append({"step": updates, **row})
-    if state["best"] is None or score > state["best"]["score"]:
+    # Random labels mean nothing on validation images: the last weights count.
+    if (state["best"] is None or score > state["best"]["score"]
+        or self.config.random_labels):
       state["best"] = {"updates": updates, "score": score}
       self.work.save_best(self.predictor.classifier.model)
     self._callback.on_epoch_end(updates, row)

@@ -21,8 +21,10 @@ LEVELS = (
     ("datasets", "geometry", "graph", "guided", "models", "vit"),
     ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "metrics", "objectives", "run_data"),
-    ("plain", "plots", "serving", "sheets", "summaries", "trainer"),
-    ("leaderboard", "report_figures", "results", "runs", "scoring", "watch"),
+    ("image_pairs", "plain", "plots", "serving", "sheets", "summaries", "trainer"),
+    ("explain_files", "explainer", "leaderboard", "leaderboard_page",
+     "randomization", "report_figures", "results", "runs", "scoring",
+     "watch"),
     ("evaluate", "explain", "export", "report"),
     ("train",),
 )

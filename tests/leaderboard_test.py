@@ -1,0 +1,204 @@
+"""Methods judged by the command: a leaderboard, and the sanity checks."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from atcon_tf import image_pairs
+from atcon_tf import leaderboard
+from atcon_tf import leaderboard_page
+from atcon_tf import models
+from atcon_tf import randomization
+from atcon_tf import run_data
+from atcon_tf import train
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+from atcon_tf.datasets import record
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def classifier():
+  return models.build("tiny_cnn", 3, image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+  """Five images, each with the box of its left half and no mask."""
+  images = np.random.default_rng(0).uniform(size=[5, SIZE, SIZE, 3])
+  return image_pairs.Pairs(
+      list("abcde"), images.astype(np.float32), np.array([0, 1, 2, 0, 1]),
+      [np.array([[0, 0, .5, 1]])] * 5,
+      np.full([5, SIZE, SIZE], 255, np.uint8))
+
+
+# The leaderboard.
+
+
+def test_a_board(classifier, pairs):
+  board = leaderboard.judge(
+      classifier, pairs, ["grad_cam", "occlusion", "(centre)"],
+      ["pointing_game", "box_iou", "mask_iou"], slow_limit=2, samples=20)
+  rows = board["methods"]
+  assert [rows[m]["pairs"] for m in rows] == [5, 2, 5]
+  # The brightest pixel of the centred spot lies in the left half; nobody
+  # drew a mask.
+  assert rows["(centre)"]["pointing_game"] == 1
+  assert "mask_iou" not in rows["grad_cam"]
+  assert rows["grad_cam"]["images_a_second"] > 0
+  assert rows["grad_cam"]["forward_passes"] == 1
+  text = leaderboard_page.table(board)
+  assert len({len(line) > 20 for line in text.splitlines()}) == 1
+  assert text.splitlines()[1].startswith("grad_cam")
+  low, high = rows["grad_cam"]["ci90"]["box_iou"]
+  assert f"({low:.3g}–{high:.3g})" in leaderboard_page.table(board, True)
+
+
+def test_finished_methods_are_found_again_for_the_same_weights_only(
+    classifier, pairs, tmp_path):
+  judge = lambda model: leaderboard.judge(
+      model, pairs, ["gradient"], ["sparseness"], folder=tmp_path, samples=0)
+  first = judge(classifier)
+  stored = json.loads((tmp_path / "gradient.json").read_text())
+  stored["row"]["scores"]["sparseness"] = [0.25] * 5
+  (tmp_path / "gradient.json").write_text(json.dumps(stored))
+  assert judge(classifier)["methods"]["gradient"]["sparseness"] == 0.25
+  other = models.build("tiny_cnn", 3, image_size=SIZE)
+  again = judge(other)["methods"]["gradient"]["sparseness"]
+  assert again != 0.25 and again != first
+
+
+def test_no_pair_chooses_its_own_threshold():
+  # Even pairs like the first threshold, odd ones the second.
+  table = np.array([[1., 0], [0, 1], [1, 0], [0, 1]])
+  np.testing.assert_array_equal(leaderboard.cross_fit(table), [0, 0, 0, 0])
+
+
+# The sanity checks.
+
+
+def test_stages_hold_every_variable_once_from_the_logits_down(classifier):
+  stages = randomization.stages(classifier)
+  assert list(stages)[0] == "logits" and list(stages)[-1] == "100%"
+  ids = [id(v) for group in stages.values() for v in group]
+  assert sorted(ids) == sorted(id(v) for v in classifier.model.variables)
+  assert classifier.model.layers[-1].kernel in stages["logits"]
+
+
+def test_shuffled_weights_are_the_same_numbers_and_come_back(classifier):
+  variable = classifier.model.variables[0]
+  before = variable.numpy()
+  with pytest.raises(KeyError), randomization.restored([variable]):
+    randomization.shuffle([variable], 0)
+    assert (variable.numpy() != before).any()
+    np.testing.assert_array_equal(np.sort(variable.numpy().ravel()),
+                                  np.sort(before.ravel()))
+    raise KeyError
+  np.testing.assert_array_equal(variable.numpy(), before)
+
+
+def test_a_map_that_sees_no_network_fails(classifier, pairs):
+  before = classifier.model.get_weights()
+  board = randomization.judge(classifier, pairs, ["grad_cam", "(centre)"],
+                              other=classifier, slow_limit=2)
+  centre = board["methods"]["(centre)"]
+  assert set(centre["parameters"].values()) == {pytest.approx(1)}
+  assert centre["parameters_verdict"] == centre["labels_verdict"] == "fails"
+  cam = board["methods"]["grad_cam"]
+  assert list(cam["parameters"]) == board["stages"]
+  assert cam["parameters"]["100%"] < 0.9
+  assert cam["labels"] == pytest.approx(1)  # of the very same network
+  for a, b in zip(before, classifier.model.get_weights()):
+    np.testing.assert_array_equal(a, b)
+  lines = randomization.table(board).splitlines()
+  assert lines[-1].startswith("(centre)") and lines[-1].endswith("fails")
+
+
+def test_random_labels_are_those_of_the_others():
+  records = [record.Record(str(i), "", np.eye(10, dtype=np.float32)[i])
+             for i in range(10)]
+  one, again, other = (run_data.shuffled(records, s) for s in (0, 0, 1))
+  labels = lambda by_id: [int(by_id[r.id].label.argmax()) for r in records]
+  assert labels(one) == labels(again) != labels(other)
+  assert sorted(labels(one)) == list(range(10)) != labels(one)
+
+
+# The command.
+
+
+@pytest.fixture(scope="module")
+def random_run(tmp_path_factory):
+  """A run like `tiny_run` whose labels were random."""
+  path = tmp_path_factory.mktemp("random") / "run"
+  result = train.train_and_evaluate(Config(
+      dataset="shapes", shots=2, steps=4, eval_every=2, bootstrap=0,
+      summary_images=0, unlabeled="40", batch_size=4, objective="supervised",
+      random_labels=True).resolve(), path)
+  assert result["steps"]["best"] == 4  # the last weights
+  return path
+
+
+def _command(*arguments):
+  return subprocess.run(
+      [sys.executable, "-m", "atcon_tf.evaluate", *arguments],
+      capture_output=True, text=True, check=False)
+
+
+def test_sanity_of_a_run(tiny_run, random_run, tmp_path):
+  out = tmp_path / "sanity.json"
+  done = _command(f"--workdir={tiny_run}", "--methods=grad_cam,(centre)",
+                  "--metrics=sanity", f"--random_model={random_run}",
+                  "--images=4", f"--out={out}")
+  assert done.returncode == 0, done.stderr
+  board = json.loads(out.read_text())
+  assert set(board["methods"]) == {"grad_cam", "(centre)"}
+  assert board["methods"]["(centre)"]["labels_verdict"] == "fails"
+  assert board["passes_below"] == 0.3 and board["fails_above"] == 0.6
+  assert "atcon_tf.evaluate" in board["command"]
+  assert f"below {board['passes_below']}" in done.stdout
+
+
+def test_leaderboard_of_a_run(tiny_run, tmp_path):
+  path = tmp_path / "run"
+  shutil.copytree(tiny_run, path)
+  page = tmp_path / "page.md"
+  done = _command(f"--workdir={path}", "--methods=grad_cam,attention_rollout",
+                  "--metrics=pointing_game,road", "--images=4",
+                  f"--page={page}")
+  assert done.returncode == 0, done.stderr
+  board = json.loads((path / "attribution.json").read_text())
+  assert set(board["methods"]["grad_cam"]) >= {"pointing_game", "road"}
+  assert "attention_rollout" in board["skipped"]
+  assert "not measured: attention_rollout" in done.stdout
+  assert (path / "attribution.png").read_bytes().startswith(b"\x89PNG")
+  assert "| grad_cam |" in page.read_text()
+
+
+def test_what_a_random_model_may_be(tiny_run, random_run):
+  class Run:
+    config = Config(model="resnet50")
+
+  with pytest.raises(UserError, match="trained on true labels"):
+    randomization.load_other(None, tiny_run)
+  with pytest.raises(UserError, match="has another model"):
+    Run.path, Run.class_names = "x", ()
+    Run.classifier = models.build("tiny_cnn", 2, image_size=SIZE)
+    randomization.load_other(Run, random_run)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--methods=grad_cma"], "--methods=grad_cma: must be one of"),
+    (["--methods=grad_cam", "--metrics=sanity,road"], "sanity stands alone"),
+    (["--methods=grad_cam", "--metrics=road", "--random_model=x"],
+     "--random_model=x: goes with --metrics=sanity"),
+    (["--methods=grad_cam", "--metrics=sanity", "--page=x.md"],
+     "--page=x.md: not for --metrics=sanity")])
+def test_one_line_for_a_mistake(tiny_run, arguments, message):
+  done = _command(f"--workdir={tiny_run}", *arguments)
+  assert done.returncode == 2
+  assert message in done.stderr.strip().splitlines()[-1]
