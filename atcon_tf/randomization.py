@@ -27,7 +27,7 @@ def stages(classifier, steps=STEPS):
   """Groups of a classifier's layers, the one nearest to the logits first.
 
   Returns:
-    `{name: variables}`: "logits", then "25 %" to "100 %" of the layers below.
+    `{name: variables}`: "logits", then "25%" to "100%" of the layers below.
     Each variable is in one group.
   """
   layers = [layer for layer in reversed(classifier.maps.layers)

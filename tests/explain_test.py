@@ -33,10 +33,9 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def explainer(model_file):
-  classifier, names, multi_label = explainer_lib.load(model=model_file,
-                                                class_names=NAMES)
-  return explainer_lib.Explainer(classifier, names, multi_label,
-                           ["grad_cam", "gradient"])
+  return explainer_lib.Explainer(
+      *explainer_lib.load(model=model_file, class_names=NAMES),
+      ["grad_cam", "gradient"])
 
 
 def _picture(mode="RGB", size=(40, 30)):
@@ -153,16 +152,44 @@ def test_explain_image(explainer):
   assert result["maps"]["grad_cam", 0].shape == (16, 16)
   assert result["overlays"]["gradient", 2].shape == (30, 40, 3)
   assert result["probability"].sum() == pytest.approx(1)
-  assert explain_files.draw(explainer, image, result, [0, 2]).startswith(b"\x89PNG")
+  png = explain_files.draw(explainer, image, result, [0, 2])
+  assert png.startswith(b"\x89PNG")
 
 
 def test_a_clip(explainer, tmp_path):
   frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
-  pictures.write_gif(tmp_path / "clip.gif", frames)
+  pictures.write_clip(tmp_path / "clip.gif", frames)
   clip = pictures.frames(tmp_path / "clip.gif")
   assert len(clip) == 3
   shown = explainer_lib.explain_clip(explainer, clip, 1, "grad_cam")
   assert len(shown) == 3 and shown[0].shape == (30, 40, 3)
+
+
+def test_a_clip_as_mp4(tmp_path):
+  """Sides that are odd lose a row or a column; colours are compressed."""
+  pytest.importorskip("av")
+  frames = [np.full([31, 41, 3], 60 * i, np.uint8) for i in (1, 2, 3)]
+  pictures.check_writable("mp4")
+  pictures.write_clip(tmp_path / "clip.mp4", frames)
+  clip = pictures.frames(tmp_path / "clip.mp4")
+  assert [frame.shape for frame in clip] == [(30, 40, 3)] * 3
+  for before, after in zip(frames, clip):
+    assert abs(after.mean() - before.mean()) < 4
+
+
+def test_mp4_without_its_package(monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
+  with pytest.raises(UserError, match="--video_format=mp4: .*imageio.pyav"):
+    pictures.check_writable("mp4")
+  (tmp_path / "clip.mp4").write_bytes(b"x")
+  with pytest.raises(UserError, match="clip.mp4: cannot be read .*GIF"):
+    pictures.frames(tmp_path / "clip.mp4")
+
+
+def test_a_map_that_shows_nothing_says_so():
+  assert sheets.note(np.ones([3, 3])) == "the same everywhere"
+  assert sheets.note(-np.arange(9.).reshape(3, 3)) == "no positive value"
+  assert sheets.note(np.arange(9.).reshape(3, 3)) == ""
 
 
 def test_stock_models_and_what_to_explain():
