@@ -150,13 +150,16 @@ def main(argv):
   if values.data_dir and not values.out:
     raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
                     "the scores on other data are written")
+  for flag in ("metrics", "random_model", "page"):
+    if flags.FLAGS[flag].present and not values.methods:
+      raise UserError(f"--{flag}: needs --methods, which it judges")
   run = runs.load_run(values.workdir)
   name = _name(values.workdir)
   if values.compare:
     _compare(run, name, values.compare)
     return
   if values.methods:
-    _judge_methods(run, values)
+    judge_methods(run, values)
     return
   result = evaluate(run, values.split, values.data_dir, progress=True)
   print(results.table({name: result}, values.split))
@@ -165,7 +168,7 @@ def main(argv):
     print(f"\n{values.out}")
 
 
-def _judge_methods(run, values):
+def judge_methods(run, values):
   """Judges attribution methods: a leaderboard, or the sanity checks."""
   sane = SANITY in values.metrics
   if sane and len(values.metrics) > 1:

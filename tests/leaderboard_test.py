@@ -4,10 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
+from atcon_tf import evaluate
 from atcon_tf import image_pairs
 from atcon_tf import leaderboard
 from atcon_tf import leaderboard_page
@@ -87,7 +89,8 @@ def test_stages_hold_every_variable_once_from_the_logits_down(classifier):
   assert list(stages)[0] == "logits" and list(stages)[-1] == "100%"
   ids = [id(v) for group in stages.values() for v in group]
   assert sorted(ids) == sorted(id(v) for v in classifier.model.variables)
-  assert classifier.model.layers[-1].kernel in stages["logits"]
+  kernel, bias = stages["logits"]
+  assert kernel.shape[1:] == bias.shape == (3,)  # the classes
 
 
 def test_shuffled_weights_are_the_same_numbers_and_come_back(classifier):
@@ -107,7 +110,7 @@ def test_a_map_that_sees_no_network_fails(classifier, pairs):
   board = randomization.judge(classifier, pairs, ["grad_cam", "(centre)"],
                               other=classifier, slow_limit=2)
   centre = board["methods"]["(centre)"]
-  assert set(centre["parameters"].values()) == {pytest.approx(1)}
+  np.testing.assert_allclose(list(centre["parameters"].values()), 1)
   assert centre["parameters_verdict"] == centre["labels_verdict"] == "fails"
   cam = board["methods"]["grad_cam"]
   assert list(cam["parameters"]) == board["stages"]
@@ -191,14 +194,13 @@ def test_what_a_random_model_may_be(tiny_run, random_run):
     randomization.load_other(Run, random_run)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--methods=grad_cma"], "--methods=grad_cma: must be one of"),
-    (["--methods=grad_cam", "--metrics=sanity,road"], "sanity stands alone"),
-    (["--methods=grad_cam", "--metrics=road", "--random_model=x"],
-     "--random_model=x: goes with --metrics=sanity"),
-    (["--methods=grad_cam", "--metrics=sanity", "--page=x.md"],
-     "--page=x.md: not for --metrics=sanity")])
-def test_one_line_for_a_mistake(tiny_run, arguments, message):
-  done = _command(f"--workdir={tiny_run}", *arguments)
-  assert done.returncode == 2
-  assert message in done.stderr.strip().splitlines()[-1]
+@pytest.mark.parametrize("flags, message", [
+    (dict(methods=["grad_cma"]), "--methods=grad_cma: must be one of"),
+    (dict(metrics=["sanity", "road"]), "=sanity,road: sanity stands alone"),
+    (dict(random_model="x"), "--random_model=x: goes with --metrics=sanity"),
+    (dict(metrics=["sanity"], page="x.md"), "--page=x.md: not for --metrics")])
+def test_refused_before_anything_is_read(flags, message):
+  values = dict(methods=["grad_cam"], metrics=["road"], random_model="",
+                page="")
+  with pytest.raises(UserError, match=message):
+    evaluate.judge_methods(None, types.SimpleNamespace(**{**values, **flags}))
