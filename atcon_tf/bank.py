@@ -58,7 +58,7 @@ def score(objective, predictor, images, records, first, updates):
 
   Args:
     objective: has the rule `bank`.
-    predictor: a `scoring.Predictor`.
+    predictor: a `prediction.Predictor`.
     images, records: the pool.
     first, updates: see `Bank`.
   """

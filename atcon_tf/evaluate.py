@@ -3,8 +3,9 @@
     --split=val                  another part of its own data
     --data_dir=OTHER --out=FILE  other data of the same classes; the run's own
                                  result stays as it is
-    --compare=RUN2               two finished runs side by side, the paired
-                                 differences, and pictures of what changed
+    --compare=RUN2               two finished runs side by side: the paired
+                                 differences, over all and of each class, and
+                                 figures of what changed
     --methods=all --metrics=...  a leaderboard of attribution methods instead
     --methods=all --metrics=sanity --random_model=RUN2
                                  whether their maps depend on what was learned;
@@ -20,13 +21,17 @@ import numpy as np
 from absl import flags
 
 from atcon_tf import cli
+from atcon_tf import comparison
+from atcon_tf import comparison_figures
 from atcon_tf import datasets
+from atcon_tf import files
 from atcon_tf import image_pairs
 from atcon_tf import leaderboard
 from atcon_tf import leaderboard_page
 from atcon_tf import maps
 from atcon_tf import pipeline
 from atcon_tf import plots
+from atcon_tf import prediction
 from atcon_tf import randomization
 from atcon_tf import results
 from atcon_tf import runs
@@ -88,10 +93,11 @@ def evaluate(run, split="test", data_dir="", progress=False):
   """
   records, images = load_images(run, split, data_dir)
   config, thresholds = run.config, run.result["thresholds"]
-  predictor = scoring.Predictor(run.classifier, run.multi_label,
+  predictor = prediction.Predictor(run.classifier, run.multi_label,
                                 config.eval_batch_size, config.xla)
   predictions = predictor.predict(images, records, progress)
-  table = scoring.tabulate(predictions, thresholds, run.class_names)
+  table = scoring.tabulate(predictions, thresholds, run.class_names,
+                           config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
           split: scoring.judge(table, config.bootstrap)}
@@ -156,7 +162,7 @@ def main(argv):
   run = runs.load_run(values.workdir)
   name = _name(values.workdir)
   if values.compare:
-    _compare(run, name, values.compare)
+    _compare(run, values.compare, values.out)
     return
   if values.methods:
     judge_methods(run, values)
@@ -164,7 +170,7 @@ def main(argv):
   result = evaluate(run, values.split, values.data_dir, progress=True)
   print(results.table({name: result}, values.split))
   if values.out:
-    runs.write_text(values.out, json.dumps(result, indent=1))
+    files.write_text(values.out, json.dumps(result, indent=1))
     print(f"\n{values.out}")
 
 
@@ -194,7 +200,7 @@ def judge_methods(run, values):
     board = randomization.judge(run.classifier, judged, methods, other,
                                 values.slow_images)
     print(randomization.table(board))
-    runs.write_text(out, json.dumps(board | about, indent=1))
+    files.write_text(out, json.dumps(board | about, indent=1))
   else:
     board = leaderboard.judge(
         run.classifier, judged, methods, values.metrics, run.multi_label,
@@ -210,24 +216,69 @@ def _name(workdir):
   return os.path.basename(os.path.normpath(workdir))
 
 
-def _compare(run, name, others):
-  """Tables and a picture of `run` against each of the others."""
-  table = results.load_predictions(run.path)
-  everything = {name: run.result}
-  for other in others:
-    everything[_name(other)] = runs.load_run(other).result
+def _names(folders):
+  """What to call runs: their folders' names, with as much of the path before
+  them as tells them apart."""
+  parts = [pathlib.Path(os.path.abspath(f)).parts for f in folders]
+  for depth in range(1, max(map(len, parts)) + 1):
+    names = ["_".join(p[-depth:]).replace("/", "") for p in parts]
+    if len(set(names)) == len(names):
+      return names
+  raise UserError("--compare: the same run is named twice")
+
+
+def _compare(run, others, out):
+  """Tables and figures of `run` against each of the others.
+
+  Args:
+    run: a finished `runs.Run`.
+    others: folders of the runs it is compared with.
+    out: a JSON file for all differences, or "".
+  """
+  names = _names([run.path, *others])
+  bases = [runs.load_run(other) for other in others]
+  everything = {name: r.result for name, r in zip(names, [run, *bases])}
+  table, *tables = [results.load_predictions(r.path) for r in (run, *bases)]
+  for name, one in zip(names[1:], tables):
+    comparison.check(table, one, (names[0], name))
   print(results.table(everything))
-  for other in others:
-    base = runs.load_run(other)
-    differences = results.compare(results.load_predictions(base.path), table)
-    print()
-    print(results.comparison_table(differences,
-                                   f"{name} over {_name(other)}"))
-    figure = compare_figure(base, run, [_name(other), name])
+  kept = {}
+  for name, base, one in zip(names[1:], bases, tables):
+    differences = comparison.compare(one, table)
+    title = f"{names[0]} over {name}"
+    print(f"\n{comparison.table(differences, title)}\n")
+    print(comparison.class_tables(differences, (name, names[0])), end="\n\n")
+    if set(base.split["train_labeled"]) != set(run.split["train_labeled"]):
+      print(f"note: {names[0]} and {name} had different labelled images: the "
+            "differences are theirs, too\n")
+    for path, what in _draw(run, base, (names[0], name), (table, one),
+                            differences):
+      print(f"{path}: {what}")
+    kept[title] = differences
+  if out:
+    files.write_text(out, json.dumps(kept, indent=1))
+    print(out)
+
+
+def _draw(run, base, names, tables, differences):
+  """Writes the figures of a pair of runs; yields paths and what they show."""
+  before, after = names[::-1], tables[::-1]
+  figures = {"classes": (
+      comparison_figures.classes(differences, f"{names[0]} over {names[1]}"),
+      "the difference of each class")}
+  if all("consistency" in t for t in tables):
+    figures["gain"] = (comparison_figures.gain(*after, before),
+                       "gain of consistency against consistency before")
+    figures["positives"] = (comparison_figures.positives(after, before),
+                            "consistency of true and false positives")
+  figures["maps"] = (compare_figure(base, run, before),
+                     "the maps that changed most, left for the better, right "
+                     "for the worse")
+  for kind, (figure, what) in figures.items():
     if figure is not None:
-      path = run.path / "figures" / f"compare_{_name(other)}.png"
-      runs.write_bytes(path, plots.to_png(figure, dpi=110))
-      print(f"\n{path}: the maps that changed most; left: for the better, right: for the worse")
+      path = run.path / "figures" / f"compare_{names[1]}_{kind}.png"
+      files.write_bytes(path, plots.to_png(figure, dpi=110))
+      yield path, what
 
 
 def define_flags():
@@ -236,7 +287,8 @@ def define_flags():
   flags.DEFINE_enum("split", "test", ["val", "test", "train", "all"],
                     "which images; train and all only of other data")
   flags.DEFINE_string("data_dir", "", "judge other data of the same kind")
-  flags.DEFINE_string("out", "", "write the scores to this JSON file")
+  flags.DEFINE_string("out", "", "write the scores, or with "
+                      "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),

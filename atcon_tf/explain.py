@@ -21,6 +21,7 @@ import numpy as np
 from absl import flags
 
 from atcon_tf import attribution
+from atcon_tf import backbones
 from atcon_tf import cli
 from atcon_tf import explain_files
 from atcon_tf import models
@@ -125,7 +126,7 @@ def define_flags():
   flags.DEFINE_string("workdir", "", "folder of a run")
   flags.DEFINE_string("model", "", "a .keras file or a stock model's name")
   flags.DEFINE_string("weights", "imagenet", "of a stock model")
-  flags.DEFINE_enum("input_range", "0..1", sorted(models.INPUT_RANGES),
+  flags.DEFINE_enum("input_range", "0..1", sorted(backbones.INPUT_RANGES),
                     "what a .keras model expects")
   flags.DEFINE_integer("image_size", 0, "of a .keras model of any size", 0)
   flags.DEFINE_bool("multi_label", False, "a .keras model's classes can be "

@@ -13,8 +13,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf import files
 from atcon_tf import plots
-from atcon_tf import runs
 from atcon_tf import sheets
 
 
@@ -32,19 +32,19 @@ def unique_names(paths):
 
 def save_image(folder, name, explainer, image, result, classes):
   """Writes the sheet, the overlays and the raw maps of one picture."""
-  runs.write_bytes(folder / f"{name}_sheet.png",
-                   draw(explainer, image, result, classes))
+  files.write_bytes(folder / f"{name}_sheet.png",
+                    draw(explainer, image, result, classes))
   arrays = {}
   for (method, c), heat in result["maps"].items():
     label = explainer.class_names[c]
     arrays[f"{method}/{label}"] = heat
     encoded = tf.io.encode_png(result["overlays"][method, c]).numpy()
-    runs.write_bytes(
+    files.write_bytes(
         folder / f"{name}_{method}_{label.replace(' ', '_').replace('/', '_')}"
         ".png", encoded)
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
-  runs.write_bytes(folder / f"{name}.npz", buffer.getvalue())
+  files.write_bytes(folder / f"{name}.npz", buffer.getvalue())
 
 
 def draw(explainer, image, result, classes):
@@ -88,7 +88,7 @@ def box_rows(name, image, result, class_names, box_format):
 
 def save_boxes(folder, rows, box_format):
   """Writes boxes.json and boxes.csv."""
-  runs.write_text(folder / "boxes.json", json.dumps(
+  files.write_text(folder / "boxes.json", json.dumps(
       {"format": box_format, "boxes": rows}, indent=1))
   names = {"pascal": ["x_min", "y_min", "x_max", "y_max"],
            "coco": ["x", "y", "width", "height"]}[box_format]
@@ -99,4 +99,4 @@ def save_boxes(folder, rows, box_format):
     writer.writerow([row["image"], row["method"], row["class"],
                      f"{row['probability']:.4f}", *row["box"],
                      f"{row['score']:.4f}"])
-  runs.write_text(folder / "boxes.csv", text.getvalue())
+  files.write_text(folder / "boxes.csv", text.getvalue())

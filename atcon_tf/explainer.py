@@ -14,8 +14,8 @@ from atcon_tf import attribution
 from atcon_tf import models
 from atcon_tf import pictures
 from atcon_tf import plots
+from atcon_tf import prediction
 from atcon_tf import runs
-from atcon_tf import scoring
 from atcon_tf import sheets
 from atcon_tf.config import UserError
 
@@ -103,7 +103,7 @@ class Explainer:
     logits = [self.classifier.model(tf.constant(images[i:i + self.batch_size]),
                                     training=False).numpy()
               for i in range(0, len(images), self.batch_size)]
-    return scoring.to_probability(np.concatenate(logits), self.multi_label)
+    return prediction.to_probability(np.concatenate(logits), self.multi_label)
 
   def maps(self, images, method, class_index):
     """Raw maps at the network's size, `[B, S, S]`."""

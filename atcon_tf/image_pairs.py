@@ -7,7 +7,6 @@ box, with all boxes of that class and its mask.
 import dataclasses
 
 import numpy as np
-import PIL.Image
 
 from atcon_tf.config import UserError
 from atcon_tf.metrics import localization
@@ -41,18 +40,8 @@ def pairs_of(records, images, limit=0):
     c = int(record.box_label[np.argmax(sides.prod(1))])
     target.append(c)
     boxes.append(record.boxes[record.box_label == c])
-    masks.append(_mask(record, c, size))
+    masks.append(localization.class_mask(record.mask and record.mask(), c,
+                                         size))
   pixels = images.pixels[images.rows([r.id for r in records])]
   return Pairs([r.id for r in records], pixels.astype(np.float32) / 255,
                np.array(target), boxes, np.stack(masks))
-
-
-def _mask(record, c, size):
-  """0, 1, or VOID; all VOID where nobody drew the class."""
-  if record.mask is None:
-    return np.full(size, localization.VOID, np.uint8)
-  mask = PIL.Image.fromarray(record.mask()).resize(
-      size[::-1], PIL.Image.Resampling.NEAREST)
-  mask = np.asarray(mask)
-  void = mask == localization.VOID
-  return np.where(void, localization.VOID, mask == 1 + c).astype(np.uint8)

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf import runs
+from atcon_tf import files
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import perturbation
 from atcon_tf.config import UserError
@@ -78,7 +78,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
         bar.add(1)
         continue
       if kept:
-        runs.write_text(kept, json.dumps({**wanted, "row": row}))
+        files.write_text(kept, json.dumps({**wanted, "row": row}))
     board["methods"][method] = _summary(row, samples)
     bar.add(1)
   return board

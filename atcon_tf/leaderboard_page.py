@@ -6,6 +6,7 @@ import os
 
 from matplotlib.figure import Figure
 
+from atcon_tf import files
 from atcon_tf import plots
 from atcon_tf import runs
 from atcon_tf.leaderboard import CENTRE
@@ -22,11 +23,11 @@ def save(board, path, page=""):
     page: of the Markdown file.
   """
   picture = path.with_suffix(".png")
-  runs.write_text(path, json.dumps(board, indent=1))
-  runs.write_bytes(picture, plots.to_png(plot(board), dpi=110))
+  files.write_text(path, json.dumps(board, indent=1))
+  files.write_bytes(picture, plots.to_png(plot(board), dpi=110))
   if page:
     where = os.path.relpath(picture, os.path.dirname(page) or ".")
-    runs.write_text(page, markdown(board, where))
+    files.write_text(page, markdown(board, where))
 
 
 def about(run, split, voc_year=0):
@@ -38,8 +39,8 @@ def about(run, split, voc_year=0):
                                               "atcon_tf.evaluate")
   return words | {"about": (
       f"{config.model} at {run.classifier.image_size[0]} px, "
-      f"{config.objective}, {config.shots} shots a class; {split} images of "
-      f"{data}, none of which it was trained on.")}
+      f"{config.objective}, {config.shots or 'all'} labelled images a class; "
+      f"{split} images of {data}, none of which it was trained on.")}
 
 
 def _columns(board):

@@ -14,58 +14,12 @@ import os
 import keras
 import numpy as np
 
+from atcon_tf import backbones
 from atcon_tf import config
 from atcon_tf import graph
+from atcon_tf import model_file
 from atcon_tf import vit
 from atcon_tf.config import UserError
-
-_IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
-                 offset=(-.485 / .229, -.456 / .224, -.406 / .225))
-# What each kind of network expects, as scale * image + offset; "caffe"
-# networks read BGR with the mean taken off and no scaling.
-INPUT_RANGES = {
-    "0..1": dict(scale=(1., 1., 1.), offset=(0., 0., 0.)),
-    "-1..1": dict(scale=(2., 2., 2.), offset=(-1., -1., -1.)),
-    "0..255": dict(scale=(255., 255., 255.), offset=(0., 0., 0.)),
-    "imagenet": _IMAGENET,
-    "caffe": dict(scale=(255., 255., 255.),
-                  offset=(-103.939, -116.779, -123.68), reverse=True),
-}
-
-_APPLICATIONS = keras.applications
-_BACKBONES = {
-    "mobilenet_v2": (_APPLICATIONS.MobileNetV2, "-1..1"),
-    "mobilenet": (_APPLICATIONS.MobileNet, "-1..1"),
-    "resnet50": (_APPLICATIONS.ResNet50, "caffe"),
-    "resnet101": (_APPLICATIONS.ResNet101, "caffe"),
-    "densenet121": (_APPLICATIONS.DenseNet121, "imagenet"),
-    "inception_v3": (_APPLICATIONS.InceptionV3, "-1..1"),
-    "vgg16": (_APPLICATIONS.VGG16, "caffe"),
-    "vgg19": (_APPLICATIONS.VGG19, "caffe"),
-    "efficientnet_b0": (_APPLICATIONS.EfficientNetB0, "imagenet"),
-}
-
-
-@keras.saving.register_keras_serializable("atcon_tf")
-class Normalize(keras.layers.Layer):
-  """[0, 1] RGB images -> what the network was trained on."""
-
-  def __init__(self, scale, offset, reverse=False, **kwargs):
-    super().__init__(**kwargs)
-    self.scale, self.offset, self.reverse = scale, offset, reverse
-
-  def call(self, images):
-    if self.reverse:
-      images = images[..., ::-1]
-    return images * keras.ops.convert_to_tensor(self.scale, images.dtype) + (
-        keras.ops.convert_to_tensor(self.offset, images.dtype))
-
-  def compute_output_shape(self, input_shape):
-    return input_shape
-
-  def get_config(self):
-    return {**super().get_config(), "scale": self.scale,
-            "offset": self.offset, "reverse": self.reverse}
 
 
 @dataclasses.dataclass(eq=False)
@@ -83,6 +37,8 @@ class Classifier:
     relus: number of ReLUs that know the guided rule.
     cam_layers: names of the layers that carry the maps.
     walk: the graph that `maps` is a part of, with every layer's output.
+    attention: a head that was trained to explain it, an
+      `attribution.learned.AttentionMechanism`; None: there is none.
   """
 
   name: str
@@ -94,6 +50,7 @@ class Classifier:
   relus: int
   cam_layers: tuple[str, ...]
   walk: graph.Rerun | None = None
+  attention: keras.Model | None = None
 
   def __post_init__(self):
     *features, logits = self.maps.outputs
@@ -130,14 +87,17 @@ class Classifier:
                         "depend on more than this layer") from error
     return self._heads[layer]
 
-  def with_cam_layers(self, cam_layers):
+  def with_cam_layers(self, cam_layers, flag="cam_layer"):
     """The same classifier, over the same variables, with maps elsewhere.
 
+    Args:
+      cam_layers: names of layers.
+      flag: which flag named them, for the error.
     Raises:
       UserError: no such layers, or without a spatial extent.
     """
     for layer in cam_layers:
-      _check_map(self.name, self.walk, layer)
+      _check_map(self.name, self.walk, layer, flag)
     outputs = [self.walk.tensors[n] for n in cam_layers]
     return dataclasses.replace(
         self, cam_layers=tuple(cam_layers),
@@ -174,7 +134,7 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     cam_layer: names of layers that carry the maps; "nested/layer" finds one
       inside a nested model. Default: the last with a spatial extent.
     reflect_padding: every convolution of the backbone pads by reflection.
-    input_range: what a .keras file expects, a key of `INPUT_RANGES`.
+    input_range: what a .keras file expects, a key of `backbones.INPUT_RANGES`.
   Returns:
     a `Classifier`.
   Raises:
@@ -182,11 +142,11 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   """
   own_head = name.endswith(".keras")
   if own_head:
-    base, size = _load(name, image_size)
+    base, size = model_file.load(name, image_size)
   else:
     size = image_size or config.IMAGE_SIZE[name]
-    base = _backbone(name, weights, size, width)
-    input_range = "-1..1" if name == "tiny_cnn" else _BACKBONES[name][1]
+    base = backbones.make(name, weights, size, width)
+    input_range = backbones.input_range(name)
   return _assemble(name, base, size, input_range, own_head, num_classes,
                    prior, multi_label, cam_layer, reflect_padding)
 
@@ -198,15 +158,15 @@ def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
     model: functional or Sequential, one batch of square RGB images ->
       logits or probabilities (a final softmax or sigmoid is taken off). It
       is not changed; its variables are shared.
-    input_range: what it expects, a key of `INPUT_RANGES`; "0..1" leaves
-      images as they are.
+    input_range: what it expects, a key of `backbones.INPUT_RANGES`; "0..1"
+      leaves images as they are.
     image_size: needed where the model takes any size.
     cam_layer: see `build`.
   Raises:
     UserError: it does not fit.
   """
   name = model.name
-  base, size = _fitting(model, name, image_size)
+  base, size = model_file.fitting(model, name, image_size)
   return _assemble(name, base, size, input_range, True,
                    base.outputs[0].shape[-1], cam_layer=cam_layer)
 
@@ -215,7 +175,7 @@ def load(path, input_range="0..1", image_size=0, cam_layer=()):
   """A classifier around the model in a .keras file; see `wrap`."""
   if not os.path.isfile(path):
     raise UserError(f"--model={path}: no such file")
-  base, size = _load(path, image_size)
+  base, size = model_file.load(path, image_size)
   return _assemble(path, base, size, input_range, True,
                    base.outputs[0].shape[-1], cam_layer=cam_layer)
 
@@ -227,17 +187,17 @@ def stock(name, weights="imagenet"):
     name: one of `settings.MODELS` but tiny_cnn.
     weights: "imagenet" (downloaded), "none", or a file of the whole model.
   """
-  if name not in _BACKBONES:
+  if name not in backbones.BACKBONES:
     raise UserError(f"--model={name}: must be a .keras file or one of "
-                    f"{', '.join(_BACKBONES)}")
-  make, input_range = _BACKBONES[name]
+                    f"{', '.join(backbones.BACKBONES)}")
+  make, input_range = backbones.BACKBONES[name]
   try:
     model = make(weights="imagenet" if weights == "imagenet" else None)
   except Exception as error:  # urllib's, OSError: no network
     raise UserError(f"--weights=imagenet: cannot download {name} ({error}); "
                     "pass --weights=FILE or --weights=none") from error
   if weights not in ("imagenet", "none"):
-    load_weights(model, weights, f"--weights={weights}", name)
+    backbones.load_weights(model, weights, f"--weights={weights}", name)
   if name == "efficientnet_b0":  # it normalises by itself
     input_range = "0..255"
   return wrap(model, input_range)
@@ -247,7 +207,8 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
               prior=None, multi_label=True, cam_layer=(),
               reflect_padding=False):
   """The classifier over a base model, with its own head or a new one."""
-  normalize = Normalize(**INPUT_RANGES[input_range], name="normalize")
+  normalize = backbones.Normalize(**backbones.INPUT_RANGES[input_range],
+                                  name="normalize")
   normalized = keras.Input([size, size, 3], name="normalized")
   try:
     walk = graph.Rerun(base, normalized, reflect_padding, logits=own_head)
@@ -255,7 +216,7 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
     raise
   except ValueError as error:  # a layer that cannot take this size
     raise UserError(f"--model={name} --image_size={size}: "
-                    f"{_first_line(error)}") from error
+                    f"{backbones.first_line(error)}") from error
   (output,) = keras.tree.flatten(walk.outputs)
   if own_head and output.shape[1:] != (num_classes,):
     output, own_head = walk.tensors[_last_map(name, walk)], False
@@ -274,11 +235,6 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
                     tuple(layers), walk)
 
 
-def _first_line(error):
-  text = str(error).strip() or type(error).__name__
-  return text.splitlines()[0][:160]
-
-
 def _new_head(walk, features, num_classes, prior, multi_label):
   """Global average pooling and a dense layer whose bias is the prior."""
   if len(features.shape) == 4:
@@ -292,96 +248,6 @@ def _new_head(walk, features, num_classes, prior, multi_label):
       num_classes, name=walk.unique("logits"), dtype=keras.config.floatx(),
       bias_initializer=keras.initializers.Constant(bias))
   return dense(features), dense.trainable_variables
-
-
-def _tiny_cnn(size):
-  """Four convolutions, no BatchNorm: for tests and the embedded data."""
-  x = images = keras.Input([size, size, 3])
-  for block, channels in enumerate([24, 48, 96, 96]):
-    x = keras.layers.Conv2D(channels, 3, padding="same",
-                            kernel_initializer="he_normal",
-                            name=f"conv{block + 1}")(x)
-    x = keras.layers.ReLU(name=f"relu{block + 1}")(x)
-    if block < 3:
-      x = keras.layers.MaxPooling2D(name=f"pool{block + 1}")(x)
-  return keras.Model(images, x, name="tiny_cnn")
-
-
-def _backbone(name, weights, size, width):
-  """A backbone without its head, `[size, size, 3]` -> features."""
-  if name == "tiny_cnn":
-    base = _tiny_cnn(size)
-  else:
-    options = {"alpha": width} if "mobilenet" in name else {}
-    try:
-      base = _BACKBONES[name][0](
-          include_top=False, input_shape=(size, size, 3),
-          weights="imagenet" if weights == "imagenet" else None, **options)
-    except ValueError as error:
-      raise UserError(f"--model={name} --image_size={size}: "
-                      f"{_first_line(error)}") from error
-    except Exception as error:  # urllib's, OSError: no network
-      raise UserError(
-          f"--weights=imagenet: cannot download {name} ({error}); pass "
-          "--weights=FILE, the backbone's .weights.h5 without its head, or "
-          "--weights=none") from error
-  if weights not in ("imagenet", "none"):
-    load_weights(base, weights, f"--weights={weights}", name)
-  if name == "efficientnet_b0":
-    # Keras gives it a preprocessing that differs with `weights`: the same
-    # file would mean another network. Ours is the same for all.
-    base = keras.Model(base.get_layer("stem_conv_pad").input, base.output)
-  return base
-
-
-def load_weights(model, path, flag, name):
-  """Loads a weights file, or says in one line why it does not fit."""
-  try:
-    model.load_weights(path)
-  except FileNotFoundError as error:
-    raise UserError(f"{flag}: no such file") from error
-  except Exception as error:  # of Keras, h5py, zipfile
-    raise UserError(f"{flag}: not weights of {name}: {_first_line(error)}"
-                    ) from error
-
-
-def _load(path, image_size):
-  """A user's model and the side of its input."""
-  try:
-    model = keras.saving.load_model(path, compile=False)
-  except Exception as error:  # every layer may raise its own
-    raise UserError(f"--model={path}: cannot be loaded: {_first_line(error)}"
-                    ) from error
-  return _fitting(model, path, image_size)
-
-
-def _fitting(model, path, image_size):
-  """A user's model, if it can be a classifier, and the side of its input."""
-  model = graph.functional_of(model)
-  if len(model.inputs) != 1 or len(model.outputs) != 1:
-    raise UserError(f"--model={path}: has {len(model.inputs)} inputs and "
-                    f"{len(model.outputs)} outputs; must have one of each")
-  shape = model.inputs[0].shape
-  if len(shape) != 4 or shape[-1] != 3:
-    raise UserError(f"--model={path}: its input is {shape}; must be one "
-                    "batch of RGB images, [None, height, width, 3]")
-  sizes = {s for s in shape[1:3] if s} or {image_size}
-  if sizes == {0}:
-    raise UserError(f"--image_size: needed, since {path} takes images of any "
-                    "size")
-  if len(sizes) > 1 or image_size not in (0, *sizes):
-    raise UserError(f"--image_size={image_size}: {path} takes "
-                    f"{shape[1]}x{shape[2]}; must be square and the same")
-  return model, sizes.pop()
-
-
-def file_image_size(path):
-  """Side of the images that a .keras file takes.
-
-  Raises:
-    UserError: it takes any size, or cannot be used.
-  """
-  return _load(path, 0)[1]
 
 
 def map_layers(walk):
@@ -406,11 +272,11 @@ def _last_map(name, walk):
   return layers[-1]
 
 
-def _check_map(name, walk, layer):
+def _check_map(name, walk, layer, flag="cam_layer"):
   tensor = walk.tensors.get(layer)
   if tensor is None or not _is_map(tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
-    raise UserError(f"--cam_layer={layer}: {problem} in {name}; the last "
+    raise UserError(f"--{flag}={layer}: {problem} in {name}; the last "
                     f"that can carry a map: "
                     f"{', '.join(map_layers(walk)[-6:])}")

@@ -10,9 +10,9 @@ import io
 import keras
 import tensorflow as tf
 
+from atcon_tf import backbones
 from atcon_tf import graph
 from atcon_tf import guided
-from atcon_tf import models
 
 
 def plain(classifier, multi_label):
@@ -33,7 +33,7 @@ def plain(classifier, multi_label):
 
 
 def _normalized(normalize, images):
-  if not isinstance(normalize, models.Normalize):
+  if not isinstance(normalize, backbones.Normalize):
     return normalize(images)
   if normalize.reverse:
     images = keras.ops.flip(images, -1)

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 COLORMAP = "inferno"
 BOX_COLOR = "#39ff88"
+# What got better, what got worse, and what cannot be told.
+GOOD, BAD, UNCLEAR = "#1b7837", "#b2182b", "#8a8a8a"
 
 
 def to_png(figure, dpi=80):
@@ -101,6 +103,33 @@ def explanations(images, story, boxes, captions):
   return figure
 
 
+ATTENTION_COLUMNS = ("image", "attention", "soft mask", "masked image")
+
+
+def attention(images, told, outlines, boxes, captions):
+  """GAIN's view of some images, a row each.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    told: dict of arrays: "scaled" and "mask" `[B, H, W]` in [0, 1], "seen"
+      `[B, H, W, 3]` in [0, 1], what is left of the images.
+    outlines: list of B bool `[H, W]`, where the object is.
+    boxes: list of B arrays `[n, 4]`.
+    captions: list of B lines, shown beside the row.
+  """
+  figure, axes = grid(len(images), len(ATTENTION_COLUMNS), ATTENTION_COLUMNS)
+  for i, row in enumerate(axes):
+    show_image(row[0], images[i])
+    row[0].set_ylabel(captions[i], fontsize=7)
+    show_boxes(row[0], boxes[i], images.shape[1:3])
+    if 0 < outlines[i].mean() < 1:
+      row[0].contour(outlines[i], [0.5], colors=BOX_COLOR, linewidths=1)
+    show_map(row[1], images[i], told["scaled"][i])
+    row[2].imshow(told["mask"][i], cmap="gray", vmin=0, vmax=1)
+    show_image(row[3], told["seen"][i])
+  return figure
+
+
 def before_after(images, maps, names, boxes, captions,
                  headings=("image",)):
   """Maps of several models side by side, an image after the other.
@@ -153,6 +182,25 @@ def curves(history, names):
   return figure
 
 
+def roc(curves):
+  """ROC curves in one panel.
+
+  Args:
+    curves: `{name: {"false_alarm_rate": [K], "sensitivity": [K]}}`.
+  """
+  figure = Figure(figsize=(3.6, 3.6), layout="constrained")
+  axes = figure.subplots()
+  for name, curve in curves.items():
+    axes.plot(curve["false_alarm_rate"], curve["sensitivity"], marker=".",
+              label=name)
+  axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
+  axes.set_xlabel("false alarm rate", fontsize=9)
+  axes.set_ylabel("sensitivity", fontsize=9)
+  axes.legend(fontsize=8, loc="lower right")
+  axes.grid(alpha=.3)
+  return figure
+
+
 def matrix(values, class_names, title, xlabel, ylabel):
   """A square table of shares in [0, 1], classes by classes.
 
@@ -174,4 +222,31 @@ def matrix(values, class_names, title, xlabel, ylabel):
   for y, x in zip(*np.nonzero(np.isfinite(values))):
     axes.text(x, y, f"{100 * values[y, x]:.0f}", ha="center", va="center",
               fontsize=7, color="white" if values[y, x] > 0.6 else "black")
+  return figure
+
+
+def forest(panels, title):
+  """Differences with their intervals, a row each; grey where one holds 0.
+
+  Args:
+    panels: `{label: {row: {"difference", "interval": [low, high]}}}`; the
+      first panel gives the order of the rows, from the top.
+    title: of the figure.
+  """
+  order = list(dict.fromkeys(r for rows in panels.values() for r in rows))
+  figure = Figure(figsize=(2.4 * len(panels) + 1.8, .2 * len(order) + 1.3),
+                  layout="constrained")
+  axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+  for one, (label, rows) in zip(axes, panels.items()):
+    for name, row in rows.items():
+      y, (low, high) = -order.index(name), row["interval"]
+      color = GOOD if low > 0 else BAD if high < 0 else UNCLEAR
+      one.plot([low, high], [y, y], color=color, linewidth=2)
+      one.plot(row["difference"], y, "o", color=color, markersize=4.5)
+    one.axvline(0, color="black", linewidth=.8)
+    one.set_title(label, fontsize=10)
+    one.tick_params(labelsize=8)
+    one.grid(alpha=.25, axis="x")
+  axes[0].set_yticks([-y for y in range(len(order))], order, fontsize=8)
+  figure.suptitle(title, fontsize=10)
   return figure

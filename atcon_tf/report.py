@@ -15,6 +15,8 @@ from absl import flags
 
 from atcon_tf import attribution
 from atcon_tf import cli
+from atcon_tf import comparison
+from atcon_tf import files
 from atcon_tf import maps
 from atcon_tf import report_figures
 from atcon_tf import results
@@ -22,10 +24,12 @@ from atcon_tf import runs
 from atcon_tf.config import UserError
 
 CLASS_COLUMNS = {"support": "images", "ap": "AP", "auc": "AUC", "f1": "F1",
-                 "box_iou": "box IoU", "pointing_game": "pointing"}
+                 "box_iou": "box IoU", "mask_iou": "mask IoU",
+                 "pointing_game": "pointing"}
 
 THRESHOLDS = {"probability": "a class is present from probability %.3f on",
               "cam": "a map's box holds what is above %.2f of its maximum",
+              "mask": "a map's mask is what is above %.2f of its maximum",
               "centre_box": "the centred box has %.2f of the image's sides"}
 
 
@@ -40,7 +44,7 @@ def report(run, other=None):
   """
   result, names = run.result, _names(run, other)
   tables = [results.load_predictions(r.path) for r in (run, other) if r]
-  differences = results.compare(tables[1], tables[0]) if other else {}
+  differences = comparison.compare(tables[1], tables[0]) if other else {}
   loader = jinja2.Environment(loader=jinja2.PackageLoader("atcon_tf", "."),
                               autoescape=True, trim_blocks=True)
   try:
@@ -71,7 +75,7 @@ def _names(*some):
 
 def _scores(result, other, differences):
   rows = []
-  for metric, label in results.ROWS.items():
+  for metric, label in results.rows(result["test"]).items():
     if metric not in result["test"]:
       continue
     cells = [results.cell(r["test"], metric) for r in (result, other) if r]
@@ -112,7 +116,8 @@ def _checks(run):
              "trusted.")]
   for metric, trivial, what in [
       ("pointing_game", "centre_point_pointing_game", "the image's centre"),
-      ("box_iou", "centre_box_iou", "a centred box")]:
+      ("box_iou", "centre_box_iou", "a centred box"),
+      ("mask_iou", "centre_mask_iou", "a centred mask")]:
     if metric in test:
       fine = test[metric] > test[trivial]
       label = results.ROWS[metric]
@@ -159,7 +164,7 @@ def main(argv):
   other = runs.load_run(values.compare) if values.compare else None
   path = values.out or os.path.join(values.workdir, "report.html")
   page = report(run, other)
-  runs.write_text(path, page)
+  files.write_text(path, page)
   print(f"{path}: {len(page) / 1e6:.1f} MB, one file")
 
 

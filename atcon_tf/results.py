@@ -3,15 +3,17 @@
 import io
 import json
 import pathlib
+import resource
+import sys
 
 import numpy as np
 
+from atcon_tf import files
 from atcon_tf import plots
 from atcon_tf import runs
 from atcon_tf import schedule
 from atcon_tf import scoring
 from atcon_tf.config import UserError
-from atcon_tf.metrics import statistics
 
 # What a table shows, and how a person calls it.
 ROWS = {
@@ -24,7 +26,21 @@ ROWS = {
     "box_iou": "box IoU", "centre_box_iou": "  (centred box)",
     "pointing_game": "pointing game",
     "centre_point_pointing_game": "  (centre point)",
+    "mask_iou": "mask IoU", "centre_mask_iou": "  (centred mask)",
 }
+_SENSITIVITY = "sensitivity_at_"
+
+
+def rows(*parts):
+  """`{metric: what a person calls it}` of ROWS and of any rate of alarms.
+
+  Args:
+    parts: scores as `scoring.judge` gives them.
+  """
+  rates = {name.removeprefix(_SENSITIVITY) for part in parts for name in part
+           if name.startswith(_SENSITIVITY)}
+  return ROWS | {_SENSITIVITY + rate: f"sensitivity at {rate} alarms"
+                 for rate in sorted(rates, key=float)}
 
 
 def finish(config, data, predictor, work, watcher, state, plan, seconds):
@@ -45,13 +61,17 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
     predictions[part] = predictor.predict(
         data.images, data.records[part], watcher.interactive)
   thresholds = scoring.choose_thresholds(predictions["val"])
-  tables = {part: scoring.tabulate(p, thresholds, data.class_names)
+  tables = {part: scoring.tabulate(p, thresholds, data.class_names,
+                                   config.false_alarm_rates)
             for part, p in predictions.items()}
   scores = {part: scoring.judge(rows, config.bootstrap)
             for part, rows in tables.items()}
   save_predictions(work.path / "predictions.npz", tables["test"])
   work.save_figure("history", plots.to_png(plots.curves(
       state["history"], ["val_map_macro", "val_f1_macro"]), dpi=110))
+  if "roc" in scores["test"]:
+    work.save_figure("roc", plots.to_png(plots.roc(
+        {part: scores[part]["roc"] for part in scores}), dpi=110))
   if config.summary_images:
     work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
   result = {
@@ -60,11 +80,18 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "steps": {"supervised": sum(schedule.SUPERVISED in s for s in plan),
                 "consistency": sum(schedule.CONSISTENCY in s for s in plan),
                 "best": state["best"]["updates"]},
-      "seconds": round(seconds(), 1), "thresholds": thresholds,
+      "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
+      "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
       "history": state["history"]}
   work.save_result(result)
   return result
+
+
+def peak_memory():
+  """The most memory that this process has held so far, in GiB."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 def table(results, part="test"):
@@ -86,11 +113,11 @@ def table(results, part="test"):
   lines.append(["consistency updates",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
-  for metric, label in ROWS.items():
+  for metric, label in rows(*(r[part] for r in results.values())).items():
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
                              for r in results.values())])
-  return _align(lines)
+  return align(lines)
 
 
 def cell(scores, metric):
@@ -108,7 +135,7 @@ def save_predictions(path, table):
   """Writes predictions.npz: the arrays of `scoring.tabulate`."""
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **table)
-  runs.write_bytes(path, buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
 
 
 def load_predictions(run_path):
@@ -124,40 +151,7 @@ def load_predictions(run_path):
     return dict(arrays)
 
 
-def compare(first, second, samples=2000):
-  """Paired test of two runs on the same images.
-
-  Args:
-    first, second: tables from `load_predictions`.
-    samples: bootstrap resamples of the images.
-  Returns:
-    `{metric: {"difference": second - first, "interval": [low, high] (90 %),
-    "p": two-sided}}`.
-  Raises:
-    UserError: they saw different images or classes.
-  """
-  for name, what in [("id", "images"), ("class_names", "classes")]:
-    if not np.array_equal(first[name], second[name]):
-      raise UserError(f"--compare: the two runs were tested on different "
-                      f"{what} ({len(first[name])} and {len(second[name])})")
-  return statistics.paired_bootstrap(
-      scoring.statistic(second), scoring.statistic(first),
-      len(first["id"]), samples)
-
-
-def comparison_table(differences, name):
-  """The outcome of `compare` as text."""
-  lines = [[name, "difference", "90 % interval", "p"]]
-  for metric, label in ROWS.items():
-    if metric in differences and not metric.startswith("centre"):
-      row = differences[metric]
-      low, high = row["interval"]
-      lines.append([label, f"{row['difference']:+.3f}",
-                    f"[{low:+.3f}, {high:+.3f}]", f"{row['p']:.3f}"])
-  return _align(lines)
-
-
-def _align(lines):
+def align(lines):
   """Rows of cells as text with a rule under the first."""
   widths = [max(len(line[i]) for line in lines)
             for i in range(len(lines[0]))]

@@ -1,24 +1,10 @@
-"""A run's folder: what is in it, how it is resumed, how it is read.
+"""A run that was trained, and what a run is made of: its classifier."""
 
-    config.json       the resolved settings
-    flags.txt         repeats the run: --flagfile=flags.txt
-    splits.json       the very image ids of every part, and the class names
-    checkpoints/      last.npz (to resume) and best.weights.h5 (the result)
-    tb/               TensorBoard
-    predictions.npz   per-image results on the test split
-    figures/*.png     pictures
-    result.json       every number; written last
-"""
-
-import contextlib
 import dataclasses
-import errno
-import fcntl
 import json
 import os
 import pathlib
 import platform
-import shutil
 import subprocess
 import sys
 
@@ -26,201 +12,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf import backbones
+from atcon_tf import model_file
 from atcon_tf import models
+from atcon_tf import splits
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 
 
-def write_text(path, text):
-  """Writes a text file whole or not at all."""
-  write_bytes(path, text.encode())
-
-
-def write_bytes(path, data):
-  """Writes a file whole or not at all."""
-  with _whole(pathlib.Path(path)) as part:
-    part.write_bytes(data)
-
-
-@contextlib.contextmanager
-def _whole(path):
-  """A path beside `path` that takes its place when the block ends well."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f".part-{path.name}")
-  try:
-    yield part
-    os.replace(part, path)
-  except OSError as error:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS,
-                       errno.EACCES):
-      raise UserError(f"{path}: cannot be written: {error.strerror}; what "
-                      "was there before is kept") from error
-    raise
-  finally:
-    with contextlib.suppress(OSError):
-      part.unlink(missing_ok=True)
-
-
-class Workdir:
-  """The folder of one run, locked while it is open."""
-
-  def __init__(self, path, config, overwrite=False):
-    """Creates the folder, or opens one to continue.
-
-    Args:
-      path: of the folder.
-      config: the resolved settings.
-      overwrite: start anew whatever is there.
-    Raises:
-      UserError: the run is finished, was started with other settings, or is
-        at work in another process; or the folder holds something else.
-    """
-    self.path = pathlib.Path(path)
-    self.config = config
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"--workdir={path}: {error.strerror}") from error
-    self._lock = open(self.path / ".lock", "w")
-    try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise UserError(f"--workdir={path}: another process is at work there"
-                      ) from error
-    if overwrite:
-      self._clear()
-    self._check()
-    write_text(self.path / "config.json", config.to_json())
-    write_text(self.path / "flags.txt", config.to_flags())
-
-  def _clear(self):
-    if not (self.path / "config.json").exists() and self._others():
-      raise UserError(f"--workdir={self.path}: --overwrite clears a run's "
-                      f"folder, and this is none: it holds {self._others()[0]}")
-    for entry in self.path.iterdir():
-      if entry.is_dir():
-        shutil.rmtree(entry)
-      elif entry.name != ".lock":
-        entry.unlink()
-
-  def _others(self):
-    return sorted(e.name for e in self.path.iterdir() if e.name != ".lock")
-
-  def _check(self):
-    stored = self.path / "config.json"
-    if not stored.exists():
-      if self._others():
-        raise UserError(f"--workdir={self.path}: not empty and not a run's "
-                        f"folder: it holds {self._others()[0]}")
-      return
-    if not (self.path / "checkpoints").exists():
-      # Stopped before its first step, perhaps by wrong settings: nothing of
-      # theirs is kept.
-      (self.path / "splits.json").unlink(missing_ok=True)
-      return
-    before = Config.from_json(stored.read_text())
-    for field in dataclasses.fields(Config):
-      old, new = getattr(before, field.name), getattr(self.config, field.name)
-      if old != new:
-        raise UserError(
-            f"--{field.name}={_shown(new)}: the run in {self.path} has "
-            f"{_shown(old)}; use another --workdir, or --overwrite")
-    if (self.path / "result.json").exists():
-      raise UserError(f"--workdir={self.path}: this run is finished; use "
-                      "another folder, or --overwrite to repeat it")
-
-  def close(self):
-    self._lock.close()
-
-  # What is saved.
-
-  def save_checkpoint(self, variables, progress, arrays=None):
-    """Saves everything a run needs to continue.
-
-    Args:
-      variables: `{name: keras.Variable}`.
-      progress: JSON-able dict.
-      arrays: `{name: array}`, whatever else there is.
-    """
-    path = self.path / "checkpoints" / "last.npz"
-    values = {name: v.numpy() for name, v in variables.items()}
-    values |= {f"array/{name}": a for name, a in (arrays or {}).items()}
-    text = np.frombuffer(json.dumps(progress).encode(), np.uint8)
-    with _whole(path) as part:
-      with open(part, "wb") as file:
-        np.savez(file, **values, **{"progress.json": text})
-
-  def load_checkpoint(self, variables):
-    """Restores the variables.
-
-    Returns:
-      the progress and the arrays that were saved; None and {} at the start.
-    """
-    path = self.path / "checkpoints" / "last.npz"
-    if not path.exists():
-      return None, {}
-    with np.load(path) as values:
-      missing = set(variables) - set(values.files)
-      if missing:
-        raise UserError(f"{path}: has no {sorted(missing)[0]}; it is of "
-                        "another model")
-      for name, variable in variables.items():
-        variable.assign(values[name])
-      arrays = {name.removeprefix("array/"): values[name]
-                for name in values.files if name.startswith("array/")}
-      return json.loads(bytes(values["progress.json"])), arrays
-
-  @property
-  def best_weights(self):
-    return self.path / "checkpoints" / "best.weights.h5"
-
-  def save_best(self, model):
-    """Keeps the model's weights as the best so far."""
-    path = self.best_weights
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name("next.weights.h5")  # Keras wants this ending
-    try:
-      model.save_weights(part)
-      os.replace(part, path)
-    except OSError as error:
-      part.unlink(missing_ok=True)
-      raise UserError(f"{path}: cannot be written: {error}") from error
-
-  def save_figure(self, name, png):
-    """Writes a picture into figures/."""
-    write_bytes(self.path / "figures" / f"{name}.png", png)
-
-  def save_result(self, result):
-    """Writes result.json, the sign of a finished run."""
-    write_text(self.path / "result.json", json.dumps(result, indent=1))
-
-
-def _shown(value):
-  return ",".join(value) if isinstance(value, tuple) else value
-
-
-def named_variables(trainer):
-  """`{name: variable}` of a trainer: weights, objectives, optimisers."""
-  named = {f"model/{i}/{v.path}": v
-           for i, v in enumerate(trainer.classifier.model.variables)}
-  for kind, objective in trainer.objectives.items():
-    named |= {f"{kind}/{i}": v for i, v in enumerate(
-        [*objective.variables, *objective.state])}
-  for name, optimizer in trainer.optimizers.items():
-    named |= {f"optimizer/{name}/{i}": v
-              for i, v in enumerate(optimizer.variables)}
-  return named
-
-
 @dataclasses.dataclass(eq=False)
-class Run:
+class Run(splits.Described):
   """A run that was trained.
 
   Attributes:
     path: its folder.
     config: its `Config`.
     split: its splits.json.
-    class_names, multi_label: of its data.
     classifier: with its best weights.
   """
 
@@ -228,14 +35,6 @@ class Run:
   config: Config
   split: dict
   classifier: models.Classifier
-
-  @property
-  def class_names(self):
-    return tuple(self.split["class_names"])
-
-  @property
-  def multi_label(self):
-    return self.split["multi_label"]
 
   @property
   def result(self):
@@ -273,7 +72,7 @@ def load_run(workdir):
   best = path / "checkpoints" / "best.weights.h5"
   if not best.exists():
     raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
-  models.load_weights(classifier.model, best, str(best), config.model)
+  backbones.load_weights(classifier.model, best, str(best), config.model)
   return Run(path, config, split, classifier)
 
 
@@ -296,8 +95,8 @@ def with_image_size(config):
   """The config with the image size that a .keras file itself has."""
   if config.image_size:
     return config
-  return dataclasses.replace(config,
-                             image_size=models.file_image_size(config.model))
+  return dataclasses.replace(
+      config, image_size=model_file.file_image_size(config.model))
 
 
 def start_weights(classifier, warm_start):
@@ -305,7 +104,7 @@ def start_weights(classifier, warm_start):
   path = pathlib.Path(warm_start)
   if path.is_dir():
     path = path / "checkpoints" / "best.weights.h5"
-  models.load_weights(classifier.model, path, f"--warm_start={warm_start}",
+  backbones.load_weights(classifier.model, path, f"--warm_start={warm_start}",
                       classifier.name)
 
 

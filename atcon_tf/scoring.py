@@ -1,208 +1,15 @@
-"""What a classifier says about a split, and what that is worth.
+"""What predictions are worth: thresholds, tables and all scores.
 
-    predictor = scoring.Predictor(classifier, multi_label)
-    predictions = predictor.predict(images, records)
     thresholds = scoring.choose_thresholds(validation_predictions)
     table = scoring.tabulate(predictions, thresholds, class_names)
     scores = scoring.judge(table)                       # result.json
 """
 
-import dataclasses
-
-import keras
 import numpy as np
-import tensorflow as tf
 
-from atcon_tf import attribution
-from atcon_tf import maps
-from atcon_tf import pipeline
-from atcon_tf.attribution import cam
-from atcon_tf.attribution import forward
-from atcon_tf.attribution import gradient
-from atcon_tf.config import UserError
 from atcon_tf.metrics import classification
 from atcon_tf.metrics import localization
 from atcon_tf.metrics import statistics
-from atcon_tf.objectives import atcon
-
-# The slope at which consistency is measured, whatever a run trained with.
-INTENSITY = 8.0
-
-
-@dataclasses.dataclass(eq=False)
-class Predictions:
-  """Of N images; P pairs of an image and a class that it has boxes of.
-
-  Attributes:
-    id: `[N]`.
-    label: `[N, classes]`, 0 or 1.
-    probability: `[N, classes]`.
-    multi_label: how the labels are to be read.
-    consistency, consistency_raw: `[N]` in [-1, 1], of the predicted class,
-      under the guided mask scaled by its standard deviation and unscaled;
-      None for a network without ReLU.
-    pair_image, pair_class: int `[P]`.
-    pair_boxes: list of P float arrays `[n, 4]`.
-    iou: `[P, len(localization.THRESHOLDS)]`, box IoU of the rectified
-      Grad-CAM at each threshold.
-    pointing: `[P]`, 1 where its maximum lies in a box.
-  """
-
-  id: np.ndarray
-  label: np.ndarray
-  probability: np.ndarray
-  multi_label: bool
-  consistency: np.ndarray | None
-  consistency_raw: np.ndarray | None
-  pair_image: np.ndarray
-  pair_class: np.ndarray
-  pair_boxes: list
-  iou: np.ndarray
-  pointing: np.ndarray
-
-
-def use_xla(xla):
-  """Whether to compile first-order attribution, for `--xla=auto|on|off`.
-
-  On the CPU compiled maps are the same and 2 to 10 times slower.
-  """
-  if xla == "auto":
-    return bool(tf.config.list_physical_devices("GPU"))
-  return xla == "on"
-
-
-def to_probability(logits, multi_label):
-  """Sigmoid or softmax of logits, in float64 (for exact ranking)."""
-  logits = np.asarray(logits, np.float64)
-  if multi_label:
-    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-  exp = np.exp(logits - logits.max(-1, keepdims=True))
-  return exp / exp.sum(-1, keepdims=True)
-
-
-class Predictor:
-  """Asks a classifier; its functions are traced once."""
-
-  def __init__(self, classifier, multi_label, batch_size=32, xla="auto"):
-    """Prepares a classifier.
-
-    Args:
-      classifier: a `models.Classifier`.
-      multi_label: sigmoid or softmax.
-      batch_size: images at once.
-      xla: see `use_xla`.
-    """
-    self.classifier, self.multi_label = classifier, multi_label
-    self.batch_size = batch_size
-    try:
-      attribution.check(classifier, "guided_backprop")
-      consistency = True
-    except UserError:
-      consistency = False  # this network has none to measure
-    self._logits = tf.function(
-        lambda x: classifier.model(x, training=False), reduce_retracing=True)
-    self._look = tf.function(
-        lambda x, columns: _look(classifier, x, columns, consistency),
-        reduce_retracing=True, jit_compile=use_xla(xla))
-
-  def _batches(self, images, records, progress):
-    """Yields records and images of each batch, and moves a bar."""
-    bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                              unit_name="image")
-    dtype = self.classifier.maps.input.dtype
-    for batch, pixels in pipeline.evaluation_batches(images, records,
-                                                     self.batch_size):
-      yield batch, tf.cast(pixels, dtype)
-      bar.add(len(batch))
-
-  def logits(self, images, records, progress=False):
-    """Logits of records, `[N, classes]`."""
-    return np.concatenate([
-        self._logits(pixels).numpy()
-        for _, pixels in self._batches(images, records, progress)])
-
-  def predict(self, images, records, progress=False):
-    """Predictions, consistency and localisation of records.
-
-    Args:
-      images: `pipeline.Images` that holds the records.
-      records: list of `Record`.
-      progress: show a bar.
-    Returns:
-      `Predictions`.
-    """
-    seen, done, pairs = [], 0, _Pairs()
-    width = max((len(set(r.box_label.tolist())) for r in records), default=0)
-    for batch, pixels in self._batches(images, records, progress):
-      classes = [sorted(set(r.box_label.tolist())) for r in batch]
-      # One [B] column for each class of the fullest image.
-      columns = [tf.constant([c[k] if k < len(c) else 0 for c in classes],
-                             tf.int64) for k in range(width)]
-      result = self._look(pixels, columns)
-      result = {name: value.numpy() for name, value in result.items()}
-      pairs.add(done, batch, classes, result.pop("maps"))
-      seen.append(result)
-      done += len(batch)
-    columns = {name: np.concatenate([s[name] for s in seen])
-               for name in seen[0]}
-    return Predictions(
-        id=np.array([r.id for r in records]),
-        label=np.stack([r.label for r in records]),
-        probability=to_probability(columns["logits"], self.multi_label),
-        multi_label=self.multi_label,
-        consistency=columns.get("consistency"),
-        consistency_raw=columns.get("consistency_raw"),
-        **pairs.columns())
-
-
-def _look(classifier, images, columns, with_consistency):
-  """Logits, one Grad-CAM for each column `[B]` of classes, consistency."""
-  pass_ = forward.forward(classifier, images)
-  result = {"logits": pass_.logits}
-  cams = [cam.grad_cam(pass_, column) for column in columns]
-  size = classifier.image_size
-  result["maps"] = tf.stack(
-      [maps.resize(m, size, classifier.geometry[-1]) for m in cams],
-      1) if cams else tf.zeros([0])
-  if with_consistency:
-    target = tf.argmax(pass_.logits, -1)
-    first = cam.grad_cam(pass_, target)
-    guided = gradient.guided_backprop(pass_, target)
-    for name, scale in [("consistency", "std"), ("consistency_raw", "none")]:
-      mask = maps.soft_mask(guided, INTENSITY, scale)
-      result[name] = atcon.PUBLISHED.under(
-          pass_, target, first, mask)["similarity"]
-  return result
-
-
-class _Pairs:
-  """Collects what is known about each (image, class with a box)."""
-
-  def __init__(self):
-    self.image, self.label, self.boxes = [], [], []
-    self.iou = [np.zeros([0, len(localization.THRESHOLDS)])]
-    self.pointing = [np.zeros([0])]
-
-  def add(self, first, batch, classes, cams):
-    """Scores the maps `[B, K, H, W]` of images first, first + 1, ..."""
-    chosen, boxes = [], []
-    for i, (record, present) in enumerate(zip(batch, classes)):
-      for k, c in enumerate(present):
-        chosen.append(cams[i, k])
-        boxes.append(record.boxes[record.box_label == c])
-        self.image.append(first + i)
-        self.label.append(c)
-    if chosen:
-      self.boxes += boxes
-      self.iou.append(localization.box_iou(np.stack(chosen), boxes))
-      self.pointing.append(
-          localization.pointing_game(np.stack(chosen), boxes))
-
-  def columns(self):
-    return dict(pair_image=np.array(self.image, np.int64),
-                pair_class=np.array(self.label, np.int64),
-                pair_boxes=self.boxes, iou=np.concatenate(self.iou),
-                pointing=np.concatenate(self.pointing).astype(float))
 
 
 def choose_thresholds(predictions):
@@ -210,7 +17,9 @@ def choose_thresholds(predictions):
 
   "probability": the threshold of a positive decision (several labels);
   "cam": the share of a map's maximum that bounds its box; "centre_box": the
-  side of the best box in the middle of the image, as a share of the image's.
+  side of the best box in the middle of the image, as a share of the image's;
+  "mask": the share of a map's maximum above which is its mask; "centre_mask":
+  the same of `localization.centre_map`.
   """
   chosen = {}
   if predictions.multi_label:
@@ -220,23 +29,30 @@ def choose_thresholds(predictions):
     chosen["cam"] = localization.best_threshold(predictions.iou)
     chosen["centre_box"] = localization.best_centre_box(
         predictions.pair_boxes)
+  for name in ("mask", "centre_mask"):
+    iou = getattr(predictions, f"{name}_iou")
+    iou = iou[np.isfinite(iou[:, 0])]
+    if len(iou):
+      chosen[name] = localization.best_threshold(iou)
   return {name: float(value) for name, value in chosen.items()}
 
 
-def tabulate(predictions, thresholds, class_names):
+def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
   """Everything that scores are made of, one row an image.
 
   Args:
-    predictions: `Predictions`.
+    predictions: `prediction.Predictions`.
     thresholds: from `choose_thresholds` of the validation split.
     class_names: of the classes.
+    false_alarm_rates: of binary data, where sensitivity is told.
   Returns:
     dict of arrays, the content of predictions.npz: "id" `[N]`; "label" and
     "probability" `[N, classes]`; "class_names"; "multi_label"; "threshold"
     of a positive decision (several labels); "consistency" and
     "consistency_raw" `[N]` where the network has them; and, `[N, classes]`
-    with NaN where an image has no such box: "box_iou", "pointing_game",
-    "centre_box_iou" and "centre_point_pointing_game".
+    with NaN where an image has no such box or mask: "box_iou",
+    "pointing_game", "centre_box_iou", "centre_point_pointing_game",
+    "mask_iou" and "centre_mask_iou"; of binary data "false_alarm_rates".
   """
   table = {"id": predictions.id.astype(str), "label": predictions.label,
            "probability": predictions.probability,
@@ -247,38 +63,55 @@ def tabulate(predictions, thresholds, class_names):
   for name in ("consistency", "consistency_raw"):
     if getattr(predictions, name) is not None:
       table[name] = getattr(predictions, name)
-  if predictions.pair_boxes and "cam" in thresholds:
-    column = np.argmin(np.abs(
-        np.array(localization.THRESHOLDS) - thresholds["cam"]))
-    for name, value in [
-        ("box_iou", predictions.iou[:, column]),
-        ("pointing_game", predictions.pointing),
-        ("centre_box_iou", localization.centre_box(
-            predictions.pair_boxes, thresholds["centre_box"])),
-        ("centre_point_pointing_game", localization.centre_point(
-            predictions.pair_boxes))]:
-      table[name] = np.full(predictions.label.shape, np.nan)
-      table[name][predictions.pair_image, predictions.pair_class] = value
+  if classification.is_binary(predictions.label, predictions.multi_label):
+    table["false_alarm_rates"] = np.array(false_alarm_rates, float)
+  for name, value in _of_pairs(predictions, thresholds).items():
+    table[name] = np.full(predictions.label.shape, np.nan)
+    table[name][predictions.pair_image, predictions.pair_class] = value
   return table
+
+
+def _of_pairs(predictions, thresholds):
+  """`{name in PER_PAIR: [P]}`, what pairs and thresholds allow."""
+  boxes, levels = predictions.pair_boxes, np.array(localization.THRESHOLDS)
+
+  def cut(table, name):
+    return table[:, np.argmin(np.abs(levels - thresholds[name]))]
+
+  values = {}
+  if boxes and "cam" in thresholds:
+    values |= {
+        "box_iou": cut(predictions.iou, "cam"),
+        "pointing_game": predictions.pointing,
+        "centre_box_iou": localization.centre_box(
+            boxes, thresholds["centre_box"]),
+        "centre_point_pointing_game": localization.centre_point(boxes)}
+  if boxes and "mask" in thresholds:
+    values |= {
+        "mask_iou": cut(predictions.mask_iou, "mask"),
+        "centre_mask_iou": cut(predictions.centre_mask_iou, "centre_mask")}
+  return values
 
 
 PER_IMAGE = ("consistency", "consistency_raw")
 PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
-            "centre_point_pointing_game")
+            "centre_point_pointing_game", "mask_iou", "centre_mask_iou")
 
 
 def _threshold(table):
   return float(table["threshold"]) if "threshold" in table else None
 
 
-def statistic(table):
+def statistic(table, classes=False):
   """All scores as a function of the images that count.
 
   Args:
     table: from `tabulate`, or a loaded predictions.npz.
+    classes: also of each class.
   Returns:
-    `fn(indices [n]) -> {metric: float}`, what `metrics.statistics` resamples.
-    Scores of boxes are means over (image, class) pairs.
+    `fn(indices [n]) -> {metric: float}`, what `metrics.statistics` resamples;
+    with `classes` also `{(class name, metric): float}`. Scores of boxes are
+    means over (image, class) pairs.
   """
   threshold, multi_label = _threshold(table), bool(table["multi_label"])
   sums = {name: np.nansum(table[name], 1) for name in PER_PAIR
@@ -286,9 +119,13 @@ def statistic(table):
   counts = {name: np.isfinite(table[name]).sum(1) for name in sums}
 
   def scores(indices):
-    result = classification.evaluate(
+    result, columns = classification.evaluate_all(
         table["label"][indices], table["probability"][indices], threshold,
         multi_label)
+    if "false_alarm_rates" in table:
+      result |= classification.sensitivities(
+          table["label"][indices], table["probability"][indices],
+          table["false_alarm_rates"])
     for name in PER_IMAGE:
       if name in table:
         result[name] = float(table[name][indices].mean())
@@ -296,6 +133,10 @@ def statistic(table):
       count = counts[name][indices].sum()
       if count:
         result[name] = float(total[indices].sum() / count)
+    if classes:
+      rows = _per_class(table, columns, indices)
+      result |= {(c, metric): value for c, row in rows.items()
+                 for metric, value in row.items()}
     return result
 
   return scores
@@ -310,27 +151,44 @@ def judge(table, samples=500, seed=0):
     seed: of the resampling.
   Returns:
     `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
-    high]}}`; metrics that the data cannot give are absent.
+    high]}, "roc": of binary data, see `_roc`}`; metrics that the data cannot
+    give are absent.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
   result = scores(everything)
-  result["per_class"] = _per_class(table)
+  result["per_class"] = _per_class(table, classification.per_class(
+      table["label"], table["probability"], _threshold(table),
+      bool(table["multi_label"])), everything)
+  if "false_alarm_rates" in table:
+    result["roc"] = _roc(table)
   if samples:
     result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
                                           seed=seed)
   return result
 
 
-def _per_class(table):
-  columns = classification.per_class(
-      table["label"], table["probability"], _threshold(table),
-      bool(table["multi_label"]))
+def _roc(table):
+  """The ROC curve of the second class by its corners, as lists.
+
+  The first has no threshold: nothing is an alarm there.
+  """
+  alarms, sensitivity, threshold = classification.roc(
+      table["label"][:, 1], table["probability"][:, 1], corners=True)
+  return {"false_alarm_rate": alarms.tolist(),
+          "sensitivity": sensitivity.tolist(),
+          "threshold": [None, *threshold[1:].tolist()]}
+
+
+def _per_class(table, columns, indices):
+  """`{class: {metric: float}}` of `classification.per_class` and of boxes."""
+  columns = dict(columns)
   for name in PER_PAIR:
     if name in table:
-      counts = np.isfinite(table[name]).sum(0)
+      values = table[name][indices]
+      counts = np.isfinite(values).sum(0)
       columns[name] = [total / count if count else None for total, count in
-                       zip(np.nansum(table[name], 0), counts)]
+                       zip(np.nansum(values, 0), counts)]
   return {str(class_name): {key: float(value[c])
                             for key, value in columns.items()
                             if value[c] is not None}

@@ -6,6 +6,7 @@ is the whole of it, for notebooks and tests. Killed at any moment and started
 again with the same settings, a run ends with the same numbers.
 """
 
+import functools
 import os
 import sys
 import time
@@ -17,13 +18,16 @@ from absl import flags
 from atcon_tf import bank
 from atcon_tf import cli
 from atcon_tf import config as config_lib
+from atcon_tf import masks
 from atcon_tf import objectives
+from atcon_tf import pairs
 from atcon_tf import pipeline
+from atcon_tf import prediction
 from atcon_tf import results
 from atcon_tf import run_data
+from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import schedule
-from atcon_tf import scoring
 from atcon_tf import trainer as trainer_lib
 from atcon_tf import watch
 
@@ -45,35 +49,51 @@ def train_and_evaluate(config, workdir, overwrite=False):
     UserError: one line on what is wrong with settings, data or folder.
   """
   config = runs.with_image_size(config)
-  work = runs.Workdir(workdir, config, overwrite)
+  work = run_folder.Workdir(workdir, config, overwrite)
   try:
-    return _Training(config, work).run()
+    return Training(config, work.path / "splits.json").run(work)
   finally:
     work.close()
 
 
-class _Training:
-  """One run from data to result."""
+class Training:
+  """One run from data to result; `tools/lr_finder.py` takes its steps, too."""
 
-  def __init__(self, config, work):
-    self.config, self.work = config, work
+  def __init__(self, config, splits):
+    """Data, model, objectives and optimisers, as the settings say.
+
+    Args:
+      config: a resolved `Config` with an image size.
+      splits: path of the run's splits.json; written if it is not there.
+    """
+    self.config = config
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    self.data = run_data.load(config, work.path / "splits.json",
-                              self.interactive)
+    self.data = run_data.load(config, splits, self.interactive)
+    self.columns = self._columns()
     with trainer_lib.make_strategy().scope():
       self._build()
     self.plan = self._plan()
     self.bank = None
 
+  def _columns(self):
+    """What a batch of labelled images holds beside them."""
+    config, records = self.config, self.data.records["train_labeled"]
+    columns = {"label": np.stack([r.label for r in records])}
+    if config.ex_weight:
+      columns["mask"] = masks.ClassMasks(
+          records, config.image_size, config.ex_masks, config.ex_fraction,
+          config.split_seed)
+    return columns
+
   def _build(self):
     """The classifier, its objectives and optimisers."""
     config, data = self.config, self.data
-    label = np.stack([r.label for r in data.records["train_labeled"]])
+    prior = self.columns["label"].mean(0)
 
     def classifier():
       return runs.build_classifier(config, len(data.class_names),
-                                   data.multi_label, prior=label.mean(0))
+                                   data.multi_label, prior=prior)
 
     self.classifier, teacher = classifier(), None
     if config.warm_start:
@@ -81,7 +101,7 @@ class _Training:
     if config.teacher == "ema":
       teacher = classifier()
       teacher.model.set_weights(self.classifier.model.get_weights())
-    self.predictor = scoring.Predictor(
+    self.predictor = prediction.Predictor(
         self.classifier, data.multi_label, config.eval_batch_size,
         config.xla)
     built = objectives.build(self.classifier, config, data.multi_label,
@@ -93,7 +113,7 @@ class _Training:
         self.classifier, built,
         {name: keras.optimizers.Adam(rate, name=name)
          for name, rate in rates.items() if rate}, config.batch_norm)
-    self.variables = runs.named_variables(self.trainer)
+    self.variables = run_folder.named_variables(self.trainer)
 
   def _plan(self):
     """The kinds of all steps, and which kind --steps counts."""
@@ -115,9 +135,9 @@ class _Training:
   def _has_bank(self):
     return hasattr(self.trainer.objectives.get(schedule.CONSISTENCY), "bank")
 
-  def run(self):
-    """Trains what is left to train, then tests."""
-    started = time.time()
+  def run(self, work):
+    """Trains what is left to train in a `runs.Workdir`, then tests."""
+    self.work, started = work, time.time()
     state = self._resume()
     before = state["seconds"]
     self.seconds = lambda: before + time.time() - started
@@ -156,11 +176,35 @@ class _Training:
 
   def _loop(self, state, watcher):
     config = self.config
+    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
+                              unit_name="update")
+    if config.evaluate_first and not state["step"]:
+      watcher.follow(state)
+    for kinds, logs in self.steps(state):
+      for name, value in logs.items():
+        total, count = state["sums"].get(name, (0.0, 0))
+        state["sums"][name] = total + value, count + 1
+      if self.counted not in kinds:
+        continue
+      bar.update(state["updates"])
+      last = state["updates"] == config.steps
+      watcher.follow(state)
+      if last or state["updates"] % config.checkpoint_every == 0:
+        self._save(state)
+
+  def steps(self, state):
+    """Takes the steps of the plan that are left, one each time it is asked.
+
+    Args:
+      state: "step" and "updates", where the run stands; brought up to date.
+    Yields:
+      `(kinds of the step, {"loss" and each term: float})`.
+    Raises:
+      FloatingPointError: the loss is not finite.
+    """
     done = {kind: sum(kind in step for step in self.plan[:state["step"]])
             for kind in STREAMS}
     streams = {kind: self._stream(kind, done[kind]) for kind in STREAMS}
-    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
-                              unit_name="update")
     for number in range(state["step"], len(self.plan)):
       kinds = self.plan[number]
       if self._bank_is_due(kinds, state["updates"]):
@@ -173,19 +217,9 @@ class _Training:
       logs = self.trainer.run({k: next(streams[k]) for k in kinds})
       for kind in kinds:
         done[kind] += 1
-      for name, value in logs.items():
-        total, count = state["sums"].get(name, (0.0, 0))
-        state["sums"][name] = total + value, count + 1
       state["step"] = number + 1
-      if self.counted not in kinds:
-        continue
-      state["updates"] += 1
-      bar.update(state["updates"])
-      last = state["updates"] == config.steps
-      if last or state["updates"] % config.eval_every == 0:
-        watcher.validate(state)
-      if last or state["updates"] % config.checkpoint_every == 0:
-        self._save(state)
+      state["updates"] += self.counted in kinds
+      yield kinds, logs
 
   def _bank_is_due(self, kinds, updates):
     return self._has_bank and schedule.CONSISTENCY in kinds and (
@@ -204,6 +238,10 @@ class _Training:
       batches = self.bank.batches(data.images,
                                   data.records["train_unlabeled"], config,
                                   start, stop)
+    elif self.trainer.objectives[kind].paired:
+      batches = pairs.training_batches(data.images,
+                                       data.records["train_labeled"], config,
+                                       STREAMS[kind], start, stop)
     else:
       supervised = kind == schedule.SUPERVISED
       part = "train_labeled" if supervised else "train_unlabeled"
@@ -211,8 +249,20 @@ class _Training:
               else config.unlabeled_batch_size)
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
-          start, stop, config.augment)
+          start, stop, config.augment,
+          self.columns if supervised else None,
+          choose=self._balanced() if supervised else None)
     return iter(batches)
+
+  def _balanced(self):
+    """How each batch gets its share of positives; None: as they come."""
+    config, records = self.config, self.data.records["train_labeled"]
+    if not config.batch_positive_share:
+      return None
+    positive = np.array([r.label[1] > 0 for r in records])
+    return functools.partial(
+        pipeline.balanced_order, positive, config.batch_positive_share,
+        config.batch_size, config.seed, STREAMS[schedule.SUPERVISED])
 
 
 def main(argv):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from atcon_tf import scoring
+from atcon_tf import objectives
+from atcon_tf import prediction
 from atcon_tf import summaries
 from atcon_tf.metrics import classification
 from atcon_tf.objectives import atcon
@@ -11,8 +12,9 @@ from atcon_tf.objectives import atcon
 FOLLOWED = 64
 # Below this standard deviation over the image a soft mask masks nothing.
 FLAT_MASK = 0.05
-SHOWN = ("supervised", "consistency", "pseudo", "val_map_macro",
-         "val_f1_macro", "val_consistency")
+SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
+         "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
+         "val_consistency")
 
 
 class Watcher:
@@ -24,8 +26,8 @@ class Watcher:
     Args:
       config: the run's `Config`.
       data: its `run_data.RunData`.
-      predictor: the `scoring.Predictor` of the classifier that is trained.
-      work: its `runs.Workdir`.
+      predictor: the `prediction.Predictor` of the classifier that is trained.
+      work: its `run_folder.Workdir`.
       interactive: a bar is shown, so no lines are printed.
     """
     self.config, self.data, self.work = config, data, work
@@ -40,8 +42,45 @@ class Watcher:
   def close(self):
     self._callback.on_train_end()
 
+  def follow(self, state):
+    """Validates and records where it is time, and after the last update."""
+    config, updates = self.config, state["updates"]
+    last = updates == config.steps
+    if last or updates % config.eval_every == 0:
+      self.validate(state)
+    every = config.record_every or config.eval_every
+    if config.objective == "gain" and (last or updates % every == 0):
+      self.record(updates)
+
+  def record(self, updates):
+    """Shows the attention in fixed images, positives and negatives apart."""
+    config, data = self.config, self.data
+    stories = {}
+    for part, name in [("train_labeled", "train"), ("val", "validation")]:
+      kinds = {"positives": [], "negatives": []}
+      for r in data.records[part]:
+        kinds["negatives" if _is_negative(r, data.multi_label)
+              else "positives"].append(r)
+      counts = config.record_positives, config.record_negatives
+      for (kind, records), count in zip(kinds.items(), counts):
+        records = _spread(records, count)
+        if records:
+          stories[f"{name}_{kind}"] = summaries.attention_story(
+              self.predictor.classifier, self._images(records), records,
+              data.class_names, objectives.gain_attention(config),
+              data.multi_label)
+    self._callback.on_attention(updates, stories)
+
+  def _images(self, records):
+    """Float32 `[n, S, S, 3]` in [0, 1]."""
+    rows = self.data.images.rows([r.id for r in records])
+    return self.data.images.pixels[rows].astype(np.float32) / 255
+
   def validate(self, state):
     """Scores the validation images; keeps the weights if they are best.
+
+    Before the first update it only scores: a run that looks then chooses
+    among the same weights as one that does not.
 
     Args:
       state: of the run; "sums" are its losses since the last time, "history"
@@ -55,8 +94,8 @@ class Watcher:
     updates, score = state["updates"], scores["map_macro"]
     state["history"].append({"step": updates, **row})
     # Random labels mean nothing on validation images: the last weights count.
-    if (state["best"] is None or score > state["best"]["score"]
-        or self.config.random_labels):
+    if updates and (state["best"] is None or self.config.random_labels
+                    or score > state["best"]["score"]):
       state["best"] = {"updates": updates, "score": score}
       self.work.save_best(self.predictor.classifier.model)
     self._callback.on_epoch_end(updates, row)
@@ -79,14 +118,21 @@ class Watcher:
   def _scores(self, updates):
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
-    probability = scoring.to_probability(
+    probability = prediction.to_probability(
         self.predictor.logits(images, records), multi_label)
     label = np.stack([r.label for r in records])
     threshold = classification.best_threshold(
         label, probability) if multi_label else None
     scores = classification.evaluate(label, probability, threshold,
                                      multi_label)
-    followed = self.predictor.predict(images, records[:FOLLOWED])
+    if classification.is_binary(label, multi_label):
+      scores |= classification.sensitivities(
+          label, probability,
+          [float(rate) for rate in self.config.false_alarm_rates])
+    followed = self.predictor.predict(images, _spread(records, FOLLOWED))
+    mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
+    if len(mask_iou):  # at the threshold that is best for these images
+      scores["mask_iou"] = float(mask_iou.mean(0).max())
     for name in ("consistency", "consistency_raw"):
       if getattr(followed, name) is not None:
         scores[name] = float(getattr(followed, name).mean())
@@ -97,16 +143,25 @@ class Watcher:
 
   def figure(self):
     """The maps of the fixed validation images."""
-    records = self.data.records["val"]
-    step = max(1, len(records) // max(1, self.config.summary_images))
-    records = records[::step][:self.config.summary_images]
-    rows = self.data.images.rows([r.id for r in records])
+    records = _spread(self.data.records["val"], self.config.summary_images)
     # The mask that was trained with, where it was this one.
     story = atcon.Story(mask_scale="std")
     if self.config.objective == "atcon":
       story = atcon.Story(mask_intensity=self.config.mask_intensity,
                           mask_scale=self.config.mask_scale)
     return summaries.story_figure(
-        self.predictor.classifier,
-        self.data.images.pixels[rows].astype(np.float32) / 255, records,
+        self.predictor.classifier, self._images(records), records,
         self.data.class_names, story, self.data.multi_label)
+
+
+def _spread(records, count):
+  """At most `count` records, evenly: the first may be all of one class."""
+  count = min(count, len(records))
+  return [records[i * len(records) // count] for i in range(count)]
+
+
+def _is_negative(record, multi_label):
+  """Nothing is there: no label, or the first of two exclusive classes."""
+  if len(record.label) == 2 and not multi_label:
+    return record.label[0] > 0
+  return not record.label.any()

@@ -232,13 +232,18 @@ OBJECTIVES = {
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
+    "gain": ({"ex_weight": 1.0}, ()),
+    "laso": ({"set_units": 8}, ()),
 }
 
 
 def _batch(count=5):
   return {"image": tf.constant(_images(count)),
+          "other_image": tf.constant(_images(count)[:, ::-1]),
           "label": tf.one_hot(TARGET[:count], CLASSES),
-          "label_weight": tf.ones([count, CLASSES])}
+          "other_label": tf.ones([count, CLASSES]),
+          "label_weight": tf.ones([count, CLASSES]),
+          "mask": tf.constant(_images(count) > .5, tf.uint8)}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -268,7 +273,7 @@ def test_objective(name, classifiers):
 
 
 # Data sets and the flags that find them; None: only where real data are.
-DATASETS = {"shapes": {}, "folder": None, "voc": None}
+DATASETS = {"shapes": {}, "folder": None, "image_list": None, "voc": None}
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -277,6 +282,14 @@ def test_dataset(name, tmp_path, request):
   if name == "voc":
     data_dir = request.getfixturevalue("data_dir")
     settings["data_dir"] = str(data_dir / "VOCdevkit")
+  if name == "image_list":
+    lines = [f"{i}.png {i % 2}\n" for i in range(12)]
+    for i in range(12):
+      PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    for flag, part in [("train_list", lines[:8]), ("val_list", lines[8:])]:
+      (tmp_path / flag).write_text("".join(part))
+      settings[flag] = str(tmp_path / flag)
+    settings["data_dir"] = str(tmp_path)
   if name == "folder":
     for i in range(12):
       path = tmp_path / ("cat" if i % 2 else "dog") / f"{i}.png"

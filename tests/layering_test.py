@@ -16,22 +16,24 @@ from tools import build_file
 
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
-    ("__init__", "cli", "config", "maps", "objective_settings", "schedule",
-     "settings", "splits"),
-    ("datasets", "geometry", "graph", "guided", "models", "vit"),
-    ("attribution", "augment", "pictures", "pipeline"),
-    ("bank", "metrics", "objectives", "run_data"),
-    ("image_pairs", "plain", "plots", "serving", "sheets", "summaries", "trainer"),
-    ("explain_files", "explainer", "leaderboard", "leaderboard_page",
-     "randomization", "report_figures", "results", "runs", "scoring",
-     "watch"),
+    ("__init__", "cli", "config", "files", "maps", "objective_settings",
+     "schedule", "settings", "splits"),
+    ("backbones", "datasets", "geometry", "graph", "guided", "model_file",
+     "models", "vit"),
+    ("attribution", "augment", "masks", "pictures", "pipeline"),
+    ("bank", "metrics", "objectives", "pairs", "run_data"),
+    ("image_pairs", "plain", "plots", "prediction", "serving", "sheets",
+     "summaries", "trainer"),
+    ("comparison", "comparison_figures", "explain_files", "explainer",
+     "leaderboard", "leaderboard_page", "randomization", "report_figures",
+     "results", "run_folder", "runs", "scoring", "watch"),
     ("evaluate", "explain", "export", "report"),
     ("train",),
 )
 COMMANDS = {"evaluate", "explain", "export", "report", "train"}
 # Settings, draws and scores: Python and NumPy.
-PURE = {"__init__", "cli", "config", "metrics", "objective_settings",
-        "schedule", "settings", "splits"}
+PURE = {"__init__", "cli", "config", "files", "metrics",
+        "objective_settings", "schedule", "settings", "splits"}
 KNOW_FLAGS = {"cli", "config"} | COMMANDS
 
 LEVEL = {name: number for number, names in enumerate(LEVELS)

@@ -19,39 +19,88 @@ GRID = {"flags": ["--dataset=shapes", "--image_size=32", "--steps=1",
         "endpoint_shots": [1]}
 
 
+FLAGS = {"base": ["--objective=supervised"], "new": ["--objective=atcon"]}
+
+
 def _row(arm, shots, seed, score):
-  return {"arm": arm, "shots": shots, "seed": seed, "seconds": 10,
+  return {"arm": arm, "shots": shots, "seed": seed, "seconds": 90,
+          "flags": FLAGS[arm], "peak_gib": 2.5,
           "test": {m: score for m in (*study_report.SHOWN,
-                                      *study_report.TRIVIAL)}}
+                                      *study_report.TRIVIAL.values())}}
 
 
 def _grid(**changes):
-  return {**GRID, "arms": {"base": [], "new": []}, "baseline": "base",
+  return {**GRID, "flags": [], "arms": FLAGS, "baseline": "base",
           "shots": [2, 4], "seeds": [0, 1], "endpoint_shots": [2, 4],
           **changes}
 
 
+ROWS = [_row("base", 2, 0, .50), _row("new", 2, 0, .53),
+        _row("base", 2, 1, .40), _row("new", 2, 1, .45),
+        _row("base", 4, 0, .60), _row("new", 4, 0, .61),
+        _row("base", 4, 1, .70), _row("new", 4, 1, .71)]
+
+
 def test_differences_are_paired_by_seed_within_shots():
-  rows = [_row("base", 2, 0, .50), _row("new", 2, 0, .53),
-          _row("base", 2, 1, .40), _row("new", 2, 1, .45),
-          _row("base", 4, 0, .60), _row("new", 4, 0, .61),
-          _row("base", 4, 1, .70), _row("new", 4, 1, .71),
-          _row("new", 4, 7, .99)]  # no partner: not counted
+  rows = [*ROWS, _row("new", 4, 7, .99)]  # no partner: not counted
   differences, strata = study_report.paired(rows, "new", "base", [2, 4],
                                             "map_macro")
   assert differences == pytest.approx([3, 5, 1, 1])
   assert strata == [2, 2, 4, 4]
-  outcome = study_report.test(rows, "new", _grid(), "map_macro")
+  outcome = study_report.test(rows, "new", "base", [2, 4], "map_macro")
   # The mean of (3 + 5) / 2 and (1 + 1) / 2.
   assert outcome["difference"] == pytest.approx(2.5)
+
+
+def test_the_table_says_what_helps():
+  text = study_report.table(_grid(), ROWS)
+  assert text.startswith("8 runs, seeds 0, 1. ")
+  # Within shots the seeds differ by 3 and 5, and by 1 and 1: a variance of 2
+  # over 2 * 2^2, so 2.5 +- t(1) sqrt(2 / 8) = 2.5 +- 3.16; F1 at 0.5 has no p.
+  row = next(l for l in text.splitlines() if l.startswith("| new |"))
+  cells = [c.strip() for c in row.split("|")[2:-1]]
+  assert cells[0] == "+2.5 [-0.7, +5.7] p 0.12"
+  assert cells[4] == "+2.5 [-0.7, +5.7]"
+  assert cells[-2:] == ["1.5", "2.5"]
+  # Every pair the same: the interval is a point, and leaves out 0.
+  same = [_row(a, k, s, .4 + .1 * s + (.03 if a == "new" else 0))
+          for a in FLAGS for k in (2, 4) for s in (0, 1)]
+  text = study_report.table(_grid(), same)
+  assert "| ▲ **+3.0** [+3.0, +3.0] p 0.12 |" in text
+  assert "| base, points | 45.0 |" in text
+  trivial = next(l for l in text.splitlines() if l.startswith("| centred"))
+  assert [c.strip() for c in trivial.split("|")[2:6]] == ["", "", "45.0",
+                                                          "45.0"]
+  worse = [{**r, "arm": {"base": "new", "new": "base"}[r["arm"]]}
+           for r in same]
+  text = study_report.table(_grid(), worse)
+  assert "▼ -3.0 [-3.0, -3.0]" in text and "**-" not in text
+
+
+def test_half_a_study_says_so():
+  rows = [r for r in ROWS if r["seed"] == 0]
+  assert study_report.test(rows, "new", "base", [2, 4], "map_macro") is None
   text = study_report.table(_grid(), rows)
-  assert "+2.5 [" in text and "| base | 55.0 |" in text
+  assert text.startswith("**Incomplete: 4 of 8 runs**")
+  assert "| new | - (2 pairs) |" in text
 
 
-def test_one_seed_gives_no_interval():
-  rows = [_row(a, k, 0, .5) for a in ("base", "new") for k in (2, 4)]
-  assert study_report.test(rows, "new", _grid(), "map_macro") is None
-  assert "| new | - |" in study_report.table(_grid(), rows)
+def test_an_ablation_compares_with_what_is_varied():
+  grid = _grid(arms={**FLAGS, "newer": []}, variants={"new": ["newer"]})
+  rows = ROWS + [{**r, "arm": "newer", "test": {
+      m: v + .02 for m, v in r["test"].items()}}
+                 for r in ROWS if r["arm"] == "new"]
+  text = study_report.ablation(grid, rows)
+  assert "| new over base | +2.5 [" in text
+  assert "| newer over new | ▲ **+2.0** [+2.0, +2.0]" in text
+
+
+def test_rows_of_other_flags_are_refused(tmp_path):
+  out = tmp_path / "rows.json"
+  out.write_text(json.dumps({"grid": _grid(), "rows": ROWS}))
+  study.Study(_grid(), out, tmp_path, [])
+  with pytest.raises(UserError, match="base_2shot_seed0 was made with --obj"):
+    study.Study(_grid(flags=["--steps=9"]), out, tmp_path, [])
 
 
 def test_a_study_resumes_and_names_what_failed(tmp_path):
@@ -77,18 +126,24 @@ def test_a_grid_that_is_none(tmp_path):
   path.write_text("{}")
   with pytest.raises(UserError, match="has no 'flags'"):
     study.read_grid(path)
+  path.write_text(json.dumps(_grid(variants={"new": ["newer"]})))
+  with pytest.raises(UserError, match="the variant 'newer' of 'new' is none"):
+    study.read_grid(path)
 
 
 def test_the_table_goes_between_the_marks(tmp_path):
   out, readme = tmp_path / "rows.json", tmp_path / "README.md"
-  rows = [_row(a, k, s, .5) for a in ("base", "new") for k in (2, 4)
-          for s in (0, 1)]
-  out.write_text(json.dumps({"grid": _grid(), "rows": rows}))
-  readme.write_text("before\n<!-- study -->\nold\n<!-- /study -->\nafter\n")
-  study_report.render(out, readme)
+  out.write_text(json.dumps({"grid": _grid(), "rows": ROWS}))
+  readme.write_text("before\n<!-- study -->\nstale\n<!-- /study -->\nafter\n")
+  for path in study_report.render(out, readme):
+    assert path.stat().st_size
   text = readme.read_text()
   assert text.startswith("before\n<!-- study -->\n")
-  assert text.endswith("<!-- /study -->\nafter\n") and "old" not in text
+  assert text.endswith("<!-- /study -->\nafter\n") and "stale" not in text
+  readme.write_text("no marks")
+  with pytest.raises(UserError, match="has no <!-- study --> ... <!-- /st"):
+    study_report.render(out, readme)
+  assert readme.read_text() == "no marks"
 
 
 def test_the_shipped_grids_are_grids():

@@ -13,6 +13,7 @@ import pytest
 
 from atcon_tf import evaluate
 from atcon_tf import results
+from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import train
 from atcon_tf.config import Config
@@ -113,7 +114,7 @@ def test_other_settings_are_refused_by_name(finished):
 def test_a_run_that_never_began_takes_other_settings(tmp_path):
   with pytest.raises(UserError, match="no such file"):
     train.train_and_evaluate(tiny(weights="typo.weights.h5"), tmp_path / "w")
-  runs.Workdir(tmp_path / "w", tiny()).close()
+  run_folder.Workdir(tmp_path / "w", tiny()).close()
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
@@ -181,7 +182,7 @@ def test_ctrl_c_is_one_line_and_the_run_resumes(tmp_path):
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-  work = runs.Workdir(tmp_path / "w", tiny())
+  work = run_folder.Workdir(tmp_path / "w", tiny())
   work.save_checkpoint({}, {"step": 1})
   before = (tmp_path / "w/checkpoints/last.npz").read_bytes()
 
@@ -197,9 +198,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
-  work = runs.Workdir(tmp_path / "w", tiny())
+  work = run_folder.Workdir(tmp_path / "w", tiny())
   with pytest.raises(UserError, match="another process"):
-    runs.Workdir(tmp_path / "w", tiny())
+    run_folder.Workdir(tmp_path / "w", tiny())
   work.close()
 
 

@@ -1,8 +1,6 @@
-"""VOC: boxes, difficult objects, masks, lists, and broken folders."""
+"""VOC: boxes, difficult objects, masks, lists; the real data."""
 
-import functools
 import pathlib
-import unittest.mock
 
 from absl.testing import parameterized
 import numpy as np
@@ -12,66 +10,10 @@ import pytest
 from atcon_tf.config import UserError
 from atcon_tf.datasets import voc
 from atcon_tf.datasets import voc_files
+from tests.voc_devkit import Case
+from tests.voc_devkit import ids_of
 
-XML = """<annotation><size><width>{width}</width><height>{height}</height>
-<depth>3</depth></size>{objects}</annotation>"""
-OBJECT = """<object><name>{0}</name><pose>Left</pose><truncated>0</truncated>
-<difficult>{difficult}</difficult><bndbox><xmin>{1}</xmin><ymin>{2}</ymin>
-<xmax>{3}</xmax><ymax>{4}</ymax></bndbox><part><name>head</name></part>
-</object>"""
 DOG, CAT, COW = (voc_files.CLASSES.index(c) + 1 for c in ("dog", "cat", "cow"))
-
-
-class Case(parameterized.TestCase):
-
-  @pytest.fixture(autouse=True)
-  def _folder(self, tmp_path):
-    self.parent = tmp_path
-    self.devkit = tmp_path / "VOCdevkit"
-    self.year(2007)
-
-  def year(self, year):
-    self.root = self.devkit / f"VOC{year}"
-    for folder in ("Annotations", "JPEGImages", "SegmentationClass"):
-      (self.root / folder).mkdir(parents=True, exist_ok=True)
-
-  def lists(self, task="Main", **ids):
-    folder = self.root / "ImageSets" / task
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, names in ids.items():
-      (folder / f"{split}.txt").write_text("".join(f"{i}\n" for i in names))
-
-  def image(self, name, *objects, difficult=(), width=20, height=10):
-    """A real JPEG and its XML; objects are (class, xmin, ymin, xmax, ymax)."""
-    PIL.Image.new("RGB", (width, height), (200, 30, 30)).save(
-        self.root / "JPEGImages" / f"{name}.jpg")
-    text = "".join(OBJECT.format(*o, difficult=0) for o in objects)
-    text += "".join(OBJECT.format(*o, difficult=1) for o in difficult)
-    self.xml(name).write_text(
-        XML.format(width=width, height=height, objects=text))
-
-  def xml(self, name):
-    return self.root / "Annotations" / f"{name}.xml"
-
-  def simple(self):
-    """One image a split: a dog, a cat and both."""
-    self.image("a", ("dog", 1, 1, 20, 10))
-    self.image("b", ("cat", 6, 1, 15, 5))
-    self.image("c", ("dog", 1, 1, 4, 4), ("cat", 11, 6, 20, 10))
-    self.lists(train="a", val="b", test="c")
-
-  def load(self, path=None, **options):
-    return voc.load(str(path or self.devkit), **options)
-
-  def refuses(self, message, **options):
-    with self.assertRaisesRegex(UserError, message) as caught:
-      self.load(**options)
-    self.assertNotIn("\n", str(caught.exception))
-
-
-def ids_of(data):
-  return {split: [r.id for r in records]
-          for split, records in data.splits.items()}
 
 
 class RecordsTest(Case):
@@ -210,111 +152,6 @@ class ListsTest(Case):
       self.image(name, ("dog", 1, 1, 20, 10))
     self.lists(**lists)
     self.refuses(message)
-
-
-class BrokenTest(Case):
-
-  def setUp(self):
-    super().setUp()
-    self.simple()
-
-  def test_folders(self):
-    empty = self.parent / "empty"
-    empty.mkdir()
-    with self.assertRaisesRegex(UserError, "empty: no VOC2007/Annotations"):
-      self.load(empty)
-    with self.assertRaisesRegex(UserError, "none: no such folder"):
-      self.load(self.parent / "none")
-    self.refuses("no VOC2012/Annotations", year=2012)
-
-  def test_missing_files(self):
-    self.xml("b").unlink()
-    self.refuses("b.xml: annotation of a listed image: No such file")
-    (self.root / "JPEGImages" / "a.jpg").unlink()
-    self.refuses("a.jpg: no such image, but ImageSets lists it")
-
-  @parameterized.parameters(
-      ("", "malformed XML: no element found"),
-      ("<annotation><size>", "malformed XML"),
-      (b"\xff\xfe\x00\x01", "malformed XML"),
-      ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "malformed XML: Entit"),
-      ("<annotation/>", "<size> must hold the numbers width, height"),
-      (XML.format(width="wide", height=10, objects=""), "<size> must hold"),
-      (XML.format(width=20, height=10, objects="<object><name>dog</name>"
-                  "</object>"), "<bndbox> must hold the numbers xmin, ymin"),
-      (XML.format(width=20, height=10, objects="<object/>"), "no class ''"))
-  def test_xml(self, text, message):
-    self.xml("b").write_bytes(text if isinstance(text, bytes)
-                              else text.encode())
-    self.refuses("b.xml: " + message)
-
-  def test_unknown_class(self):
-    self.image("b", ("unicorn", 1, 1, 2, 2))
-    self.refuses("b.xml: no class 'unicorn'; any of aeroplane")
-
-  @parameterized.parameters(
-      (0, 1, 5, 5), (1, 0, 5, 5), (1, 1, 21, 5), (1, 1, 5, 11), (6, 1, 5, 5),
-      (1, 6, 5, 5), ("nan", 1, 5, 5))
-  def test_boxes_outside_or_empty(self, *box):
-    self.image("b", ("cat", *box))
-    self.refuses("b.xml: box .* of 'cat' is empty or outside its image of 20 x")
-
-
-class TfdsTest(Case):
-
-  def from_tfds(self, year=2007):
-    """Loads through TFDS's own builder, which finds our devkit downloaded."""
-    tfds = pytest.importorskip("tensorflow_datasets")
-    (self.parent / "downloads").mkdir(exist_ok=True)
-    (self.parent / "downloads" / "voc.tar").touch()
-    builder = functools.partial(tfds.builder, data_dir=str(self.parent))
-    with unittest.mock.patch.object(
-        tfds.download.DownloadManager, "download_and_extract",
-        lambda _, urls: {k: str(self.parent) for k in urls}):
-      with unittest.mock.patch.object(tfds, "builder", builder):
-        return voc.load(year=year)
-
-  def test_gives_what_the_devkit_gives(self):
-    self.simple()
-    self.image("a", ("dog", 1, 1, 20, 10), difficult=[("cow", 2, 2, 4, 4)])
-    want, got = self.load(), self.from_tfds()
-    self.assertEqual(ids_of(got), ids_of(want))
-    for split, records in want.splits.items():
-      for a, b in zip(records, got.splits[split]):
-        np.testing.assert_array_equal(a.label, b.label)
-        np.testing.assert_array_equal(a.box_label, b.box_label)
-        np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-6)
-        np.testing.assert_array_equal(np.asarray(PIL.Image.open(a.image)),
-                                      b.image())
-
-  def test_another_format_prepared_before_is_no_obstacle(self):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    self.simple()
-    with unittest.mock.patch.object(
-        tfds.download.DownloadManager, "download_and_extract",
-        lambda _, urls: {k: str(self.parent) for k in urls}):
-      tfds.builder("voc/2007", data_dir=self.parent).download_and_prepare()
-    self.assertEqual(ids_of(self.from_tfds()), ids_of(self.load()))
-
-  def test_2012_uses_what_has_labels(self):
-    self.year(2012)
-    for i in range(7):
-      self.image(str(i), ("dog", 1, 1, 20, 10))
-    self.lists(train="01234", val="56", test="0")
-    want = ids_of(self.load(year=2012))
-    self.assertEqual(ids_of(self.from_tfds(2012)), want)
-    self.assertEqual(want["test"], ["5", "6"])
-
-  def test_without_a_network_tells_both_ways(self):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    builder = functools.partial(tfds.builder, data_dir=str(self.parent))
-    with unittest.mock.patch.object(tfds, "builder", builder):
-      with unittest.mock.patch("requests.head", side_effect=OSError("off")):
-        with self.assertRaisesRegex(
-            UserError, r"--data_dir: .* \(OSError: off\); pass --data_dir="
-            "<VOCdevkit folder>, or run once with a network") as caught:
-          voc.load()
-    self.assertNotIn("\n", str(caught.exception))
 
 
 @pytest.mark.parametrize("year, sizes", [

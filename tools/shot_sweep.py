@@ -27,8 +27,8 @@ from matplotlib.figure import Figure
 
 from atcon_tf import cli
 from atcon_tf import config as config_lib
+from atcon_tf import files
 from atcon_tf import plots
-from atcon_tf import runs
 from atcon_tf.config import UserError
 from tools import study
 
@@ -185,8 +185,8 @@ def main(argv):
                     "command tries them again")
   gain = gains(sweep.rows, config.objective, values.metric)
   advice = advise(gain, config.objective, values.metric, values.worth)
-  runs.write_text(out / "sweep.json", json.dumps(advice, indent=1))
-  runs.write_bytes(out / "sweep.png", plots.to_png(
+  files.write_text(out / "sweep.json", json.dumps(advice, indent=1))
+  files.write_bytes(out / "sweep.png", plots.to_png(
       plot(gain, config.objective, values.metric, values.worth), dpi=120))
   print(advice["advice"])
   print(f"{out / 'sweep.png'}, {out / 'sweep.json'}")

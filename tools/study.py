@@ -8,16 +8,19 @@ A grid is a JSON file:
      "shots": [1, 2, 4, 8, 16], "seeds": [10, 11, 12, 13, 14],
      "endpoint_shots": [2, 4, 8]}
 
-Each run is a process of its own; --seed is also the seed of its split, so
+With `"variants": {"atcon": ["atcon_constant", ...], ...}` it is an ablation:
+each variant is compared with the arm that it is a variant of. Each run is a process of its own; --seed is also the seed of its split, so
 that the arms are paired. A run that was finished is not repeated, one that
 was interrupted continues, one that failed is named at the end and tried again
 the next time. Rows go into --out as they come; the table and the plot are
-made from that file alone (--render_only makes them again).
+made from that file alone (--render_only makes them again), also of half a
+study. A row that was made with other flags than the grid now has is refused.
 
     python tools/study.py --grid=tools/grids/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
 
 What follows `--` goes to every run and is not stored: the paths of a machine.
+Paths are seen from the current folder.
 """
 
 import concurrent.futures
@@ -37,7 +40,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
 
 from atcon_tf import cli
-from atcon_tf import runs
+from atcon_tf import files
 from atcon_tf.config import UserError
 from tools import study_report
 
@@ -61,6 +64,11 @@ def read_grid(path):
   if grid["baseline"] not in grid["arms"]:
     raise UserError(f"--grid={path}: the baseline '{grid['baseline']}' is "
                     f"none of the arms {', '.join(grid['arms'])}")
+  for parent, variants in grid.get("variants", {}).items():
+    for arm in (parent, *variants):
+      if arm not in grid["arms"]:
+        raise UserError(f"--grid={path}: the variant '{arm}' of '{parent}' is "
+                        f"none of the arms {', '.join(grid['arms'])}")
   return grid
 
 
@@ -91,11 +99,12 @@ def row_of(grid, cell, result):
   """What the table keeps of a result."""
   arm, shots, seed = cell
   numbers = {part: {k: v for k, v in result[part].items()
-                    if k not in ("per_class", "ci90")}
+                    if k not in ("per_class", "ci90", "roc")}
              for part in ("val", "test")}
   return {"arm": arm, "shots": shots, "seed": seed,
           "flags": [*grid["flags"], *grid["arms"][arm]],
           "steps": result["steps"], "seconds": result["seconds"],
+          "peak_gib": result.get("peak_gib"),
           "thresholds": result["thresholds"], "data": result["data"],
           "commit": result["commit"], **numbers}
 
@@ -107,6 +116,14 @@ class Study:
     self.grid, self.out, self.extra = grid, pathlib.Path(out), extra
     self.folder = pathlib.Path(folder)
     self.rows = study_report.read_rows(self.out)
+    for row in self.rows:
+      arm = row["arm"]
+      if arm in grid["arms"] and row["flags"] != [*grid["flags"],
+                                                  *grid["arms"][arm]]:
+        name = name_of((arm, row["shots"], row["seed"]))
+        raise UserError(f"--out={out}: its run {name} was made with "
+                        f"{' '.join(row['flags'])}, not with what the grid "
+                        "has now; use another --out")
     self._lock = threading.Lock()
 
   def missing(self):
@@ -119,11 +136,14 @@ class Study:
     workdir = self.folder / name_of(cell)
     if not (workdir / "result.json").exists():
       workdir.parent.mkdir(parents=True, exist_ok=True)
+      # From the current folder, of which the paths in the flags are.
       environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
-                     "OMP_NUM_THREADS": str(threads)}
+                     "OMP_NUM_THREADS": str(threads),
+                     "PYTHONPATH": os.pathsep.join(filter(None, [
+                         str(ROOT), os.environ.get("PYTHONPATH")]))}
       with open(f"{workdir}.log", "w") as log:
         done = subprocess.run(
-            command(self.grid, cell, self.folder, self.extra), cwd=ROOT,
+            command(self.grid, cell, self.folder, self.extra),
             stdout=log, stderr=subprocess.STDOUT, env=environment)
       if done.returncode:
         return False
@@ -131,7 +151,7 @@ class Study:
     with self._lock:
       self.rows.append(row_of(self.grid, cell, result))
       self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
-      runs.write_text(self.out, json.dumps(
+      files.write_text(self.out, json.dumps(
           {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
     if not keep:
       shutil.rmtree(workdir)

@@ -1,23 +1,30 @@
-"""The table and the plot of a study, from its rows alone."""
+"""The tables of a study, from its rows alone.
+
+A cell is a difference in points, paired by seed within each number of shots,
+with its 90 % interval. ▲ and ▼ stand where that leaves out 0; the best of a
+column is bold only where it has a ▲: without a sign, nothing was shown.
+"""
 
 import json
 import pathlib
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from atcon_tf import files
 from atcon_tf import plots
-from atcon_tf import runs
 from atcon_tf.config import UserError
 from atcon_tf.metrics import statistics
+from tools import study_figures
+from tools.study_figures import TRIVIAL
 
-# The endpoints, and what is shown beside them.
+# One test each; what is shown beside them has intervals only.
 ENDPOINTS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
              "box_iou": "box IoU"}
-SHOWN = {**ENDPOINTS, "pointing_game": "pointing game",
-         "f1_macro_at_half": "F1 at 0.5", "consistency": "consistency"}
-TRIVIAL = {"centre_box_iou": "box IoU of a centred box",
-           "centre_point_pointing_game": "pointing game of the centre"}
+BESIDE = {"pointing_game": "pointing game", "f1_macro_at_half": "F1 at 0.5",
+          "consistency": "consistency"}
+SHOWN = {**ENDPOINTS, **BESIDE}
+# More of it is not better in itself.
+NO_BEST = ("consistency",)
 MARKS = ("<!-- study -->", "<!-- /study -->")
 
 
@@ -50,127 +57,209 @@ def paired(rows, arm, baseline, shots, metric):
   return differences, strata
 
 
-def test(rows, arm, grid, metric):
-  """The stratified paired test of an arm over the baseline, or None.
+def test(rows, arm, baseline, shots, metric):
+  """The stratified paired test of an arm over another, or None.
 
-  Needs two pairs at each of the endpoint shots.
+  Needs two pairs at each of the shots.
   """
-  differences, strata = paired(rows, arm, grid["baseline"],
-                               grid["endpoint_shots"], metric)
-  if any(strata.count(k) < 2 for k in grid["endpoint_shots"]):
+  differences, strata = paired(rows, arm, baseline, shots, metric)
+  if any(strata.count(k) < 2 for k in shots):
     return None
   return statistics.stratified_paired_test(differences, strata)
 
 
+def tests(rows, arms, baseline, shots):
+  """`{metric: {arm: outcome of test}}`, where there is one."""
+  found = {metric: {arm: test(rows, arm, baseline, shots, metric)
+                    for arm in arms} for metric in SHOWN}
+  return {metric: {arm: o for arm, o in outcomes.items() if o}
+          for metric, outcomes in found.items()}
+
+
+def mean(rows, arm, shots, metric):
+  """Mean of the means at each number of shots in points, or None."""
+  found = [list(values(rows, arm, k, metric).values()) for k in shots]
+  return 100 * float(np.mean([np.mean(v) for v in found])) if all(
+      found) else None
+
+
+def progress(grid, rows):
+  """How much of the study there is."""
+  total = len(grid["arms"]) * len(grid["shots"]) * len(grid["seeds"])
+  done = len({(r["arm"], r["shots"], r["seed"]) for r in rows
+              if r["arm"] in grid["arms"] and r["shots"] in grid["shots"]
+              and r["seed"] in grid["seeds"]})
+  seeds = ", ".join(map(str, grid["seeds"]))
+  if done < total:
+    return f"**Incomplete: {done} of {total} runs**, seeds {seeds}"
+  return f"{total} runs, seeds {seeds}"
+
+
+def _header():
+  return ["| | " + " | ".join([*SHOWN.values(), "minutes", "GiB"]) + " |",
+          "|---|" + "---|" * (len(SHOWN) + 2)]
+
+
+def _absolute(rows, name, arm, shots):
+  """The row of an arm in points."""
+  cells = [_points(mean(rows, arm, shots, m)) for m in SHOWN]
+  return f"| {name} | " + " | ".join(cells + _cost(rows, arm, shots)) + " |"
+
+
+def _points(value):
+  return "-" if value is None else f"{value:.1f}"
+
+
+def _cost(rows, arm, shots):
+  """Median minutes of a run and its peak memory."""
+  own = [r for r in rows if r["arm"] == arm and r["shots"] in shots]
+  peaks = [r["peak_gib"] for r in own if r.get("peak_gib")]
+  return [f"{np.median([r['seconds'] for r in own]) / 60:.1f}" if own else "-",
+          f"{np.median(peaks):.1f}" if peaks else "-"]
+
+
+def _differences(rows, arms, baseline, shots, name="{arm}"):
+  """The rows of arms over the baseline, the best of a column in bold."""
+  found = tests(rows, arms, baseline, shots)
+  best = {metric: max(outcomes, key=lambda a: outcomes[a]["difference"])
+          for metric, outcomes in found.items()
+          if outcomes and metric not in NO_BEST}
+  lines = []
+  for arm in arms:
+    cells = []
+    for metric in SHOWN:
+      if arm in found[metric]:
+        cells.append(_cell(found[metric][arm], metric,
+                           best.get(metric) == arm))
+      else:
+        pairs = len(paired(rows, arm, baseline, shots, metric)[0])
+        cells.append(f"- ({pairs} pairs)")
+    lines.append(f"| {name.format(arm=arm)} | " + " | ".join(
+        cells + _cost(rows, arm, shots)) + " |")
+  return lines
+
+
+def _cell(outcome, metric, best):
+  low, high = outcome["interval"]
+  sign = "▲ " if low > 0 else "▼ " if high < 0 else ""
+  number = f"{outcome['difference']:+.1f}"
+  if best and low > 0:
+    number = f"**{number}**"
+  text = f"{sign}{number} [{low:+.1f}, {high:+.1f}]"
+  return text + (f" p {outcome['p']:.2g}" if metric in ENDPOINTS else "")
+
+
+def _legend(shots):
+  listed = " and ".join(", ".join(map(str, shots)).rsplit(", ", 1))
+  return (f"Points on test, {'mean of ' if len(shots) > 1 else ''}{listed} "
+          "labelled images a class: differences paired by seed, with 90 % intervals; p of a "
+          "sign-flip permutation test for the endpoints ("
+          + ", ".join(ENDPOINTS.values()) + "). ▲ ▼: the interval leaves out "
+          "0. Bold: the best of its column, where it has a ▲. "
+          "`-`: fewer than two pairs at a number of shots. Minutes and peak "
+          "memory of a run: medians.")
+
+
 def table(grid, rows):
   """The study as markdown."""
-  shots = ", ".join(map(str, grid["endpoint_shots"]))
-  seeds = sorted({r["seed"] for r in rows})
-  lines = [
-      f"Points over `{grid['baseline']}` on test, mean of {shots} shots, "
-      "paired by seed within each number of shots, with 90 % intervals and "
-      f"p of a sign-flip permutation test; {len(rows)} runs, seeds "
-      f"{seeds[0]} to {seeds[-1]}.", "",
-      "| | " + " | ".join(SHOWN.values()) + " | seconds |",
-      "|---|" + "---|" * (len(SHOWN) + 1)]
-  inside = [r for r in rows if r["shots"] in grid["endpoint_shots"]]
-  for arm in grid["arms"]:
-    own = [r for r in inside if r["arm"] == arm]
-    if not own:
-      continue
-    if arm == grid["baseline"]:
-      row = [_mean(own, grid, metric) for metric in SHOWN]
-    else:
-      row = [_difference(test(rows, arm, grid, metric)) for metric in SHOWN]
-    seconds = f"{np.median([r['seconds'] for r in own]):.0f}"
-    lines.append(f"| {arm} | " + " | ".join([*row, seconds]) + " |")
-  lines += ["", "Trivial localisers: " + "; ".join(
-      f"{label} {_mean(inside, grid, metric)}"
-      for metric, label in TRIVIAL.items()) + "."]
-  lines += ["", "Mean on test at each number of shots (mAP, macro / F1, "
-            "macro / box IoU / pointing game; number of seeds):", "",
-            "| | " + " | ".join(f"{k} shots" for k in grid["shots"]) + " |",
+  shots, baseline = grid["endpoint_shots"], grid["baseline"]
+  arms = [a for a in grid["arms"] if a != baseline]
+  lines = [f"{progress(grid, rows)}. {_legend(shots)}", "", *_header(),
+           _absolute(rows, f"{baseline}, points", baseline, shots),
+           _trivial(rows, baseline, shots),
+           *_differences(rows, arms, baseline, shots)]
+  lines += ["", "Means on test by labelled images a class (F1, macro / mAP, macro "
+            "/ box IoU / pointing game; number of seeds):", "",
+            "| | " + " | ".join(f"{k} a class" for k in grid["shots"])
+            + " |",
             "|---|" + "---|" * len(grid["shots"])]
   for arm in grid["arms"]:
     lines.append(f"| {arm} | " + " | ".join(
-        _cell(rows, arm, k) for k in grid["shots"]) + " |")
+        _means(rows, arm, k) for k in grid["shots"]) + " |")
   return "\n".join(lines) + "\n"
 
 
-def _mean(rows, grid, metric):
-  means = [np.mean([r["test"][metric] for r in rows if r["shots"] == k])
-           for k in grid["endpoint_shots"]
-           if any(r["shots"] == k for r in rows)]
-  return f"{100 * np.mean(means):.1f}"
+def _trivial(rows, baseline, shots):
+  cells = [_points(mean(rows, baseline, shots, TRIVIAL[m]))
+           if m in TRIVIAL else "" for m in SHOWN]
+  return ("| centred box, centre point: points without looking | "
+          + " | ".join([*cells, "", ""]) + " |")
 
 
-def _difference(outcome):
-  if outcome is None:
-    return "-"
-  low, high = outcome["interval"]
-  return (f"{outcome['difference']:+.1f} [{low:+.1f}, {high:+.1f}] "
-          f"p {outcome['p']:.3g}")
-
-
-def _cell(rows, arm, shots):
-  found = [100 * np.mean(list(v.values())) for v in (
-      values(rows, arm, shots, m) for m in (
-          "map_macro", "f1_macro", "box_iou", "pointing_game")) if v]
+def _means(rows, arm, shots):
+  found = [mean(rows, arm, [shots], m) for m in (*ENDPOINTS, "pointing_game")]
   seeds = len(values(rows, arm, shots, "map_macro"))
-  if not seeds:
-    return "-"
-  return " / ".join(f"{v:.1f}" for v in found) + f" ({seeds})"
+  return " / ".join(map(_points, found)) + f" ({seeds})" if seeds else "-"
 
 
-def plot(grid, rows):
-  """Each endpoint and the pointing game against the number of shots."""
-  metrics = {**ENDPOINTS, "pointing_game": "pointing game"}
-  figure = Figure(figsize=(3.1 * len(metrics), 3.3), layout="constrained")
-  axes = figure.subplots(1, len(metrics))
-  for one, (metric, label) in zip(axes, metrics.items()):
-    for number, arm in enumerate(grid["arms"]):
-      points = [(k, 100 * np.array(list(values(rows, arm, k,
-                                               metric).values())))
-                for k in grid["shots"]]
-      points = [(k, v) for k, v in points if len(v)]
-      if not points:
-        continue
-      # Arms side by side, so that their bars do not hide each other.
-      x = [k * 1.03 ** (number - len(grid["arms"]) / 2) for k, _ in points]
-      spread = [1.645 * v.std(ddof=1) / len(v)**.5 if len(v) > 1 else 0
-                for _, v in points]
-      one.errorbar(x, [v.mean() for _, v in points], spread, marker="o",
-                   markersize=3, linewidth=1.2, capsize=2, label=arm)
-    one.set_xscale("log", base=2)
-    one.set_xticks(grid["shots"], [str(k) for k in grid["shots"]])
-    one.set_xlabel("labelled images per class", fontsize=8)
-    one.set_title(f"{label}, test", fontsize=9)
-    one.grid(alpha=.3)
-    one.tick_params(labelsize=7)
-  axes[0].legend(fontsize=7)
-  return figure
+def ablation(grid, rows):
+  """A study of variants as markdown: each against what it is a variant of."""
+  shots = grid["endpoint_shots"]
+  lines = ["# What each switch does", "",
+           f"{progress(grid, rows)}. {_legend(shots)} Of the cells without any "
+           "effect, one in ten gets a sign by chance."]
+  for parent, variants in grid["variants"].items():
+    lines += ["", f"## {parent}", "",
+              f"`{' '.join(grid['arms'][parent])}`", "", *_header(),
+              _absolute(rows, f"{grid['baseline']}, points",
+                        grid["baseline"], shots),
+              *_differences(rows, [parent], grid["baseline"], shots,
+                            f"{{arm}} over {grid['baseline']}"),
+              *_differences(rows, variants, parent, shots,
+                            f"{{arm}} over {parent}")]
+  return "\n".join(lines) + "\n"
+
+
+def gains(grid, rows):
+  """`{label of a metric: {"arm over baseline": outcome}}`, to be drawn."""
+  groups = [(grid["baseline"],
+             [a for a in grid["arms"] if a != grid["baseline"]])]
+  if "variants" in grid:
+    groups = [(grid["baseline"], list(grid["variants"])),
+              *grid["variants"].items()]
+  drawn = {}
+  for baseline, arms in groups:
+    for metric, outcomes in tests(rows, arms, baseline,
+                                  grid["endpoint_shots"]).items():
+      if metric in (*ENDPOINTS, "pointing_game"):
+        drawn.setdefault(SHOWN[metric], {}).update(
+            {f"{arm} over {baseline}": o for arm, o in outcomes.items()})
+  return {label: rows for label, rows in drawn.items() if rows}
 
 
 def render(path, readme=""):
-  """Writes the table (.md) and the plot (.png) beside the rows.
+  """Writes the table (.md) and the figures (.png) beside the rows.
 
   Args:
     path: of the JSON file with the rows.
     readme: a file that gets the table between its study markers, or "".
   Returns:
     the paths written.
+  Raises:
+    UserError: the readme has no markers.
   """
   path = pathlib.Path(path)
   content = json.loads(path.read_text())
   grid, rows = content["grid"], content["rows"]
-  text = table(grid, rows)
-  runs.write_text(path.with_suffix(".md"), text)
-  runs.write_bytes(path.with_suffix(".png"),
-                   plots.to_png(plot(grid, rows), dpi=110))
-  written = [path.with_suffix(".md"), path.with_suffix(".png")]
+  text = (ablation if "variants" in grid else table)(grid, rows)
+  figures = {path.with_suffix(".png"): study_figures.by_shots(grid, rows)
+             } if len(grid["shots"]) > 1 else {}
+  found = gains(grid, rows)
+  if found:
+    figures[path.with_name(f"{path.stem}_gains.png")] = plots.forest(
+        found, "Difference on test in points, 90 % interval over seeds "
+        "(grey: holds 0)")
+  for name, figure in figures.items():
+    files.write_bytes(name, plots.to_png(figure, dpi=110))
+  files.write_text(path.with_suffix(".md"), text + "".join(
+      f"\n![Gains and scores]({name.name})\n" for name in figures)
+                   + f"\nWritten by `tools/study.py` from `{path.name}`.\n")
+  written = [path.with_suffix(".md"), *figures]
   if readme:
-    before, rest = pathlib.Path(readme).read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    runs.write_text(readme, f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
+    before, mark, rest = pathlib.Path(readme).read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not mark or not end:
+      raise UserError(f"--readme={readme}: has no {' ... '.join(MARKS)}")
+    files.write_text(readme, f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
     written.append(pathlib.Path(readme))
   return written

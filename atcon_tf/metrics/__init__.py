@@ -16,8 +16,6 @@ upper half; `predict` gives the mean of the left half of an image, and
 `explain` the same maps whatever the image.
 """
 
-import numpy as np
-
 from atcon_tf.metrics import evidence as evidence_lib
 from atcon_tf.metrics import faithfulness
 from atcon_tf.metrics import localization
@@ -32,17 +30,6 @@ def _masked(score, dropped=0.0):
 
 def _changed(score):
   return lambda e: score(e.predict, e.images, e.maps)
-
-
-def _mask_iou(evidence):
-  """NaN for pairs without a pixel of the class."""
-  masks = np.asarray(evidence.masks)
-  known = ((masks != 0) & (masks != localization.VOID)).any((1, 2))
-  result = np.full(len(masks), np.nan)
-  if known.any():
-    result[known] = localization.mask_iou(
-        evidence.maps[known], masks[known], evidence.mask_threshold)
-  return result
 
 
 METRICS = {
@@ -68,7 +55,8 @@ METRICS = {
         e.maps, e.boxes),
     "box_iou": lambda e: localization.box_iou(
         e.maps, e.boxes, [e.box_threshold])[:, 0],
-    "mask_iou": _mask_iou,
+    "mask_iou": lambda e: localization.mask_ious(
+        e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 
 # What a metric needs beside the maps: fields of `Evidence`.

@@ -48,12 +48,27 @@ def evaluate(label, probability, threshold=None, multi_label=True):
   Raises:
     ValueError: shapes or values that are not as above.
   """
+  return evaluate_all(label, probability, threshold, multi_label)[0]
+
+
+def per_class(label, probability, threshold=None, multi_label=True):
+  """The scores of each class; arguments as `evaluate`.
+
+  Returns:
+    `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists fit for JSON:
+    None where a class has no such score; support counts its positives.
+  """
+  return evaluate_all(label, probability, threshold, multi_label)[1]
+
+
+def evaluate_all(label, probability, threshold=None, multi_label=True):
+  """`evaluate` and `per_class` of the same data, which are ranked once."""
   label, probability = _check(label, probability, multi_label)
   decision = _decide(probability, threshold, multi_label)
   precision, auc = _rank_scores(label, probability)
-  support = label.sum(0)
+  support, f1 = label.sum(0), _f1(label, decision)
   scores = {
-      "f1_macro": _f1(label, decision).mean(),
+      "f1_macro": f1.mean(),
       "f1_micro": _f1(label.ravel(), decision.ravel()),
       "map_macro": _mean(precision),
       "map_weighted": _mean(precision, support),
@@ -65,24 +80,10 @@ def evaluate(label, probability, threshold=None, multi_label=True):
   else:
     scores["accuracy"] = (label & decision).sum() / len(label)
     scores["loss"] = -np.log(clipped[label]).mean()
-  return {k: float(v) for k, v in scores.items() if not np.isnan(v)}
-
-
-def per_class(label, probability, threshold=None, multi_label=True):
-  """The scores of each class; arguments as `evaluate`.
-
-  Returns:
-    `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists fit for JSON:
-    None where a class has no such score; support counts its positives.
-  """
-  label, probability = _check(label, probability, multi_label)
-  decision = _decide(probability, threshold, multi_label)
-  precision, auc = _rank_scores(label, probability)
-  return {
-      "f1": _f1(label, decision).tolist(),
-      "ap": [None if np.isnan(x) else x for x in precision.tolist()],
-      "auc": [None if np.isnan(x) else x for x in auc.tolist()],
-      "support": label.sum(0).tolist()}
+  classes = {"f1": f1, "ap": precision, "auc": auc, "support": support}
+  return ({k: float(v) for k, v in scores.items() if not np.isnan(v)},
+          {k: [None if np.isnan(x) else x for x in v.tolist()]
+           for k, v in classes.items()})
 
 
 def best_threshold(label, probability):
@@ -122,18 +123,42 @@ def best_threshold(label, probability):
   return float((upper[widest] + lower[widest]) / 2)
 
 
-def roc(label, score):
+def is_binary(label, multi_label):
+  """Whether there are two classes, one an image: the second is positive."""
+  return not multi_label and np.shape(label)[1] == 2
+
+
+def sensitivities(label, probability, rates):
+  """Sensitivity to the second of two classes at rates of false alarms.
+
+  Args:
+    label, probability: `[N, 2]`, one label an image; see `is_binary`.
+    rates: of false alarms, in [0, 1].
+  Returns:
+    `{"sensitivity_at_0.01": float, ...}`, see `operating_points`; empty where
+    one of the classes has no image.
+  """
+  label, probability = _check(label, probability, False)
+  if not label.any(0).all():
+    return {}
+  found = sensitivity_at(label[:, 1], probability[:, 1], rates)
+  return {f"sensitivity_at_{rate:g}": float(value)
+          for rate, value in zip(rates, found)}
+
+
+def roc(label, score, corners=False):
   """The ROC curve of one score, for data such as good and faulty parts.
 
   Args:
     label: `[N]`, 0 or 1, both present.
     score: `[N]`, any range; higher means 1.
+    corners: leave out points that lie on the line between their neighbours.
   Returns:
     (false alarm rate, sensitivity, threshold), each `[K]`: (0, 0, infinite)
     and a point for each different score; an alarm is `score >= threshold`.
   """
   label, score = _check_binary(label, score)
-  return metrics.roc_curve(label, score, drop_intermediate=False)
+  return metrics.roc_curve(label, score, drop_intermediate=corners)
 
 
 def auc(label, score):

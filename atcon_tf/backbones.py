@@ -1,0 +1,134 @@
+"""The named backbones: how each is made, and what images it expects.
+
+    base = backbones.make("mobilenet_v2", "imagenet", size=225)
+    normalize = backbones.Normalize(**backbones.INPUT_RANGES["-1..1"])
+"""
+
+import keras
+import numpy as np
+
+from atcon_tf.config import UserError
+
+_IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
+                 offset=(-.485 / .229, -.456 / .224, -.406 / .225))
+# What each kind of network expects, as scale * image + offset; "caffe"
+# networks read BGR with the mean taken off and no scaling.
+INPUT_RANGES = {
+    "0..1": dict(scale=(1., 1., 1.), offset=(0., 0., 0.)),
+    "-1..1": dict(scale=(2., 2., 2.), offset=(-1., -1., -1.)),
+    "0..255": dict(scale=(255., 255., 255.), offset=(0., 0., 0.)),
+    "imagenet": _IMAGENET,
+    "caffe": dict(scale=(255., 255., 255.),
+                  offset=(-103.939, -116.779, -123.68), reverse=True),
+}
+
+_APPLICATIONS = keras.applications
+# How Keras makes each, and the input range it was trained on.
+BACKBONES = {
+    "mobilenet_v2": (_APPLICATIONS.MobileNetV2, "-1..1"),
+    "mobilenet": (_APPLICATIONS.MobileNet, "-1..1"),
+    "resnet50": (_APPLICATIONS.ResNet50, "caffe"),
+    "resnet101": (_APPLICATIONS.ResNet101, "caffe"),
+    "densenet121": (_APPLICATIONS.DenseNet121, "imagenet"),
+    "inception_v3": (_APPLICATIONS.InceptionV3, "-1..1"),
+    "vgg16": (_APPLICATIONS.VGG16, "caffe"),
+    "vgg19": (_APPLICATIONS.VGG19, "caffe"),
+    "efficientnet_b0": (_APPLICATIONS.EfficientNetB0, "imagenet"),
+}
+
+
+@keras.saving.register_keras_serializable("atcon_tf")
+class Normalize(keras.layers.Layer):
+  """[0, 1] RGB images -> what the network was trained on."""
+
+  def __init__(self, scale, offset, reverse=False, **kwargs):
+    super().__init__(**kwargs)
+    self.scale, self.offset, self.reverse = scale, offset, reverse
+
+  def call(self, images):
+    if self.reverse:
+      images = images[..., ::-1]
+    return images * keras.ops.convert_to_tensor(self.scale, images.dtype) + (
+        keras.ops.convert_to_tensor(self.offset, images.dtype))
+
+  def undo(self, normalized):
+    """The images `[..., 3]` in [0, 1] that normalised ones come from."""
+    images = (normalized - np.array(self.offset)) / np.array(self.scale)
+    return images[..., ::-1] if self.reverse else images
+
+  def compute_output_shape(self, input_shape):
+    return input_shape
+
+  def get_config(self):
+    return {**super().get_config(), "scale": self.scale,
+            "offset": self.offset, "reverse": self.reverse}
+
+
+def tiny_cnn(size):
+  """Four convolutions, no BatchNorm: for tests and the embedded data."""
+  x = images = keras.Input([size, size, 3])
+  for block, channels in enumerate([24, 48, 96, 96]):
+    x = keras.layers.Conv2D(channels, 3, padding="same",
+                            kernel_initializer="he_normal",
+                            name=f"conv{block + 1}")(x)
+    x = keras.layers.ReLU(name=f"relu{block + 1}")(x)
+    if block < 3:
+      x = keras.layers.MaxPooling2D(name=f"pool{block + 1}")(x)
+  return keras.Model(images, x, name="tiny_cnn")
+
+
+def input_range(name):
+  """What images a backbone expects, a key of `INPUT_RANGES`."""
+  return "-1..1" if name == "tiny_cnn" else BACKBONES[name][1]
+
+
+def make(name, weights, size, width=1.0):
+  """A backbone without its head, `[size, size, 3]` -> features.
+
+  Args:
+    name: one of `settings.MODELS`.
+    weights, width: as in `models.build`.
+    size: side of the square input.
+  Raises:
+    UserError: the size or the weights do not fit, or there is no network.
+  """
+  if name == "tiny_cnn":
+    base = tiny_cnn(size)
+  else:
+    options = {"alpha": width} if "mobilenet" in name else {}
+    try:
+      base = BACKBONES[name][0](
+          include_top=False, input_shape=(size, size, 3),
+          weights="imagenet" if weights == "imagenet" else None, **options)
+    except ValueError as error:
+      raise UserError(f"--model={name} --image_size={size}: "
+                      f"{first_line(error)}") from error
+    except Exception as error:  # urllib's, OSError: no network
+      raise UserError(
+          f"--weights=imagenet: cannot download {name} ({error}); pass "
+          "--weights=FILE, the backbone's .weights.h5 without its head, or "
+          "--weights=none") from error
+  if weights not in ("imagenet", "none"):
+    load_weights(base, weights, f"--weights={weights}", name)
+  if name == "efficientnet_b0":
+    # Keras gives it a preprocessing that differs with `weights`: the same
+    # file would mean another network. Ours is the same for all.
+    base = keras.Model(base.get_layer("stem_conv_pad").input, base.output)
+  return base
+
+
+def load_weights(model, path, flag, name):
+  """Loads a weights file, or says in one line why it does not fit."""
+  try:
+    model.load_weights(path)
+  except FileNotFoundError as error:
+    raise UserError(f"{flag}: no such file") from error
+  except Exception as error:  # of Keras, h5py, zipfile
+    raise UserError(f"{flag}: not weights of {name}: {first_line(error)}"
+                    ) from error
+
+
+def first_line(error):
+  """What an error of Keras says first."""
+  text = str(error).strip() or type(error).__name__
+  return text.splitlines()[0][:160]

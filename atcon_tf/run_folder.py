@@ -1,0 +1,176 @@
+"""A run's folder: what is in it, how it is kept and resumed.
+
+    config.json       the resolved settings
+    flags.txt         repeats the run: --flagfile=flags.txt
+    splits.json       the very image ids of every part, and the class names
+    checkpoints/      last.npz (to resume) and best.weights.h5 (the result)
+    tb/               TensorBoard
+    predictions.npz   per-image results on the test split
+    figures/*.png     pictures
+    result.json       every number; written last
+"""
+
+
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+
+from atcon_tf import files
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+
+
+class Workdir:
+  """The folder of one run, locked while it is open."""
+
+  def __init__(self, path, config, overwrite=False):
+    """Creates the folder, or opens one to continue.
+
+    Args:
+      path: of the folder.
+      config: the resolved settings.
+      overwrite: start anew whatever is there.
+    Raises:
+      UserError: the run is finished, was started with other settings, or is
+        at work in another process; or the folder holds something else.
+    """
+    self.path = pathlib.Path(path)
+    self.config = config
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise UserError(f"--workdir={path}: {error.strerror}") from error
+    self._lock = open(self.path / ".lock", "w")
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise UserError(f"--workdir={path}: another process is at work there"
+                      ) from error
+    if overwrite:
+      self._clear()
+    self._check()
+    files.write_text(self.path / "config.json", config.to_json())
+    files.write_text(self.path / "flags.txt", config.to_flags())
+
+  def _clear(self):
+    if not (self.path / "config.json").exists() and self._others():
+      raise UserError(f"--workdir={self.path}: --overwrite clears a run's "
+                      f"folder, and this is none: it holds {self._others()[0]}")
+    for entry in self.path.iterdir():
+      if entry.is_dir():
+        shutil.rmtree(entry)
+      elif entry.name != ".lock":
+        entry.unlink()
+
+  def _others(self):
+    return sorted(e.name for e in self.path.iterdir() if e.name != ".lock")
+
+  def _check(self):
+    stored = self.path / "config.json"
+    if not stored.exists():
+      if self._others():
+        raise UserError(f"--workdir={self.path}: not empty and not a run's "
+                        f"folder: it holds {self._others()[0]}")
+      return
+    if not (self.path / "checkpoints").exists():
+      # Stopped before its first step, perhaps by wrong settings: nothing of
+      # theirs is kept.
+      (self.path / "splits.json").unlink(missing_ok=True)
+      return
+    before = Config.from_json(stored.read_text())
+    for field in dataclasses.fields(Config):
+      old, new = getattr(before, field.name), getattr(self.config, field.name)
+      if old != new:
+        raise UserError(
+            f"--{field.name}={_shown(new)}: the run in {self.path} has "
+            f"{_shown(old)}; use another --workdir, or --overwrite")
+    if (self.path / "result.json").exists():
+      raise UserError(f"--workdir={self.path}: this run is finished; use "
+                      "another folder, or --overwrite to repeat it")
+
+  def close(self):
+    self._lock.close()
+
+  # What is saved.
+
+  def save_checkpoint(self, variables, progress, arrays=None):
+    """Saves everything a run needs to continue.
+
+    Args:
+      variables: `{name: keras.Variable}`.
+      progress: JSON-able dict.
+      arrays: `{name: array}`, whatever else there is.
+    """
+    path = self.path / "checkpoints" / "last.npz"
+    values = {name: v.numpy() for name, v in variables.items()}
+    values |= {f"array/{name}": a for name, a in (arrays or {}).items()}
+    text = np.frombuffer(json.dumps(progress).encode(), np.uint8)
+    with files.whole(path) as part:
+      with open(part, "wb") as file:
+        np.savez(file, **values, **{"progress.json": text})
+
+  def load_checkpoint(self, variables):
+    """Restores the variables.
+
+    Returns:
+      the progress and the arrays that were saved; None and {} at the start.
+    """
+    path = self.path / "checkpoints" / "last.npz"
+    if not path.exists():
+      return None, {}
+    with np.load(path) as values:
+      missing = set(variables) - set(values.files)
+      if missing:
+        raise UserError(f"{path}: has no {sorted(missing)[0]}; it is of "
+                        "another model")
+      for name, variable in variables.items():
+        variable.assign(values[name])
+      arrays = {name.removeprefix("array/"): values[name]
+                for name in values.files if name.startswith("array/")}
+      return json.loads(bytes(values["progress.json"])), arrays
+
+  @property
+  def best_weights(self):
+    return self.path / "checkpoints" / "best.weights.h5"
+
+  def save_best(self, model):
+    """Keeps the model's weights as the best so far."""
+    path = self.best_weights
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("next.weights.h5")  # Keras wants this ending
+    try:
+      model.save_weights(part)
+      os.replace(part, path)
+    except OSError as error:
+      part.unlink(missing_ok=True)
+      raise UserError(f"{path}: cannot be written: {error}") from error
+
+  def save_figure(self, name, png):
+    """Writes a picture into figures/."""
+    files.write_bytes(self.path / "figures" / f"{name}.png", png)
+
+  def save_result(self, result):
+    """Writes result.json, the sign of a finished run."""
+    files.write_text(self.path / "result.json", json.dumps(result, indent=1))
+
+
+def _shown(value):
+  return ",".join(value) if isinstance(value, tuple) else value
+
+
+def named_variables(trainer):
+  """`{name: variable}` of a trainer: weights, objectives, optimisers."""
+  named = {f"model/{i}/{v.path}": v
+           for i, v in enumerate(trainer.classifier.model.variables)}
+  for kind, objective in trainer.objectives.items():
+    named |= {f"{kind}/{i}": v for i, v in enumerate(
+        [*objective.variables, *objective.state])}
+  for name, optimizer in trainer.optimizers.items():
+    named |= {f"optimizer/{name}/{i}": v
+              for i, v in enumerate(optimizer.variables)}
+  return named

@@ -1,0 +1,81 @@
+"""The curves of a study: scores and gains against the number of shots."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+METRICS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
+           "box_iou": "box IoU", "pointing_game": "pointing game"}
+# What sees no image, by the metric that it stands beside.
+TRIVIAL = {"box_iou": "centre_box_iou",
+           "pointing_game": "centre_point_pointing_game"}
+# Fewer pairs say next to nothing: they are drawn hollow, without an interval.
+ENOUGH = 3
+
+
+def by_shots(grid, rows):
+  """Means above, gains over the baseline below; a panel a metric.
+
+  Dashed above: what a centred box, or point, would get. The gains are paired
+  by seed, their bars 90 % t intervals.
+
+  Args:
+    grid, rows: of the study.
+  """
+  figure = Figure(figsize=(3.1 * len(METRICS), 5.6), layout="constrained")
+  axes = figure.subplots(2, len(METRICS), sharex=True)
+  table = {(r["arm"], r["shots"], r["seed"]): r["test"] for r in rows}
+  baseline = grid["baseline"]
+  for (upper, lower), (metric, label) in zip(axes.T, METRICS.items()):
+    def points(name, arm, shots, metric=metric):
+      """Scores, or gains, of an arm at a number of shots by seed."""
+      found = []
+      for seed in grid["seeds"]:
+        ours = table.get((arm, shots, seed), {}).get(metric)
+        base = table.get((baseline, shots, seed), {}).get(metric)
+        if ours is not None and (name == "score" or base is not None):
+          found.append(100 * (ours - (base if name == "gain" else 0)))
+      return np.array(found)
+
+    for number, arm in enumerate(grid["arms"]):
+      color = f"C{number}"
+      scores = [(k, points("score", arm, k)) for k in grid["shots"]]
+      scores = [(k, v.mean()) for k, v in scores if len(v)]
+      if scores:
+        upper.plot(*zip(*scores), marker="o", markersize=3, color=color,
+                   linewidth=1.3, label=arm)
+      if arm == baseline:
+        lower.axhline(0, color=color, linewidth=1.3)
+        continue
+      for k in grid["shots"]:
+        v = points("gain", arm, k)
+        # Arms side by side, so that their bars do not hide each other.
+        x = k * 1.1 ** (number - len(grid["arms"]) / 2)
+        if len(v) >= ENOUGH:
+          lower.errorbar(x, v.mean(), _half_width(v), marker="o",
+                         markersize=4, linewidth=1.6, color=color)
+        elif len(v):
+          lower.plot(x, v.mean(), "o", markersize=4, color=color,
+                     markerfacecolor="none")
+    trivial = [t[TRIVIAL[metric]] for t in table.values()
+               if TRIVIAL.get(metric) in t]
+    if trivial:
+      upper.axhline(100 * np.mean(trivial), linestyle="--", linewidth=1,
+                    color="#8a8a8a", label="centre, without looking")
+    upper.set_title(f"{label}, test", fontsize=10)
+    lower.set_xscale("log", base=2)
+    lower.set_xticks(grid["shots"], [str(k) for k in grid["shots"]])
+    lower.set_xlabel("labelled images per class", fontsize=8)
+    for one in (upper, lower):
+      one.grid(alpha=.3)
+      one.tick_params(labelsize=7)
+  axes[0, 0].set_ylabel("mean over seeds, points", fontsize=8)
+  axes[1, 0].set_ylabel(f"gain over {baseline}, points", fontsize=8)
+  figure.legend(*axes[0, -1].get_legend_handles_labels(), fontsize=8,
+                loc="outside lower center", ncols=len(grid["arms"]) + 1)
+  return figure
+
+
+def _half_width(values):
+  return float(stats.t.ppf(.95, len(values) - 1) * values.std(ddof=1)
+               / len(values) ** .5)
