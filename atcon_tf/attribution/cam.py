@@ -83,7 +83,8 @@ def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
     `[B, h, w]`.
 
   Example:
-    >>> attribution.explain(classifier, images, "grad_cam_plus_plus", normalize_alpha=True).shape
+    >>> attribution.explain(classifier, images, "grad_cam_plus_plus",
+    ...                     normalize_alpha=True).shape
     TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)

@@ -102,7 +102,8 @@ def smooth_views(method, factors=(0.9, 1.0, 1.1)):
     `fn(pass_, class_index) -> [B, H, W]`, six times as expensive.
 
   Example:
-    >>> attribution.explain(classifier, images, "grad_cam", smooth_views=True).shape
+    >>> attribution.explain(classifier, images, "grad_cam",
+    ...                     smooth_views=True).shape
     TensorShape([2, 32, 32])
   """
   def smoothed(pass_, class_index):

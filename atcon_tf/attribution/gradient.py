@@ -31,7 +31,8 @@ def gradient(pass_, class_index):
     `[B, H, W]`, not negative.
 
   Example:
-    >>> attribution.explain(classifier, images, "gradient", class_index=[0, 2]).shape
+    >>> attribution.explain(classifier, images, "gradient",
+    ...                     class_index=[0, 2]).shape
     TensorShape([2, 32, 32])
   """
   return magnitude(gradient_attributions(pass_, class_index))
