@@ -20,6 +20,7 @@ from absl import flags
 from atcon_tf import objective_settings
 from atcon_tf import settings
 from atcon_tf.settings import AUGMENTATIONS
+from atcon_tf.settings import HEADS
 from atcon_tf.settings import MODELS
 from atcon_tf.settings import UNLABELED
 from atcon_tf.settings import UserError
@@ -35,10 +36,10 @@ _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
 # Fine-tuning: the values that were healthy on VOC with MobileNetV2.
 FINE_TUNING = dict(
     weights="imagenet", steps=100, learning_rate=2e-5, head_learning_rate=3e-3,
-    consistency_learning_rate=1e-5)
+    consistency_learning_rate=1e-5, max_learning_rate=1e-2)
 FROM_SCRATCH = dict(
     weights="none", steps=300, learning_rate=2e-3, head_learning_rate=2e-3,
-    consistency_learning_rate=2e-4)
+    consistency_learning_rate=2e-4, max_learning_rate=1e-1)
 # The image sizes give each backbone a last map that is symmetric about the
 # image centre wherever its padding allows one.
 IMAGE_SIZE = dict(
@@ -78,8 +79,8 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
       config = dataclasses.replace(config, schedule=name)
     _check_model(config.model)
     recipe = FROM_SCRATCH if config.model == "tiny_cnn" else FINE_TUNING
-    if config.model.endswith(".keras"):
-      recipe = {**recipe, "weights": "none"}
+    if config.model.endswith(".keras") or config.objective in HEADS:
+      recipe = {**recipe, "weights": "none"}  # comes with all of them
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(config)
               if f.name in recipe and not getattr(config, f.name)
               and _used(config, f)}
@@ -205,7 +206,7 @@ def _check_together(config, given):
       raise UserError(f"--{name}={getattr(config, name)}: not used with "
                       f"--splits={config.splits}, which lists the images")
   for name in ("steps", "learning_rate", "head_learning_rate",
-               "consistency_learning_rate"):
+               "consistency_learning_rate", "max_learning_rate"):
     if name in given and not getattr(config, name):
       raise UserError(f"--{name}=0: must be more than 0; without the flag "
                       "the model's own is taken")

@@ -191,11 +191,14 @@ def judge_methods(run, values):
   leaderboard.check_methods(methods)
   records, images = load_images(run, values.split, values.data_dir,
                                 values.voc_year)
-  judged = image_pairs.pairs_of(records, images, values.images)
+  target = values.target or (
+      "box" if any(len(r.boxes) for r in records) else "prediction")
+  judged = image_pairs.pairs_of(run.classifier, records, images, target,
+                                values.images)
   name = "sanity.json" if sane else "attribution.json"
   out = pathlib.Path(values.out or run.path / name)
   about = leaderboard_page.about(run, values.split, values.voc_year)
-  about["json"] = values.out or name
+  about |= {"json": values.out or name, "target": target}
   if sane:
     board = randomization.judge(run.classifier, judged, methods, other,
                                 values.slow_images)
@@ -291,6 +294,9 @@ def define_flags():
                       "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
+  flags.DEFINE_enum("target", None, list(image_pairs.TARGETS), "which class "
+                    "of an image they explain; default: of its largest box, or "
+                    "what the classifier says where there are no boxes")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
                     f"by which scores: {', '.join(METRICS)}; or {SANITY}")
   flags.DEFINE_string("random_model", "", f"for --metrics={SANITY}: a run "

@@ -6,7 +6,8 @@
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip, as
                                           GIF or --video_format=mp4
-    --list_layers                         layers that can carry a map
+    --list_layers                         layers that can carry a map, the
+                                          candidates for --feature_layers
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
@@ -24,7 +25,6 @@ from atcon_tf import attribution
 from atcon_tf import backbones
 from atcon_tf import cli
 from atcon_tf import explain_files
-from atcon_tf import models
 from atcon_tf import pictures
 from atcon_tf import plots
 from atcon_tf.config import UserError
@@ -50,9 +50,7 @@ def main(argv):
       values.workdir, values.model, names, values.input_range,
       values.image_size, values.multi_label, values.weights)
   if values.list_layers:
-    for layer in models.map_layers(classifier.walk):
-      shape = classifier.walk.tensors[layer].shape[1:]
-      print(f"{layer:40s} {' x '.join(map(str, shape))}")
+    print(explain_files.layers_text(classifier))
     return
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)

@@ -14,8 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import files
+from atcon_tf import models
 from atcon_tf import plots
 from atcon_tf import sheets
+from atcon_tf.attribution import learned
 
 
 def unique_names(paths):
@@ -100,3 +102,21 @@ def save_boxes(folder, rows, box_format):
                      f"{row['probability']:.4f}", *row["box"],
                      f"{row['score']:.4f}"])
   files.write_text(folder / "boxes.csv", text.getvalue())
+
+
+def layers_text(classifier):
+  """The layers that can carry a map, with their shapes, a line each.
+
+  Marked are those of the CAMs, and those that a head looks at, or would look
+  at if one were trained without --feature_layers.
+  """
+  head = classifier.attention
+  marks = {n: ["cam"] for n in classifier.cam_layers}
+  for name in (head.layers_used if head else
+               learned.default_layers(classifier.walk)):
+    marks.setdefault(name, []).append(head.name if head else "tame")
+  lines = []
+  for name in models.map_layers(classifier.walk):
+    shape = " x ".join(map(str, classifier.walk.tensors[name].shape[1:]))
+    lines.append(f"{name:40s} {shape:18s} {', '.join(marks.get(name, []))}")
+  return "\n".join(line.rstrip() for line in lines)

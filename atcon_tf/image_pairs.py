@@ -1,7 +1,8 @@
 """Images with one class each, by which attribution methods are judged.
 
 One pair of an image and a class for each image: the class of its largest
-box, with all boxes of that class and its mask.
+box, its label, or what the classifier says; with all boxes of that class and
+its mask.
 """
 
 import dataclasses
@@ -12,7 +13,16 @@ from atcon_tf.config import UserError
 from atcon_tf.metrics import localization
 
 
-@dataclasses.dataclass(eq=False)
+BATCH = 16
+# Which class of an image is explained.
+TARGETS = {
+    "box": "the class of its largest object",
+    "label": "its label (of several the one the classifier prefers)",
+    "prediction": "the class that the classifier gives it",
+}
+
+
+@dataclasses(eq=False)
 class Pairs:
   """The pairs that are judged; fields as in `metrics.Evidence`."""
 
@@ -28,20 +38,46 @@ class Pairs:
                  self.masks[chosen])
 
 
-def pairs_of(records, images, limit=0):
-  """One pair for each of the first `limit` records with a box."""
-  records = [r for r in records if len(r.boxes)][:limit or None]
-  if not records:
-    raise UserError("--methods: these data have no boxes to judge maps by")
-  size = images.pixels.shape[1:3]
-  target, boxes, masks = [], [], []
-  for record in records:
-    sides = record.boxes[:, 2:] - record.boxes[:, :2]
-    c = int(record.box_label[np.argmax(sides.prod(1))])
-    target.append(c)
+def pairs_of(classifier, records, images, target="box", limit=0):
+  """One pair for each of the first `limit` records.
+
+  Args:
+    classifier: a `models.Classifier`.
+    records: list of `Record`.
+    images: `pipeline.Images` that holds them.
+    target: a key of TARGETS; "box" takes the records with a box alone.
+    limit: 0: all.
+  Raises:
+    UserError: no record has a box.
+  """
+  if target == "box":
+    records = [r for r in records if len(r.boxes)]
+    if not records:
+      raise UserError("--target=box: these data have no boxes; one of label, "
+                      "prediction")
+  records = records[:limit or None]
+  pixels = images.pixels[images.rows([r.id for r in records])]
+  pixels = pixels.astype(np.float32) / 255
+  if target == "box":
+    chosen = [_largest(r) for r in records]
+  else:
+    logits = np.concatenate([
+        classifier.model(pixels[first:first + BATCH], training=False)
+        for first in range(0, len(pixels), BATCH)])
+    if target == "label":
+      label = np.stack([r.label for r in records])
+      logits = np.where(label > 0, logits, -np.inf)
+    chosen = logits.argmax(-1).tolist()
+  boxes, masks = [], []
+  for record, c in zip(records, chosen):
     boxes.append(record.boxes[record.box_label == c])
     masks.append(localization.class_mask(record.mask and record.mask(), c,
-                                         size))
-  pixels = images.pixels[images.rows([r.id for r in records])]
-  return Pairs([r.id for r in records], pixels.astype(np.float32) / 255,
-               np.array(target), boxes, np.stack(masks))
+                                         pixels.shape[1:3]))
+  return Pairs([r.id for r in records], pixels, np.array(chosen), boxes,
+               np.stack(masks))
+
+
+def _largest(record):
+  """The class of a record's largest box."""
+  sides = record.boxes[:, 2:] - record.boxes[:, :2]
+  return int(record.box_label[np.argmax(sides.prod(1))])

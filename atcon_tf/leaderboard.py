@@ -35,7 +35,9 @@ SLOW = frozenset(["score_cam", "rise", "occlusion",
                   "meaningful_perturbation"])
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
 DEFAULT_METRICS = (
-    "average_drop", "increase_in_confidence", "insertion", "deletion",
+    "average_drop", "average_drop_50", "average_drop_15",
+    "increase_in_confidence", "increase_in_confidence_50",
+    "increase_in_confidence_15", "insertion", "deletion",
     "sparseness", "pointing_game", "energy_pointing_game", "box_iou",
     "mask_iou")
 BATCH = 16
@@ -67,7 +69,8 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
   for method in methods:
     part = pairs.part(slice(0, limit(method, slow_limit)))
     kept = folder and folder / f"{method}.json"
-    wanted = {"ids": [str(i) for i in part.ids], "metrics": list(metrics),
+    wanted = {"ids": [str(i) for i in part.ids],
+              "classes": part.class_index.tolist(), "metrics": list(metrics),
               "weights": weights}
     row = _known(kept, wanted)
     if row is None:
@@ -125,6 +128,7 @@ def _judge_one(classifier, pairs, method, metrics, multi_label):
       lambda x, c: forward.score(classifier, x, c, output),
       input_signature=[tf.TensorSpec([None, *size, 3]),
                        tf.TensorSpec([None], tf.int64)])
+  black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
   explain, seconds = maps_of(classifier, method), []
   rows = {metric: [] for metric in metrics}
   levels = localization.THRESHOLDS
@@ -139,7 +143,7 @@ def _judge_one(classifier, pairs, method, metrics, multi_label):
         heat, normalized,
         lambda x, i, part=part: predict(x, part.class_index[i]).numpy(),
         lambda x, part=part: explain(x, part.class_index, True),
-        part.boxes, part.masks)
+        part.boxes, part.masks, black=black[0, 0, 0])
     for metric in metrics:
       if metric in cut:
         cut[metric].append(np.stack([METRICS[metric](dataclasses.replace(

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from atcon_tf import files
 from atcon_tf import plots
 from atcon_tf import runs
+from atcon_tf.image_pairs import TARGETS
 from atcon_tf.leaderboard import CENTRE
 from atcon_tf.metrics import LOWER_IS_BETTER
 from atcon_tf.metrics import METRICS
+PANELS = 7  # of a plot, side by side
 
 
 def save(board, path, page=""):
@@ -79,10 +81,14 @@ def table(board, intervals=False):
 def plot(board):
   """A panel for each metric, a bar with its interval for each method."""
   columns, methods = _columns(board), list(board["methods"])
-  figure = Figure(figsize=(2.1 * len(columns) + 1.6, .26 * len(methods) + 1),
+  wide = min(PANELS, len(columns))
+  tall = -(-len(columns) // wide)
+  figure = Figure(figsize=(2.1 * wide + 1.6, (.26 * len(methods) + 1) * tall),
                   layout="constrained")
-  axes = figure.subplots(1, len(columns), squeeze=False, sharey=True)[0]
-  for one, metric in zip(axes, columns):
+  axes = figure.subplots(tall, wide, squeeze=False, sharey=True)
+  for one in axes.flat[len(columns):]:
+    one.axis("off")
+  for one, metric in zip(axes.flat, columns):
     for y, method in enumerate(methods):
       row = board["methods"][method]
       if metric not in row:
@@ -93,8 +99,9 @@ def plot(board):
         one.plot(row["ci90"][metric], [y, y], color="black", linewidth=1.2)
     one.set_title(_name(metric), fontsize=8)
     one.tick_params(labelsize=7)
-  axes[0].set_yticks(range(len(methods)), methods)
-  axes[0].invert_yaxis()
+  for row in axes:
+    row[0].set_yticks(range(len(methods)), methods)
+  axes[0, 0].invert_yaxis()
   return figure
 
 
@@ -110,11 +117,13 @@ def markdown(board, picture):
 Written by `{board['command']}`; do not edit by hand. The numbers are in
 `{board['json']}`.
 
-{board['about']} Means over {board['pairs']} pairs of an image and the class of
-its largest object (fewer for the methods that need hundreds of passes: the
-last column), with 90 % bootstrap intervals over the images. ↓: lower is
+{board['about']} Means over {board['pairs']} pairs of an image and
+{TARGETS[board['target']]} (fewer for the methods that need hundreds of passes:
+the last column), with 90 % bootstrap intervals over the images. ↓: lower is
 better. `{CENTRE}` is a bright spot in the middle that sees no image: what a map
 has to beat. The cut of box IoU and mask IoU is chosen on every other pair.
+Average drop and increase in confidence are percentages; 50 and 15: of the map
+only the highest 50 or 15 % of the pixels are kept.
 
 ![Scores of the methods]({picture})
 

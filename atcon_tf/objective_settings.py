@@ -8,6 +8,7 @@ and a function if it needs one, and an entry in `SETTINGS` and `CHECKS`.
 import dataclasses
 
 from atcon_tf.settings import flag
+from atcon_tf.settings import HEADS
 from atcon_tf.settings import UserError
 
 # Maps that a loss can be trained through.
@@ -20,6 +21,7 @@ _LAYER = {"objective": ("layer_consistency",)}
 _SELF_TRAINING = {"objective": ("self_training",)}
 _GAIN = {"objective": ("gain",)}
 _LASO = {"objective": ("laso",)}
+_HEADS = {"objective": HEADS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Atcon:
   target: str = flag(
       "argmax", "the class whose maps are compared: of the highest logit, "
       "the highest among the labels, or both of the two highest",
-      choices=("argmax", "labels", "top2"), needs=_ATCON)
+      choices=("argmax", "labels", "top2"),
+      needs={"objective": ("atcon", *HEADS)})
   stop_gradient: str = flag(
       "none", "which of the two maps is a constant",
       choices=("none", "first", "second"), needs=_ATCON)
@@ -192,13 +195,44 @@ class Laso:
       minimum=0.0, needs=_LASO)
 
 
+@dataclasses.dataclass(frozen=True)
+class Heads:
+  """Explanation heads, `objectives/tame.py` and `l_cam.py`; --target, too."""
+
+  tame_version: str = flag(
+      "tame", "what is in a branch: all of it, or a version of the ablation "
+      "study", choices=("tame", "no_skip", "no_skip_no_batch_norm",
+                        "sigmoid_branch"), needs={"objective": ("tame",)})
+  l_cam_version: str = flag(
+      "img", "what the map multiplies: the image or the feature map",
+      choices=("img", "fm"), needs={"objective": ("l_cam",)})
+  feature_layers: tuple[str, ...] = flag(
+      (), "layers that the head looks at; default: the last of each of the "
+      "last three resolutions, for l_cam the --cam_layer", needs=_HEADS)
+  max_learning_rate: float = flag(
+      0.0, "SGD, the top of its cycle; biases twice as much; default: by the "
+      "model", minimum=0.0, needs=_HEADS)
+  weight_decay: float = flag(5e-4, "of the head's kernels", minimum=0.0,
+                             needs=_HEADS)
+  cross_entropy_weight: float = flag(
+      1.5, "weight of the masked image's cross-entropy", minimum=0.0,
+      needs=_HEADS)
+  area_weight: float = flag(2.0, "weight of the map's area", minimum=0.0,
+                            needs=_HEADS)
+  area_power: float = flag(0.3, "of the map in its area", minimum=0.01,
+                           needs=_HEADS)
+  variation_weight: float = flag(
+      0.01, "weight of the map's variation", minimum=0.0, needs=_HEADS)
+
+
 def check_atcon(config, given):
   """Refuses maps and targets that do not fit the rest."""
   if "ig_steps" in given and "integrated_gradients" not in (
       config.first_map, config.second_map):
     raise UserError(f"--ig_steps={config.ig_steps}: goes with --first_map or "
                     "--second_map=integrated_gradients")
-  if config.target == "labels" and config.unlabeled != "labeled":
+  if (config.objective == "atcon" and config.target == "labels"
+      and config.unlabeled != "labeled"):
     raise UserError("--target=labels: the images must have labels; it goes "
                     "with --unlabeled=labeled")
 
@@ -242,5 +276,19 @@ def check_laso(config, given):
                     "have a weight of more than 0")
 
 
-SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain, Laso)
-CHECKS = (check_atcon, check_gain, check_laso)
+def check_heads(config, given):
+  """Refuses a head without a classifier to explain."""
+  del given
+  if config.objective not in HEADS:
+    return
+  if not config.warm_start and not config.model.endswith(".keras"):
+    raise UserError(
+        f"--objective={config.objective}: explains a trained classifier; "
+        "name one by --warm_start=RUN or --model=FILE.keras")
+  if config.target == "top2":
+    raise UserError("--target=top2: goes with --objective=atcon; here an "
+                    "image has one class: argmax or labels")
+
+
+SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain, Laso, Heads)
+CHECKS = (check_atcon, check_gain, check_laso, check_heads)

@@ -54,7 +54,7 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   Returns:
     what result.json holds.
   """
-  predictor.classifier.model.load_weights(work.best_weights)
+  work.load_best(predictor.classifier)
   predictions = {}
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
@@ -67,8 +67,10 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   scores = {part: scoring.judge(rows, config.bootstrap)
             for part, rows in tables.items()}
   save_predictions(work.path / "predictions.npz", tables["test"])
+  followed = ["val_loss", "val_cross_entropy", "val_area"] if (
+      watcher.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", plots.to_png(plots.curves(
-      state["history"], ["val_map_macro", "val_f1_macro"]), dpi=110))
+      state["history"], followed), dpi=110))
   if "roc" in scores["test"]:
     work.save_figure("roc", plots.to_png(plots.roc(
         {part: scores[part]["roc"] for part in scores}), dpi=110))
@@ -84,8 +86,18 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
       "history": state["history"]}
+  if watcher.losses:
+    result["head"] = _head(predictor.classifier.attention, watcher, data)
   work.save_result(result)
   return result
+
+
+def _head(attention, watcher, data):
+  """What a run has trained that explains its classifier."""
+  return {"version": attention.name, "layers": list(attention.layers_used),
+          "map": list(attention.size), "parameters": attention.count_params(),
+          **{part: watcher.losses(data.records[part])
+             for part in ("val", "test")}}
 
 
 def peak_memory():

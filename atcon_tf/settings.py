@@ -15,9 +15,9 @@ class UserError(ValueError):
 
 
 DATASETS = ("voc", "folder", "image_list", "binary_masks",
-            "shapes")
+             "shapes")
 OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
-              "gain", "laso")
+              "gain", "laso", "tame", "l_cam")
 MODELS = (
     "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
     "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
@@ -29,14 +29,18 @@ LISTS = {"dataset": ("image_list",)}
 
 # Objectives with a term on unlabelled images: a schedule goes with these.
 UNLABELED = ("atcon", "layer_consistency", "self_training")
+# Objectives that train an explanation head for a frozen classifier.
+HEADS = ("tame", "l_cam")
 
 # Data that can have two classes of which each image shows one: the second is
 # the positive one.
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
 
-# Where the supervised optimisers, and where the consistency optimiser, are at
-# work.
-SUPERVISED = {"schedule": ("", "alternating", "combined")}
+# Which runs have labelled batches, and where the supervised optimisers and
+# the consistency optimiser are at work.
+LABELED = {"schedule": ("", "alternating", "combined")}
+SUPERVISED = {"objective": tuple(o for o in OBJECTIVES if o not in HEADS),
+              **LABELED}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
 
@@ -119,14 +123,15 @@ class Model:
                          "by the model", minimum=0, maximum=4096)
   input_range: str = flag(
       "0..1", "what a .keras model expects its images to be",
-      choices=("0..1", "-1..1", "0..255", "imagenet"))
+      choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output carries the class activation map; default: "
       "the last one with a spatial extent")
   reflect_padding: bool = flag(
       False, "the backbone's convolutions pad by reflection")
   warm_start: str = flag(
-      "", "start from the weights of this run or checkpoint")
+      "", "start from the weights of this run or checkpoint; the classifier "
+      "that %s explain" % " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,11 +161,11 @@ class Training:
       0, "supervised updates (with --schedule=consistency: consistency "
       "updates); default: by the model", minimum=0)
   batch_size: int = flag(8, "labelled images in a step", minimum=1,
-                         needs=SUPERVISED)
+                         needs=LABELED)
   batch_positive_share: float = flag(
       0.0, "share of the positives, the second of two classes, in each batch "
       "of labelled images; 0: as they come", minimum=0.0, maximum=1.0,
-      needs={**TWO_CLASSES, **SUPERVISED})
+      needs={**TWO_CLASSES, **LABELED})
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})

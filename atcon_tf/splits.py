@@ -37,6 +37,9 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
   labels = np.asarray(labels) > 0
   single = labels.sum(1) == 1
   if not shots:
+    if single_label_only and not single.any():
+      raise config.UserError("--single_label_only: no training image has one "
+                             "label only")
     return np.flatnonzero(single) if single_label_only else np.arange(
         len(labels))
   order = np.random.default_rng(seed).permutation(len(labels))

@@ -42,7 +42,6 @@ def story_figure(classifier, images, records, class_names,
   Returns:
     a matplotlib figure; for a network without ReLU, of Grad-CAM alone.
   """
-  size = classifier.image_size
   images = tf.cast(images, classifier.maps.input.dtype)
   try:
     attribution.check(classifier, "guided_backprop")
@@ -53,8 +52,43 @@ def story_figure(classifier, images, records, class_names,
     story = {"class_index": target, "logits": pass_.logits,
              "first": cam.grad_cam(pass_, target)}
   for name in {"first", "first_masked"} & set(story):
-    story[name] = maps.resize(story[name], size, classifier.geometry[-1])
+    story[name] = maps.resize(story[name], classifier.image_size,
+                              classifier.geometry[-1])
   story = {name: value.numpy() for name, value in story.items()}
+  captions, boxes = _told(records, class_names, story, multi_label)
+  images = images.numpy()
+  if "mask" not in story:
+    return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
+                              [[c, ""] for c in captions])
+  return plots.explanations(images, story, boxes, captions)
+
+
+def head_figure(classifier, images, records, class_names, method,
+                multi_label=True):
+  """The maps of a trained head beside Grad-CAM, of the predicted class.
+
+  Args:
+    method: "tame" or "l_cam".
+    Others as of `story_figure`.
+  Returns:
+    a matplotlib figure.
+  """
+  images = tf.cast(images, classifier.maps.input.dtype)
+  logits = classifier.model(images, training=False)
+  target = tf.argmax(logits, -1).numpy()
+  heat = [attribution.enlarge(classifier, attribution.explain(
+      classifier, images, name, target)).numpy()
+          for name in ("grad_cam", method)]
+  captions, boxes = _told(
+      records, class_names,
+      {"class_index": target, "logits": logits.numpy()}, multi_label)
+  return plots.before_after(
+      images.numpy(), heat, ["Grad-CAM", method.replace("_", "-").upper()],
+      boxes, [[c, "", ""] for c in captions])
+
+
+def _told(records, class_names, story, multi_label):
+  """A caption and the boxes of each image."""
   captions, boxes = [], []
   for i, record in enumerate(records):
     target = story["class_index"][i]
@@ -65,11 +99,7 @@ def story_figure(classifier, images, records, class_names,
     score = _probability(story["logits"][i], multi_label)[target]
     captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
                     f"says: {class_names[target]} {score:.2f} ({right})")
-  images = images.numpy()
-  if "mask" not in story:
-    return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
-                              [[c, ""] for c in captions])
-  return plots.explanations(images, story, boxes, captions)
+  return captions, boxes
 
 
 def attention_story(classifier, images, records, class_names, attention,

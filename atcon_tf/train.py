@@ -13,6 +13,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 from atcon_tf import bank
@@ -20,6 +21,7 @@ from atcon_tf import cli
 from atcon_tf import config as config_lib
 from atcon_tf import masks
 from atcon_tf import objectives
+from atcon_tf import optimizers
 from atcon_tf import pairs
 from atcon_tf import pipeline
 from atcon_tf import prediction
@@ -36,7 +38,10 @@ STREAMS = {schedule.SUPERVISED: 1, schedule.CONSISTENCY: 2}
 
 
 def train_and_evaluate(config, workdir, overwrite=False):
-  """Trains, keeps the best weights by validation mAP, and tests them.
+  """Trains, keeps the best weights, and tests them.
+
+  The best are those of the highest mAP on validation images; of a run that
+  trains an explanation head, those of the lowest loss there.
 
   Args:
     config: a resolved `config.Config`.
@@ -98,6 +103,11 @@ class Training:
     self.classifier, teacher = classifier(), None
     if config.warm_start:
       runs.start_weights(self.classifier, config.warm_start)
+    elif self.classifier.attention and self.classifier.head_variables:
+      raise config_lib.UserError(
+          f"--model={config.model}: its logits are not of the data's "
+          f"{len(data.class_names)} classes; --objective={config.objective} "
+          "explains a classifier that is trained")
     if config.teacher == "ema":
       teacher = classifier()
       teacher.model.set_weights(self.classifier.model.get_weights())
@@ -106,13 +116,11 @@ class Training:
         config.xla)
     built = objectives.build(self.classifier, config, data.multi_label,
                              teacher)
-    rates = {"backbone": config.learning_rate,
-             "head": config.head_learning_rate,
-             "consistency": config.consistency_learning_rate}
-    self.trainer = trainer_lib.Trainer(
-        self.classifier, built,
-        {name: keras.optimizers.Adam(rate, name=name)
-         for name, rate in rates.items() if rate}, config.batch_norm)
+    optimizer, groups = optimizers.build(config, built)
+    # A head learns the statistics of its own BatchNorm alone.
+    batch_norm = "train" if self.classifier.attention else config.batch_norm
+    self.trainer = trainer_lib.Trainer(self.classifier, built, optimizer,
+                                       batch_norm, groups)
     self.variables = run_folder.named_variables(self.trainer)
 
   def _plan(self):
@@ -141,8 +149,9 @@ class Training:
     state = self._resume()
     before = state["seconds"]
     self.seconds = lambda: before + time.time() - started
-    watcher = watch.Watcher(self.config, self.data, self.predictor,
-                            self.work, self.interactive)
+    watcher = watch.Watcher(
+        self.config, self.data, self.predictor, self.work, self.interactive,
+        self._losses if self.classifier.attention else None)
     try:
       self._loop(state, watcher)
     except FloatingPointError as error:
@@ -220,6 +229,15 @@ class Training:
       state["step"] = number + 1
       state["updates"] += self.counted in kinds
       yield kinds, logs
+
+  def _losses(self, records):
+    """The objective's mean loss and terms on records."""
+    batches = pipeline.evaluation_batches(self.data.images, records,
+                                          self.config.eval_batch_size)
+    return self.trainer.losses(schedule.SUPERVISED, (
+        {"image": tf.constant(pixels),
+         "label": tf.constant(np.stack([r.label for r in part]), tf.float32)}
+        for part, pixels in batches))
 
   def _bank_is_due(self, kinds, updates):
     return self._has_bank and schedule.CONSISTENCY in kinds and (

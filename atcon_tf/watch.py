@@ -15,12 +15,14 @@ FLAT_MASK = 0.05
 SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
          "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
          "val_consistency")
+SHOWN_OF_HEADS = ("cross_entropy", "area", "variation", "val_loss")
 
 
 class Watcher:
   """Validates, keeps the best weights, writes TensorBoard, says how it goes."""
 
-  def __init__(self, config, data, predictor, work, interactive):
+  def __init__(self, config, data, predictor, work, interactive,
+               losses=None):
     """Opens the event file.
 
     Args:
@@ -29,9 +31,13 @@ class Watcher:
       predictor: the `prediction.Predictor` of the classifier that is trained.
       work: its `run_folder.Workdir`.
       interactive: a bar is shown, so no lines are printed.
+      losses: `records -> {"loss" and each term: float}` of a run that trains
+        an explanation head: what it is judged by, since its classifier's
+        scores do not change.
     """
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
+    self.losses = losses
     texts = {"settings": config.to_json(), "flags": config.to_flags(),
              "split": summaries.split_text(data.split)}
     self._callback = summaries.Summaries(
@@ -89,19 +95,24 @@ class Watcher:
     row = {name: total / count
            for name, (total, count) in state["sums"].items()}
     state["sums"] = {}
-    scores = self._scores(state["updates"])
+    if self.losses:
+      scores = self.losses(self.data.records["val"])
+    else:
+      scores = self._scores(state["updates"])
     row |= {f"val_{name}": value for name, value in scores.items()}
-    updates, score = state["updates"], scores["map_macro"]
+    score = -scores["loss"] if self.losses else scores["map_macro"]
+    updates = state["updates"]
     state["history"].append({"step": updates, **row})
     # Random labels mean nothing on validation images: the last weights count.
     if updates and (state["best"] is None or self.config.random_labels
                     or score > state["best"]["score"]):
       state["best"] = {"updates": updates, "score": score}
-      self.work.save_best(self.predictor.classifier.model)
+      self.work.save_best(self.predictor.classifier)
     self._callback.on_epoch_end(updates, row)
     self._say_once_of_a_flat_mask(state, row)
     if not self.interactive:
-      shown = [f"{name} {row[name]:.4f}" for name in SHOWN if name in row]
+      names = SHOWN_OF_HEADS if self.losses else SHOWN
+      shown = [f"{name} {row[name]:.4f}" for name in names if name in row]
       print(f"{updates}/{self.config.steps}  " + "  ".join(shown),
             flush=True)
 
@@ -144,6 +155,10 @@ class Watcher:
   def figure(self):
     """The maps of the fixed validation images."""
     records = _spread(self.data.records["val"], self.config.summary_images)
+    if self.losses:
+      return summaries.head_figure(
+          self.predictor.classifier, self._images(records), records,
+          self.data.class_names, self.config.objective, self.data.multi_label)
     # The mask that was trained with, where it was this one.
     story = atcon.Story(mask_scale="std")
     if self.config.objective == "atcon":

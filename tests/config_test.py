@@ -311,6 +311,13 @@ RUNS = (
      "--class_intersection_weight=0.7", "--class_subtraction_weight=1",
      "--recon_fake_weight=0.1", "--recon_union_weight=0.2",
      "--recon_intersection_weight=0.4", "--recon_subtraction_weight=0.6"),
+    ("--objective=tame", "--warm_start=W/base", "--shots=0",
+     "--tame_version=no_skip", "--feature_layers=relu2,relu4",
+     "--max_learning_rate=0.3", "--weight_decay=0", "--target=labels",
+     "--cross_entropy_weight=1", "--area_weight=3", "--area_power=0.5",
+     "--variation_weight=0"),
+    ("--objective=l_cam", "--warm_start=W/base", "--l_cam_version=fm",
+     "--batch_size=16"),
 )
 
 

@@ -74,8 +74,8 @@ def test_extra_supervision_by_hand():
     ("zero", None), ("mean", "mean"), ((.2, .4, .6), (.2, .4, .6))])
 def test_what_is_seen_where_the_attention_was(fill, color, classifier):
   """A threshold far below the map cuts out everything."""
-  classifier = dataclasses.replace(
-      classifier, normalize=backbones.Normalize(**backbones.INPUT_RANGES["-1..1"]))
+  between = backbones.Normalize(**backbones.INPUT_RANGES["-1..1"])
+  classifier = dataclasses.replace(classifier, normalize=between)
   batch = _batch()
   told = gain.explain(classifier, batch["image"], None,
                       gain.Attention(sigma=-1e3, fill=fill))
@@ -281,7 +281,8 @@ def test_scores_of_both_passes_and_what_is_seen(float64):
   first, second = (tf.sigmoid(told[n]).numpy()
                    for n in ("logits", "logits_masked"))
   line = text.splitlines()[2]
-  assert f"a {first[0, 0]:.3f} → {second[0, 0]:.3f}, c {first[0, 2]:.3f}" in line
+  assert (f"| a {first[0, 0]:.3f} → {second[0, 0]:.3f}, "
+          f"c {first[0, 2]:.3f} → {second[0, 2]:.3f} |") in line
   seen = figure.axes[3].get_images()[0].get_array()
   np.testing.assert_allclose(seen, np.broadcast_to([.2, .4, .6], seen.shape),
                              atol=1e-6)

@@ -1,206 +1,155 @@
-"""Methods judged by the command: a leaderboard, and the sanity checks."""
+"""Methods side by side: which class, which scores, what is written."""
 
+import dataclasses
 import json
-import shutil
+import pathlib
 import subprocess
 import sys
-import types
 
+import keras
 import numpy as np
+import PIL.Image
 import pytest
 
-from atcon_tf import evaluate
+from atcon_tf import attribution
 from atcon_tf import image_pairs
 from atcon_tf import leaderboard
 from atcon_tf import leaderboard_page
 from atcon_tf import models
-from atcon_tf import randomization
-from atcon_tf import run_data
+from atcon_tf import pipeline
 from atcon_tf import train
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.datasets import record
+from atcon_tf.metrics import faithfulness
 
-SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def classifier():
-  return models.build("tiny_cnn", 3, image_size=SIZE)
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PERCENT = {"": 0, "_50": .5, "_15": .85}
 
 
-@pytest.fixture(scope="module")
-def pairs():
-  """Five images, each with the box of its left half and no mask."""
-  images = np.random.default_rng(0).uniform(size=[5, SIZE, SIZE, 3])
-  return image_pairs.Pairs(
-      list("abcde"), images.astype(np.float32), np.array([0, 1, 2, 0, 1]),
-      [np.array([[0, 0, .5, 1]])] * 5,
-      np.full([5, SIZE, SIZE], 255, np.uint8))
+@pytest.fixture(name="classifier", scope="module")
+def _classifier():
+  keras.utils.set_random_seed(1)
+  return models.build("tiny_cnn", 3, image_size=32)
 
 
-# The leaderboard.
+def _images(count=5):
+  """Records of noise with two labels each, and their pixels."""
+  made = [record.Record(
+      f"{i}", lambda i=i: np.random.default_rng(i).integers(
+          256, size=[32, 32, 3]).astype(np.uint8),
+      np.array([1, 1, 0], np.float32)) for i in range(count)]
+  return made, pipeline.Images(made, 32)
 
 
-def test_a_board(classifier, pairs):
-  board = leaderboard.judge(
-      classifier, pairs, ["grad_cam", "occlusion", "(centre)"],
-      ["pointing_game", "box_iou", "mask_iou"], slow_limit=2, samples=20)
-  rows = board["methods"]
-  assert [rows[m]["pairs"] for m in rows] == [5, 2, 5]
-  # The brightest pixel of the centred spot lies in the left half; nobody
-  # drew a mask.
-  assert rows["(centre)"]["pointing_game"] == 1
-  assert "mask_iou" not in rows["grad_cam"]
-  assert rows["grad_cam"]["images_a_second"] > 0
-  assert rows["grad_cam"]["forward_passes"] == 1
-  text = leaderboard_page.table(board)
-  assert len({len(line) > 20 for line in text.splitlines()}) == 1
-  assert text.splitlines()[1].startswith("grad_cam")
-  low, high = rows["grad_cam"]["ci90"]["box_iou"]
-  assert f"({low:.3g}–{high:.3g})" in leaderboard_page.table(board, True)
+def test_drop_and_increase_are_those_of_the_image_in_0_to_1(classifier):
+  """As TAME's authors mask: before the normalisation, by hand."""
+  records, images = _images()
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
+  metrics = [name + end for name in ("average_drop",
+                                     "increase_in_confidence")
+             for end in PERCENT]
+  row = leaderboard.judge(classifier, pairs, ["grad_cam"], metrics,
+                          multi_label=False, samples=0)["methods"]["grad_cam"]
+  x, target = pairs.images, pairs.class_index
+  softmax = lambda images: keras.ops.softmax(
+      classifier.model(images)).numpy()[np.arange(len(x)), target]
+  heat = attribution.enlarge(classifier, attribution.explain(
+      classifier, x, "grad_cam", target)).numpy()
+  whole = softmax(x)
+  for end, dropped in PERCENT.items():
+    mask = faithfulness.keep_top(faithfulness.unit(heat), dropped)
+    masked = softmax((x * mask[..., None]).astype(np.float32))
+    assert row["average_drop" + end] == pytest.approx(
+        100 * np.mean(np.maximum(whole - masked, 0) / whole), rel=1e-3)
+    assert row["increase_in_confidence" + end] == 100 * np.mean(
+        masked > whole)
+  assert row["forward_passes"] == 1 and row["images_a_second"] > 0
 
 
-def test_finished_methods_are_found_again_for_the_same_weights_only(
-    classifier, pairs, tmp_path):
-  judge = lambda model: leaderboard.judge(
-      model, pairs, ["gradient"], ["sparseness"], folder=tmp_path, samples=0)
-  first = judge(classifier)
-  stored = json.loads((tmp_path / "gradient.json").read_text())
-  stored["row"]["scores"]["sparseness"] = [0.25] * 5
-  (tmp_path / "gradient.json").write_text(json.dumps(stored))
-  assert judge(classifier)["methods"]["gradient"]["sparseness"] == 0.25
-  other = models.build("tiny_cnn", 3, image_size=SIZE)
-  again = judge(other)["methods"]["gradient"]["sparseness"]
-  assert again != 0.25 and again != first
+def test_which_class_is_explained(classifier):
+  records, images = _images()
+  logits = classifier.model(images.pixels.astype(np.float32) / 255).numpy()
+  chosen = lambda target: image_pairs.pairs_of(
+      classifier, records, images, target).class_index.tolist()
+  assert chosen("prediction") == logits.argmax(-1).tolist()
+  assert chosen("label") == logits[:, :2].argmax(-1).tolist()
+  with pytest.raises(UserError, match="--target=box: these data have no"):
+    chosen("box")
+  boxes = np.array([[0, 0, .5, .5], [0, 0, 1, .6]], np.float32)
+  records[3] = dataclasses.replace(records[3], boxes=boxes,
+                                   box_label=np.array([0, 2]))
+  pairs = image_pairs.pairs_of(classifier, records, images, "box")
+  assert pairs.ids == ["3"] and pairs.class_index.tolist() == [2]
+  np.testing.assert_array_equal(pairs.boxes[0], boxes[1:])
 
 
-def test_no_pair_chooses_its_own_threshold():
-  # Even pairs like the first threshold, odd ones the second.
-  table = np.array([[1., 0], [0, 1], [1, 0], [0, 1]])
-  np.testing.assert_array_equal(leaderboard.cross_fit(table), [0, 0, 0, 0])
-
-
-# The sanity checks.
-
-
-def test_stages_hold_every_variable_once_from_the_logits_down(classifier):
-  stages = randomization.stages(classifier)
-  assert list(stages)[0] == "logits" and list(stages)[-1] == "100%"
-  ids = [id(v) for group in stages.values() for v in group]
-  assert sorted(ids) == sorted(id(v) for v in classifier.model.variables)
-  kernel, bias = stages["logits"]
-  assert kernel.shape[1:] == bias.shape == (3,)  # the classes
-
-
-def test_shuffled_weights_are_the_same_numbers_and_come_back(classifier):
-  variable = classifier.model.variables[0]
-  before = variable.numpy()
-  with pytest.raises(KeyError), randomization.restored([variable]):
-    randomization.shuffle([variable], 0)
-    assert (variable.numpy() != before).any()
-    np.testing.assert_array_equal(np.sort(variable.numpy().ravel()),
-                                  np.sort(before.ravel()))
-    raise KeyError
-  np.testing.assert_array_equal(variable.numpy(), before)
-
-
-def test_a_map_that_sees_no_network_fails(classifier, pairs):
-  before = classifier.model.get_weights()
-  board = randomization.judge(classifier, pairs, ["grad_cam", "(centre)"],
-                              other=classifier, slow_limit=2)
+def test_scores_of_boxes_where_only_some_images_have_one(classifier):
+  records, images = _images(4)
+  records[2] = dataclasses.replace(
+      records[2], boxes=np.array([[0, 0, 1, 1]], np.float32),
+      box_label=np.array([0]), label=np.array([1, 0, 0], np.float32))
+  pairs = image_pairs.pairs_of(classifier, records, images, "label")
+  pairs.class_index[2] = 0
+  names = ["pointing_game", "box_iou", "mask_iou", "sparseness"]
+  board = leaderboard.judge(classifier, pairs, ["grad_cam", "(centre)"],
+                            names, samples=0)
   centre = board["methods"]["(centre)"]
-  np.testing.assert_allclose(list(centre["parameters"].values()), 1)
-  assert centre["parameters_verdict"] == centre["labels_verdict"] == "fails"
-  cam = board["methods"]["grad_cam"]
-  assert list(cam["parameters"]) == board["stages"]
-  assert cam["parameters"]["100%"] < 0.9
-  assert cam["labels"] == pytest.approx(1)  # of the very same network
-  for a, b in zip(before, classifier.model.get_weights()):
-    np.testing.assert_array_equal(a, b)
-  lines = randomization.table(board).splitlines()
-  assert lines[-1].startswith("(centre)") and lines[-1].endswith("fails")
+  # Of the one image with a box, which is the whole of it.
+  assert centre["pointing_game"] == 1 and centre["pairs"] == 4
+  assert "mask_iou" not in centre and "sparseness" in centre
+  assert "pointing game" in leaderboard_page.table(board)
+  # The plot has a panel for each score, and none that is empty.
+  assert [a.get_title() for a in leaderboard_page.plot(board).axes] == [
+      "sparseness", "pointing game", "box iou"]
 
 
-def test_random_labels_are_those_of_the_others():
-  records = [record.Record(str(i), "", np.eye(10, dtype=np.float32)[i])
-             for i in range(10)]
-  one, again, other = (run_data.shuffled(records, s) for s in (0, 0, 1))
-  labels = lambda by_id: [int(by_id[r.id].label.argmax()) for r in records]
-  assert labels(one) == labels(again) != labels(other)
-  assert sorted(labels(one)) == list(range(10)) != labels(one)
+def test_other_classes_are_judged_anew(classifier, tmp_path):
+  """What was finished is kept, but for the very same pairs alone."""
+  records, images = _images(3)
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
+  judge = lambda pairs: leaderboard.judge(
+      classifier, pairs, ["grad_cam"], ["sparseness"], folder=tmp_path,
+      samples=0)["methods"]["grad_cam"]["sparseness"]
+  first = judge(pairs)
+  stored = json.loads((tmp_path / "grad_cam.json").read_text())
+  stored["row"]["scores"]["sparseness"] = [7., 7., 7.]
+  (tmp_path / "grad_cam.json").write_text(json.dumps(stored))
+  assert judge(pairs) == 7  # read, not made
+  pairs.class_index[:] = (pairs.class_index + 1) % 3
+  assert judge(pairs) not in (7, first)
 
 
-# The command.
-
-
-@pytest.fixture(scope="module")
-def random_run(tmp_path_factory):
-  """A run like `tiny_run` whose labels were random."""
-  path = tmp_path_factory.mktemp("random") / "run"
-  result = train.train_and_evaluate(Config(
-      dataset="shapes", shots=2, steps=4, eval_every=2, bootstrap=0,
-      summary_images=0, unlabeled="40", batch_size=4, objective="supervised",
-      random_labels=True).resolve(), path)
-  assert result["steps"]["best"] == 4  # the last weights
-  return path
-
-
-def _command(*arguments):
-  return subprocess.run(
-      [sys.executable, "-m", "atcon_tf.evaluate", *arguments],
-      capture_output=True, text=True, check=False)
-
-
-def test_sanity_of_a_run(tiny_run, random_run, tmp_path):
-  out = tmp_path / "sanity.json"
-  done = _command(f"--workdir={tiny_run}", "--methods=grad_cam,(centre)",
-                  "--metrics=sanity", f"--random_model={random_run}",
-                  "--images=4", f"--out={out}")
-  assert done.returncode == 0, done.stderr
+def test_the_command_on_images_without_boxes(tmp_path):
+  """JPEGs in class folders; a run; the leaderboard in a second process."""
+  rng = np.random.default_rng(0)
+  for name, channel in (("blue", 2), ("red", 0)):
+    (tmp_path / "photos" / name).mkdir(parents=True)
+    for i in range(10):
+      pixels = rng.integers(120, size=[24, 24, 3]).astype(np.uint8)
+      pixels[6:18, 6:18, channel] += 120
+      PIL.Image.fromarray(pixels).save(
+          tmp_path / "photos" / name / f"{i}.jpg")
+  train.train_and_evaluate(Config(
+      dataset="folder", data_dir=str(tmp_path / "photos"), model="tiny_cnn",
+      image_size=32, objective="supervised", shots=2, steps=2, bootstrap=5,
+      summary_images=0).resolve(), tmp_path / "run")
+  out, page = tmp_path / "board.json", tmp_path / "board.md"
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.evaluate",
+       f"--workdir={tmp_path / 'run'}", "--methods=grad_cam,rise",
+       f"--out={out}", f"--page={page}"],
+      capture_output=True, text=True, cwd=ROOT)
+  assert done.returncode == 0, done.stderr[-2000:]
   board = json.loads(out.read_text())
-  assert set(board["methods"]) == {"grad_cam", "(centre)"}
-  assert board["methods"]["(centre)"]["labels_verdict"] == "fails"
-  assert board["passes_below"] == 0.3 and board["fails_above"] == 0.6
-  assert "atcon_tf.evaluate" in board["command"]
-  assert f"below {board['passes_below']}" in done.stdout
-
-
-def test_leaderboard_of_a_run(tiny_run, tmp_path):
-  path = tmp_path / "run"
-  shutil.copytree(tiny_run, path)
-  page = tmp_path / "page.md"
-  done = _command(f"--workdir={path}", "--methods=grad_cam,attention_rollout",
-                  "--metrics=pointing_game,road", "--images=4",
-                  f"--page={page}")
-  assert done.returncode == 0, done.stderr
-  board = json.loads((path / "attribution.json").read_text())
-  assert set(board["methods"]["grad_cam"]) >= {"pointing_game", "road"}
-  assert "attention_rollout" in board["skipped"]
-  assert "not measured: attention_rollout" in done.stdout
-  assert (path / "attribution.png").read_bytes().startswith(b"\x89PNG")
-  assert "| grad_cam |" in page.read_text()
-
-
-def test_what_a_random_model_may_be(tiny_run, random_run):
-  class Run:
-    config = Config(model="resnet50")
-
-  with pytest.raises(UserError, match="trained on true labels"):
-    randomization.load_other(None, tiny_run)
-  with pytest.raises(UserError, match="has another model"):
-    Run.path, Run.class_names = "x", ()
-    Run.classifier = models.build("tiny_cnn", 2, image_size=SIZE)
-    randomization.load_other(Run, random_run)
-
-
-@pytest.mark.parametrize("flags, message", [
-    (dict(methods=["grad_cma"]), "--methods=grad_cma: must be one of"),
-    (dict(metrics=["sanity", "road"]), "=sanity,road: sanity stands alone"),
-    (dict(random_model="x"), "--random_model=x: goes with --metrics=sanity"),
-    (dict(metrics=["sanity"], page="x.md"), "--page=x.md: not for --metrics")])
-def test_refused_before_anything_is_read(flags, message):
-  values = dict(methods=["grad_cam"], metrics=["road"], random_model="",
-                page="")
-  with pytest.raises(UserError, match=message):
-    evaluate.judge_methods(None, types.SimpleNamespace(**{**values, **flags}))
+  assert board["target"] == "prediction" and board["pairs"] == 4
+  passes = {m: row["forward_passes"] for m, row in board["methods"].items()}
+  assert passes == {"grad_cam": 1, "rise": 501}
+  for row in board["methods"].values():
+    for name in ("average_drop", "increase_in_confidence"):
+      assert all(0 <= row[name + end] <= 100 for end in PERCENT)
+    assert row["images_a_second"] > 0 and "pointing_game" not in row
+  assert "increase in confidence 15" in done.stdout
+  text = page.read_text()
+  assert "the class that the classifier gives it" in text
+  assert "average drop 50 ↓" in text and "501" in text

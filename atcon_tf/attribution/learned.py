@@ -170,6 +170,11 @@ class AttentionMechanism(keras.Model):
       total += one
     return total
 
+  @property
+  def description(self):
+    """Its version and layers, as a person may read them."""
+    return f"{self.name} over {', '.join(self.layers_used)}"
+
   def enlarge(self, heat, size):
     """Its map `[B, *size]` at the size of the image."""
     return maps.resize(heat, size, self.place)

@@ -16,6 +16,8 @@ upper half; `predict` gives the mean of the left half of an image, and
 `explain` the same maps whatever the image.
 """
 
+import numpy as np
+
 from atcon_tf.metrics import evidence as evidence_lib
 from atcon_tf.metrics import faithfulness
 from atcon_tf.metrics import localization
@@ -30,6 +32,19 @@ def _masked(score, dropped=0.0):
 
 def _changed(score):
   return lambda e: score(e.predict, e.images, e.maps)
+
+
+def _boxed(score):
+  """NaN for pairs without a box."""
+  def scores(evidence):
+    known = [i for i, boxes in enumerate(evidence.boxes) if len(boxes)]
+    result = np.full(len(evidence.boxes), np.nan)
+    if known:
+      result[known] = score(np.asarray(evidence.maps)[known],
+                            [evidence.boxes[i] for i in known], evidence)
+    return result
+
+  return scores
 
 
 METRICS = {
@@ -50,11 +65,12 @@ METRICS = {
     "max_sensitivity": lambda e: faithfulness.max_sensitivity(
         e.explain, e.images, e.maps),
     "sparseness": lambda e: faithfulness.sparseness(e.maps),
-    "pointing_game": lambda e: localization.pointing_game(e.maps, e.boxes),
-    "energy_pointing_game": lambda e: localization.energy_pointing_game(
-        e.maps, e.boxes),
-    "box_iou": lambda e: localization.box_iou(
-        e.maps, e.boxes, [e.box_threshold])[:, 0],
+    "pointing_game": _boxed(
+        lambda maps, boxes, e: localization.pointing_game(maps, boxes)),
+    "energy_pointing_game": _boxed(
+        lambda maps, boxes, e: localization.energy_pointing_game(maps, boxes)),
+    "box_iou": _boxed(lambda maps, boxes, e: localization.box_iou(
+        maps, boxes, [e.box_threshold])[:, 0]),
     "mask_iou": lambda e: localization.mask_ious(
         e.maps, e.masks, [e.mask_threshold])[:, 0],
 }

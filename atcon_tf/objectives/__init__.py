@@ -4,9 +4,11 @@ from atcon_tf.config import UserError
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import gain
 from atcon_tf.objectives import laso
+from atcon_tf.objectives import l_cam
 from atcon_tf.objectives import layer_consistency
 from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
+from atcon_tf.objectives import tame
 from atcon_tf.schedule import CONSISTENCY
 from atcon_tf.schedule import SUPERVISED
 from atcon_tf.settings import UNLABELED
@@ -65,6 +67,25 @@ def _laso(classifier, config, multi_label, teacher):
       name: getattr(config, f"{name}_weight") for name in laso.WEIGHTS})
 
 
+def _head(config, multi_label):
+  """What TAME and L-CAM share."""
+  return dict(multi_label=multi_label, target=config.target,
+              cross_entropy_weight=config.cross_entropy_weight,
+              area_weight=config.area_weight, area_power=config.area_power,
+              variation_weight=config.variation_weight)
+
+
+def _tame(classifier, config, multi_label, teacher):
+  del teacher
+  return tame.Tame(classifier, **_head(config, multi_label))
+
+
+def _l_cam(classifier, config, multi_label, teacher):
+  del teacher
+  return l_cam.LCam(classifier, config.l_cam_version,
+                    **_head(config, multi_label))
+
+
 # What a run is for, beside or in place of the cross-entropy of the labelled
 # images: name -> fn(classifier, config, multi_label, teacher) -> Objective.
 # Those in `settings.UNLABELED` are about the unlabelled images; any other one
@@ -76,6 +97,8 @@ OBJECTIVES = {
     "self_training": _self_training,
     "gain": _gain,
     "laso": _laso,
+    "tame": _tame,
+    "l_cam": _l_cam,
 }
 
 

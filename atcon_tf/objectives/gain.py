@@ -19,10 +19,10 @@ CL is the cross-entropy of `supervised.py`. The mean of AM is over the images
 that have a label to mine, that of EX over those that have a mask. The paper
 can be read in two ways, as the open re-implementation found: all labels of an
 image at once, as above ("joint"), or one h, T and masked image for each label,
-AM and EX then being the mean over them ("per_label").
+AM and EX being their mean ("per_label").
 
-x is the normalised image. BatchNorm is frozen in both passes that attention
-is made of; with `training` the cross-entropy has a third, of its own.
+x is the normalised image. BatchNorm is frozen in the two passes above; under
+`training` the cross-entropy takes a third.
 """
 
 import dataclasses
@@ -81,8 +81,7 @@ class Attention:
     if self.fill == "mean":
       masked += cut * tf.reduce_mean(normalized, [1, 2], keepdims=True)
     elif self.fill != "zero":
-      color = tf.reshape(tf.constant(self.fill, normalized.dtype),
-                         [1, 1, 1, 3])
+      color = tf.constant([[[self.fill]]], normalized.dtype)
       masked += cut * classifier.normalize(color)
     return {"heatmap": heatmap, "scaled": scaled, "mask": mask,
             "masked": masked}
@@ -102,8 +101,7 @@ class Gain(objective.Objective):
   """Terms "supervised" (CL), "attention_mining" and "extra_supervision".
 
   A term of weight 0 is not computed, but for the first. Before its start
-  step a term counts for nothing and is logged as 0; the steps are counted in
-  `state`, so that a resumed run goes on where it was.
+  step a term counts for nothing and is logged as 0.
   """
 
   def __init__(self, classifier, attention=Attention(), multi_label=True,
@@ -118,11 +116,10 @@ class Gain(objective.Objective):
       multi_label: several labels an image, or one.
       masks: "per_label" or "joint"; see the top of the file.
       cl_weight, am_weight, ex_weight: of the terms in the loss.
-      negative: index of the class that stands for "nothing there": it has no
-        attention to mine. None: every label has.
-      am_gradient_scale: factor of the gradient that the weights get in the
-        pass of the masked image; what they get through the masked image is
-        not scaled. 0: they are constants in that pass.
+      negative: index of the class "nothing there", which has no attention to
+        mine; None: every label has.
+      am_gradient_scale: of the gradient that the weights get in the pass of
+        the masked image, but not through that image; 0: constants there.
       am_start_step, ex_start_step: updates before a term sets in.
     Raises:
       UserError: other paths lead around the last cam_layer.
@@ -135,23 +132,18 @@ class Gain(objective.Objective):
     self.am_gradient_scale = am_gradient_scale
     self.start = {"attention_mining": am_start_step,
                   "extra_supervision": ex_start_step}
-    self._updates = keras.Variable(0, dtype="int32", trainable=False)
-    self.state = [self._updates]
+    self.state = [keras.Variable(0, dtype="int32", trainable=False)]
     classifier.head  # made here, not inside a traced step
 
   def call(self, batch, training=False):
-    """See `Objective.call`.
+    """See `Objective.call`; for the extra supervision the batch holds "mask".
 
-    Args:
-      batch: "image", "label" and, for the extra supervision, "mask" uint8
-        `[B, H, W, classes]`: 1 inside the class, 0 outside, 255 unknown. An
-        image without a 1 for its labels has no mask.
-      training: as in `Objective.call`.
+    That is uint8 `[B, H, W, classes]`: 1 inside the class, 0 outside, 255
+    unknown. An image without a 1 for its labels has no mask.
     """
     pass_ = forward.forward(self.classifier, batch["image"])
-    logits = pass_.logits
-    if training:
-      logits = self.classifier.model(batch["image"], training=True)
+    logits = (self.classifier.model(batch["image"], training=True) if training
+              else pass_.logits)
     label = tf.cast(batch["label"], logits.dtype)
     value = supervised.cross_entropy(label, logits, self.multi_label)
     terms = {"supervised": (value, tf.ones_like(value))}
@@ -167,7 +159,7 @@ class Gain(objective.Objective):
           told["scaled"], tf.gather(batch["mask"], image), classes)
     for name, (value, weight) in per_row.items():
       value, weight = _per_image(value, weight, image, tf.shape(label)[0])
-      begun = self._updates >= self.start[name]
+      begun = self.state[0] >= self.start[name]
       terms[name] = value, weight * tf.cast(begun, weight.dtype)
     return terms
 
@@ -178,17 +170,15 @@ class Gain(objective.Objective):
     nothing: not every layer can do with an empty batch.
     """
     if self.negative is not None:
-      label *= 1 - tf.one_hot(self.negative, label.shape[-1],
-                              dtype=label.dtype)
+      label *= 1 - tf.one_hot(self.negative, label.shape[-1], dtype=label.dtype)
     if self.masks == "joint":
       image = tf.where(tf.reduce_any(label > 0, -1))[:, 0]
       classes = tf.gather(label, image)
     else:
       image, own = tf.unstack(tf.where(label > 0), axis=1)
       classes = tf.one_hot(own, label.shape[-1], dtype=label.dtype)
-    missing = tf.maximum(1 - tf.shape(image)[0], 0)
-    return tf.pad(image, [[0, missing]]), tf.pad(classes,
-                                                 [[0, missing], [0, 0]])
+    more = [0, tf.maximum(1 - tf.shape(image)[0], 0)]
+    return tf.pad(image, [more]), tf.pad(classes, [more, [0, 0]])
 
   def mined(self, masked, classes):
     """What is left of the classes' softmax in masked images, `[P]`."""
@@ -207,7 +197,7 @@ class Gain(objective.Objective):
     return scale * score + (1 - scale) * through_image
 
   def after_update(self):
-    self._updates.assign(self._updates + 1)
+    self.state[0].assign(self.state[0] + 1)
 
 
 def extra_supervision(scaled, mask, classes):
@@ -218,9 +208,9 @@ def extra_supervision(scaled, mask, classes):
     mask: uint8 `[P, H, W, classes]`; see `Gain.call`.
     classes: `[P, classes]`, those whose masks together are meant.
   Returns:
-    the error `[P]` over the pixels that are known, and `[P]` 1 where there is
-    a mask, else 0: a scaled map has a maximum of 1, so that a mask which a
-    crop left empty says nothing about it.
+    the error `[P]` over the pixels that are known, and 1 `[P]` where there is
+    a mask, else 0. One that a crop left empty is none: a scaled map has a
+    maximum of 1 wherever it looks.
   """
   meant = classes[:, tf.newaxis, tf.newaxis, :] > 0
   inside = tf.reduce_any(meant & (mask == 1), -1)
@@ -253,9 +243,8 @@ def explain(classifier, images, classes, attention=Attention()):
     "logits_masked" `[B, classes]` of both passes.
 
   Example:
-    >>> told = explain(classifier, images, None)
-    >>> told["mask"].shape, told["logits_masked"].shape
-    (TensorShape([8, 64, 64]), TensorShape([8, 6]))
+    >>> explain(classifier, images, None)["logits_masked"].shape
+    TensorShape([8, 6])
   """
   pass_ = forward.forward(classifier, images)
   if classes is None:

@@ -70,10 +70,13 @@ class Tame(objective.Objective):
       label = tf.one_hot(story["class_index"], self.classifier.num_classes,
                          dtype=story["logits"].dtype)
       value = supervised.cross_entropy(label, story["logits"], False)
-    terms = {"cross_entropy": value,
-             "area": area(story["map"], self.area_power),
-             "variation": variation(story["map"])}
-    return {name: (v, tf.ones_like(v)) for name, v in terms.items()}
+    weight = tf.ones_like(value)
+    if self.target == "labels":  # an image without one has no class
+      weight = tf.cast(tf.reduce_any(
+          tf.cast(batch["label"], tf.bool), -1), value.dtype)
+    return {"cross_entropy": (value, weight),
+            "area": (area(story["map"], self.area_power), weight),
+            "variation": (variation(story["map"]), weight)}
 
   def explain(self, batch, training=False):
     """What the losses are made of.
