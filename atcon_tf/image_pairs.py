@@ -12,7 +12,6 @@ import numpy as np
 from atcon_tf.config import UserError
 from atcon_tf.metrics import localization
 
-
 BATCH = 16
 # Which class of an image is explained.
 TARGETS = {
@@ -22,7 +21,7 @@ TARGETS = {
 }
 
 
-@dataclasses(eq=False)
+@dataclasses.dataclass(eq=False)
 class Pairs:
   """The pairs that are judged; fields as in `metrics.Evidence`."""
 
