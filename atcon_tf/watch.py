@@ -103,7 +103,8 @@ class Watcher:
     score = -scores["loss"] if self.losses else scores["map_macro"]
     updates = state["updates"]
     state["history"].append({"step": updates, **row})
-    if updates and (state["best"] is None
+    # Random labels mean nothing on validation images: the last weights count.
+    if updates and (state["best"] is None or self.config.random_labels
                     or score > state["best"]["score"]):
       state["best"] = {"updates": updates, "score": score}
       self.work.save_best(self.predictor.classifier)

@@ -16,6 +16,7 @@ from atcon_tf import attribution
 from atcon_tf import config as config_lib
 from atcon_tf import evaluate
 from atcon_tf import export
+from atcon_tf import image_pairs
 from atcon_tf import leaderboard
 from atcon_tf import models
 from atcon_tf import objectives
@@ -165,7 +166,8 @@ def test_explain_evaluate_and_export_use_the_head(finished, tmp_path,
 
   records, pool = evaluate.load_images(run)
   board = leaderboard.judge(
-      run.classifier, leaderboard.pairs_of(records, pool, 4),
+      run.classifier, image_pairs.pairs_of(
+          run.classifier, records, pool, limit=4),
       ["tame", "l_cam"], ["average_drop"], samples=0)
   assert board["methods"]["tame"]["forward_passes"] == 1
   assert list(board["skipped"]) == ["l_cam"]
