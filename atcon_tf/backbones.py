@@ -5,6 +5,7 @@
 """
 
 import keras
+import numpy as np
 
 from atcon_tf.config import UserError
 
@@ -49,6 +50,11 @@ class Normalize(keras.layers.Layer):
       images = images[..., ::-1]
     return images * keras.ops.convert_to_tensor(self.scale, images.dtype) + (
         keras.ops.convert_to_tensor(self.offset, images.dtype))
+
+  def undo(self, normalized):
+    """The images `[..., 3]` in [0, 1] that normalised ones come from."""
+    images = (normalized - np.array(self.offset)) / np.array(self.scale)
+    return images[..., ::-1] if self.reverse else images
 
   def compute_output_shape(self, input_shape):
     return input_shape

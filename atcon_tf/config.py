@@ -20,12 +20,14 @@ from absl import flags
 from atcon_tf import objective_settings
 from atcon_tf import settings
 from atcon_tf.settings import AUGMENTATIONS
+from atcon_tf.settings import HEADS
 from atcon_tf.settings import MODELS
 from atcon_tf.settings import UNLABELED
 from atcon_tf.settings import UserError
 
 # Fields that may hold a path.
-PATHS = ("data_dir", "splits", "model", "weights", "warm_start")
+PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
+         "splits", "model", "weights", "warm_start")
 
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
@@ -34,10 +36,10 @@ _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
 # Fine-tuning: the values that were healthy on VOC with MobileNetV2.
 FINE_TUNING = dict(
     weights="imagenet", steps=100, learning_rate=2e-5, head_learning_rate=3e-3,
-    consistency_learning_rate=1e-5)
+    consistency_learning_rate=1e-5, max_learning_rate=1e-2)
 FROM_SCRATCH = dict(
     weights="none", steps=300, learning_rate=2e-3, head_learning_rate=2e-3,
-    consistency_learning_rate=2e-4)
+    consistency_learning_rate=2e-4, max_learning_rate=1e-1)
 # The image sizes give each backbone a last map that is symmetric about the
 # image centre wherever its padding allows one.
 IMAGE_SIZE = dict(
@@ -77,8 +79,8 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
       config = dataclasses.replace(config, schedule=name)
     _check_model(config.model)
     recipe = FROM_SCRATCH if config.model == "tiny_cnn" else FINE_TUNING
-    if config.model.endswith(".keras"):
-      recipe = {**recipe, "weights": "none"}
+    if config.model.endswith(".keras") or config.objective in HEADS:
+      recipe = {**recipe, "weights": "none"}  # comes with all of them
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(config)
               if f.name in recipe and not getattr(config, f.name)
               and _used(config, f)}
@@ -95,7 +97,10 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
     for field in dataclasses.fields(config):
       _check(config, field, field.name in given)
     _check_together(config, given)
-    return dataclasses.replace(config, **filled)
+    config = dataclasses.replace(config, **filled)
+    for check in objective_settings.CHECKS:
+      check(config, given)
+    return config
 
   def with_objective(self, objective):
     """These settings for another objective; what it does not use goes."""
@@ -184,19 +189,29 @@ def _check_together(config, given):
   if config.dataset == "folder" and not config.data_dir:
     raise UserError("--data_dir: needed by --dataset=folder, the folder with "
                     "one sub-folder of images per class")
+  if config.dataset == "binary_masks" and not config.data_dir:
+    raise UserError("--data_dir: needed by --dataset=binary_masks, the folder "
+                    "that holds training and validation")
+  _check_two_classes(config)
+  if config.dataset == "image_list":
+    if not config.data_dir:
+      raise UserError("--data_dir: needed by --dataset=image_list, the folder "
+                      "that the paths of the lists count from")
+    if not (config.val_list or config.test_list):
+      raise UserError("--val_list: needed by --dataset=image_list, or "
+                      "--test_list: nothing may be chosen on the images that "
+                      "a run is trained on")
   for name in ("shots", "unlabeled", "single_label_only"):
     if config.splits and name in given:
       raise UserError(f"--{name}={getattr(config, name)}: not used with "
                       f"--splits={config.splits}, which lists the images")
   for name in ("steps", "learning_rate", "head_learning_rate",
-               "consistency_learning_rate"):
+               "consistency_learning_rate", "max_learning_rate"):
     if name in given and not getattr(config, name):
       raise UserError(f"--{name}=0: must be more than 0; without the flag "
                       "the model's own is taken")
   if 0 < config.image_size < 16:
     raise UserError(f"--image_size={config.image_size}: must be at least 16")
-  for check in objective_settings.CHECKS:
-    check(config, given)
   if config.alpha and "supervised_share" in given:
     raise UserError(f"--alpha={config.alpha}: says the same as "
                     "--supervised_share; give one of them")
@@ -215,6 +230,25 @@ def _check_together(config, given):
     raise UserError(f"--input_range={config.input_range}: --model="
                     f"{config.model} knows its own; it goes with a .keras "
                     "file")
+
+
+def _check_two_classes(config):
+  """Balanced batches, and rates of false alarms."""
+  share, size = config.batch_positive_share, config.batch_size
+  count = settings.positives(share, size)
+  if share and not 0 < count < size:
+    raise UserError(
+        f"--batch_positive_share={share}: {count} positive of the {size} "
+        "images in a batch; at least one must be positive and one negative")
+  for rate in config.false_alarm_rates:
+    try:
+      known = 0 <= float(rate) <= 1
+    except ValueError:
+      known = False
+    if not known:
+      raise UserError(
+          f"--false_alarm_rates={','.join(config.false_alarm_rates)}: "
+          f"'{rate}' must be a number from 0 to 1")
 
 
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,

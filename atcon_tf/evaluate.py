@@ -88,7 +88,8 @@ def evaluate(run, split="test", data_dir="", progress=False):
   predictor = prediction.Predictor(run.classifier, run.multi_label,
                                 config.eval_batch_size, config.xla)
   predictions = predictor.predict(images, records, progress)
-  table = scoring.tabulate(predictions, thresholds, run.class_names)
+  table = scoring.tabulate(predictions, thresholds, run.class_names,
+                           config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
           split: scoring.judge(table, config.bootstrap)}
@@ -168,7 +169,10 @@ def _leaderboard(run, values):
                                 values.voc_year)
   methods = [*METHODS, leaderboard.CENTRE] if values.methods == ["all"] else (
       values.methods)
-  pairs = leaderboard.pairs_of(records, images, values.images)
+  target = values.target or (
+      "box" if any(len(r.boxes) for r in records) else "prediction")
+  pairs = leaderboard.pairs_of(run.classifier, records, images, target,
+                               values.images)
   out = pathlib.Path(values.out or run.path / "attribution.json")
   board = leaderboard.judge(
       run.classifier, pairs, methods, values.metrics, run.multi_label,
@@ -178,9 +182,10 @@ def _leaderboard(run, values):
   data = f"{config.dataset}{values.voc_year or config.voc_year}" if (
       config.dataset == "voc") else config.dataset
   board |= {**runs.environment(), "json": values.out or out.name,
+            "target": target,
             "about": f"{config.model} at {run.classifier.image_size[0]} px, "
-            f"{config.objective}, {config.shots} shots a class; {values.split}"
-            f" images of {data}, none of which it was trained on."}
+            f"{config.objective}, {config.shots or 'all'} labelled images a "
+            f"class; {values.split} images of {data}, none of which it was trained on."}
   board["command"] = board["command"].replace("atcon_tf.train",
                                               "atcon_tf.evaluate")
   files.write_text(out, json.dumps(board, indent=1))
@@ -273,6 +278,9 @@ def define_flags():
                       "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
+  flags.DEFINE_enum("target", None, list(leaderboard.TARGETS), "which class of "
+                    "an image they explain; default: of its largest box, or "
+                    "what the classifier says where there are no boxes")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
                     "by which scores: " + ", ".join(METRICS))
   flags.DEFINE_integer("images", 200, "images that judge the methods", 1)

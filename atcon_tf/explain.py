@@ -5,7 +5,8 @@
     --label=dog --top=3 --positive        which classes; default: the best
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip
-    --list_layers                         layers that can carry a map
+    --list_layers                         layers that can carry a map, the
+                                          candidates for --feature_layers
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
@@ -33,6 +34,7 @@ from atcon_tf import plots
 from atcon_tf import prediction
 from atcon_tf import runs
 from atcon_tf import sheets
+from atcon_tf.attribution import learned
 from atcon_tf.config import UserError
 
 
@@ -263,6 +265,24 @@ def explain_clip(explainer, clip, class_index, method,
           for frame, one in zip(clip, light)]
 
 
+def layers_text(classifier):
+  """The layers that can carry a map, with their shapes, a line each.
+
+  Marked are those of the CAMs, and those that a head looks at, or would look
+  at if one were trained without --feature_layers.
+  """
+  head = classifier.attention
+  marks = {n: ["cam"] for n in classifier.cam_layers}
+  for name in (head.layers_used if head else
+               learned.default_layers(classifier.walk)):
+    marks.setdefault(name, []).append(head.name if head else "tame")
+  lines = []
+  for name in models.map_layers(classifier.walk):
+    shape = " x ".join(map(str, classifier.walk.tensors[name].shape[1:]))
+    lines.append(f"{name:40s} {shape:18s} {', '.join(marks.get(name, []))}")
+  return "\n".join(line.rstrip() for line in lines)
+
+
 def main(argv):
   """Parses the flags and explains."""
   del argv
@@ -278,9 +298,7 @@ def main(argv):
       values.workdir, values.model, names, values.input_range,
       values.image_size, values.multi_label, values.weights)
   if values.list_layers:
-    for layer in models.map_layers(classifier.walk):
-      shape = classifier.walk.tensors[layer].shape[1:]
-      print(f"{layer:40s} {' x '.join(map(str, shape))}")
+    print(layers_text(classifier))
     return
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)

@@ -53,9 +53,10 @@ def export(run, out, methods=(), version=0, say=print):
   Example:
     export(runs.load_run("W/run"), "W/served")
   """
-  data = metadata(run)
+  methods = tuple(methods) or serving.usable(run.classifier)
+  data = metadata(run, methods)
   module = serving.Serving(run.classifier, run.class_names, run.multi_label,
-                           methods or usable(run.classifier))
+                           methods)
   out = pathlib.Path(out)
   version = _version(out, version)
   with _whole(out / str(version)) as part:
@@ -70,13 +71,13 @@ def export(run, out, methods=(), version=0, say=print):
   return out / str(version)
 
 
-def usable(classifier):
-  """The methods that a network can have."""
-  return serving.METHODS if classifier.relus else serving.METHODS[:1]
+def metadata(run, methods):
+  """What a client may want to know of a model, JSON-able.
 
-
-def metadata(run):
-  """What a client may want to know of a model, JSON-able."""
+  Args:
+    run: a finished `runs.Run`.
+    methods: the maps that it answers with.
+  """
   result = run.result
   config = {name: value for name, value in result["config"].items()
             if name not in ("data_dir", "warm_start", "splits")}
@@ -86,7 +87,7 @@ def metadata(run):
       "input": {"size": list(run.classifier.image_size), "range": [0, 1],
                 "channels": "RGB"},
       "thresholds": result["thresholds"],
-      "methods": list(usable(run.classifier)),
+      "methods": list(methods),
       "commit": result["commit"], "exported_by": runs.environment()["commit"],
       "versions": result["versions"], "data": result["data"],
       "metrics": result["test"], "config": config}

@@ -66,6 +66,12 @@ def recut(geometry, before, after):
   return tuple(out)
 
 
+def relative(place, onto):
+  """Geometry of one map's cells in units of another map's cells."""
+  return tuple(((offset - first) / step, stride / step)
+               for (offset, stride), (first, step) in zip(place, onto))
+
+
 def same_padding(size, extent, step):
   """Zeros that "same" puts before and after an axis of `size` cells."""
   total = max((-(-size // step) - 1) * step + extent - size, 0)

@@ -4,7 +4,7 @@
     print(leaderboard.table(board))
 
 One pair of an image and a class for each image: the class of its largest
-box. Scores are means over the pairs with 90 % bootstrap intervals. Where a
+box, its label, or what the classifier says. Scores are means over the pairs with 90 % bootstrap intervals. Where a
 map has to be cut (box IoU, mask IoU), the share of its maximum is chosen on
 every other pair for the rest, and the other way round: no pair chooses its
 own.
@@ -17,7 +17,6 @@ import time
 
 import keras
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -39,10 +38,19 @@ SLOW = frozenset(["score_cam", "rise", "occlusion",
                   "meaningful_perturbation"])
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
 DEFAULT_METRICS = (
-    "average_drop", "increase_in_confidence", "insertion", "deletion",
+    "average_drop", "average_drop_50", "average_drop_15",
+    "increase_in_confidence", "increase_in_confidence_50",
+    "increase_in_confidence_15", "insertion", "deletion",
     "sparseness", "pointing_game", "energy_pointing_game", "box_iou",
     "mask_iou")
 BATCH = 16
+PANELS = 7  # of a plot, side by side
+# Which class of an image is explained.
+TARGETS = {
+    "box": "the class of its largest object",
+    "label": "its label (of several the one the classifier prefers)",
+    "prediction": "the class that the classifier gives it",
+}
 
 
 @dataclasses.dataclass(eq=False)
@@ -61,33 +69,49 @@ class Pairs:
                  self.masks[chosen])
 
 
-def pairs_of(records, images, limit=0):
-  """One pair for each of the first `limit` records with a box."""
-  records = [r for r in records if len(r.boxes)][:limit or None]
-  if not records:
-    raise UserError("--methods: these data have no boxes to judge maps by")
-  size = images.pixels.shape[1:3]
-  target, boxes, masks = [], [], []
-  for record in records:
-    sides = record.boxes[:, 2:] - record.boxes[:, :2]
-    c = int(record.box_label[np.argmax(sides.prod(1))])
-    target.append(c)
-    boxes.append(record.boxes[record.box_label == c])
-    masks.append(_mask(record, c, size))
+def pairs_of(classifier, records, images, target="box", limit=0):
+  """One pair for each of the first `limit` records.
+
+  Args:
+    classifier: a `models.Classifier`.
+    records: list of `Record`.
+    images: `pipeline.Images` that holds them.
+    target: a key of TARGETS; "box" takes the records with a box alone.
+    limit: 0: all.
+  Raises:
+    UserError: no record has a box.
+  """
+  if target == "box":
+    records = [r for r in records if len(r.boxes)]
+    if not records:
+      raise UserError("--target=box: these data have no boxes; one of label, "
+                      "prediction")
+  records = records[:limit or None]
   pixels = images.pixels[images.rows([r.id for r in records])]
-  return Pairs([r.id for r in records], pixels.astype(np.float32) / 255,
-               np.array(target), boxes, np.stack(masks))
+  pixels = pixels.astype(np.float32) / 255
+  if target == "box":
+    chosen = [_largest(r) for r in records]
+  else:
+    logits = np.concatenate([
+        classifier.model(pixels[first:first + BATCH], training=False)
+        for first in range(0, len(pixels), BATCH)])
+    if target == "label":
+      label = np.stack([r.label for r in records])
+      logits = np.where(label > 0, logits, -np.inf)
+    chosen = logits.argmax(-1).tolist()
+  boxes, masks = [], []
+  for record, c in zip(records, chosen):
+    boxes.append(record.boxes[record.box_label == c])
+    masks.append(localization.class_mask(record.mask and record.mask(), c,
+                                         pixels.shape[1:3]))
+  return Pairs([r.id for r in records], pixels, np.array(chosen), boxes,
+               np.stack(masks))
 
 
-def _mask(record, c, size):
-  """0, 1, or VOID; all VOID where nobody drew the class."""
-  if record.mask is None:
-    return np.full(size, localization.VOID, np.uint8)
-  mask = PIL.Image.fromarray(record.mask()).resize(
-      size[::-1], PIL.Image.Resampling.NEAREST)
-  mask = np.asarray(mask)
-  void = mask == localization.VOID
-  return np.where(void, localization.VOID, mask == 1 + c).astype(np.uint8)
+def _largest(record):
+  """The class of a record's largest box."""
+  sides = record.boxes[:, 2:] - record.boxes[:, :2]
+  return int(record.box_label[np.argmax(sides.prod(1))])
 
 
 def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
@@ -116,6 +140,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     count = min(len(pairs.ids), slow_limit if method in SLOW else 10**9)
     kept = folder and folder / f"{method}.json"
     wanted = {"ids": [str(i) for i in pairs.ids[:count]],
+              "classes": pairs.class_index[:count].tolist(),
               "metrics": list(metrics)}
     row = _known(kept, wanted)
     if row is None:
@@ -156,6 +181,7 @@ def _judge_one(classifier, pairs, method, metrics, multi_label):
       lambda x, c: forward.score(classifier, x, c, output),
       input_signature=[tf.TensorSpec([None, *size, 3]),
                        tf.TensorSpec([None], tf.int64)])
+  black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
   explain, seconds = _explainer(classifier, method, size), []
   rows = {metric: [] for metric in metrics}
   levels = localization.THRESHOLDS
@@ -170,7 +196,7 @@ def _judge_one(classifier, pairs, method, metrics, multi_label):
         heat, normalized,
         lambda x, i, part=part: predict(x, part.class_index[i]).numpy(),
         lambda x, part=part: explain(x, part.class_index, True),
-        part.boxes, part.masks)
+        part.boxes, part.masks, black=black[0, 0, 0])
     for metric in metrics:
       if metric in cut:
         cut[metric].append(np.stack([METRICS[metric](dataclasses.replace(
@@ -282,10 +308,14 @@ def table(board, markdown=False):
 def plot(board):
   """A panel for each metric, a bar with its interval for each method."""
   columns, methods = _columns(board), list(board["methods"])
-  figure = Figure(figsize=(2.1 * len(columns) + 1.6, .26 * len(methods) + 1),
+  wide = min(PANELS, len(columns))
+  tall = -(-len(columns) // wide)
+  figure = Figure(figsize=(2.1 * wide + 1.6, (.26 * len(methods) + 1) * tall),
                   layout="constrained")
-  axes = figure.subplots(1, len(columns), squeeze=False, sharey=True)[0]
-  for one, metric in zip(axes, columns):
+  axes = figure.subplots(tall, wide, squeeze=False, sharey=True)
+  for one in axes.flat[len(columns):]:
+    one.axis("off")
+  for one, metric in zip(axes.flat, columns):
     for y, method in enumerate(methods):
       row = board["methods"][method]
       if metric not in row:
@@ -296,8 +326,9 @@ def plot(board):
         one.plot(row["ci90"][metric], [y, y], color="black", linewidth=1.2)
     one.set_title(_name(metric), fontsize=8)
     one.tick_params(labelsize=7)
-  axes[0].set_yticks(range(len(methods)), methods)
-  axes[0].invert_yaxis()
+  for row in axes:
+    row[0].set_yticks(range(len(methods)), methods)
+  axes[0, 0].invert_yaxis()
   return figure
 
 
@@ -313,11 +344,13 @@ def page(board, picture):
 Written by `{board['command']}`; do not edit by hand. The numbers are in
 `{board['json']}`.
 
-{board['about']} Means over {board['pairs']} pairs of an image and the class of
-its largest object (fewer for the methods that need hundreds of passes: the
-last column), with 90 % bootstrap intervals over the images. ↓: lower is
+{board['about']} Means over {board['pairs']} pairs of an image and
+{TARGETS[board['target']]} (fewer for the methods that need hundreds of passes:
+the last column), with 90 % bootstrap intervals over the images. ↓: lower is
 better. `{CENTRE}` is a bright spot in the middle that sees no image: what a map
 has to beat. The cut of box IoU and mask IoU is chosen on every other pair.
+Average drop and increase in confidence are percentages; 50 and 15: of the map
+only the highest 50 or 15 % of the pixels are kept.
 
 ![Scores of the methods]({picture})
 

@@ -37,6 +37,8 @@ class Classifier:
     relus: number of ReLUs that know the guided rule.
     cam_layers: names of the layers that carry the maps.
     walk: the graph that `maps` is a part of, with every layer's output.
+    attention: a head that was trained to explain it, an
+      `attribution.learned.AttentionMechanism`; None: there is none.
   """
 
   name: str
@@ -48,6 +50,7 @@ class Classifier:
   relus: int
   cam_layers: tuple[str, ...]
   walk: graph.Rerun | None = None
+  attention: keras.Model | None = None
 
   def __post_init__(self):
     *features, logits = self.maps.outputs
@@ -84,14 +87,17 @@ class Classifier:
                         "depend on more than this layer") from error
     return self._heads[layer]
 
-  def with_cam_layers(self, cam_layers):
+  def with_cam_layers(self, cam_layers, flag="cam_layer"):
     """The same classifier, over the same variables, with maps elsewhere.
 
+    Args:
+      cam_layers: names of layers.
+      flag: which flag named them, for the error.
     Raises:
       UserError: no such layers, or without a spatial extent.
     """
     for layer in cam_layers:
-      _check_map(self.name, self.walk, layer)
+      _check_map(self.name, self.walk, layer, flag)
     outputs = [self.walk.tensors[n] for n in cam_layers]
     return dataclasses.replace(
         self, cam_layers=tuple(cam_layers),
@@ -266,11 +272,11 @@ def _last_map(name, walk):
   return layers[-1]
 
 
-def _check_map(name, walk, layer):
+def _check_map(name, walk, layer, flag="cam_layer"):
   tensor = walk.tensors.get(layer)
   if tensor is None or not _is_map(tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
-    raise UserError(f"--cam_layer={layer}: {problem} in {name}; the last "
+    raise UserError(f"--{flag}={layer}: {problem} in {name}; the last "
                     f"that can carry a map: "
                     f"{', '.join(map_layers(walk)[-6:])}")

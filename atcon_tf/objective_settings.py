@@ -8,6 +8,7 @@ and a function if it needs one, and an entry in `SETTINGS` and `CHECKS`.
 import dataclasses
 
 from atcon_tf.settings import flag
+from atcon_tf.settings import HEADS
 from atcon_tf.settings import UserError
 
 # Maps that a loss can be trained through.
@@ -18,6 +19,9 @@ _ATCON = {"objective": ("atcon",)}
 _MASK = {**_ATCON, "match": ("mask",)}
 _LAYER = {"objective": ("layer_consistency",)}
 _SELF_TRAINING = {"objective": ("self_training",)}
+_GAIN = {"objective": ("gain",)}
+_LASO = {"objective": ("laso",)}
+_HEADS = {"objective": HEADS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Atcon:
   target: str = flag(
       "argmax", "the class whose maps are compared: of the highest logit, "
       "the highest among the labels, or both of the two highest",
-      choices=("argmax", "labels", "top2"), needs=_ATCON)
+      choices=("argmax", "labels", "top2"),
+      needs={"objective": ("atcon", *HEADS)})
   stop_gradient: str = flag(
       "none", "which of the two maps is a constant",
       choices=("none", "first", "second"), needs=_ATCON)
@@ -97,16 +102,193 @@ class SelfTraining:
       minimum=0.0, needs=_SELF_TRAINING)
 
 
+@dataclasses.dataclass(frozen=True)
+class Gain:
+  """Guided attention on labelled images, `objectives/gain.py`."""
+
+  gain_masks: str = flag(
+      "per_label", "per_label: a masked image for each label; joint: one for "
+      "all labels of an image", choices=("per_label", "joint"), needs=_GAIN)
+  gain_omega: float = flag(10.0, "slope of the soft mask", minimum=0.0,
+                           needs=_GAIN)
+  gain_sigma: float = flag(
+      0.5, "threshold of the soft mask, of the attention scaled to [0, 1]",
+      minimum=0.0, maximum=1.0, needs=_GAIN)
+  gain_fill: str = flag(
+      "zero", "what is seen where the attention is cut out: zero (of the "
+      "normalised image), mean (the image's mean colour), or a colour R,G,B "
+      "of 0 to 255", needs=_GAIN)
+  cl_weight: float = flag(1.0, "weight of the cross-entropy", minimum=0.0,
+                          needs=_GAIN)
+  am_weight: float = flag(
+      1.0, "weight of attention mining: the labels' scores without what was "
+      "attended to", minimum=0.0, needs=_GAIN)
+  am_on: str = flag(
+      "positives", "with two classes, one label an image: mine the second "
+      "class's images, or all by their label", choices=("positives", "all"),
+      needs=_GAIN)
+  am_gradients: str = flag(
+      "on", "off: in the pass of the masked image the weights are constants; "
+      "they learn through the mask alone", choices=("on", "off"),
+      needs=_GAIN)
+  am_gradient_scale: float = flag(
+      1.0, "factor of the gradient that the weights get in that pass",
+      minimum=0.0, needs={**_GAIN, "am_gradients": ("on",)})
+  am_start_step: int = flag(
+      0, "supervised updates before attention mining sets in", minimum=0,
+      needs=_GAIN)
+  ex_weight: float = flag(
+      0.0, "weight of extra supervision: the squared error between attention "
+      "and mask, of the images that have a mask", minimum=0.0, needs=_GAIN)
+  ex_start_step: int = flag(
+      0, "supervised updates before extra supervision sets in", minimum=0,
+      needs=_GAIN)
+  ex_fraction: float = flag(
+      1.0, "share of the labelled images' masks that is used", minimum=0.001,
+      maximum=1.0, needs=_GAIN)
+  ex_masks: str = flag(
+      "masks", "masks: those of the data set; boxes: its boxes, filled",
+      choices=("masks", "boxes"), needs=_GAIN)
+  record_positives: int = flag(
+      4, "images of the labelled and as many of the validation ones whose "
+      "attention TensorBoard shows", minimum=0, needs=_GAIN)
+  record_negatives: int = flag(
+      4, "the same, of those without an object: of the first of two classes, "
+      "or without a label", minimum=0, needs=_GAIN)
+  record_every: int = flag(
+      0, "supervised updates between two looks at them; default: "
+      "--eval_every", minimum=0, needs=_GAIN)
+
+
+@dataclasses.dataclass(frozen=True)
+class Laso:
+  """Label-set operations, `objectives/laso.py` has each term's formula."""
+
+  set_units: int = flag(
+      512, "hidden units of each set-operation network", minimum=1,
+      needs=_LASO)
+  class_embed_weight: float = flag(
+      1.0, "weight of the classification of the images themselves",
+      minimum=0.0, needs=_LASO)
+  class_fake_weight: float = flag(
+      1.0, "weight of the classification of features put together again from "
+      "difference and intersection", minimum=0.0, needs=_LASO)
+  class_union_weight: float = flag(
+      1.0, "weight of the classification of unions", minimum=0.0, needs=_LASO)
+  class_intersection_weight: float = flag(
+      1.0, "weight of the classification of intersections", minimum=0.0,
+      needs=_LASO)
+  class_subtraction_weight: float = flag(
+      0.0, "weight of the classification of differences", minimum=0.0,
+      needs=_LASO)
+  recon_fake_weight: float = flag(
+      1.0, "weight of the distance of features from those put together again",
+      minimum=0.0, needs=_LASO)
+  recon_union_weight: float = flag(
+      1.0, "weight of the distance of a pair's unions in its two orders",
+      minimum=0.0, needs=_LASO)
+  recon_intersection_weight: float = flag(
+      1.0, "weight of the distance of a pair's intersections in its two "
+      "orders", minimum=0.0, needs=_LASO)
+  recon_subtraction_weight: float = flag(
+      0.0, "weight of the distance of four ways to one difference",
+      minimum=0.0, needs=_LASO)
+
+
+@dataclasses.dataclass(frozen=True)
+class Heads:
+  """Explanation heads, `objectives/tame.py` and `l_cam.py`; --target, too."""
+
+  tame_version: str = flag(
+      "tame", "what is in a branch: all of it, or a version of the ablation "
+      "study", choices=("tame", "no_skip", "no_skip_no_batch_norm",
+                        "sigmoid_branch"), needs={"objective": ("tame",)})
+  l_cam_version: str = flag(
+      "img", "what the map multiplies: the image or the feature map",
+      choices=("img", "fm"), needs={"objective": ("l_cam",)})
+  feature_layers: tuple[str, ...] = flag(
+      (), "layers that the head looks at; default: the last of each of the "
+      "last three resolutions, for l_cam the --cam_layer", needs=_HEADS)
+  max_learning_rate: float = flag(
+      0.0, "SGD, the top of its cycle; biases twice as much; default: by the "
+      "model", minimum=0.0, needs=_HEADS)
+  weight_decay: float = flag(5e-4, "of the head's kernels", minimum=0.0,
+                             needs=_HEADS)
+  cross_entropy_weight: float = flag(
+      1.5, "weight of the masked image's cross-entropy", minimum=0.0,
+      needs=_HEADS)
+  area_weight: float = flag(2.0, "weight of the map's area", minimum=0.0,
+                            needs=_HEADS)
+  area_power: float = flag(0.3, "of the map in its area", minimum=0.01,
+                           needs=_HEADS)
+  variation_weight: float = flag(
+      0.01, "weight of the map's variation", minimum=0.0, needs=_HEADS)
+
+
 def check_atcon(config, given):
   """Refuses maps and targets that do not fit the rest."""
   if "ig_steps" in given and "integrated_gradients" not in (
       config.first_map, config.second_map):
     raise UserError(f"--ig_steps={config.ig_steps}: goes with --first_map or "
                     "--second_map=integrated_gradients")
-  if config.target == "labels" and config.unlabeled != "labeled":
+  if (config.objective == "atcon" and config.target == "labels"
+      and config.unlabeled != "labeled"):
     raise UserError("--target=labels: the images must have labels; it goes "
                     "with --unlabeled=labeled")
 
 
-SETTINGS = (Atcon, LayerConsistency, SelfTraining)
-CHECKS = (check_atcon,)
+def check_gain(config, given):
+  """Refuses a colour that is none, and switches of a term that is off."""
+  fill = config.gain_fill
+  colour = [int(v) for v in fill.split(",") if v.isdecimal()]
+  if fill not in ("zero", "mean") and not (
+      fill.count(",") == 2 and len(colour) == 3 and max(colour) <= 255):
+    raise UserError(f"--gain_fill={fill}: must be zero, mean, or three "
+                    "numbers of 0 to 255, R,G,B")
+  for name in ("am_on", "am_gradients", "am_gradient_scale", "am_start_step",
+               "ex_start_step", "ex_fraction", "ex_masks"):
+    term = f"{name[:2]}_weight"
+    if name in given and not getattr(config, term):
+      raise UserError(f"--{name}={getattr(config, name)}: not used with "
+                      f"--{term}=0")
+  if "record_every" in given and not (
+      config.record_positives or config.record_negatives):
+    raise UserError(f"--record_every={config.record_every}: not used with "
+                    "--record_positives=0 and --record_negatives=0")
+  for name in ("am_start_step", "ex_start_step"):
+    if getattr(config, name) >= config.steps:
+      raise UserError(f"--{name}={getattr(config, name)}: the run has only "
+                      f"{config.steps} steps")
+
+
+def check_laso(config, given):
+  """Refuses what leaves nothing to learn from sets of labels."""
+  del given
+  if config.objective != "laso":
+    return
+  if config.single_label_only:
+    raise UserError("--single_label_only: not used with --objective=laso, "
+                    "which learns from images with several labels")
+  weights = {f.name: getattr(config, f.name)
+             for f in dataclasses.fields(Laso) if f.name.endswith("_weight")}
+  if not any(weights.values()):
+    raise UserError(f"--{next(iter(weights))}=0: one of LaSO's terms must "
+                    "have a weight of more than 0")
+
+
+def check_heads(config, given):
+  """Refuses a head without a classifier to explain."""
+  del given
+  if config.objective not in HEADS:
+    return
+  if not config.warm_start and not config.model.endswith(".keras"):
+    raise UserError(
+        f"--objective={config.objective}: explains a trained classifier; "
+        "name one by --warm_start=RUN or --model=FILE.keras")
+  if config.target == "top2":
+    raise UserError("--target=top2: goes with --objective=atcon; here an "
+                    "image has one class: argmax or labels")
+
+
+SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain, Laso, Heads)
+CHECKS = (check_atcon, check_gain, check_laso, check_heads)

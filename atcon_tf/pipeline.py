@@ -6,6 +6,7 @@ objective.
 """
 
 import concurrent.futures
+import functools
 import os
 import tempfile
 
@@ -15,6 +16,7 @@ import PIL.Image
 import tensorflow as tf
 
 from atcon_tf import augment as augment_lib
+from atcon_tf import settings
 from atcon_tf.config import UserError
 
 PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
@@ -143,9 +145,29 @@ def order(count, batch_size, seed, stream, number):
   return np.array([shuffled[e][w] for e, w in zip(epoch.tolist(), within)])
 
 
+def balanced_order(positive, share, batch_size, seed, stream, number):
+  """As `order`, with `share` of every batch drawn from the positives.
+
+  Positives and negatives are each gone through epoch after epoch, so the
+  rarer ones come up more often.
+
+  Args:
+    positive: bool `[count]`, some of both.
+    share: of the batch; see `settings.positives`.
+    batch_size, seed, stream, number: as `order`.
+  """
+  count = settings.positives(share, batch_size)
+  parts = [of[order(len(of), size, seed, stream, number)] for of, size in (
+      (np.flatnonzero(positive), count),
+      (np.flatnonzero(~positive), batch_size - count))]
+  # Mixed, as each replica takes a stretch of the batch.
+  mixed = order(batch_size, batch_size, seed, stream, number)
+  return np.concatenate(parts)[mixed]
+
+
 def training_batches(images, records, batch_size, seed, stream, start, stop,
                      augment=(), columns=None, crop_area=augment_lib.CROP_AREA,
-                     two_views=False):
+                     two_views=False, choose=None):
   """Batches `start` to `stop` of a training stream.
 
   Args:
@@ -157,10 +179,13 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     start, stop: which batches.
     augment: any of `settings.AUGMENTATIONS`.
     columns: `{name: array [n, ...]}`, what a batch holds of each record
-      besides its image; default: its "label".
+      besides its image; default: its "label". A "mask" `[n, S, S, channels]`
+      (an array, or what is indexed like one) is moved along with the image.
     crop_area: smallest share of the image that a random crop keeps.
     two_views: add "plain", the image as it is, and "transform", the way from
       it to "image" (see `augment.warp`).
+    choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
+      after epoch, each shuffled anew.
   Returns:
     `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
     the columns, "label" float32 `[B, classes]` among them.
@@ -169,8 +194,14 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   columns = columns or {"label": np.stack([r.label for r in records])}
   shape = (batch_size, *images.pixels.shape[1:])
 
+  choose = choose or functools.partial(
+      order, len(records), batch_size, seed, stream)
+
+  choose = choose or functools.partial(
+      order, len(records), batch_size, seed, stream)
+
   def read(number):
-    chosen = order(len(records), batch_size, seed, stream, int(number))
+    chosen = choose(int(number))
     return [images.pixels[rows[chosen]],
             *(column[chosen] for column in columns.values())]
 
@@ -183,7 +214,11 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     # One seed for each (seed, stream, number).
     state = tf.random.experimental.stateless_fold_in(
         tf.constant([seed, stream], tf.int64), number)
-    result["image"], transform = augment_lib.distort(plain, augment, state, crop_area)
+    result["image"], transform = augment_lib.distort(plain, augment, state,
+                                                     crop_area)
+    if "mask" in result:
+      result["mask"] = augment_lib.warp(result["mask"], transform,
+                                        interpolation="NEAREST")
     if two_views:
       result |= {"plain": plain, "transform": transform}
     return result

@@ -103,6 +103,33 @@ def explanations(images, story, boxes, captions):
   return figure
 
 
+ATTENTION_COLUMNS = ("image", "attention", "soft mask", "masked image")
+
+
+def attention(images, told, outlines, boxes, captions):
+  """GAIN's view of some images, a row each.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    told: dict of arrays: "scaled" and "mask" `[B, H, W]` in [0, 1], "seen"
+      `[B, H, W, 3]` in [0, 1], what is left of the images.
+    outlines: list of B bool `[H, W]`, where the object is.
+    boxes: list of B arrays `[n, 4]`.
+    captions: list of B lines, shown beside the row.
+  """
+  figure, axes = grid(len(images), len(ATTENTION_COLUMNS), ATTENTION_COLUMNS)
+  for i, row in enumerate(axes):
+    show_image(row[0], images[i])
+    row[0].set_ylabel(captions[i], fontsize=7)
+    show_boxes(row[0], boxes[i], images.shape[1:3])
+    if 0 < outlines[i].mean() < 1:
+      row[0].contour(outlines[i], [0.5], colors=BOX_COLOR, linewidths=1)
+    show_map(row[1], images[i], told["scaled"][i])
+    row[2].imshow(told["mask"][i], cmap="gray", vmin=0, vmax=1)
+    show_image(row[3], told["seen"][i])
+  return figure
+
+
 def before_after(images, maps, names, boxes, captions,
                  headings=("image",)):
   """Maps of several models side by side, an image after the other.
@@ -152,6 +179,25 @@ def curves(history, names):
     one.set_xlabel("updates", fontsize=8)
     one.tick_params(labelsize=7)
     one.grid(alpha=.3)
+  return figure
+
+
+def roc(curves):
+  """ROC curves in one panel.
+
+  Args:
+    curves: `{name: {"false_alarm_rate": [K], "sensitivity": [K]}}`.
+  """
+  figure = Figure(figsize=(3.6, 3.6), layout="constrained")
+  axes = figure.subplots()
+  for name, curve in curves.items():
+    axes.plot(curve["false_alarm_rate"], curve["sensitivity"], marker=".",
+              label=name)
+  axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
+  axes.set_xlabel("false alarm rate", fontsize=9)
+  axes.set_ylabel("sensitivity", fontsize=9)
+  axes.legend(fontsize=8, loc="lower right")
+  axes.grid(alpha=.3)
   return figure
 
 

@@ -41,6 +41,8 @@ class Predictions:
     iou: `[P, len(localization.THRESHOLDS)]`, box IoU of the rectified
       Grad-CAM at each threshold.
     pointing: `[P]`, 1 where its maximum lies in a box.
+    mask_iou, centre_mask_iou: as `iou`, of the map, and of a map that sees no
+      image, with the mask of the class; NaN where it has no pixel.
   """
 
   id: np.ndarray
@@ -54,6 +56,8 @@ class Predictions:
   pair_boxes: list
   iou: np.ndarray
   pointing: np.ndarray
+  mask_iou: np.ndarray
+  centre_mask_iou: np.ndarray
 
 
 def use_xla(xla):
@@ -177,14 +181,17 @@ class _Pairs:
     self.image, self.label, self.boxes = [], [], []
     self.iou = [np.zeros([0, len(localization.THRESHOLDS)])]
     self.pointing = [np.zeros([0])]
+    self.masks = [np.zeros([0, 2, len(localization.THRESHOLDS)])]
 
   def add(self, first, batch, classes, cams):
     """Scores the maps `[B, K, H, W]` of images first, first + 1, ..."""
-    chosen, boxes = [], []
+    chosen, boxes, masks, size = [], [], [], cams.shape[2:]
     for i, (record, present) in enumerate(zip(batch, classes)):
+      mask = record.mask() if present and record.mask else None
       for k, c in enumerate(present):
         chosen.append(cams[i, k])
         boxes.append(record.boxes[record.box_label == c])
+        masks.append(localization.class_mask(mask, c, size))
         self.image.append(first + i)
         self.label.append(c)
     if chosen:
@@ -192,9 +199,15 @@ class _Pairs:
       self.iou.append(localization.box_iou(np.stack(chosen), boxes))
       self.pointing.append(
           localization.pointing_game(np.stack(chosen), boxes))
+      centre = np.repeat(localization.centre_map(size)[None], len(chosen), 0)
+      self.masks.append(np.stack([
+          localization.mask_ious(m, masks)
+          for m in (np.stack(chosen), centre)], 1))
 
   def columns(self):
+    masks = np.concatenate(self.masks)
     return dict(pair_image=np.array(self.image, np.int64),
                 pair_class=np.array(self.label, np.int64),
                 pair_boxes=self.boxes, iou=np.concatenate(self.iou),
-                pointing=np.concatenate(self.pointing).astype(float))
+                pointing=np.concatenate(self.pointing).astype(float),
+                mask_iou=masks[:, 0], centre_mask_iou=masks[:, 1])

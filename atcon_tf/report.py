@@ -24,10 +24,12 @@ from atcon_tf import runs
 from atcon_tf.config import UserError
 
 CLASS_COLUMNS = {"support": "images", "ap": "AP", "auc": "AUC", "f1": "F1",
-                 "box_iou": "box IoU", "pointing_game": "pointing"}
+                 "box_iou": "box IoU", "mask_iou": "mask IoU",
+                 "pointing_game": "pointing"}
 
 THRESHOLDS = {"probability": "a class is present from probability %.3f on",
               "cam": "a map's box holds what is above %.2f of its maximum",
+              "mask": "a map's mask is what is above %.2f of its maximum",
               "centre_box": "the centred box has %.2f of the image's sides"}
 
 
@@ -73,7 +75,7 @@ def _names(*some):
 
 def _scores(result, other, differences):
   rows = []
-  for metric, label in results.ROWS.items():
+  for metric, label in results.rows(result["test"]).items():
     if metric not in result["test"]:
       continue
     cells = [results.cell(r["test"], metric) for r in (result, other) if r]
@@ -114,7 +116,8 @@ def _checks(run):
              "trusted.")]
   for metric, trivial, what in [
       ("pointing_game", "centre_point_pointing_game", "the image's centre"),
-      ("box_iou", "centre_box_iou", "a centred box")]:
+      ("box_iou", "centre_box_iou", "a centred box"),
+      ("mask_iou", "centre_mask_iou", "a centred mask")]:
     if metric in test:
       fine = test[metric] > test[trivial]
       label = results.ROWS[metric]

@@ -19,7 +19,9 @@ SHOWN = 4
 CURVES = {"val_map_macro": "mAP, validation",
           "val_f1_macro": "macro F1, validation",
           "val_consistency": "consistency, validation",
-          "supervised": "supervised loss"}
+          "supervised": "supervised loss",
+          "val_cross_entropy": "cross-entropy of masked images, validation",
+          "val_area": "area of the head's maps, validation"}
 
 
 def inline(figure, alt, caption, kind="svg"):

@@ -26,7 +26,21 @@ ROWS = {
     "box_iou": "box IoU", "centre_box_iou": "  (centred box)",
     "pointing_game": "pointing game",
     "centre_point_pointing_game": "  (centre point)",
+    "mask_iou": "mask IoU", "centre_mask_iou": "  (centred mask)",
 }
+_SENSITIVITY = "sensitivity_at_"
+
+
+def rows(*parts):
+  """`{metric: what a person calls it}` of ROWS and of any rate of alarms.
+
+  Args:
+    parts: scores as `scoring.judge` gives them.
+  """
+  rates = {name.removeprefix(_SENSITIVITY) for part in parts for name in part
+           if name.startswith(_SENSITIVITY)}
+  return ROWS | {_SENSITIVITY + rate: f"sensitivity at {rate} alarms"
+                 for rate in sorted(rates, key=float)}
 
 
 def finish(config, data, predictor, work, watcher, state, plan, seconds):
@@ -40,20 +54,26 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   Returns:
     what result.json holds.
   """
-  predictor.classifier.model.load_weights(work.best_weights)
+  work.load_best(predictor.classifier)
   predictions = {}
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
     predictions[part] = predictor.predict(
         data.images, data.records[part], watcher.interactive)
   thresholds = scoring.choose_thresholds(predictions["val"])
-  tables = {part: scoring.tabulate(p, thresholds, data.class_names)
+  tables = {part: scoring.tabulate(p, thresholds, data.class_names,
+                                   config.false_alarm_rates)
             for part, p in predictions.items()}
   scores = {part: scoring.judge(rows, config.bootstrap)
             for part, rows in tables.items()}
   save_predictions(work.path / "predictions.npz", tables["test"])
+  followed = ["val_loss", "val_cross_entropy", "val_area"] if (
+      watcher.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", plots.to_png(plots.curves(
-      state["history"], ["val_map_macro", "val_f1_macro"]), dpi=110))
+      state["history"], followed), dpi=110))
+  if "roc" in scores["test"]:
+    work.save_figure("roc", plots.to_png(plots.roc(
+        {part: scores[part]["roc"] for part in scores}), dpi=110))
   if config.summary_images:
     work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
   result = {
@@ -66,8 +86,18 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
       "history": state["history"]}
+  if watcher.losses:
+    result["head"] = _head(predictor.classifier.attention, watcher, data)
   work.save_result(result)
   return result
+
+
+def _head(attention, watcher, data):
+  """What a run has trained that explains its classifier."""
+  return {"version": attention.name, "layers": list(attention.layers_used),
+          "map": list(attention.size), "parameters": attention.count_params(),
+          **{part: watcher.losses(data.records[part])
+             for part in ("val", "test")}}
 
 
 def peak_memory():
@@ -95,7 +125,7 @@ def table(results, part="test"):
   lines.append(["consistency updates",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
-  for metric, label in ROWS.items():
+  for metric, label in rows(*(r[part] for r in results.values())).items():
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
                              for r in results.values())])

@@ -5,7 +5,9 @@ import dataclasses
 from atcon_tf import datasets
 from atcon_tf import pipeline
 from atcon_tf import splits
+from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from atcon_tf.settings import UNLABELED
 
 PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
@@ -37,6 +39,9 @@ def load(config, stored, progress=False):
     UserError: for what is wrong with the data or the split.
   """
   data = datasets.load(config)
+  if config.objective == "laso" and not data.multi_label:
+    raise UserError("--objective=laso: works on sets of labels, and the images "
+                    f"of --dataset={config.dataset} have one label each")
   images = pipeline.Images(
       [r for part in data.splits.values() for r in part], config.image_size,
       config.max_bad_images, progress)
@@ -52,11 +57,26 @@ def load(config, stored, progress=False):
                         config.split_seed, config.single_label_only)
   split = {**split, "class_names": list(data.class_names),
            "multi_label": data.multi_label}
+  _check_two_classes(config, split)
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
-  if config.objective != "supervised" and not records["train_unlabeled"]:
+  if config.objective in UNLABELED and not records["train_unlabeled"]:
     raise UserError(
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, or --unlabeled=labeled")
   return RunData(images, records, split)
+
+
+def _check_two_classes(config, split):
+  """Refuses what speaks of positives where there are none."""
+  names = split["class_names"]
+  if len(names) == 2 and not split["multi_label"]:
+    return
+  for flag in ("batch_positive_share", "false_alarm_rates"):
+    value = getattr(config, flag)
+    if value != getattr(Config, flag):
+      shown = ",".join(value) if isinstance(value, tuple) else value
+      raise UserError(
+          f"--{flag}={shown}: the data must have two classes, of which the "
+          f"second is positive; these have {len(names)}")

@@ -3,7 +3,8 @@
     config.json       the resolved settings
     flags.txt         repeats the run: --flagfile=flags.txt
     splits.json       the very image ids of every part, and the class names
-    checkpoints/      last.npz (to resume) and best.weights.h5 (the result)
+    checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
+                      attention.weights.h5, the head of a run that trains one
     tb/               TensorBoard
     predictions.npz   per-image results on the test split
     figures/*.png     pictures
@@ -134,21 +135,22 @@ class Workdir:
                 for name in values.files if name.startswith("array/")}
       return json.loads(bytes(values["progress.json"])), arrays
 
-  @property
-  def best_weights(self):
-    return self.path / "checkpoints" / "best.weights.h5"
+  def save_best(self, classifier):
+    """Keeps the weights of a classifier, and its head, as the best so far."""
+    for path, model in weights(self.path, classifier):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      part = path.with_name("next.weights.h5")  # Keras wants this ending
+      try:
+        model.save_weights(part)
+        os.replace(part, path)
+      except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error}") from error
 
-  def save_best(self, model):
-    """Keeps the model's weights as the best so far."""
-    path = self.best_weights
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name("next.weights.h5")  # Keras wants this ending
-    try:
-      model.save_weights(part)
-      os.replace(part, path)
-    except OSError as error:
-      part.unlink(missing_ok=True)
-      raise UserError(f"{path}: cannot be written: {error}") from error
+  def load_best(self, classifier):
+    """Gives a classifier, and its head, the weights that `save_best` kept."""
+    for path, model in weights(self.path, classifier):
+      model.load_weights(path)
 
   def save_figure(self, name, png):
     """Writes a picture into figures/."""
@@ -157,6 +159,15 @@ class Workdir:
   def save_result(self, result):
     """Writes result.json, the sign of a finished run."""
     files.write_text(self.path / "result.json", json.dumps(result, indent=1))
+
+
+def weights(path, classifier):
+  """`(file, model)` of the best weights in a run's folder."""
+  folder = path / "checkpoints"
+  kept = [(folder / "best.weights.h5", classifier.model)]
+  if classifier.attention:
+    kept.append((folder / "attention.weights.h5", classifier.attention))
+  return kept
 
 
 def _shown(value):

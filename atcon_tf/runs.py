@@ -15,9 +15,12 @@ import tensorflow as tf
 from atcon_tf import backbones
 from atcon_tf import model_file
 from atcon_tf import models
+from atcon_tf import run_folder
 from atcon_tf import splits
+from atcon_tf.attribution import learned
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from atcon_tf.settings import HEADS
 
 
 @dataclasses.dataclass(eq=False)
@@ -69,10 +72,10 @@ def load_run(workdir):
   split = _read_json(path / "splits.json", "the run has not begun")
   classifier = build_classifier(config, len(split["class_names"]),
                                 split["multi_label"], trained=True)
-  best = path / "checkpoints" / "best.weights.h5"
-  if not best.exists():
-    raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
-  backbones.load_weights(classifier.model, best, str(best), config.model)
+  for best, model in run_folder.weights(path, classifier):
+    if not best.exists():
+      raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
+    backbones.load_weights(model, best, str(best), config.model)
   return Run(path, config, split, classifier)
 
 
@@ -83,12 +86,16 @@ def build_classifier(config, num_classes, multi_label, prior=None,
   Args:
     trained: its weights will be loaded; do not read those it started from.
   """
-  return models.build(
+  classifier = models.build(
       config.model, num_classes, "none" if trained else config.weights,
       image_size=config.image_size, width=config.width, prior=prior,
       multi_label=multi_label, cam_layer=config.cam_layer,
       reflect_padding=config.reflect_padding,
       input_range=config.input_range)
+  if config.objective not in HEADS:
+    return classifier
+  version = "l_cam" if config.objective == "l_cam" else config.tame_version
+  return learned.attach(classifier, version, config.feature_layers)
 
 
 def with_image_size(config):
@@ -100,12 +107,27 @@ def with_image_size(config):
 
 
 def start_weights(classifier, warm_start):
-  """Loads the weights that `--warm_start` names: a run or a weights file."""
-  path = pathlib.Path(warm_start)
-  if path.is_dir():
-    path = path / "checkpoints" / "best.weights.h5"
-  backbones.load_weights(classifier.model, path, f"--warm_start={warm_start}",
-                      classifier.name)
+  """Loads the weights that `--warm_start` names: a run or a weights file.
+
+  A head goes on from that of the run, if it has one.
+
+  Raises:
+    UserError: they are of another model, or of another head.
+  """
+  path, flag = pathlib.Path(warm_start), f"--warm_start={warm_start}"
+  if not path.is_dir():
+    backbones.load_weights(classifier.model, path, flag, classifier.name)
+    return
+  (file, model), *heads = run_folder.weights(path, classifier)
+  backbones.load_weights(model, file, flag, classifier.name)
+  for file, head in heads:
+    if not file.exists():
+      continue
+    before = load_run(path).classifier.attention
+    if before.description != head.description:
+      raise UserError(f"{flag}: its head is {before.description}, this one "
+                      f"{head.description}")
+    head.set_weights(before.get_weights())
 
 
 def environment():

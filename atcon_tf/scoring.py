@@ -17,7 +17,9 @@ def choose_thresholds(predictions):
 
   "probability": the threshold of a positive decision (several labels);
   "cam": the share of a map's maximum that bounds its box; "centre_box": the
-  side of the best box in the middle of the image, as a share of the image's.
+  side of the best box in the middle of the image, as a share of the image's;
+  "mask": the share of a map's maximum above which is its mask; "centre_mask":
+  the same of `localization.centre_map`.
   """
   chosen = {}
   if predictions.multi_label:
@@ -27,23 +29,30 @@ def choose_thresholds(predictions):
     chosen["cam"] = localization.best_threshold(predictions.iou)
     chosen["centre_box"] = localization.best_centre_box(
         predictions.pair_boxes)
+  for name in ("mask", "centre_mask"):
+    iou = getattr(predictions, f"{name}_iou")
+    iou = iou[np.isfinite(iou[:, 0])]
+    if len(iou):
+      chosen[name] = localization.best_threshold(iou)
   return {name: float(value) for name, value in chosen.items()}
 
 
-def tabulate(predictions, thresholds, class_names):
+def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
   """Everything that scores are made of, one row an image.
 
   Args:
     predictions: `prediction.Predictions`.
     thresholds: from `choose_thresholds` of the validation split.
     class_names: of the classes.
+    false_alarm_rates: of binary data, where sensitivity is told.
   Returns:
     dict of arrays, the content of predictions.npz: "id" `[N]`; "label" and
     "probability" `[N, classes]`; "class_names"; "multi_label"; "threshold"
     of a positive decision (several labels); "consistency" and
     "consistency_raw" `[N]` where the network has them; and, `[N, classes]`
-    with NaN where an image has no such box: "box_iou", "pointing_game",
-    "centre_box_iou" and "centre_point_pointing_game".
+    with NaN where an image has no such box or mask: "box_iou",
+    "pointing_game", "centre_box_iou", "centre_point_pointing_game",
+    "mask_iou" and "centre_mask_iou"; of binary data "false_alarm_rates".
   """
   table = {"id": predictions.id.astype(str), "label": predictions.label,
            "probability": predictions.probability,
@@ -54,24 +63,39 @@ def tabulate(predictions, thresholds, class_names):
   for name in ("consistency", "consistency_raw"):
     if getattr(predictions, name) is not None:
       table[name] = getattr(predictions, name)
-  if predictions.pair_boxes and "cam" in thresholds:
-    column = np.argmin(np.abs(
-        np.array(localization.THRESHOLDS) - thresholds["cam"]))
-    for name, value in [
-        ("box_iou", predictions.iou[:, column]),
-        ("pointing_game", predictions.pointing),
-        ("centre_box_iou", localization.centre_box(
-            predictions.pair_boxes, thresholds["centre_box"])),
-        ("centre_point_pointing_game", localization.centre_point(
-            predictions.pair_boxes))]:
-      table[name] = np.full(predictions.label.shape, np.nan)
-      table[name][predictions.pair_image, predictions.pair_class] = value
+  if classification.is_binary(predictions.label, predictions.multi_label):
+    table["false_alarm_rates"] = np.array(false_alarm_rates, float)
+  for name, value in _of_pairs(predictions, thresholds).items():
+    table[name] = np.full(predictions.label.shape, np.nan)
+    table[name][predictions.pair_image, predictions.pair_class] = value
   return table
+
+
+def _of_pairs(predictions, thresholds):
+  """`{name in PER_PAIR: [P]}`, what pairs and thresholds allow."""
+  boxes, levels = predictions.pair_boxes, np.array(localization.THRESHOLDS)
+
+  def cut(table, name):
+    return table[:, np.argmin(np.abs(levels - thresholds[name]))]
+
+  values = {}
+  if boxes and "cam" in thresholds:
+    values |= {
+        "box_iou": cut(predictions.iou, "cam"),
+        "pointing_game": predictions.pointing,
+        "centre_box_iou": localization.centre_box(
+            boxes, thresholds["centre_box"]),
+        "centre_point_pointing_game": localization.centre_point(boxes)}
+  if boxes and "mask" in thresholds:
+    values |= {
+        "mask_iou": cut(predictions.mask_iou, "mask"),
+        "centre_mask_iou": cut(predictions.centre_mask_iou, "centre_mask")}
+  return values
 
 
 PER_IMAGE = ("consistency", "consistency_raw")
 PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
-            "centre_point_pointing_game")
+            "centre_point_pointing_game", "mask_iou", "centre_mask_iou")
 
 
 def _threshold(table):
@@ -98,6 +122,10 @@ def statistic(table, classes=False):
     result, columns = classification.evaluate_all(
         table["label"][indices], table["probability"][indices], threshold,
         multi_label)
+    if "false_alarm_rates" in table:
+      result |= classification.sensitivities(
+          table["label"][indices], table["probability"][indices],
+          table["false_alarm_rates"])
     for name in PER_IMAGE:
       if name in table:
         result[name] = float(table[name][indices].mean())
@@ -123,7 +151,8 @@ def judge(table, samples=500, seed=0):
     seed: of the resampling.
   Returns:
     `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
-    high]}}`; metrics that the data cannot give are absent.
+    high]}, "roc": of binary data, see `_roc`}`; metrics that the data cannot
+    give are absent.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
@@ -131,10 +160,24 @@ def judge(table, samples=500, seed=0):
   result["per_class"] = _per_class(table, classification.per_class(
       table["label"], table["probability"], _threshold(table),
       bool(table["multi_label"])), everything)
+  if "false_alarm_rates" in table:
+    result["roc"] = _roc(table)
   if samples:
     result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
                                           seed=seed)
   return result
+
+
+def _roc(table):
+  """The ROC curve of the second class by its corners, as lists.
+
+  The first has no threshold: nothing is an alarm there.
+  """
+  alarms, sensitivity, threshold = classification.roc(
+      table["label"][:, 1], table["probability"][:, 1], corners=True)
+  return {"false_alarm_rate": alarms.tolist(),
+          "sensitivity": sensitivity.tolist(),
+          "threshold": [None, *threshold[1:].tolist()]}
 
 
 def _per_class(table, columns, indices):

@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf import maps
 from atcon_tf import plots
 from atcon_tf.attribution import forward
+from atcon_tf.attribution import learned
 from atcon_tf.config import UserError
 
-METHODS = ("grad_cam", "guided_backprop")
+METHODS = ("tame", "l_cam", "grad_cam", "guided_backprop")
 # How far beyond [0, 1] a pixel may be (rounding of a client's own resize).
 SLACK = 1e-3
 
@@ -39,26 +39,30 @@ class Serving(tf.Module):
     classes that do not exist raise InvalidArgumentError.
   """
 
-  def __init__(self, classifier, class_names, multi_label, methods=METHODS):
+  def __init__(self, classifier, class_names, multi_label, methods=()):
     """Traces nothing yet.
 
     Args:
       classifier: a `models.Classifier`.
       class_names: of the classes.
       multi_label: sigmoid or softmax.
-      methods: which of `METHODS` explain and in which order.
+      methods: which of `METHODS` explain and in which order; empty: all
+        `usable` ones.
     Raises:
       UserError: an unknown method, or one that the network cannot have.
     """
     super().__init__()
-    unknown = [m for m in methods if m not in METHODS]
-    if unknown or not methods:
+    methods = methods or usable(classifier)
+    if [m for m in methods if m not in METHODS]:
       raise UserError(f"--method={','.join(methods)}: must be any of "
                       f"{', '.join(METHODS)}")
     self._methods = {name: attribution.DIFFERENTIABLE[name]
                      for name in methods}
     for name in methods:
       attribution.check(classifier, name)
+    if classifier.attention:
+      self.head_variables = list(classifier.attention.variables)
+      classifier = learned.with_features(classifier)
     self._classifier = _Untracked(classifier)
     self._class_names = list(class_names)
     self._multi_label = multi_label
@@ -117,8 +121,7 @@ class Serving(tf.Module):
     target = tf.where(class_index < 0, best, class_index)
     answer = {**self._answer(pass_.logits), "class_index": target}
     for name, method in self._methods.items():
-      heat = maps.resize(method(pass_, target), classifier.image_size,
-                         classifier.geometry[-1])
+      heat = attribution.enlarge(classifier, method(pass_, target))
       answer[name] = tf.cast(heat, tf.float32)
     return answer
 
@@ -127,6 +130,18 @@ class Serving(tf.Module):
     answer = self._explain(images, class_index)
     heat = answer[next(iter(self._methods))]
     return {**answer, "overlay_bytes": overlay(images, heat)}
+
+
+def usable(classifier):
+  """Those of `METHODS` that a network can have; a trained head comes first."""
+  def fits(name):
+    try:
+      attribution.check(classifier, name)
+    except UserError:
+      return False
+    return True
+
+  return tuple(name for name in METHODS if fits(name))
 
 
 class _Untracked:

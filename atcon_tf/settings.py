@@ -14,19 +14,33 @@ class UserError(ValueError):
   """A mistake of the user's: shown as one line, without a traceback."""
 
 
-DATASETS = ("voc", "folder", "shapes")
-OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training")
+DATASETS = ("voc", "folder", "image_list", "binary_masks",
+             "shapes")
+OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
+              "gain", "laso", "tame", "l_cam")
 MODELS = (
     "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
     "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
 AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 
+# Data sets made of files, and of lists of them.
+FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
+LISTS = {"dataset": ("image_list",)}
+
 # Objectives with a term on unlabelled images: a schedule goes with these.
 UNLABELED = ("atcon", "layer_consistency", "self_training")
+# Objectives that train an explanation head for a frozen classifier.
+HEADS = ("tame", "l_cam")
 
-# Where the supervised optimisers, and where the consistency optimiser, are at
-# work.
-SUPERVISED = {"schedule": ("", "alternating", "combined")}
+# Data that can have two classes of which each image shows one: the second is
+# the positive one.
+TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
+
+# Which runs have labelled batches, and where the supervised optimisers and
+# the consistency optimiser are at work.
+LABELED = {"schedule": ("", "alternating", "combined")}
+SUPERVISED = {"objective": tuple(o for o in OBJECTIVES if o not in HEADS),
+              **LABELED}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
 
@@ -38,6 +52,11 @@ def flag(default, text, *, choices=None, minimum=None, maximum=None,
       needs=needs or {}))
 
 
+def positives(share, batch_size):
+  """How many of a batch are positive, for `--batch_positive_share`."""
+  return round(share * batch_size)
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
   """What is trained, on which images; the few-shot split."""
@@ -45,19 +64,33 @@ class Data:
   objective: str = flag("atcon", "what is optimised", choices=OBJECTIVES)
   dataset: str = flag("shapes", "where the images are from",
                       choices=DATASETS)
-  data_dir: str = flag("", "folder of the data set",
-                       needs={"dataset": ("voc", "folder")})
+  data_dir: str = flag("", "folder of the data set", needs=FILES)
+  train_list: str = flag(
+      "", "text file of 'path label' lines, paths below --data_dir, labels "
+      "names or numbers from 0; default: the class folders of train/",
+      needs=LISTS)
+  val_list: str = flag(
+      "", "the same of the validation images; without --test_list they are "
+      "the test set, and a fifth of the training images takes their place",
+      needs=LISTS)
+  test_list: str = flag("", "the same of the test images", needs=LISTS)
+  class_list: str = flag(
+      "", "text file with a class name a line, in the order of the labels' "
+      "numbers; default: from the training labels", needs=LISTS)
   voc_year: int = flag(2007, "which VOC", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
       False, "count objects marked difficult", needs={"dataset": ("voc",)})
-  classes: tuple[str, ...] = flag((), "only these classes (default: all)")
+  classes: tuple[str, ...] = flag(
+      (), "only these classes (default: all)",
+      needs={"dataset": ("voc", "folder", "image_list", "shapes")})
   max_bad_images: int = flag(
       0, "skip up to this many images that do not decode", minimum=0,
-      needs={"dataset": ("voc", "folder")})
+      needs=FILES)
 
   # The few-shot split.
-  shots: int = flag(8, "labelled images per class", minimum=1)
+  shots: int = flag(8, "labelled images per class; 0: all training images",
+                   minimum=0)
   unlabeled: str = flag(
       "all", "the unlabelled pool: all other training images, this many of "
       "them, or 'labeled' (the labelled images without their labels)")
@@ -87,14 +120,15 @@ class Model:
                          "by the model", minimum=0, maximum=4096)
   input_range: str = flag(
       "0..1", "what a .keras model expects its images to be",
-      choices=("0..1", "-1..1", "0..255", "imagenet"))
+      choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output carries the class activation map; default: "
       "the last one with a spatial extent")
   reflect_padding: bool = flag(
       False, "the backbone's convolutions pad by reflection")
   warm_start: str = flag(
-      "", "start from the weights of this run or checkpoint")
+      "", "start from the weights of this run or checkpoint; the classifier "
+      "that %s explain" % " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +158,11 @@ class Training:
       0, "supervised updates (with --schedule=consistency: consistency "
       "updates); default: by the model", minimum=0)
   batch_size: int = flag(8, "labelled images in a step", minimum=1,
-                         needs=SUPERVISED)
+                         needs=LABELED)
+  batch_positive_share: float = flag(
+      0.0, "share of the positives, the second of two classes, in each batch "
+      "of labelled images; 0: as they come", minimum=0.0, maximum=1.0,
+      needs={**TWO_CLASSES, **LABELED})
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
@@ -155,6 +193,11 @@ class Evaluation:
   eval_batch_size: int = flag(32, "images at once in evaluation", minimum=1)
   bootstrap: int = flag(
       500, "resamples behind the 90 % intervals; 0 for none", minimum=0)
+  evaluate_first: bool = flag(
+      False, "score and show the validation images before training, too")
+  false_alarm_rates: tuple[str, ...] = flag(
+      ("0.001", "0.01", "0.1"), "sensitivity to the second of two classes is "
+      "told at these rates of false alarms", needs=TWO_CLASSES)
   summary_images: int = flag(
       8, "validation images shown in TensorBoard and figures", minimum=0)
   xla: str = flag(

@@ -25,7 +25,7 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
 
   Args:
     labels: `[N, C]`, 1 where an image shows a class.
-    shots: images per class, at least 1.
+    shots: images per class; 0: every image.
     seed: another seed draws others; numpy's global state plays no part.
     class_names: C names, for the error.
     single_label_only: never take an image with several labels.
@@ -36,6 +36,12 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
   """
   labels = np.asarray(labels) > 0
   single = labels.sum(1) == 1
+  if not shots:
+    if single_label_only and not single.any():
+      raise config.UserError("--single_label_only: no training image has one "
+                             "label only")
+    return np.flatnonzero(single) if single_label_only else np.arange(
+        len(labels))
   order = np.random.default_rng(seed).permutation(len(labels))
   order = order[np.argsort(~single[order], kind="stable")]
   if single_label_only:

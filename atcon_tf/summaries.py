@@ -15,11 +15,14 @@ from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from atcon_tf import attribution
 from atcon_tf import maps
+from atcon_tf import masks
 from atcon_tf import plots
 from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward
 from atcon_tf.config import UserError
+from atcon_tf.metrics import classification
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import gain
 
 
 def story_figure(classifier, images, records, class_names,
@@ -39,7 +42,6 @@ def story_figure(classifier, images, records, class_names,
   Returns:
     a matplotlib figure; for a network without ReLU, of Grad-CAM alone.
   """
-  size = classifier.image_size
   images = tf.cast(images, classifier.maps.input.dtype)
   try:
     attribution.check(classifier, "guided_backprop")
@@ -50,8 +52,43 @@ def story_figure(classifier, images, records, class_names,
     story = {"class_index": target, "logits": pass_.logits,
              "first": cam.grad_cam(pass_, target)}
   for name in {"first", "first_masked"} & set(story):
-    story[name] = maps.resize(story[name], size, classifier.geometry[-1])
+    story[name] = maps.resize(story[name], classifier.image_size,
+                              classifier.geometry[-1])
   story = {name: value.numpy() for name, value in story.items()}
+  captions, boxes = _told(records, class_names, story, multi_label)
+  images = images.numpy()
+  if "mask" not in story:
+    return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
+                              [[c, ""] for c in captions])
+  return plots.explanations(images, story, boxes, captions)
+
+
+def head_figure(classifier, images, records, class_names, method,
+                multi_label=True):
+  """The maps of a trained head beside Grad-CAM, of the predicted class.
+
+  Args:
+    method: "tame" or "l_cam".
+    Others as of `story_figure`.
+  Returns:
+    a matplotlib figure.
+  """
+  images = tf.cast(images, classifier.maps.input.dtype)
+  logits = classifier.model(images, training=False)
+  target = tf.argmax(logits, -1).numpy()
+  heat = [attribution.enlarge(classifier, attribution.explain(
+      classifier, images, name, target)).numpy()
+          for name in ("grad_cam", method)]
+  captions, boxes = _told(
+      records, class_names,
+      {"class_index": target, "logits": logits.numpy()}, multi_label)
+  return plots.before_after(
+      images.numpy(), heat, ["Grad-CAM", method.replace("_", "-").upper()],
+      boxes, [[c, "", ""] for c in captions])
+
+
+def _told(records, class_names, story, multi_label):
+  """A caption and the boxes of each image."""
   captions, boxes = [], []
   for i, record in enumerate(records):
     target = story["class_index"][i]
@@ -62,11 +99,49 @@ def story_figure(classifier, images, records, class_names,
     score = _probability(story["logits"][i], multi_label)[target]
     captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
                     f"says: {class_names[target]} {score:.2f} ({right})")
-  images = images.numpy()
-  if "mask" not in story:
-    return plots.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
-                              [[c, ""] for c in captions])
-  return plots.explanations(images, story, boxes, captions)
+  return captions, boxes
+
+
+def attention_story(classifier, images, records, class_names, attention,
+                    multi_label=True):
+  """What GAIN sees in some images, with and without their attention.
+
+  Each image's predicted class is explained, as in evaluation.
+
+  Args:
+    classifier: a `models.Classifier`.
+    images: float32 `[B, H, W, 3]` in [0, 1].
+    records: their B records; boxes and masks are drawn on the images.
+    class_names: of the classes.
+    attention: a `gain.Attention`.
+    multi_label: whether a score is a sigmoid or a softmax.
+  Returns:
+    a matplotlib figure, and a Markdown table with a line for each image: the
+    score of every label and of the prediction in both passes.
+  """
+  told = gain.explain(classifier, tf.cast(
+      images, classifier.maps.input.dtype), None, attention)
+  told = {name: value.numpy() for name, value in told.items()}
+  told["seen"] = classifier.normalize.undo(told["masked"])
+  scores = [_probability(told[name], multi_label)
+            for name in ("logits", "logits_masked")]
+  lines = ["| image | is | says |", "|---|---|---|"]
+  captions, outlines = [], []
+  for i, record in enumerate(records):
+    def score(c):
+      first, second = (s[i][c] for s in scores)
+      return f"{class_names[c]} {first:.3f} → {second:.3f}"
+
+    target = int(told["classes"][i].argmax())
+    truth = ", ".join(map(score, np.flatnonzero(record.label))) or "-"
+    lines.append(f"| {record.id} | {truth} | {score(target)} |")
+    captions.append(f"{record.id[-24:]}\n{score(target)}")
+    planes = masks.drawn(record, images.shape[1]).values()
+    outlines.append(np.any([np.zeros(images.shape[1:3], bool),
+                            *(plane == 1 for plane in planes)], 0))
+  figure = plots.attention(images, told, outlines,
+                           [r.boxes for r in records], captions)
+  return figure, "\n".join(lines)
 
 
 def _short(text, most=24):
@@ -157,8 +232,23 @@ class Summaries(keras.callbacks.Callback):
           "the model says", "the image shows"))
       tf.summary.image("confusion",
                        tf.image.decode_png(png, 3)[tf.newaxis])
+      if classification.is_binary(label, multi_label):
+        png = plots.to_png(plots.roc({class_names[1]: dict(zip(
+            ("false_alarm_rate", "sensitivity"),
+            classification.roc(label[:, 1], probability[:, 1])))}))
+        tf.summary.image("roc", tf.image.decode_png(png, 3)[tf.newaxis])
       if consistency is not None:
         tf.summary.histogram("consistency", consistency)
+
+  def on_attention(self, step, stories):
+    """Writes `{name: (figure, text)}`; see `attention_story`."""
+    with self._writer.as_default(step=step):
+      for name, (figure, text) in stories.items():
+        png = plots.to_png(figure)
+        tf.summary.image(f"attention/{name}",
+                         tf.image.decode_png(png, 3)[tf.newaxis])
+        tf.summary.text(f"attention/{name}", text)
+    self._writer.flush()
 
   def on_train_end(self, logs=None):
     self._writer.close()

@@ -6,18 +6,23 @@ is the whole of it, for notebooks and tests. Killed at any moment and started
 again with the same settings, a run ends with the same numbers.
 """
 
+import functools
 import os
 import sys
 import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 from atcon_tf import bank
 from atcon_tf import cli
 from atcon_tf import config as config_lib
+from atcon_tf import masks
 from atcon_tf import objectives
+from atcon_tf import optimizers
+from atcon_tf import pairs
 from atcon_tf import pipeline
 from atcon_tf import prediction
 from atcon_tf import results
@@ -33,7 +38,10 @@ STREAMS = {schedule.SUPERVISED: 1, schedule.CONSISTENCY: 2}
 
 
 def train_and_evaluate(config, workdir, overwrite=False):
-  """Trains, keeps the best weights by validation mAP, and tests them.
+  """Trains, keeps the best weights, and tests them.
+
+  The best are those of the highest mAP on validation images; of a run that
+  trains an explanation head, those of the lowest loss there.
 
   Args:
     config: a resolved `config.Config`.
@@ -48,37 +56,58 @@ def train_and_evaluate(config, workdir, overwrite=False):
   config = runs.with_image_size(config)
   work = run_folder.Workdir(workdir, config, overwrite)
   try:
-    return _Training(config, work).run()
+    return Training(config, work.path / "splits.json").run(work)
   finally:
     work.close()
 
 
-class _Training:
-  """One run from data to result."""
+class Training:
+  """One run from data to result; `tools/lr_finder.py` takes its steps, too."""
 
-  def __init__(self, config, work):
-    self.config, self.work = config, work
+  def __init__(self, config, splits):
+    """Data, model, objectives and optimisers, as the settings say.
+
+    Args:
+      config: a resolved `Config` with an image size.
+      splits: path of the run's splits.json; written if it is not there.
+    """
+    self.config = config
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    self.data = run_data.load(config, work.path / "splits.json",
-                              self.interactive)
+    self.data = run_data.load(config, splits, self.interactive)
+    self.columns = self._columns()
     with trainer_lib.make_strategy().scope():
       self._build()
     self.plan = self._plan()
     self.bank = None
 
+  def _columns(self):
+    """What a batch of labelled images holds beside them."""
+    config, records = self.config, self.data.records["train_labeled"]
+    columns = {"label": np.stack([r.label for r in records])}
+    if config.ex_weight:
+      columns["mask"] = masks.ClassMasks(
+          records, config.image_size, config.ex_masks, config.ex_fraction,
+          config.split_seed)
+    return columns
+
   def _build(self):
     """The classifier, its objectives and optimisers."""
     config, data = self.config, self.data
-    label = np.stack([r.label for r in data.records["train_labeled"]])
+    prior = self.columns["label"].mean(0)
 
     def classifier():
       return runs.build_classifier(config, len(data.class_names),
-                                   data.multi_label, prior=label.mean(0))
+                                   data.multi_label, prior=prior)
 
     self.classifier, teacher = classifier(), None
     if config.warm_start:
       runs.start_weights(self.classifier, config.warm_start)
+    elif self.classifier.attention and self.classifier.head_variables:
+      raise config_lib.UserError(
+          f"--model={config.model}: its logits are not of the data's "
+          f"{len(data.class_names)} classes; --objective={config.objective} "
+          "explains a classifier that is trained")
     if config.teacher == "ema":
       teacher = classifier()
       teacher.model.set_weights(self.classifier.model.get_weights())
@@ -87,13 +116,11 @@ class _Training:
         config.xla)
     built = objectives.build(self.classifier, config, data.multi_label,
                              teacher)
-    rates = {"backbone": config.learning_rate,
-             "head": config.head_learning_rate,
-             "consistency": config.consistency_learning_rate}
-    self.trainer = trainer_lib.Trainer(
-        self.classifier, built,
-        {name: keras.optimizers.Adam(rate, name=name)
-         for name, rate in rates.items() if rate}, config.batch_norm)
+    optimizer, groups = optimizers.build(config, built)
+    # A head learns the statistics of its own BatchNorm alone.
+    batch_norm = "train" if self.classifier.attention else config.batch_norm
+    self.trainer = trainer_lib.Trainer(self.classifier, built, optimizer,
+                                       batch_norm, groups)
     self.variables = run_folder.named_variables(self.trainer)
 
   def _plan(self):
@@ -116,14 +143,15 @@ class _Training:
   def _has_bank(self):
     return hasattr(self.trainer.objectives.get(schedule.CONSISTENCY), "bank")
 
-  def run(self):
-    """Trains what is left to train, then tests."""
-    started = time.time()
+  def run(self, work):
+    """Trains what is left to train in a `runs.Workdir`, then tests."""
+    self.work, started = work, time.time()
     state = self._resume()
     before = state["seconds"]
     self.seconds = lambda: before + time.time() - started
-    watcher = watch.Watcher(self.config, self.data, self.predictor,
-                            self.work, self.interactive)
+    watcher = watch.Watcher(
+        self.config, self.data, self.predictor, self.work, self.interactive,
+        self._losses if self.classifier.attention else None)
     try:
       self._loop(state, watcher)
     except FloatingPointError as error:
@@ -157,11 +185,35 @@ class _Training:
 
   def _loop(self, state, watcher):
     config = self.config
+    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
+                              unit_name="update")
+    if config.evaluate_first and not state["step"]:
+      watcher.follow(state)
+    for kinds, logs in self.steps(state):
+      for name, value in logs.items():
+        total, count = state["sums"].get(name, (0.0, 0))
+        state["sums"][name] = total + value, count + 1
+      if self.counted not in kinds:
+        continue
+      bar.update(state["updates"])
+      last = state["updates"] == config.steps
+      watcher.follow(state)
+      if last or state["updates"] % config.checkpoint_every == 0:
+        self._save(state)
+
+  def steps(self, state):
+    """Takes the steps of the plan that are left, one each time it is asked.
+
+    Args:
+      state: "step" and "updates", where the run stands; brought up to date.
+    Yields:
+      `(kinds of the step, {"loss" and each term: float})`.
+    Raises:
+      FloatingPointError: the loss is not finite.
+    """
     done = {kind: sum(kind in step for step in self.plan[:state["step"]])
             for kind in STREAMS}
     streams = {kind: self._stream(kind, done[kind]) for kind in STREAMS}
-    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
-                              unit_name="update")
     for number in range(state["step"], len(self.plan)):
       kinds = self.plan[number]
       if self._bank_is_due(kinds, state["updates"]):
@@ -174,19 +226,18 @@ class _Training:
       logs = self.trainer.run({k: next(streams[k]) for k in kinds})
       for kind in kinds:
         done[kind] += 1
-      for name, value in logs.items():
-        total, count = state["sums"].get(name, (0.0, 0))
-        state["sums"][name] = total + value, count + 1
       state["step"] = number + 1
-      if self.counted not in kinds:
-        continue
-      state["updates"] += 1
-      bar.update(state["updates"])
-      last = state["updates"] == config.steps
-      if last or state["updates"] % config.eval_every == 0:
-        watcher.validate(state)
-      if last or state["updates"] % config.checkpoint_every == 0:
-        self._save(state)
+      state["updates"] += self.counted in kinds
+      yield kinds, logs
+
+  def _losses(self, records):
+    """The objective's mean loss and terms on records."""
+    batches = pipeline.evaluation_batches(self.data.images, records,
+                                          self.config.eval_batch_size)
+    return self.trainer.losses(schedule.SUPERVISED, (
+        {"image": tf.constant(pixels),
+         "label": tf.constant(np.stack([r.label for r in part]), tf.float32)}
+        for part, pixels in batches))
 
   def _bank_is_due(self, kinds, updates):
     return self._has_bank and schedule.CONSISTENCY in kinds and (
@@ -205,6 +256,10 @@ class _Training:
       batches = self.bank.batches(data.images,
                                   data.records["train_unlabeled"], config,
                                   start, stop)
+    elif self.trainer.objectives[kind].paired:
+      batches = pairs.training_batches(data.images,
+                                       data.records["train_labeled"], config,
+                                       STREAMS[kind], start, stop)
     else:
       supervised = kind == schedule.SUPERVISED
       part = "train_labeled" if supervised else "train_unlabeled"
@@ -212,8 +267,20 @@ class _Training:
               else config.unlabeled_batch_size)
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
-          start, stop, config.augment)
+          start, stop, config.augment,
+          self.columns if supervised else None,
+          choose=self._balanced() if supervised else None)
     return iter(batches)
+
+  def _balanced(self):
+    """How each batch gets its share of positives; None: as they come."""
+    config, records = self.config, self.data.records["train_labeled"]
+    if not config.batch_positive_share:
+      return None
+    positive = np.array([r.label[1] > 0 for r in records])
+    return functools.partial(
+        pipeline.balanced_order, positive, config.batch_positive_share,
+        config.batch_size, config.seed, STREAMS[schedule.SUPERVISED])
 
 
 def main(argv):

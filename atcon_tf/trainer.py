@@ -4,6 +4,7 @@ Only here is a `[B]` term reduced, and only here are replicas counted.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from atcon_tf.config import UserError
@@ -39,10 +40,19 @@ class Trainer(keras.Model):
       is made of.
     optimizers: `{"backbone", "head", "consistency"}`; a step with a
       supervised part uses the first two, any other step the third, which
-      keeps moments of its own.
+      keeps moments of its own. Or any others, with groups of their own.
   """
 
-  def __init__(self, classifier, objectives, optimizers, batch_norm="freeze"):
+  def __init__(self, classifier, objectives, optimizers, batch_norm="freeze",
+               groups=None):
+    """Prepares the steps.
+
+    Args:
+      classifier, objectives, optimizers: see above.
+      batch_norm: "train": supervised steps use and update batch statistics.
+      groups: `{name of an optimizer: variables that supervised steps update
+        by it}`; None: the whole classifier, and what the objectives own.
+    """
     super().__init__(name="trainer")
     self.classifier = classifier
     self.network = classifier.model
@@ -53,16 +63,18 @@ class Trainer(keras.Model):
     own = [v for o in objectives.values() for v in o.variables]
     new = classifier.head_variables + own
     old = classifier.backbone_variables
+    groups = groups or {"backbone": old, "head": new}
+    self._groups = {True: list(groups.items()),
+                    False: [("consistency", old + new)]}
     # Every variable of an optimiser exists before the first traced step.
-    for name, variables in [("backbone", old), ("head", new),
-                            ("consistency", old + new)]:
+    for name, variables in [*self._groups[True], *self._groups[False]]:
       if name in optimizers:
         optimizers[name].build(variables)
-    self._groups = {True: [("backbone", old), ("head", new)],
-                    False: [("consistency", old + new)]}
     self._distributed_step = tf.function(
         lambda batches: self.strategy.run(self.train_step, [batches]),
         reduce_retracing=True)
+    self._terms = {kind: tf.function(o.call, reduce_retracing=True)
+                   for kind, o in objectives.items()}
     self.built = True
 
   def call(self, images, training=False):
@@ -128,6 +140,26 @@ class Trainer(keras.Model):
     if not all(value - value == 0 for value in logs.values()):
       raise FloatingPointError(f"the loss is not finite: {logs}")
     return logs
+
+  def losses(self, kind, batches):
+    """Mean terms of an objective, without an update.
+
+    Args:
+      kind: of step, whose objective it is.
+      batches: as `train_step` takes them; the last may be smaller.
+    Returns:
+      `{"loss" and each term: float}`.
+    """
+    objective, sums = self.objectives[kind], {}
+    for batch in batches:
+      for name, (value, weight) in self._terms[kind](batch).items():
+        total = np.array([np.sum(value * weight), np.sum(weight)], np.float64)
+        sums[name] = sums.get(name, 0) + total
+    means = {name: float(total / weight)
+             for name, (total, weight) in sums.items()}
+    return {"loss": sum(factor * means[name] for name, factor in
+                        objective.loss_weights.items() if name in means),
+            **means}
 
   def _split(self, batch):
     """Cuts a global batch into nearly equal parts, one for each replica."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from atcon_tf import objectives
 from atcon_tf import prediction
 from atcon_tf import summaries
 from atcon_tf.metrics import classification
@@ -11,14 +12,17 @@ from atcon_tf.objectives import atcon
 FOLLOWED = 64
 # Below this standard deviation over the image a soft mask masks nothing.
 FLAT_MASK = 0.05
-SHOWN = ("supervised", "consistency", "pseudo", "val_map_macro",
-         "val_f1_macro", "val_consistency")
+SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
+         "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
+         "val_consistency")
+SHOWN_OF_HEADS = ("cross_entropy", "area", "variation", "val_loss")
 
 
 class Watcher:
   """Validates, keeps the best weights, writes TensorBoard, says how it goes."""
 
-  def __init__(self, config, data, predictor, work, interactive):
+  def __init__(self, config, data, predictor, work, interactive,
+               losses=None):
     """Opens the event file.
 
     Args:
@@ -27,9 +31,13 @@ class Watcher:
       predictor: the `prediction.Predictor` of the classifier that is trained.
       work: its `run_folder.Workdir`.
       interactive: a bar is shown, so no lines are printed.
+      losses: `records -> {"loss" and each term: float}` of a run that trains
+        an explanation head: what it is judged by, since its classifier's
+        scores do not change.
     """
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
+    self.losses = losses
     texts = {"settings": config.to_json(), "flags": config.to_flags(),
              "split": summaries.split_text(data.split)}
     self._callback = summaries.Summaries(
@@ -40,8 +48,45 @@ class Watcher:
   def close(self):
     self._callback.on_train_end()
 
+  def follow(self, state):
+    """Validates and records where it is time, and after the last update."""
+    config, updates = self.config, state["updates"]
+    last = updates == config.steps
+    if last or updates % config.eval_every == 0:
+      self.validate(state)
+    every = config.record_every or config.eval_every
+    if config.objective == "gain" and (last or updates % every == 0):
+      self.record(updates)
+
+  def record(self, updates):
+    """Shows the attention in fixed images, positives and negatives apart."""
+    config, data = self.config, self.data
+    stories = {}
+    for part, name in [("train_labeled", "train"), ("val", "validation")]:
+      kinds = {"positives": [], "negatives": []}
+      for r in data.records[part]:
+        kinds["negatives" if _is_negative(r, data.multi_label)
+              else "positives"].append(r)
+      counts = config.record_positives, config.record_negatives
+      for (kind, records), count in zip(kinds.items(), counts):
+        records = _spread(records, count)
+        if records:
+          stories[f"{name}_{kind}"] = summaries.attention_story(
+              self.predictor.classifier, self._images(records), records,
+              data.class_names, objectives.gain_attention(config),
+              data.multi_label)
+    self._callback.on_attention(updates, stories)
+
+  def _images(self, records):
+    """Float32 `[n, S, S, 3]` in [0, 1]."""
+    rows = self.data.images.rows([r.id for r in records])
+    return self.data.images.pixels[rows].astype(np.float32) / 255
+
   def validate(self, state):
     """Scores the validation images; keeps the weights if they are best.
+
+    Before the first update it only scores: a run that looks then chooses
+    among the same weights as one that does not.
 
     Args:
       state: of the run; "sums" are its losses since the last time, "history"
@@ -50,17 +95,23 @@ class Watcher:
     row = {name: total / count
            for name, (total, count) in state["sums"].items()}
     state["sums"] = {}
-    scores = self._scores(state["updates"])
+    if self.losses:
+      scores = self.losses(self.data.records["val"])
+    else:
+      scores = self._scores(state["updates"])
     row |= {f"val_{name}": value for name, value in scores.items()}
-    updates, score = state["updates"], scores["map_macro"]
+    score = -scores["loss"] if self.losses else scores["map_macro"]
+    updates = state["updates"]
     state["history"].append({"step": updates, **row})
-    if state["best"] is None or score > state["best"]["score"]:
+    if updates and (state["best"] is None
+                    or score > state["best"]["score"]):
       state["best"] = {"updates": updates, "score": score}
-      self.work.save_best(self.predictor.classifier.model)
+      self.work.save_best(self.predictor.classifier)
     self._callback.on_epoch_end(updates, row)
     self._say_once_of_a_flat_mask(state, row)
     if not self.interactive:
-      shown = [f"{name} {row[name]:.4f}" for name in SHOWN if name in row]
+      names = SHOWN_OF_HEADS if self.losses else SHOWN
+      shown = [f"{name} {row[name]:.4f}" for name in names if name in row]
       print(f"{updates}/{self.config.steps}  " + "  ".join(shown),
             flush=True)
 
@@ -84,7 +135,14 @@ class Watcher:
         label, probability) if multi_label else None
     scores = classification.evaluate(label, probability, threshold,
                                      multi_label)
-    followed = self.predictor.predict(images, records[:FOLLOWED])
+    if classification.is_binary(label, multi_label):
+      scores |= classification.sensitivities(
+          label, probability,
+          [float(rate) for rate in self.config.false_alarm_rates])
+    followed = self.predictor.predict(images, _spread(records, FOLLOWED))
+    mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
+    if len(mask_iou):  # at the threshold that is best for these images
+      scores["mask_iou"] = float(mask_iou.mean(0).max())
     for name in ("consistency", "consistency_raw"):
       if getattr(followed, name) is not None:
         scores[name] = float(getattr(followed, name).mean())
@@ -95,16 +153,29 @@ class Watcher:
 
   def figure(self):
     """The maps of the fixed validation images."""
-    records = self.data.records["val"]
-    step = max(1, len(records) // max(1, self.config.summary_images))
-    records = records[::step][:self.config.summary_images]
-    rows = self.data.images.rows([r.id for r in records])
+    records = _spread(self.data.records["val"], self.config.summary_images)
+    if self.losses:
+      return summaries.head_figure(
+          self.predictor.classifier, self._images(records), records,
+          self.data.class_names, self.config.objective, self.data.multi_label)
     # The mask that was trained with, where it was this one.
     story = atcon.Story(mask_scale="std")
     if self.config.objective == "atcon":
       story = atcon.Story(mask_intensity=self.config.mask_intensity,
                           mask_scale=self.config.mask_scale)
     return summaries.story_figure(
-        self.predictor.classifier,
-        self.data.images.pixels[rows].astype(np.float32) / 255, records,
+        self.predictor.classifier, self._images(records), records,
         self.data.class_names, story, self.data.multi_label)
+
+
+def _spread(records, count):
+  """At most `count` records, evenly: the first may be all of one class."""
+  count = min(count, len(records))
+  return [records[i * len(records) // count] for i in range(count)]
+
+
+def _is_negative(record, multi_label):
+  """Nothing is there: no label, or the first of two exclusive classes."""
+  if len(record.label) == 2 and not multi_label:
+    return record.label[0] > 0
+  return not record.label.any()

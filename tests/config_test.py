@@ -118,7 +118,7 @@ class RefusalTest(Case):
       ("--dataset=", "--dataset=: must be one of voc"),
       ("--model=resnet", "--model=resnet: must be one of tiny_cnn,"),
       ("--model=missing.keras", "--model=missing.keras: no such file"),
-      ("--shots=0", "--shots=0: must be at least 1"),
+      ("--shots=-1", "--shots=-1: must be at least 0"),
       ("--steps=-5", "--steps=-5: must be at least 0"),
       ("--steps=0", "--steps=0: must be more than 0"),
       ("--seed=-1", "--seed=-1: must be at least 0"),
@@ -143,9 +143,16 @@ class RefusalTest(Case):
       ("--batch_norm=on", "--batch_norm=on: must be one of freeze, train"),
       ("--xla=maybe", "--xla=maybe: must be one of auto, on, off"),
       ("--weights=imagenet", "--weights=imagenet: there are none for"),
-      ("--dataset=folder", "--data_dir: needed by --dataset=folder"))
+      ("--dataset=folder", "--data_dir: needed by --dataset=folder"),
+      ("--dataset=binary_masks", "--data_dir: needed by --dataset=binary"),
+      ("--dataset=image_list", "--data_dir: needed by --dataset=image_list"))
   def test_impossible_values(self, argument, line):
     self.assertStartsWith(self.refused(argument), line)
+
+  def test_lists_without_images_to_choose_or_test_on(self):
+    line = self.refused("--dataset=image_list", "--data_dir=x",
+                        "--train_list=t.txt")
+    self.assertStartsWith(line, "--val_list: needed by --dataset=image_list")
 
   @parameterized.parameters(
       "--schedule=alternating", "--schedule=combined", "--alpha=1",
@@ -175,8 +182,11 @@ class RefusalTest(Case):
                   "--schedule=", line)
 
   @parameterized.parameters(
-      ("shapes", "--data_dir=x", "voc or folder"),
-      ("shapes", "--max_bad_images=0", "voc or folder"),
+      ("shapes", "--data_dir=x", "voc or folder or image_list "
+       "or binary_masks"),
+      ("shapes", "--max_bad_images=0", "voc or folder or image_list "
+       "or binary_masks"),
+      ("folder", "--train_list=x", "image_list"),
       ("shapes", "--voc_year=2007", "voc"),
       ("folder", "--voc_year=2012", "voc"),
       ("folder", "--keep_difficult", "voc"))
@@ -205,6 +215,29 @@ class RefusalTest(Case):
     line = self.refused("--splits=W/run/splits.json", argument)
     self.assertStartsWith(line, argument.partition("=")[0])
     self.assertIn("not used with --splits=W/run/splits.json", line)
+
+  @parameterized.parameters(
+      ("--batch_positive_share=0.05", "--batch_positive_share=0.05: 0 positive "
+       "of the 8 images in a batch; at least one must be positive"),
+      ("--batch_positive_share=0.95", "--batch_positive_share=0.95: 8 positive "
+       "of the 8 images in a batch"),
+      ("--batch_positive_share=1.5", "--batch_positive_share=1.5: must be at "
+       "most 1"),
+      ("--false_alarm_rates=.1,2", "--false_alarm_rates=.1,2: '2' must be a "
+       "number from 0 to 1"),
+      ("--false_alarm_rates=few", "--false_alarm_rates=few: 'few' must be"),
+      ("--classes=positive,negative", "--classes=positive,negative: not used "
+       "with --dataset=binary_masks"))
+  def test_two_classes(self, argument, line):
+    self.assertStartsWith(
+        self.refused("--dataset=binary_masks", "--data_dir=d", argument), line)
+
+  @parameterized.parameters("--batch_positive_share=0.5",
+                            "--false_alarm_rates=0.1")
+  def test_positives_need_two_classes(self, argument):
+    self.assertEndsWith(self.refused(argument), "not used with --dataset="
+                        "shapes; it goes with --dataset=binary_masks or folder "
+                        "or image_list")
 
   def test_two_ways_to_say_the_same(self):
     line = self.refused("--alpha=2", "--supervised_share=0.2")
@@ -244,11 +277,16 @@ RUNS = (
      "--model=resnet50", "--cam_layer=conv4_block6_out,conv5_block3_out",
      "--schedule=combined", "--consistency_weight=0.1",
      "--unlabeled_batch_size=4", "--splits=W/old/splits.json"),
+    ("--dataset=image_list", "--data_dir=photos", "--train_list=a b/t.txt",
+     "--val_list=v.txt", "--test_list=test.txt", "--class_list=names.txt"),
     ("--schedule=consistency", "--warm_start=W/base",
      "--consistency_learning_rate=5e-5", "--bootstrap=0",
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
      "--augment=color,rotation,vertical_flip"),
     ("--supervised_share=0.5", "--weights=none"),
+    ("--dataset=binary_masks", "--data_dir=parts", "--shots=0",
+     "--unlabeled=labeled", "--batch_positive_share=0.25",
+     "--false_alarm_rates=0.0005,0.2"),
     ("--first_map=integrated_gradients", "--second_map=smooth_grad",
      "--ig_steps=4", "--match=upsample", "--similarity=ssim",
      "--target=top2", "--stop_gradient=first", "--teacher=ema",
@@ -259,6 +297,26 @@ RUNS = (
     ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
      "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
      "--atcon_weight=0.2"),
+    ("--objective=gain", "--gain_masks=joint", "--gain_omega=30",
+     "--gain_sigma=0.6", "--gain_fill=126,84,41", "--cl_weight=2",
+     "--am_weight=0.8", "--am_on=all", "--am_gradient_scale=0.5",
+     "--am_start_step=2", "--ex_weight=10", "--ex_start_step=3",
+     "--ex_fraction=0.3", "--ex_masks=boxes"),
+    ("--objective=gain", "--gain_fill=mean", "--am_gradients=off",
+     "--record_positives=3", "--record_negatives=2", "--record_every=5",
+     "--evaluate_first"),
+    ("--objective=laso", "--set_units=64", "--class_embed_weight=2",
+     "--class_fake_weight=0.5", "--class_union_weight=0.3",
+     "--class_intersection_weight=0.7", "--class_subtraction_weight=1",
+     "--recon_fake_weight=0.1", "--recon_union_weight=0.2",
+     "--recon_intersection_weight=0.4", "--recon_subtraction_weight=0.6"),
+    ("--objective=tame", "--warm_start=W/base", "--shots=0",
+     "--tame_version=no_skip", "--feature_layers=relu2,relu4",
+     "--max_learning_rate=0.3", "--weight_decay=0", "--target=labels",
+     "--cross_entropy_weight=1", "--area_weight=3", "--area_power=0.5",
+     "--variation_weight=0"),
+    ("--objective=l_cam", "--warm_start=W/base", "--l_cam_version=fm",
+     "--batch_size=16"),
 )
 
 

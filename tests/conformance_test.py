@@ -19,6 +19,7 @@ from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import settings
 from atcon_tf import vit
+from atcon_tf.attribution import learned
 
 SIZE = 16
 CLASSES = 3
@@ -38,6 +39,7 @@ CASES = {
     "meaningful_perturbation": dict(
         fill="noise", steps=5, cells=4, batch_size=4),
     "attention_rollout": {}, "gradient_rollout": {},
+    "tame": {}, "l_cam": {},
 }
 VIT = ("attention_rollout", "gradient_rollout")
 
@@ -111,9 +113,17 @@ def _images(count=5):
 TARGET = np.array([0, 1, 2, 1, 0])
 
 
+def _explained(method, classifiers, kind="plain"):
+  """The classifier that a method is tried on, with a head if it needs one."""
+  classifier = classifiers["vit" if method in VIT else kind][0]
+  if method not in attribution.LEARNED:
+    return classifier
+  keras.utils.set_random_seed(2)
+  return learned.attach(classifier, method, ["small_pool"])
+
+
 def _function(method, classifiers, kind="plain", **options):
-  kind = "vit" if method in VIT else kind
-  return attribution.build(classifiers[kind][0], method,
+  return attribution.build(_explained(method, classifiers, kind), method,
                            **{**CASES[method], **options})
 
 
@@ -188,12 +198,14 @@ class TestMethods:
     assert str(model.get_config()) == config_before
 
   def test_saved_model(self, method, classifiers, eager, tmp_path):
-    classifier = classifiers["vit" if method in VIT else "plain"][0]
+    classifier = _explained(method, classifiers)
     module = tf.Module()
     module.classifier = classifier.model  # its variables are saved with it
+    module.head = classifier.attention and list(classifier.attention.variables)
     module.explain = tf.function(
-        _function(method, classifiers), input_signature=[
-            tf.TensorSpec([None, SIZE, SIZE, 3]), tf.TensorSpec([None], tf.int64)])
+        attribution.build(classifier, method, **CASES[method]),
+        input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3]),
+                         tf.TensorSpec([None], tf.int64)])
     tf.saved_model.save(module, str(tmp_path), signatures=module.explain)
     served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     heat, = served(images=tf.constant(_images()),
@@ -232,13 +244,20 @@ OBJECTIVES = {
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
+    "gain": ({"ex_weight": 1.0}, ()),
+    "laso": ({"set_units": 8}, ()),
+    "tame": ({"warm_start": "W/run"}, ()),
+    "l_cam": ({"warm_start": "W/run"}, ()),
 }
 
 
 def _batch(count=5):
   return {"image": tf.constant(_images(count)),
+          "other_image": tf.constant(_images(count)[:, ::-1]),
           "label": tf.one_hot(TARGET[:count], CLASSES),
-          "label_weight": tf.ones([count, CLASSES])}
+          "other_label": tf.ones([count, CLASSES]),
+          "label_weight": tf.ones([count, CLASSES]),
+          "mask": tf.constant(_images(count) > .5, tf.uint8)}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -248,10 +267,13 @@ def test_objective(name, classifiers):
   classifier = classifiers["plain"][0]
   if layers:
     classifier = classifier.with_cam_layers(layers)
+  if name in settings.HEADS:
+    classifier = learned.attach(classifier, name, ["small_pool"])
   kinds = objectives.build(
       classifier, config.Config(objective=name, **flags).resolve(), True)
-  variables = [v.value for v in classifier.model.trainable_variables]
   for objective in kinds.values():
+    variables = [v.value for v in (
+        objective.variables or classifier.model.trainable_variables)]
     with tf.GradientTape() as tape:
       terms = objective.call(_batch())
       loss = sum(factor * tf.reduce_sum(terms[term][0])
@@ -268,7 +290,8 @@ def test_objective(name, classifiers):
 
 
 # Data sets and the flags that find them; None: only where real data are.
-DATASETS = {"shapes": {}, "folder": None, "voc": None}
+DATASETS = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
+            "binary_masks": None}
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -277,6 +300,16 @@ def test_dataset(name, tmp_path, request):
   if name == "voc":
     data_dir = request.getfixturevalue("data_dir")
     settings["data_dir"] = str(data_dir / "VOCdevkit")
+  if name == "binary_masks":
+    settings["data_dir"] = str(request.getfixturevalue("inspection_dir"))
+  if name == "image_list":
+    lines = [f"{i}.png {i % 2}\n" for i in range(12)]
+    for i in range(12):
+      PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    for flag, part in [("train_list", lines[:8]), ("val_list", lines[8:])]:
+      (tmp_path / flag).write_text("".join(part))
+      settings[flag] = str(tmp_path / flag)
+    settings["data_dir"] = str(tmp_path)
   if name == "folder":
     for i in range(12):
       path = tmp_path / ("cat" if i % 2 else "dog") / f"{i}.png"

@@ -8,6 +8,8 @@ import os
 import pathlib
 
 import keras
+import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -62,6 +64,38 @@ def server(tiny_export):
   yield one
   one.process.kill()
   one.process.wait()
+
+
+@pytest.fixture(scope="session")
+def inspection_dir(tmp_path_factory):
+  """A folder of drawn binary inspection data, to be read only.
+
+  Grey parts with scratches; a positive one has a bright stain and, but for
+  each third in training, a mask of it. Images are JPEG and PNG, 48 x 40.
+  """
+  root = tmp_path_factory.mktemp("session") / "inspection"
+  rng = np.random.default_rng(0)
+  y, x = np.mgrid[:40, :48] + 0.5
+  for split, positives, negatives in [("training", 12, 28),
+                                      ("validation", 8, 12),
+                                      ("testing", 10, 20)]:
+    for name, count in [("positives", positives), ("negatives", negatives)]:
+      folder = root / split / name
+      folder.mkdir(parents=True)
+      for i in range(count):
+        image = rng.normal(rng.uniform(70, 110), 8, [40, 48, 3])
+        image[:, rng.integers(48)] -= 50  # a scratch
+        if name == "positives":
+          r = rng.uniform(5, 9)
+          stain = np.hypot(x - rng.uniform(r, 48 - r),
+                           y - rng.uniform(r, 40 - r)) < r
+          image[stain] += [90, 40, 10]
+          if split != "training" or i % 3:
+            PIL.Image.fromarray(np.uint8(255 * stain)).save(
+                folder / f"{i:02d}m.png")
+        PIL.Image.fromarray(np.uint8(image.clip(0, 255))).save(
+            folder / (f"{i:02d}.jpg" if i % 2 else f"{i:02d}.png"))
+  return root
 
 
 @pytest.fixture

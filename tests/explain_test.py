@@ -200,6 +200,13 @@ def test_the_command(model_file, tmp_path):
   assert header == "image,method,class,probability,x,y,width,height,score"
 
 
+def test_list_layers(model_file):
+  done = _command(f"--model={model_file}", "--list_layers")
+  assert done.returncode == 0, done.stderr
+  assert [line.split() for line in done.stdout.splitlines()] == [
+      ["map", "14", "x", "14", "x", "6", "cam,", "tame"]]
+
+
 def test_one_line_for_a_mistake(model_file, tmp_path):
   done = _command(f"--model={model_file}", f"--images={tmp_path / '*.png'}")
   assert done.returncode == 2

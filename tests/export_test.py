@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf import export
-from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf import pipeline
 from atcon_tf import plain
@@ -114,9 +113,8 @@ def check_against(run, found, images, decoded, target):
           list(run.class_names))
     np.testing.assert_array_equal(found[f"explain{name}/class_index"], index)
     for method in ("grad_cam", "guided_backprop"):
-      heat = maps.resize(
-          attribution.explain(classifier, pixels, method, index),
-          classifier.image_size, classifier.geometry[-1]).numpy()
+      heat = attribution.enlarge(classifier, attribution.explain(
+          classifier, pixels, method, index)).numpy()
       np.testing.assert_allclose(found[f"explain{name}/{method}"], heat,
                                  atol=1e-5 * max(1, np.abs(heat).max()))
 
@@ -272,7 +270,7 @@ def test_a_foreign_folder_and_an_unknown_method_are_refused(run, tmp_path):
   (tmp_path / "thesis.tex").write_text("mine")
   with pytest.raises(UserError, match="thesis.tex"):
     export.export(run, tmp_path)
-  with pytest.raises(UserError, match="--method=lime: must be any of grad"):
+  with pytest.raises(UserError, match="--method=lime: must be any of tame"):
     export.export(run, tmp_path / "x", ("lime",))
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -41,11 +41,15 @@ def test_drop_increase_and_gain():
 
 def test_masked_probabilities():
   # The map from 0 to 1 is 0, 1/3, 2/3, 1: .2/3 + .6/3 + .4 = 2/3.
-  whole, masked = faithfulness.masked_probabilities(_sum, IMAGE, SAME)
-  np.testing.assert_allclose([whole, masked], [[1], [2 / 3]])
+  np.testing.assert_allclose(faithfulness.probabilities(_sum, IMAGE), [1])
+  masked = faithfulness.masked_probabilities(_sum, IMAGE, SAME)
+  np.testing.assert_allclose(masked, [2 / 3])
   # Without the lower half: .2 + .4.
-  _, masked = faithfulness.masked_probabilities(_sum, IMAGE, SAME, .5)
+  masked = faithfulness.masked_probabilities(_sum, IMAGE, SAME, .5)
   np.testing.assert_allclose(masked, [.6])
+  # Towards .1: .1 + (.1 + .1 / 3) + (.1 + .2 * 2 / 3) + .4.
+  masked = faithfulness.masked_probabilities(_sum, IMAGE, SAME, black=.1)
+  np.testing.assert_allclose(masked, [2.6 / 3])
 
 
 def test_deletion_and_its_worst_case():

@@ -5,6 +5,7 @@ repository); any folder of the same form will do. A kind of case that is not
 built yet is skipped, by name.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,10 +20,15 @@ from atcon_tf import graph
 from atcon_tf import maps
 from atcon_tf import models
 from atcon_tf.attribution import forward
+from atcon_tf.attribution import learned
 from atcon_tf.attribution import path
+from atcon_tf.metrics import classification
 from atcon_tf.metrics import faithfulness
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import gain
+from atcon_tf.objectives import laso
 from atcon_tf.objectives import layer_consistency
+from atcon_tf.objectives import tame
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -242,6 +248,100 @@ def run_atcon_ig(case):
   check_gradients("g", base, values, tape, loss)
 
 
+# Our name of a version of TAME, by the authors'.
+VERSIONS = {"TAME": "tame", "Noskipconnection": "no_skip",
+            "NoskipNobatchnorm": "no_skip_no_batch_norm",
+            "Sigmoidinfeaturebranch": "sigmoid_branch"}
+
+
+def _with_head(case, values):
+  """A classifier with the case's head, and `{name: variable of the head}`."""
+  _, classifier = classifier_of(BY_ID[case["net"]], case["features"],
+                                "imagenet")
+  head = learned.AttentionMechanism(classifier, VERSIONS[case["version"]],
+                                    case["cap"], maps.HALF_PIXEL)
+  named = {"att_fuse.kernel": head.kernel, "att_fuse.bias": head.bias}
+  for i, branch in enumerate(head.branches):
+    for layer, name in [(branch.conv, "att_conv"), (branch.norm, "att_bn")]:
+      if layer is not None:
+        named |= {f"{name}{i}.{short}": v
+                  for short, v in named_variables(layer)}
+  assert set(named) == {k[2:] for k in values if k.startswith("w.")}
+  for name, variable in named.items():
+    variable.assign(values[f"w.{name}"].reshape(variable.shape))
+  return dataclasses.replace(classifier, attention=head), named
+
+
+def run_tame(case):
+  """The paper's loss, of each image's own label (the case's `own`)."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  classifier, named = _with_head(case, values)
+  frozen = [v.numpy() for v in classifier.model.variables]
+  loss_of = tame.Tame(classifier, target="labels")
+  batch = {"image": tf.constant(arrays(net)["x01"]),
+           "label": np.eye(net["classes"])[values["labels"]]}
+  training = case["attention_bn"] == "batch"
+  with tf.GradientTape() as tape:
+    terms = loss_of.call(batch, training=training)
+    parts = {name: factor * tf.reduce_mean(terms[name][0])
+             for name, factor in loss_of.loss_weights.items()}
+    loss = tf.add_n(list(parts.values()))
+  order = [n for n in case["loss_order"] if n != "total"]
+  check("loss_own", [loss, *(parts[n] for n in order)], values["loss_own"])
+  gradients = [k for k in values if k.startswith("g_own.")]
+  for name, gradient in zip(gradients, tape.gradient(
+      loss, [named[k.removeprefix("g_own.")].value for k in gradients])):
+    check(name, tf.reshape(gradient, values[name].shape), values[name])
+  # The gradient in front of batch statistics is 0 but for rounding, which
+  # `check` allows for; that of the classifier does not exist.
+  assert len(gradients) == len(loss_of.variables)
+  for before, variable in zip(frozen, classifier.model.variables):
+    np.testing.assert_array_equal(before, variable)
+  _check_class_maps(case, classifier, batch, values, training)
+  story = loss_of.explain(batch, training)
+  np.testing.assert_array_equal(story["class_index"], values["labels"])
+  check("logits of the masked image", story["logits"], values["logits"])
+
+
+def _check_class_maps(case, classifier, batch, values, training):
+  """c and a of every class of every image."""
+  pass_ = forward.forward(classifier, batch["image"])
+  for c in range(classifier.num_classes):
+    heat = classifier.attention(
+        learned.features_of(pass_), np.full(len(batch["image"]), c),
+        training=training)
+    check("c", heat, values["c"][..., c])
+    check("a", tf.sigmoid(heat), values["a"][..., c])
+
+
+def run_tame_eval(case):
+  """Average drop and increase in confidence, as the authors measure them."""
+  values = arrays(case)
+  classifier, _ = _with_head(case, values)
+  images = tf.constant(values["x01"])
+  pass_ = forward.forward(classifier, images)
+  target = tf.argmax(pass_.logits, -1)
+  np.testing.assert_array_equal(target, values["cls"])
+  probability = forward.pick(pass_.logits, target, "probability").numpy()
+  check("y", probability, values["y"])
+  head = classifier.attention
+  heat = head(learned.features_of(pass_), target).numpy()
+  heat = head.enlarge(tf.constant(faithfulness.unit(heat)),
+                      classifier.image_size).numpy()
+  for percent, dropped in case["percents"].items():
+    mask = faithfulness.keep_top(heat, dropped)
+    check(f"mask_{percent}", mask, values[f"mask_{percent}"])
+    masked = forward.pick(
+        classifier.model(images * mask[..., None], training=False), target,
+        "probability").numpy()
+    check(f"y_masked_{percent}", masked, values[f"y_masked_{percent}"])
+    both = probability, masked
+    check(f"AD_{percent}", faithfulness.average_drop(*both).mean(),
+          values[f"AD_{percent}"])
+    check(f"IC_{percent}", faithfulness.increase_in_confidence(*both).mean(),
+          values[f"IC_{percent}"])
+
+
 def run_tame_metrics(case):
   values = arrays(case)
   for name, heat in values.items():
@@ -261,10 +361,224 @@ def run_tame_metrics(case):
         values["IC"])
 
 
+def _attention(case, **options):
+  return gain.Attention(case["omega"], case["sigma"],
+                        alignment=maps.ALIGNED, **options)
+
+
+def _check_told(told, values, rows=slice(None)):
+  """What `gain.explain` gives, against the arrays of a case."""
+  names = {"logits_cl": "logits", "logits_am": "logits_masked",
+           "heatmap_scaled": "scaled", "heatmap": "heatmap",
+           "scaled": "scaled", "mask": "mask", "masked_x": "masked"}
+  for theirs, ours in names.items():
+    if theirs in values:
+      check(theirs, told[ours][rows], values[theirs])
+
+
+def _global_means(loss_of, batch):
+  """`{term: its mean}` as the trainer takes it, and the loss."""
+  terms = loss_of.call(batch)
+  means = {name: tf.reduce_sum(v * w) / tf.reduce_sum(w)
+           for name, (v, w) in terms.items()}
+  return means, tf.add_n([loss_of.loss_weights[n] * m
+                          for n, m in means.items()])
+
+
+def _check_gain(case, loss_of, batch, base, values, am_scale=1.0):
+  """The losses and their gradients.
+
+  Args:
+    am_scale: of the attention mining's gradient in the case.
+  """
+  with tf.GradientTape(persistent=True) as tape:
+    means, total = _global_means(loss_of, batch)
+    mined = am_scale * means["attention_mining"]
+  check("cl_loss", means["supervised"], values["cl_loss"])
+  check("am_loss", means["attention_mining"], values["am_loss"])
+  check("total", total, values["total"])
+  check_gradients("g_am", base, values, tape, mined)
+  check_gradients("g_total", base, values, tape, total)
+  if "ex_loss" in values:
+    with tape:
+      extra = case["ex_weight"] * means["extra_supervision"]
+    check("ex_loss", means["extra_supervision"], values["ex_loss"])
+    check_gradients("g_ex", base, values, tape, extra)
+
+
+def _gain_weights(case):
+  return dict(cl_weight=case["cl_factor"], am_weight=case["am_factor"],
+              am_gradient_scale=0.0 if case["grads_off"] else 1.0)
+
+
+def run_gain_voc(case):
+  """Several labels an image, masked all at once."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  given, attention = arrays(net), _attention(case)
+  batch = {"image": tf.constant(given["x"]), "label": given[case["labels"]]}
+  _check_told(gain.explain(classifier, batch["image"], batch["label"],
+                           attention), values)
+  _check_gain(case, gain.Gain(classifier, attention, masks="joint",
+                              **_gain_weights(case)), batch, base, values)
+
+
+def run_gain_multi(case):
+  """A masked image for each label of one image."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  labels, attention = values["labels"], _attention(case)
+  image = tf.constant(arrays(net)["x"][values["image_index"]][None])
+  classes = np.eye(net["classes"])[labels]
+  told = gain.explain(classifier, tf.repeat(image, len(labels), 0), classes,
+                      attention)
+  check("logits_cl", told["logits"][:1], values.pop("logits_cl"))
+  _check_told(told, values)
+  # The reference counts the cross-entropy once for each label.
+  weights = _gain_weights(case)
+  weights["cl_weight"] *= len(labels)
+  _check_gain(case, gain.Gain(classifier, attention, **weights),
+              {"image": image, "label": classes.sum(0, keepdims=True)},
+              base, values)
+
+
+def run_gain_eval(case):
+  net, values = BY_ID[case["net"]], arrays(case)
+  _, classifier = classifier_of(net)
+  told = gain.explain(classifier, tf.constant(arrays(net)["x"]), None,
+                      _attention(case))
+  np.testing.assert_array_equal(np.argmax(told["classes"], -1),
+                                values["cls"])
+  _check_told(told, values)
+
+
+def run_gain_medt(case):
+  """Two classes, of which the first is the absence of the second."""
+  net, values = BY_ID[case["net"]], arrays(case)
+  base, classifier = classifier_of(net)
+  given, used = arrays(net), values["used"]
+  # The network's own normalisation is the identity here, as its x's.
+  attention = _attention(case, fill=tuple(given["fill"]))
+  label = np.eye(2)[given["labels"]]
+  mask = np.zeros([*given["x"].shape[:3], 2], np.uint8)
+  mask[used, ..., 1] = values["gt_masks"]
+  batch = {"image": tf.constant(given["x"]), "label": label, "mask": mask}
+  _check_told(gain.explain(classifier, batch["image"], label, attention),
+              values)
+  loss_of = gain.Gain(
+      classifier, attention, masks="joint", cl_weight=case["cl_weight"],
+      am_weight=case["am_weight"], ex_weight=case["ex_weight"],
+      negative=None if case["am_on_all"] else 0)
+  _check_gain(case, loss_of, batch, base, values, case["am_weight"])
+
+
+def _embedding_classifier(features, classes):
+  """A classifier whose pooled features are the first numbers of its image.
+
+  The image `[6, 6, 3]` is four times the same block of 27 numbers, of which
+  the one convolution keeps those that are wanted.
+  """
+  images = keras.Input([6, 6, 3])
+  kept = keras.layers.Conv2D(
+      features, 3, strides=3, use_bias=False,
+      kernel_initializer=lambda shape, dtype: np.reshape(
+          np.eye(27)[:, :features], shape))(images)
+  pooled = keras.layers.GlobalAveragePooling2D()(kept)
+  head = keras.layers.Dense(classes)
+  return models.wrap(keras.Model(images, head(pooled))), head
+
+
+def _as_images(embedding):
+  block = np.pad(embedding, [[0, 0], [0, 27 - embedding.shape[1]]])
+  return tf.constant(np.tile(block.reshape([-1, 3, 3, 3]), [1, 2, 2, 1]))
+
+
+# Our name of a term and the reference's.
+LASO_TERMS = {
+    "class_embed": "class_embed", "class_fake": "class_fake",
+    "class_union": "class_U", "class_intersection": "class_I",
+    "class_subtraction": "class_S", "recon_fake": "recon_fake",
+    "recon_union": "recon_U", "recon_intersection": "recon_I",
+    "recon_subtraction": "recon_S"}
+
+
+def run_laso(case):
+  """From images to the gradients of the three networks, and of the images."""
+  values = arrays(case)
+  classifier, head = _embedding_classifier(case["latent"], case["classes"])
+  loss_of = laso.Laso(classifier, case["inner"])
+  named = {"classifier." + short: v for short, v in named_variables(head)}
+  for operation, model in loss_of.networks.items():
+    for layer in model.layers:
+      for short, variable in named_variables(layer):
+        named[f"{operation.replace('unite', 'union')}.{layer.name}.{short}"] = (
+            variable)
+  assert {f"w.{name}" for name in named} == {
+      name for name in values if name.startswith("w.")}
+  for name, variable in named.items():
+    variable.assign(values[f"w.{name}"])
+  made = loss_of.operate(tf.concat([values["embed_a"], values["embed_b"]], 0))
+  assert 2 * len(made) == len(case["set_op_names"])
+  for ours, both in made.items():
+    for theirs, part in zip(("ab", "ba"), tf.split(both, 2)):
+      theirs = ours.translate(str.maketrans("xy", theirs))
+      check(theirs, part,
+            values["set_ops"][case["set_op_names"].index(theirs)])
+  images = [_as_images(values[f"embed_{name}"]) for name in "ab"]
+  label = np.split(values["targets"], 2)
+  trained = {name: named[name].value for name in named
+             if f"g.{name}" in values}
+  with tf.GradientTape() as tape:
+    tape.watch(images)
+    terms = loss_of.call({"image": images[0], "label": label[0],
+                          "other_image": images[1], "other_label": label[1]})
+    means = {name: tf.reduce_sum(value * weight) / tf.reduce_sum(weight)
+             for name, (value, weight) in terms.items()}
+    loss = sum(factor * means[name]
+               for name, factor in loss_of.loss_weights.items())
+  for ours, theirs in LASO_TERMS.items():
+    check(theirs, means.pop(ours), values[f"term.{theirs}"])
+  assert not means
+  check("total", loss, values["total"])
+  gradients = tape.gradient(loss, [*trained.values(), *images])
+  for name, gradient in zip(trained, gradients):
+    check(name, gradient, values[f"g.{name}"])
+  for name, gradient in zip(("embed_a", "embed_b"), gradients[-2:]):
+    # The four blocks of an image share the gradient of its features.
+    blocks = tf.reshape(gradient, [-1, 2, 3, 2, 3, 3])
+    check(name, tf.reshape(tf.reduce_sum(blocks, [1, 3]), [-1, 27])[
+        :, :case["latent"]], values[f"g.{name}"])
+  assert len(trained) + 2 == sum(k.startswith("g.") for k in values)
+
+
+def run_scores(case):
+  values = arrays(case)
+  for i in range(sum(name.startswith("scores") for name in values)):
+    given = values[f"labels{i}"], values[f"scores{i}"]
+    check("auc", classification.auc(*given), values[f"auc_exact{i}"])
+    sensitivity, thresholds = classification.operating_points(
+        *given, values[f"fa_points{i}"], "reference")
+    check("sens_ref", sensitivity, values[f"sens_ref{i}"])
+    check("thr_ref", thresholds, values[f"thr_ref{i}"])
+    check("sens_default", classification.sensitivity_at(
+        *given, [.001, .0005], "reference"), values[f"sens_default{i}"])
+  label, logits = values["ml_labels"], values["ml_logits"]
+  probability = 1 / (1 + np.exp(-logits))
+  scores = classification.evaluate(label, probability, 0.5)
+  for name in ("map_macro", "map_weighted"):
+    check(name, scores[name], values[name])
+  each = classification.per_class(label, probability, 0.5)
+  check("ap_per_class", each["ap"], values["ap_per_class"])
+
+
 RUN = {"net": run_net, "atcon": run_atcon,
        "integrated_gradients": run_integrated_gradients,
-       "atcon_ig": run_atcon_ig, "tame_metrics": run_tame_metrics,
-       "layer_consistency": run_layer_consistency}
+       "atcon_ig": run_atcon_ig, "tame": run_tame,
+       "tame_eval": run_tame_eval, "tame_metrics": run_tame_metrics,
+       "layer_consistency": run_layer_consistency,
+       "gain_voc": run_gain_voc, "gain_multi": run_gain_multi,
+       "gain_eval": run_gain_eval, "gain_medt": run_gain_medt,
+       "laso": run_laso, "scores": run_scores}
 
 
 def _known(kind):

@@ -126,6 +126,8 @@ def test_input_ranges(name):
   layer = backbones.Normalize(**backbones.INPUT_RANGES[name])
   np.testing.assert_allclose(layer(image)[0, 0, 0], expected, rtol=1e-5,
                              atol=1e-6)
+  np.testing.assert_allclose(layer.undo(layer(image).numpy()), image,
+                             atol=1e-6)
   again = backbones.Normalize.from_config(layer.get_config())
   np.testing.assert_array_equal(again(image), layer(image))
 

@@ -246,6 +246,23 @@ def test_order_depends_on_seed_and_stream_alone():
   assert all(other != first for other in others)
 
 
+@pytest.mark.parametrize("share, count", [(0.25, 2), (0.5, 4), (0.9, 7)])
+def test_balanced_batches(share, count):
+  positive = np.arange(20) < 3
+  batches = [pipeline.balanced_order(positive, share, 8, 7, 1, k)
+             for k in range(30)]
+  for batch in batches:
+    assert positive[batch].sum() == count and len(batch) == 8
+  # Each goes through its own images evenly.
+  times = np.bincount(np.concatenate(batches), minlength=20)
+  for part in (times[positive], times[~positive]):
+    assert part.max() - part.min() <= 1
+  # Positives do not always come first, and a batch can be drawn again.
+  assert len({tuple(positive[b]) for b in batches}) > 5
+  np.testing.assert_array_equal(
+      batches[9], pipeline.balanced_order(positive, share, 8, 7, 1, 9))
+
+
 # Batches.
 
 

@@ -47,9 +47,11 @@ def test_a_preset_builds_on_another_and_a_later_flag_wins(monkeypatch):
 
 
 def test_what_a_pair_shares(monkeypatch):
-  """A baseline differs from its ATCON run in nothing but the objective."""
+  """A baseline differs from its other run in nothing but the objective."""
   for first, second in [("shapes_atcon", "shapes_supervised"),
-                        ("voc_8shot", "voc_8shot_supervised")]:
+                        ("voc_8shot", "voc_8shot_supervised"),
+                        ("voc_8shot_gain", "voc_8shot_supervised"),
+                        ("voc_8shot_gain_ext", "voc_8shot_supervised")]:
     a, b = (_parse(monkeypatch, f"--flagfile=flags/{name}.flags")
             for name in (first, second))
     for name in ("dataset", "shots", "seed", "split_seed", "model", "weights",

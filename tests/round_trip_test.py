@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf import maps
 from atcon_tf import runs
 from atcon_tf import serving
 
@@ -90,10 +89,9 @@ def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
   logits = classifier.model(images, training=False)
   target = tf.argmax(logits, -1)
   want = {"probabilities": tf.sigmoid(logits), "class_index": target}
-  for method in serving.METHODS:
-    want[method] = maps.resize(
-        attribution.explain(classifier, images, method, target),
-        classifier.image_size, classifier.geometry[-1])
+  for method in serving.usable(classifier):
+    want[method] = attribution.enlarge(classifier, attribution.explain(
+        classifier, images, method, target))
   for name, value in want.items():
     scale = max(1, float(tf.reduce_max(tf.abs(value))))
     for got in (tensors[name], [row[name] for row in rows]):

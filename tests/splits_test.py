@@ -42,6 +42,15 @@ class DrawTest(parameterized.TestCase):
     got = splits.draw(labels, 3, 7, "ab")
     np.testing.assert_array_equal(got, [1, 2, 4, 5, 7, 8])
 
+  def test_no_shots_are_all(self):
+    labels = labels_of("ab", "a", "b", "ab")
+    np.testing.assert_array_equal(splits.draw(labels, 0, 7, "ab"),
+                                  [0, 1, 2, 3])
+    np.testing.assert_array_equal(
+        splits.draw(labels, 0, 7, "ab", single_label_only=True), [1, 2])
+    with self.assertRaisesRegex(UserError, "no training image has one label"):
+      splits.draw(labels_of("ab", "ab"), 0, 0, "ab", single_label_only=True)
+
   def test_then_images_with_several_labels(self):
     # b has one pure image and must take both "ab"; a has its own two.
     labels = labels_of("a", "a", "a", "b", "ab", "ab")

@@ -99,7 +99,7 @@ def row_of(grid, cell, result):
   """What the table keeps of a result."""
   arm, shots, seed = cell
   numbers = {part: {k: v for k, v in result[part].items()
-                    if k not in ("per_class", "ci90")}
+                    if k not in ("per_class", "ci90", "roc")}
              for part in ("val", "test")}
   return {"arm": arm, "shots": shots, "seed": seed,
           "flags": [*grid["flags"], *grid["arms"][arm]],

@@ -22,6 +22,7 @@ from atcon_tf.attribution import cam
 from atcon_tf.attribution import combined
 from atcon_tf.attribution import forward as forward_lib
 from atcon_tf.attribution import gradient
+from atcon_tf.attribution import learned
 from atcon_tf.attribution import meaningful
 from atcon_tf.attribution import noise
 from atcon_tf.attribution import path
@@ -55,6 +56,8 @@ ROLLOUTS = {
     "attention_rollout": rollout.attention_rollout,
     "gradient_rollout": rollout.gradient_rollout,
 }
+# Maps of a head that was trained to explain this very classifier.
+LEARNED = {"tame": learned.class_map, "l_cam": learned.class_map}
 PERTURBATIONS = {
     "rise": perturbation.rise,
     "occlusion": perturbation.occlusion,
@@ -64,7 +67,7 @@ PERTURBATIONS = {
 # Fitted or counted, not differentiated.
 _FLAT = {"score_cam", "ablation_cam"}
 DIFFERENTIABLE = {
-    name: method for group in (CAMS, GRADIENTS, ROLLOUTS)
+    name: method for group in (CAMS, GRADIENTS, ROLLOUTS, LEARNED)
     for name, method in group.items() if name not in _FLAT}
 
 # Methods that need the guided rule, and so a network with ReLUs.
@@ -82,6 +85,8 @@ def _builder(name, method):
     check(classifier, options.get("of", name))
     if name in ROLLOUTS:
       classifier = rollout.with_attention(classifier)
+    if name in LEARNED:
+      classifier = learned.with_features(classifier)
     if name in MANY:
       options = {"batch_size": BATCH_SIZE, **options}
     one = method
@@ -98,7 +103,7 @@ def _builder(name, method):
 
 
 METHODS = {name: _builder(name, method)
-           for group in (CAMS, GRADIENTS, ROLLOUTS, PERTURBATIONS)
+           for group in (CAMS, GRADIENTS, ROLLOUTS, LEARNED, PERTURBATIONS)
            for name, method in group.items()}
 
 # What has been checked of each classifier, since a check runs the network.
@@ -112,10 +117,11 @@ def check(classifier, name):
     UserError: a guided map of a network without ReLU, or whose guided
       gradient equals its plain one; a CAM for another head than global
       average pooling and one dense layer (both by a self-test on one random
-      image).
+      image); a learned map of a classifier without the head.
   """
   tests = {"cam": _check_linear_head, "ablation_cam": _check_head,
-           **{guided_: _check_guided for guided_ in GUIDED}}
+           **{guided_: _check_guided for guided_ in GUIDED},
+           **{name_: learned.check for name_ in LEARNED}}
   done = _checked.setdefault(classifier, set())
   if name in tests and name not in done:
     tests[name](classifier, name)

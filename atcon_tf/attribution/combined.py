@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf import geometry
 from atcon_tf import maps
 from atcon_tf.attribution import cam
 from atcon_tf.attribution import forward
@@ -71,18 +72,12 @@ def fuse(method):
       peak = tf.reduce_max(heat, [1, 2], keepdims=True)
       heat /= tf.where(peak > 0, peak, tf.ones_like(peak))
       onto = classifier.geometry[largest]
-      alignment = _relative(place, onto) if place and onto else (
+      alignment = geometry.relative(place, onto) if place and onto else (
           maps.HALF_PIXEL)
       total += maps.resize(heat, sizes[largest], alignment)
     return total / len(sizes)
 
   return fused
-
-
-def _relative(place, onto):
-  """Geometry of one layer's cells in units of another's cells."""
-  return tuple(((offset - first) / step, stride / step)
-               for (offset, stride), (first, step) in zip(place, onto))
 
 
 def smooth_views(method, factors=(0.9, 1.0, 1.1)):

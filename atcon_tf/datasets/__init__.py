@@ -2,7 +2,9 @@
 
 import dataclasses
 
+from atcon_tf.datasets import binary_masks
 from atcon_tf.datasets import folder
+from atcon_tf.datasets import image_list
 from atcon_tf.datasets import shapes
 from atcon_tf.datasets import voc
 
@@ -16,13 +18,24 @@ def _folder(config):
   return folder.load(config.data_dir, config.classes, config.split_seed)
 
 
+def _image_list(config):
+  return image_list.load(
+      config.data_dir, config.train_list, config.val_list, config.test_list,
+      config.class_list, config.classes, config.split_seed)
+
+
+def _binary_masks(config):
+  return binary_masks.load(config.data_dir, config.split_seed)
+
+
 def _shapes(config):
   # The scenes are always the same, as those of any other data set are; only
   # the choice of the labelled ones follows a seed.
   return shapes.load(config.classes, size=config.image_size)
 
 
-DATASETS = {"voc": _voc, "folder": _folder, "shapes": _shapes}
+DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
+            "binary_masks": _binary_masks, "shapes": _shapes}
 
 
 def load(config):

@@ -45,7 +45,7 @@ def load(data_dir, classes=(), seed=0):
     raise config.UserError(f"--data_dir={data_dir}: no such folder")
   layout = _layout(data_dir)
   first = next(iter(layout.values()))
-  available = _folders(first)
+  available = class_folders(first)
   if not available:
     raise config.UserError(
         f"--data_dir={first}: no class folders in it, must be one sub-folder "
@@ -59,7 +59,7 @@ def load(data_dir, classes=(), seed=0):
   salt = f"{seed}/"
   splits = {"train": [], "val": [], "test": []}
   for index, name in enumerate(names):
-    found = {split: _images(data_dir, os.path.join(folder, name))
+    found = {split: images_in(data_dir, os.path.join(folder, name))
              for split, folder in layout.items()}
     if list(found) == ["all"]:
       found = _cut(os.path.join(first, name), found["all"], salt)
@@ -77,9 +77,9 @@ def load(data_dir, classes=(), seed=0):
 
 def _layout(data_dir):
   """`{split: folder}`, train first, or `{"all": data_dir}` without splits."""
-  below = _folders(data_dir)
+  below = class_folders(data_dir)
   # A class may well be called "train": a split holds folders, not images.
-  if not ("train" in below and _folders(os.path.join(data_dir, "train"))):
+  if not ("train" in below and class_folders(os.path.join(data_dir, "train"))):
     return {"all": data_dir}
   layout = {"train": os.path.join(data_dir, "train")}
   for folder in below:
@@ -102,7 +102,7 @@ def _layout(data_dir):
 def _check_same_classes(layout, names, available):
   """Every split must have the classes used, and none that train lacks."""
   for folder in layout.values():
-    found = _folders(folder)
+    found = class_folders(folder)
     for name in names:
       if name not in found:
         raise config.UserError(
@@ -129,13 +129,18 @@ def _cut(folder, ids, salt):
           for split, which in chosen.items()}
 
 
-def _folders(folder):
+def class_folders(folder):
+  """Names of the folders in a folder, but for hidden ones, sorted."""
   return sorted(f.name for f in os.scandir(folder)
                 if f.is_dir() and not f.name.startswith("."))
 
 
-def _images(data_dir, folder):
-  """Ids of the images in a folder, in alphabetical order."""
+def images_in(data_dir, folder):
+  """Paths below data_dir of the images in a folder, in alphabetical order.
+
+  Raises:
+    UserError: there is none.
+  """
   names = sorted(f.name for f in os.scandir(folder) if f.is_file()
                  and not f.name.startswith(".")
                  and f.name.lower().endswith(EXTENSIONS))

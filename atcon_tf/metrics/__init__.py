@@ -27,15 +27,17 @@ def _changed(score):
   return lambda e: score(e.predict, e.images, e.maps)
 
 
-def _mask_iou(evidence):
-  """NaN for pairs without a pixel of the class."""
-  masks = np.asarray(evidence.masks)
-  known = ((masks != 0) & (masks != localization.VOID)).any((1, 2))
-  result = np.full(len(masks), np.nan)
-  if known.any():
-    result[known] = localization.mask_iou(
-        evidence.maps[known], masks[known], evidence.mask_threshold)
-  return result
+def _boxed(score):
+  """NaN for pairs without a box."""
+  def scores(evidence):
+    known = [i for i, boxes in enumerate(evidence.boxes) if len(boxes)]
+    result = np.full(len(evidence.boxes), np.nan)
+    if known:
+      result[known] = score(np.asarray(evidence.maps)[known],
+                            [evidence.boxes[i] for i in known], evidence)
+    return result
+
+  return scores
 
 
 METRICS = {
@@ -55,12 +57,14 @@ METRICS = {
     "max_sensitivity": lambda e: faithfulness.max_sensitivity(
         e.explain, e.images, e.maps),
     "sparseness": lambda e: faithfulness.sparseness(e.maps),
-    "pointing_game": lambda e: localization.pointing_game(e.maps, e.boxes),
-    "energy_pointing_game": lambda e: localization.energy_pointing_game(
-        e.maps, e.boxes),
-    "box_iou": lambda e: localization.box_iou(
-        e.maps, e.boxes, [e.box_threshold])[:, 0],
-    "mask_iou": _mask_iou,
+    "pointing_game": _boxed(
+        lambda maps, boxes, e: localization.pointing_game(maps, boxes)),
+    "energy_pointing_game": _boxed(
+        lambda maps, boxes, e: localization.energy_pointing_game(maps, boxes)),
+    "box_iou": _boxed(lambda maps, boxes, e: localization.box_iou(
+        maps, boxes, [e.box_threshold])[:, 0]),
+    "mask_iou": lambda e: localization.mask_ious(
+        e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 
 # What a metric needs beside the maps: fields of `Evidence`.

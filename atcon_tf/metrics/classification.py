@@ -123,18 +123,42 @@ def best_threshold(label, probability):
   return float((upper[widest] + lower[widest]) / 2)
 
 
-def roc(label, score):
+def is_binary(label, multi_label):
+  """Whether there are two classes, one an image: the second is positive."""
+  return not multi_label and np.shape(label)[1] == 2
+
+
+def sensitivities(label, probability, rates):
+  """Sensitivity to the second of two classes at rates of false alarms.
+
+  Args:
+    label, probability: `[N, 2]`, one label an image; see `is_binary`.
+    rates: of false alarms, in [0, 1].
+  Returns:
+    `{"sensitivity_at_0.01": float, ...}`, see `operating_points`; empty where
+    one of the classes has no image.
+  """
+  label, probability = _check(label, probability, False)
+  if not label.any(0).all():
+    return {}
+  found = sensitivity_at(label[:, 1], probability[:, 1], rates)
+  return {f"sensitivity_at_{rate:g}": float(value)
+          for rate, value in zip(rates, found)}
+
+
+def roc(label, score, corners=False):
   """The ROC curve of one score, for data such as good and faulty parts.
 
   Args:
     label: `[N]`, 0 or 1, both present.
     score: `[N]`, any range; higher means 1.
+    corners: leave out points that lie on the line between their neighbours.
   Returns:
     (false alarm rate, sensitivity, threshold), each `[K]`: (0, 0, infinite)
     and a point for each different score; an alarm is `score >= threshold`.
   """
   label, score = _check_binary(label, score)
-  return metrics.roc_curve(label, score, drop_intermediate=False)
+  return metrics.roc_curve(label, score, drop_intermediate=corners)
 
 
 def auc(label, score):

@@ -21,6 +21,7 @@ class Evidence:
     masks: `[P, H, W]` with 255 where unknown, a pair without a mask all
       255, or None.
     box_threshold, mask_threshold: shares of a map's maximum.
+    black: what a black pixel is in `images`, a number or `[C]`.
   """
 
   maps: np.ndarray
@@ -31,13 +32,19 @@ class Evidence:
   masks: np.ndarray | None = None
   box_threshold: float = 0.5
   mask_threshold: float = 0.5
+  black: np.ndarray | float = 0.0
 
   def __post_init__(self):
-    self._masked = {}
+    self._whole, self._masked = None, {}
 
   def masked(self, dropped=0.0):
-    """`faithfulness.masked_probabilities`, asked for once."""
+    """Probabilities of the whole and of the masked images, `[P]` each.
+
+    See `faithfulness.masked_probabilities`; each is asked for once.
+    """
+    if self._whole is None:
+      self._whole = faithfulness.probabilities(self.predict, self.images)
     if dropped not in self._masked:
       self._masked[dropped] = faithfulness.masked_probabilities(
-          self.predict, self.images, self.maps, dropped)
-    return self._masked[dropped]
+          self.predict, self.images, self.maps, dropped, self.black)
+    return self._whole, self._masked[dropped]

@@ -5,7 +5,8 @@ speaks for the class, at the size of the `images` `[P, H, W, C]`.
 `predict(images, pairs) -> [n]` is the classifier's probability of the class
 of each of the pairs (int `[n]`) for other images in their place; a score
 calls it with `BATCH` images at most. Removed pixels become 0: give the images
-in the space in which 0 means nothing (normalised, for most networks).
+in the space in which 0 means nothing (normalised, for most networks); only
+the scores of a masked image, which are defined so, turn them black.
 
 Every score is one number a pair, `[P]`; higher is better unless it says drop,
 deletion, sensitivity or infidelity.
@@ -64,14 +65,25 @@ def _pairs(maps):
   return np.arange(len(maps))
 
 
-def masked_probabilities(predict, images, maps, dropped=0.0):
-  """y, and y when the image is multiplied by its map, both `[P]`.
+def probabilities(predict, images):
+  """y, `[P]`."""
+  return _ask(predict, images, _pairs(images))
+
+
+def masked_probabilities(predict, images, maps, dropped=0.0, black=0.0):
+  """y when the image is multiplied by its map, `[P]`.
 
   The map is scaled to [0, 1] and its lowest pixels are dropped: `keep_top`.
+  TAME and L-CAM keep 100, 50 and 15 %: dropped 0, 0.5 and 0.85.
+
+  Args:
+    black: what a black pixel is in the space of the images, a number or
+      `[C]`. The papers multiply images in [0, 1], before the normalisation:
+      there what is not in the map turns black.
   """
-  mask = keep_top(unit(maps), dropped).astype(images.dtype)
-  whole = _ask(predict, images, _pairs(maps))
-  return whole, _ask(predict, images * mask[..., None], _pairs(maps))
+  mask = keep_top(unit(maps), dropped).astype(images.dtype)[..., None]
+  black = np.asarray(black, images.dtype)
+  return _ask(predict, black + (images - black) * mask, _pairs(maps))
 
 
 def average_drop(whole, masked):

@@ -173,6 +173,44 @@ def mask_iou(maps, masks, threshold):
   return (found & truth).sum((1, 2)) / (found | truth).sum((1, 2))
 
 
+def mask_ious(maps, masks, thresholds=THRESHOLDS):
+  """`mask_iou` at T thresholds, `[P, T]`; NaN without a pixel of the class."""
+  masks = np.asarray(masks)
+  known = ((masks != 0) & (masks != VOID)).any((1, 2))
+  result = np.full([len(masks), len(thresholds)], np.nan)
+  if known.any():
+    result[known] = np.stack([mask_iou(np.asarray(maps)[known], masks[known], t)
+                              for t in thresholds], 1)
+  return result
+
+
+def class_mask(mask, class_index, size):
+  """A mask of all classes as that of one, at another size.
+
+  Args:
+    mask: `[height, width]`: 0 background, `1 + class`, VOID; or None.
+    class_index: which class.
+    size: (height, width); pixels are taken by their centres.
+  Returns:
+    uint8 of that size: 0, 1, or VOID; all VOID for None.
+  """
+  if mask is None:
+    return np.full(size, VOID, np.uint8)
+  rows, columns = ((2 * np.arange(n) + 1) * old // (2 * n)
+                   for n, old in zip(size, mask.shape))
+  mask = mask[rows[:, None], columns]
+  return np.where(mask == VOID, VOID, mask == 1 + class_index).astype(np.uint8)
+
+
+def centre_map(size):
+  """A map that sees no image, 1 in the middle and 0 at the edges.
+
+  Above t it is the centred rectangle with 1 - t of the image's sides.
+  """
+  y, x = (np.abs(2 * np.arange(n) + 1 - n) / n for n in size)
+  return 1 - np.maximum(y[:, None], x)
+
+
 def centre_point(boxes):
   """The pointing game of a map that always points at the image's centre."""
   boxes = _check_boxes(boxes)

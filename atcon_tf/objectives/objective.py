@@ -9,7 +9,10 @@ class Objective:
     loss_weights: `{term: its factor in the loss}`.
     variables: trainable variables of its own, beside the classifier's.
     state: variables that are not trained by gradients, but saved.
+    paired: its batches are of pairs; see `pairs`.
   """
+
+  paired = False
 
   def __init__(self, classifier, **loss_weights):
     self.classifier = classifier

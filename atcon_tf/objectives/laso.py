@@ -1,0 +1,190 @@
+"""Label-set operations on features (LaSO).
+
+Alfassy, Karlinsky, Aides et al., "LaSO: Label-Set Operations networks for
+multi-label few-shot learning", CVPR 2019 (arXiv 1902.09811). Three networks
+turn the features x, y of two images into features that should look like those
+of an image with the union, the intersection or the difference of their labels,
+to the classifier C that is trained beside them. With CE the cross-entropy of
+C's logits, D the mean squared difference, and each line summed over both
+orders of the pair, (x, y) = (a, b) and (b, a):
+
+    class_embed         CE(x, X)                     X, Y: the sets of labels
+    class_union         CE(U(x, y), X or Y) + CE(U(U(x, y), y), X or Y)
+    class_intersection  CE(I(x, y), X and Y) + CE(I(I(x, y), y), X and Y)
+    class_subtraction   CE of S(x, y), S(S(x, y), y), S(x, I(x, y)) and
+                        S(x, I(y, x)), X without Y
+    class_fake          CE(x', X),     x' = U(S(x, I(y, x)), I(x, y))
+    recon_fake          D(x, x')
+    recon_subtraction   D of S(x, y) and each of the three others
+    recon_union         D(U(a, b), U(b, a)), once for a pair
+    recon_intersection  D(I(a, b), I(b, a)), once for a pair
+
+The two terms of the subtraction are optional and off by default; S is then
+trained through x' alone. The paper has them, at weight 1. A network is
+M(x, y) = tanh(W3 f2(f1([x, y]))), f a dense layer, BatchNorm and a leaky ReLU
+of slope 0.2. The classifier, alone, is what is evaluated.
+
+First-order, and on labelled images alone: this objective takes the supervised
+one's place, whose loss is its class_embed.
+"""
+
+import keras
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+from atcon_tf.objectives import objective
+from atcon_tf.objectives import supervised
+
+SLOPE = 0.2
+OPERATIONS = ("subtract", "intersect", "unite")
+# The terms and their default weights.
+WEIGHTS = {
+    "class_embed": 1.0, "class_fake": 1.0, "class_union": 1.0,
+    "class_intersection": 1.0, "class_subtraction": 0.0, "recon_fake": 1.0,
+    "recon_union": 1.0, "recon_intersection": 1.0, "recon_subtraction": 0.0,
+}
+
+
+class Laso(objective.Objective):
+  """Terms: those at the top of the file, one value a pair.
+
+  Its batches are pairs: "image" and "label", "other_image" and "other_label".
+  Labels are 0 or 1, several of an image.
+
+      laso = Laso(classifier, class_subtraction=1.0)
+      terms = laso.call(batch)
+  """
+
+  paired = True
+
+  def __init__(self, classifier, units=512, **weights):
+    """Prepares the loss, and makes the three networks.
+
+    Args:
+      classifier: a `models.Classifier` whose logits come from a dense layer;
+        the vector that this layer reads is what the networks work on.
+      units: of the two hidden layers of each network.
+      **weights: factors of terms in the loss where not those of `WEIGHTS`.
+    Raises:
+      UserError: the logits do not come from a dense layer.
+    """
+    super().__init__(classifier, **{**WEIGHTS, **weights})
+    self.embed, self.head = halves(classifier)
+    self.networks = {name: network(self.embed.output.shape[-1], units, name)
+                     for name in OPERATIONS}
+    for model in self.networks.values():
+      self.variables += model.trainable_variables
+      self.state += model.non_trainable_variables
+
+  def call(self, batch, training=False):
+    images = tf.concat([batch["image"], batch["other_image"]], 0)
+    x = self.embed(self.classifier.normalize(images), training=training)
+    vectors = self.operate(x, training)
+    # All of them through the head at once.
+    names = ("x", *vectors)
+    logits = self.head(tf.concat([x, *vectors.values()], 0),
+                       training=training)
+    logits = dict(zip(names, tf.split(logits, len(names))))
+    label = tf.cast(tf.concat([batch["label"], batch["other_label"]], 0),
+                    logits["x"].dtype)
+    values = _terms({"x": x, **vectors}, logits, label)
+    return {name: (value, tf.ones_like(value))
+            for name, value in values.items()}
+
+  def operate(self, x, training=False):
+    """The features that the networks make of pairs.
+
+    Args:
+      x: `[2 B, features]`, the first images of B pairs, then the second ones.
+      training: whether BatchNorm uses batch statistics.
+    Returns:
+      dict of `[2 B, features]` in [-1, 1]; y is the other image of the pair.
+      "x_S_y": the subtraction S(x, y); "x_S_y_y": S(S(x, y), y); "x_S_y_I_x":
+      S(x, I(y, x)); "x_I_y", "x_U_y", ...: likewise; "fake_x": x'.
+    """
+    def network_of(name):
+      return lambda *pair: self.networks[name](
+          tf.concat(pair, -1), training=training)
+
+    subtract, intersect, unite = map(network_of, OPERATIONS)
+    y = _swap(x)
+    s, i, u = subtract(x, y), intersect(x, y), unite(x, y)
+    rest = subtract(x, _swap(i))
+    return {"x_S_y": s, "x_S_y_y": subtract(s, y),
+            "x_S_x_I_y": subtract(x, i), "x_S_y_I_x": rest,
+            "x_I_y": i, "x_I_y_y": intersect(i, y),
+            "x_U_y": u, "x_U_y_y": unite(u, y), "fake_x": unite(rest, i)}
+
+
+def _terms(vectors, logits, label):
+  """The terms of each pair, `{name: [B]}`; see the top of the file."""
+  other = _swap(label)
+  targets = {"S": label * (1 - other), "I": label * other,
+             "U": tf.maximum(label, other)}
+
+  def entropy(target, *names):
+    return _sum_over_pair(tf.add_n([
+        supervised.cross_entropy(target, logits[n], True) for n in names]))
+
+  def distance(first, *others):
+    return tf.add_n([tf.reduce_mean(tf.square(first - vectors[n]), -1)
+                     for n in others])
+
+  def asymmetry(name):
+    return tf.split(distance(_swap(vectors[name]), name), 2)[0]
+
+  s = ("x_S_y", "x_S_y_y", "x_S_x_I_y", "x_S_y_I_x")
+  return {
+      "class_embed": entropy(label, "x"),
+      "class_fake": entropy(label, "fake_x"),
+      "class_union": entropy(targets["U"], "x_U_y", "x_U_y_y"),
+      "class_intersection": entropy(targets["I"], "x_I_y", "x_I_y_y"),
+      "class_subtraction": entropy(targets["S"], *s),
+      "recon_fake": _sum_over_pair(distance(vectors["x"], "fake_x")),
+      "recon_union": asymmetry("x_U_y"),
+      "recon_intersection": asymmetry("x_I_y"),
+      "recon_subtraction": _sum_over_pair(distance(vectors[s[0]], *s[1:])),
+  }
+
+
+def _swap(x):
+  """The other image of each pair."""
+  return tf.roll(x, tf.shape(x)[0] // 2, 0)
+
+
+def _sum_over_pair(value):
+  return tf.add_n(tf.split(value, 2))
+
+
+def network(features, units, name):
+  """One set operation, `[B, 2 features] -> [B, features]` in [-1, 1]."""
+  x = pair = keras.Input([2 * features])
+  for number in (1, 2):
+    x = keras.layers.Dense(units, name=f"dense{number}")(x)
+    x = keras.layers.BatchNormalization(epsilon=1e-5, name=f"bn{number}")(x)
+    # Not LeakyReLU: TensorFlow's keeps the slope in float32.
+    x = keras.ops.maximum(x, SLOPE * x)
+  x = keras.layers.Dense(features, activation="tanh", name="dense3")(x)
+  return keras.Model(pair, x, name=name)
+
+
+def halves(classifier):
+  """A classifier cut before the dense layer that gives its logits.
+
+  Args:
+    classifier: a `models.Classifier`.
+  Returns:
+    two Keras models over its layers: normalised images -> `[B, features]`,
+    and `[B, features]` -> logits.
+  Raises:
+    UserError: the logits do not come from a dense layer on a vector.
+  """
+  logits = classifier.maps.outputs[-1]
+  operation, node, _ = logits._keras_history
+  features = operation._inbound_nodes[node].input_tensors[0]
+  if not isinstance(operation, keras.layers.Dense) or len(features.shape) != 2:
+    raise UserError(
+        f"--model={classifier.name}: laso works on the vector that a last "
+        f"dense layer reads; here the logits come from {operation.name}")
+  return (keras.Model(classifier.maps.input, features),
+          keras.Model(features, logits))

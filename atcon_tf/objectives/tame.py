@@ -1,0 +1,116 @@
+"""TAME: trains a head to explain a frozen classifier.
+
+Ntrougkas, Gkalelis, Mezaris, ISM 2022 (arXiv 2301.07407); the head is
+`attribution/learned.py`. With m the map of an image's class c, in (0, 1),
+cells (i, j), and x the image in [0, 1]:
+
+    cross_entropy = - log p_c(classifier(normalize(U(m) x)))
+    area          = mean_ij (m + 0.0005)^0.3
+    variation     = (sum |d_i m|^2 + sum |d_j m|^2 + 0.3 sum_border m^2) / 2
+    loss          = 1.5 cross_entropy + 2 area + 0.01 variation
+
+The mask keeps what the class needs, and little of it. A corner lies on two
+borders and counts twice. With several labels an image, p_c is the sigmoid of
+that class alone.
+
+The authors' code takes area and variation of every image's maps for *all*
+labels of the batch, so that they depend on which images meet; the paper's
+formula, and this file, of its own label only. Its classifier runs in training
+mode, and its batch statistics drift; here it is frozen.
+"""
+
+import tensorflow as tf
+
+from atcon_tf.attribution import forward
+from atcon_tf.attribution import learned
+from atcon_tf.objectives import atcon
+from atcon_tf.objectives import objective
+from atcon_tf.objectives import supervised
+
+EPSILON = 5e-4  # the power's derivative at 0 is infinite
+BORDER = 0.3
+
+
+class Tame(objective.Objective):
+  """Terms "cross_entropy", "area" and "variation", of the head alone.
+
+  Its `variables` and `state` are the head's; the classifier's weights get no
+  gradient, and its BatchNorm statistics are neither used nor updated.
+  """
+
+  def __init__(self, classifier, multi_label=False, target="argmax",
+               cross_entropy_weight=1.5, area_weight=2.0,
+               variation_weight=0.01, area_power=0.3):
+    """Prepares the loss.
+
+    Args:
+      classifier: a `models.Classifier` with a head (`learned.attach`).
+      multi_label: p_c is a sigmoid, not a softmax.
+      target: c; "argmax": what the classifier says of the whole image, as in
+        the authors' lists; "labels": the highest logit among its labels.
+      cross_entropy_weight, area_weight, variation_weight: of the terms.
+      area_power: of the map in the area.
+    """
+    super().__init__(classifier, cross_entropy=cross_entropy_weight,
+                     area=area_weight, variation=variation_weight)
+    self.multi_label, self.target = multi_label, target
+    self.area_power = area_power
+    self.view = learned.with_features(classifier)
+    self.head = classifier.attention
+    self.variables = self.head.trainable_variables
+    self.state = self.head.non_trainable_variables
+
+  def call(self, batch, training=False):
+    """The terms; `training`: the head's own BatchNorm learns its batch's."""
+    story = self.explain(batch, training)
+    if self.multi_label:
+      masked = forward.pick(story["logits"], story["class_index"])
+      value = tf.nn.softplus(-masked)
+    else:
+      label = tf.one_hot(story["class_index"], self.classifier.num_classes,
+                         dtype=story["logits"].dtype)
+      value = supervised.cross_entropy(label, story["logits"], False)
+    weight = tf.ones_like(value)
+    if self.target == "labels":  # an image without one has no class
+      weight = tf.cast(tf.reduce_any(
+          tf.cast(batch["label"], tf.bool), -1), value.dtype)
+    return {"cross_entropy": (value, weight),
+            "area": (area(story["map"], self.area_power), weight),
+            "variation": (variation(story["map"]), weight)}
+
+  def explain(self, batch, training=False):
+    """What the losses are made of.
+
+    Returns:
+      dict: "class_index" `[B]`; "map" `[B, h, w]` in (0, 1); "logits"
+      `[B, classes]` of the masked image.
+    """
+    images = tf.cast(batch["image"], self.view.maps.input.dtype)
+    pass_ = forward.forward(self.view, images)
+    target, = atcon.targets(pass_.logits, batch, self.target)
+    features = [tf.stop_gradient(f) for f in learned.features_of(pass_)]
+    heat = tf.sigmoid(self.head(features, target, training=training))
+    return {"class_index": target, "map": heat,
+            "logits": self.masked_logits(images, features, heat)}
+
+  def masked_logits(self, images, features, heat):
+    """Logits of the images multiplied by their maps."""
+    del features
+    mask = self.head.enlarge(heat, self.classifier.image_size)
+    return self.classifier.model(images * mask[..., tf.newaxis],
+                                 training=False)
+
+
+def area(m, power=0.3):
+  """`mean (m + 0.0005)^power` of each map, `[B]`."""
+  return tf.reduce_mean(tf.pow(m + EPSILON, power), [1, 2])
+
+
+def variation(m):
+  """Half the squared steps between cells, and the border's, `[B]`."""
+  def total(part):
+    return tf.reduce_sum(tf.square(part), [1, 2])
+
+  edges = (m[:, :1], m[:, -1:], m[:, :, :1], m[:, :, -1:])
+  steps = total(m[:, 1:] - m[:, :-1]) + total(m[:, :, 1:] - m[:, :, :-1])
+  return (steps + BORDER * tf.add_n([total(e) for e in edges])) / 2
