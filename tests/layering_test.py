@@ -24,8 +24,8 @@ LEVELS = (
     ("bank", "metrics", "objectives", "pairs", "run_data"),
     ("optimizers", "plain", "plots", "prediction", "serving", "sheets",
      "summaries", "trainer"),
-    ("comparison", "comparison_figures", "leaderboard", "report_figures",
-     "results", "run_folder", "runs", "scoring", "watch"),
+    ("comparison", "comparison_figures", "head_scores", "leaderboard",
+     "report_figures", "results", "run_folder", "runs", "scoring", "watch"),
     ("evaluate", "explain", "export", "report"),
     ("train",),
 )
