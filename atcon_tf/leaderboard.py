@@ -75,7 +75,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     row = _known(kept, wanted)
     if row is None:
       try:
-        row = _judge_one(classifier, part, method, metrics, multi_label)
+        row = judgement(classifier, method, metrics, multi_label)(part)
       except UserError as error:
         board["skipped"][method] = str(error)
         bar.add(1)
@@ -120,8 +120,15 @@ def _known(path, wanted):
   return row if stored == wanted else None
 
 
-def _judge_one(classifier, pairs, method, metrics, multi_label):
-  """`{"scores": {metric: [P]}, "seconds", "images"}`."""
+def judgement(classifier, method, metrics, multi_label):
+  """How one method is judged, again and again: what it needs is traced once.
+
+  Args:
+    classifier, method, metrics, multi_label: see `judge`.
+  Returns:
+    `fn(pairs) -> {"scores": {metric: [P]}, "images_a_second",
+    "forward_passes"}`.
+  """
   size = classifier.image_size
   output = "sigmoid" if multi_label else "probability"
   predict = tf.function(
@@ -129,36 +136,45 @@ def _judge_one(classifier, pairs, method, metrics, multi_label):
       input_signature=[tf.TensorSpec([None, *size, 3]),
                        tf.TensorSpec([None], tf.int64)])
   black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
-  explain, seconds = maps_of(classifier, method), []
-  rows = {metric: [] for metric in metrics}
-  levels = localization.THRESHOLDS
-  cut = {metric: [] for metric in metrics if metric in CUT}
-  for first in range(0, len(pairs.ids), BATCH):
-    part = pairs.part(slice(first, first + BATCH))
-    normalized = classifier.normalize(part.images).numpy()
-    started = time.perf_counter()
-    heat = explain(part.images, part.class_index)
-    seconds.append((time.perf_counter() - started, len(heat)))
-    evidence = Evidence(
-        heat, normalized,
-        lambda x, i, part=part: predict(x, part.class_index[i]).numpy(),
-        lambda x, part=part: explain(x, part.class_index, True),
+  explain = maps_of(classifier, method)
+
+  def evidence_of(part, heat):
+    return Evidence(
+        heat, classifier.normalize(part.images).numpy(),
+        lambda x, i: predict(x, part.class_index[i]).numpy(),
+        lambda x: explain(x, part.class_index, True),
         part.boxes, part.masks, black=black[0, 0, 0])
-    for metric in metrics:
-      if metric in cut:
-        cut[metric].append(np.stack([METRICS[metric](dataclasses.replace(
-            evidence, **{CUT[metric]: t})) for t in levels], 1))
-      else:
-        rows[metric].append(METRICS[metric](evidence))
-  scores = {m: np.concatenate(parts) for m, parts in rows.items() if parts}
-  for metric, parts in cut.items():
-    scores[metric] = cross_fit(np.concatenate(parts))
-  # The first batch traces; a last, smaller one is no fair measure either.
-  timed = seconds[1:-1] or seconds[-1:]
-  return {"scores": {m: s.tolist() for m, s in scores.items()},
-          "images_a_second": sum(n for _, n in timed) / sum(
-              s for s, _ in timed) if method != CENTRE else None,
-          "forward_passes": passes(classifier, method)}
+
+  def judged(pairs):
+    seconds = []
+    rows = {metric: [] for metric in metrics}
+    for first in range(0, len(pairs.ids), BATCH):
+      part = pairs.part(slice(first, first + BATCH))
+      started = time.perf_counter()
+      heat = explain(part.images, part.class_index)
+      seconds.append((time.perf_counter() - started, len(heat)))
+      evidence = evidence_of(part, heat)
+      for metric in metrics:
+        rows[metric].append(_score(metric, evidence))
+    scores = {metric: np.concatenate(parts) for metric, parts in rows.items()}
+    for metric in CUT.keys() & scores.keys():
+      scores[metric] = cross_fit(scores[metric])
+    # The first batch traces; a last, smaller one is no fair measure either.
+    timed = seconds[1:-1] or seconds[-1:]
+    return {"scores": {m: s.tolist() for m, s in scores.items()},
+            "images_a_second": sum(n for _, n in timed) / sum(
+                s for s, _ in timed) if method != CENTRE else None,
+            "forward_passes": passes(classifier, method)}
+
+  return judged
+
+
+def _score(metric, evidence):
+  """Scores `[P]`, or `[P, T]` at every threshold where the map is cut."""
+  if metric not in CUT:
+    return METRICS[metric](evidence)
+  return np.stack([METRICS[metric](dataclasses.replace(
+      evidence, **{CUT[metric]: t})) for t in localization.THRESHOLDS], 1)
 
 
 def cross_fit(table):

@@ -25,7 +25,7 @@ LEVELS = (
     ("image_pairs", "optimizers", "plain", "plots", "prediction", "serving",
      "sheets", "summaries", "trainer"),
     ("comparison", "comparison_figures", "explain_files", "explainer",
-     "leaderboard", "leaderboard_page", "randomization", "report_figures",
+     "head_scores", "leaderboard", "leaderboard_page", "randomization", "report_figures",
      "results", "run_folder", "runs", "scoring", "watch"),
     ("evaluate", "explain", "export", "report"),
     ("train",),
