@@ -165,7 +165,8 @@ def test_explain_evaluate_and_export_use_the_head(finished, tmp_path,
 
   records, pool = evaluate.load_images(run)
   board = leaderboard.judge(
-      run.classifier, leaderboard.pairs_of(records, pool, 4),
+      run.classifier, leaderboard.pairs_of(
+          run.classifier, records, pool, "prediction", 4),
       ["tame", "l_cam"], ["average_drop"], samples=0)
   assert board["methods"]["tame"]["forward_passes"] == 1
   assert list(board["skipped"]) == ["l_cam"]
