@@ -18,7 +18,7 @@ from atcon_tf.metrics import statistics
 
 # Of each class; a table and a panel for each.
 CLASS_METRICS = {"ap": "AP", "f1": "F1", "box_iou": "box IoU",
-                 "pointing_game": "pointing game"}
+                 "pointing_game": "pointing game", "mask_iou": "mask IoU"}
 
 
 def check(first, second, names=("the one", "the other")):
@@ -78,7 +78,7 @@ def table(differences, name):
   """The differences of all metrics as text."""
   lines = [[name, "difference", "90 % interval", "p"]]
   lines += [[label, *_cells(differences[metric])]
-            for metric, label in results.ROWS.items()
+            for metric, label in results.rows(differences).items()
             if metric in differences and not metric.startswith("centre")]
   return results.align(lines)
 

@@ -7,6 +7,9 @@
                                  differences, over all and of each class, and
                                  figures of what changed
     --methods=all --metrics=...  a leaderboard of attribution methods instead
+    --methods=all --metrics=sanity --random_model=RUN2
+                                 whether their maps depend on what was learned;
+                                 RUN2 was trained with --random_labels
 """
 
 import dataclasses
@@ -22,11 +25,14 @@ from atcon_tf import comparison
 from atcon_tf import comparison_figures
 from atcon_tf import datasets
 from atcon_tf import files
+from atcon_tf import image_pairs
 from atcon_tf import leaderboard
+from atcon_tf import leaderboard_page
 from atcon_tf import maps
 from atcon_tf import pipeline
 from atcon_tf import plots
 from atcon_tf import prediction
+from atcon_tf import randomization
 from atcon_tf import results
 from atcon_tf import runs
 from atcon_tf import scoring
@@ -36,6 +42,8 @@ from atcon_tf.config import UserError
 from atcon_tf.metrics import METRICS
 from atcon_tf.metrics import localization
 
+# Among --metrics: the checks of `randomization` instead of scores.
+SANITY = "sanity"
 # Rows of a comparison picture: half gains, half losses.
 SHOWN = 8
 
@@ -148,13 +156,16 @@ def main(argv):
   if values.data_dir and not values.out:
     raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
                     "the scores on other data are written")
+  for flag in ("metrics", "random_model", "page"):
+    if flags.FLAGS[flag].present and not values.methods:
+      raise UserError(f"--{flag}: needs --methods, which it judges")
   run = runs.load_run(values.workdir)
   name = _name(values.workdir)
   if values.compare:
     _compare(run, values.compare, values.out)
     return
   if values.methods:
-    _leaderboard(run, values)
+    judge_methods(run, values)
     return
   result = evaluate(run, values.split, values.data_dir, progress=True)
   print(results.table({name: result}, values.split))
@@ -163,40 +174,45 @@ def main(argv):
     print(f"\n{values.out}")
 
 
-def _leaderboard(run, values):
-  """Judges attribution methods; writes JSON, a plot and a page if asked."""
-  records, images = load_images(run, values.split, values.data_dir,
-                                values.voc_year)
+def judge_methods(run, values):
+  """Judges attribution methods: a leaderboard, or the sanity checks."""
+  sane = SANITY in values.metrics
+  if sane and len(values.metrics) > 1:
+    raise UserError(f"--metrics={','.join(values.metrics)}: {SANITY} stands "
+                    "alone, as it changes the network")
+  if values.random_model and not sane:
+    raise UserError(f"--random_model={values.random_model}: goes with "
+                    f"--metrics={SANITY}")
+  if values.page and sane:
+    raise UserError(f"--page={values.page}: not for --metrics={SANITY}")
+  other = randomization.load_other(run, values.random_model)
   methods = [*METHODS, leaderboard.CENTRE] if values.methods == ["all"] else (
       values.methods)
+  leaderboard.check_methods(methods)
+  records, images = load_images(run, values.split, values.data_dir,
+                                values.voc_year)
   target = values.target or (
       "box" if any(len(r.boxes) for r in records) else "prediction")
-  pairs = leaderboard.pairs_of(run.classifier, records, images, target,
-                               values.images)
-  out = pathlib.Path(values.out or run.path / "attribution.json")
-  board = leaderboard.judge(
-      run.classifier, pairs, methods, values.metrics, run.multi_label,
-      values.slow_images, out.with_suffix(".parts"), run.config.bootstrap)
-  print(leaderboard.table(board))
-  config = run.config
-  data = f"{config.dataset}{values.voc_year or config.voc_year}" if (
-      config.dataset == "voc") else config.dataset
-  board |= {**runs.environment(), "json": values.out or out.name,
-            "target": target,
-            "about": f"{config.model} at {run.classifier.image_size[0]} px, "
-            f"{config.objective}, {config.shots or 'all'} labelled images a "
-            f"class; {values.split} images of {data}, none of which it was trained on."}
-  board["command"] = board["command"].replace("atcon_tf.train",
-                                              "atcon_tf.evaluate")
-  files.write_text(out, json.dumps(board, indent=1))
-  png = plots.to_png(leaderboard.plot(board), dpi=110)
-  files.write_bytes(out.with_suffix(".png"), png)
-  print(f"\n{out}")
-  if values.page:
-    picture = os.path.relpath(out.with_suffix(".png"),
-                              os.path.dirname(values.page) or ".")
-    files.write_text(values.page, leaderboard.page(board, picture))
-    print(values.page)
+  judged = image_pairs.pairs_of(run.classifier, records, images, target,
+                                values.images)
+  name = "sanity.json" if sane else "attribution.json"
+  out = pathlib.Path(values.out or run.path / name)
+  about = leaderboard_page.about(run, values.split, values.voc_year)
+  about |= {"json": values.out or name, "target": target}
+  if sane:
+    board = randomization.judge(run.classifier, judged, methods, other,
+                                values.slow_images)
+    print(randomization.table(board))
+    files.write_text(out, json.dumps(board | about, indent=1))
+  else:
+    board = leaderboard.judge(
+        run.classifier, judged, methods, values.metrics, run.multi_label,
+        values.slow_images, out.with_suffix(".parts"), run.config.bootstrap)
+    print(leaderboard_page.table(board))
+    leaderboard_page.save(board | about, out, values.page)
+  for method, reason in board["skipped"].items():
+    print(f"not measured: {method} ({reason})")
+  print(f"\n{out}" + f"\n{values.page}" * bool(values.page))
 
 
 def _name(workdir):
@@ -278,11 +294,13 @@ def define_flags():
                       "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
-  flags.DEFINE_enum("target", None, list(leaderboard.TARGETS), "which class of "
-                    "an image they explain; default: of its largest box, or "
+  flags.DEFINE_enum("target", None, list(image_pairs.TARGETS), "which class "
+                    "of an image they explain; default: of its largest box, or "
                     "what the classifier says where there are no boxes")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
-                    "by which scores: " + ", ".join(METRICS))
+                    f"by which scores: {', '.join(METRICS)}; or {SANITY}")
+  flags.DEFINE_string("random_model", "", f"for --metrics={SANITY}: a run "
+                      "like it, trained with --random_labels")
   flags.DEFINE_integer("images", 200, "images that judge the methods", 1)
   flags.DEFINE_integer("slow_images", 50, "images that judge the methods "
                        "that need hundreds of passes", 1)

@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import PIL.ImageSequence
 
 from atcon_tf import pipeline
@@ -51,7 +50,7 @@ def read(path):
     with warnings.catch_warnings():
       warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
       with PIL.Image.open(path) as image:
-        return np.asarray(pipeline.to_rgb(PIL.ImageOps.exif_transpose(image)))
+        return np.asarray(pipeline.to_rgb(image))
   except Exception as error:  # decoders raise almost anything
     raise UserError(f"{path}: does not decode ({error})") from error
 
@@ -99,8 +98,32 @@ def squeeze(image, size):
   return np.asarray(small, np.float32) / 255
 
 
-def write_gif(path, images, seconds=0.1):
-  """Writes uint8 images `[height, width, 3]` as an animated GIF."""
+def check_writable(ending):
+  """Refuses a kind of clip, "gif" or "mp4", that cannot be written here."""
+  if ending == "mp4":
+    try:
+      import av  # only here: an optional package
+      del av
+    except ImportError as error:
+      raise UserError(f"--video_format={ending}: needs a package ({error}); "
+                      "install imageio[pyav], or use gif") from error
+
+
+def write_clip(path, images, seconds=0.1):
+  """Writes uint8 images `[height, width, 3]` as an animated GIF or an MP4.
+
+  Args:
+    path: ends in .gif or .mp4.
+    images: list of frames of one size.
+    seconds: that each is shown.
+  """
+  if path.suffix == ".mp4":
+    import imageio.v3 as imageio
+    # Colour has half the resolution there: sides must be even.
+    height, width = (n - n % 2 for n in images[0].shape[:2])
+    imageio.imwrite(path, np.stack(images)[:, :height, :width], plugin="pyav",
+                    codec="libx264", fps=round(1 / seconds))
+    return
   first, *rest = [PIL.Image.fromarray(image) for image in images]
   first.save(path, save_all=True, append_images=rest, loop=0,
              duration=round(1000 * seconds))

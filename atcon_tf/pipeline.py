@@ -13,6 +13,7 @@ import tempfile
 import keras
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import tensorflow as tf
 
 from atcon_tf import augment as augment_lib
@@ -27,8 +28,8 @@ _IN_MEMORY = 4 << 30
 def decode(record, size):
   """One image as uint8 `[size, size, 3]`, squeezed to a square.
 
-  Grey, palette, RGBA and 16-bit images become RGB (alpha over white, 16 bit
-  scaled to 8).
+  A photo stands the way up that its EXIF says; grey, palette, RGBA and 16-bit
+  images become RGB (alpha over white, 16 bit scaled to 8).
   """
   image = record.image
   image = (PIL.Image.open(image) if isinstance(image, str)
@@ -40,7 +41,8 @@ def decode(record, size):
 
 
 def to_rgb(image):
-  """A PIL image of any mode as RGB."""
+  """A PIL image of any mode as RGB, the way up that its EXIF says."""
+  image = PIL.ImageOps.exif_transpose(image)
   if image.mode.startswith("I"):
     values = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
     return PIL.Image.fromarray(values.round().astype(np.uint8)).convert("RGB")

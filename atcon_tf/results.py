@@ -96,7 +96,7 @@ def _head(attention, watcher, data):
   """What a run has trained that explains its classifier."""
   return {"version": attention.name, "layers": list(attention.layers_used),
           "map": list(attention.size), "parameters": attention.count_params(),
-          **{part: watcher.losses(data.records[part])
+          **{part: watcher.losses(data.records[part]) | watcher.head_scores(part)
              for part in ("val", "test")}}
 
 

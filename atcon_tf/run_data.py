@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from atcon_tf import datasets
 from atcon_tf import pipeline
 from atcon_tf import splits
@@ -60,12 +62,24 @@ def load(config, stored, progress=False):
   _check_two_classes(config, split)
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
+  if config.random_labels:
+    by_id |= shuffled([by_id[i] for i in split["train_labeled"]], config.seed)
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
   if config.objective in UNLABELED and not records["train_unlabeled"]:
     raise UserError(
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, or --unlabeled=labeled")
   return RunData(images, records, split)
+
+
+def shuffled(records, seed):
+  """Records with each other's labels, `{id: record}`, in an order of `seed`.
+
+  As many images as before show each class.
+  """
+  order = np.random.default_rng(seed).permutation(len(records))
+  return {r.id: dataclasses.replace(r, label=records[i].label)
+          for r, i in zip(records, order)}
 
 
 def _check_two_classes(config, split):

@@ -6,6 +6,8 @@
     checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
                       attention.weights.h5, the head of a run that trains one
     tb/               TensorBoard
+    attribution.csv   average drop and increase in confidence of such a head's
+                      maps at each validation
     predictions.npz   per-image results on the test split
     figures/*.png     pictures
     result.json       every number; written last

@@ -96,6 +96,9 @@ class Data:
       "them, or 'labeled' (the labelled images without their labels)")
   single_label_only: bool = flag(
       False, "draw labelled images from those with one label only")
+  random_labels: bool = flag(
+      False, "give the labelled images each other's labels at random: the "
+      "control of `evaluate --metrics=sanity`", needs=SUPERVISED)
   seed: int = flag(0, "of weights, order and augmentation", minimum=0)
   split_seed: int = flag(-1, "of the few-shot split (default: --seed)",
                          minimum=-1)

@@ -4,6 +4,8 @@ Maps come raw, at the network's size; here they meet the picture of the user's
 own size and shape.
 """
 
+import textwrap
+
 import matplotlib
 import numpy as np
 import PIL.Image
@@ -16,6 +18,8 @@ from atcon_tf.metrics import localization
 # A few pixels of a gradient hold its largest values: full brightness begins
 # at this percentile.
 TOP = 99.5
+# For whoever sees a sheet without having made it.
+LEGEND = "Bright: what matters to the class. Box: around the brightest part."
 
 
 def brightness(heat):
@@ -23,6 +27,13 @@ def brightness(heat):
   heat = np.maximum(heat, 0)
   top = np.percentile(heat, TOP) or heat.max()
   return np.clip(heat / top, 0, 1) if top > 0 else heat
+
+
+def note(heat):
+  """What a person should know of a map that shows nothing; "" of others."""
+  if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
+    return "the same everywhere"
+  return "" if heat.max() > 0 else "no positive value"
 
 
 def gathered(heat, share=1 / 20):
@@ -97,13 +108,19 @@ def sheet(image, names, rows, subtitle=""):
   side = 2.4
   shape = (side, side * width / height) if height > width else (
       side * height / width, side)
-  columns = 1 + len(names)
-  figure = Figure(figsize=(columns * (shape[1] + .1),
-                           len(rows) * (shape[0] + .35) + .45),
+  wide = (1 + len(names)) * (shape[1] + .1) + .3
+  titles = ["\n".join(textwrap.wrap(name.replace("_", " "),
+                                    int(10 * shape[1])))
+            for name in ["image", *names]]
+  legend = textwrap.fill(LEGEND, int(14 * wide))
+  # A line of text is about a sixth of an inch high.
+  lines = (max(title.count("\n") for title in titles) + subtitle.count("\n")
+           + legend.count("\n") + 4)
+  figure = Figure(figsize=(wide, len(rows) * (shape[0] + .35) + lines / 6),
                   layout="constrained")
-  axes = figure.subplots(len(rows), columns, squeeze=False)
-  for one, title in zip(axes[0], ["image", *names]):
-    one.set_title(title.replace("_", " "), fontsize=10, fontweight="bold")
+  axes = figure.subplots(len(rows), 1 + len(names), squeeze=False)
+  for one, title in zip(axes[0], titles):
+    one.set_title(title, fontsize=10, fontweight="bold")
   for number, (row, (caption, cells)) in enumerate(zip(axes, rows)):
     row[0].imshow(image)
     row[0].set_ylabel(caption, fontsize=10)
@@ -116,4 +133,5 @@ def sheet(image, names, rows, subtitle=""):
   for one in axes.flat:
     one.set_xticks([])
     one.set_yticks([])
+  figure.supxlabel(legend, fontsize=8, color="#555555")
   return figure

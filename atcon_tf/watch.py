@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from atcon_tf import files
+from atcon_tf import head_scores
 from atcon_tf import objectives
 from atcon_tf import prediction
 from atcon_tf import summaries
@@ -15,7 +17,8 @@ FLAT_MASK = 0.05
 SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
          "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
          "val_consistency")
-SHOWN_OF_HEADS = ("cross_entropy", "area", "variation", "val_loss")
+SHOWN_OF_HEADS = ("cross_entropy", "area", "variation", "val_loss",
+                  "val_average_drop_15", "val_increase_in_confidence_15")
 
 
 class Watcher:
@@ -38,6 +41,9 @@ class Watcher:
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
     self.losses = losses
+    if losses:
+      self.head_scores = head_scores.HeadScores(config, data,
+                                                predictor.classifier)
     texts = {"settings": config.to_json(), "flags": config.to_flags(),
              "split": summaries.split_text(data.split)}
     self._callback = summaries.Summaries(
@@ -96,14 +102,18 @@ class Watcher:
            for name, (total, count) in state["sums"].items()}
     state["sums"] = {}
     if self.losses:
-      scores = self.losses(self.data.records["val"])
+      scores = self.losses(self.data.records["val"]) | self.head_scores("val")
     else:
       scores = self._scores(state["updates"])
     row |= {f"val_{name}": value for name, value in scores.items()}
     score = -scores["loss"] if self.losses else scores["map_macro"]
     updates = state["updates"]
     state["history"].append({"step": updates, **row})
-    if updates and (state["best"] is None
+    if self.losses:
+      files.write_text(self.work.path / "attribution.csv",
+                       head_scores.table(state["history"]))
+    # Random labels mean nothing on validation images: the last weights count.
+    if updates and (state["best"] is None or self.config.random_labels
                     or score > state["best"]["score"]):
       state["best"] = {"updates": updates, "score": score}
       self.work.save_best(self.predictor.classifier)

@@ -334,7 +334,7 @@ METRICS = {
     "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,  # 16 of 50
     "increase_in_confidence": 0, "increase_in_confidence_50": 0,
     "increase_in_confidence_15": 0, "average_gain": 0, "insertion": None,
-    "deletion": .25, "deletion_blur": None, "infidelity": 0,
+    "deletion": .25, "deletion_blur": None, "road": None, "infidelity": 0,
     "max_sensitivity": 0, "sparseness": .5, "pointing_game": 1,
     "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
 }

@@ -9,7 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from atcon_tf import explain
+from atcon_tf import explain_files
+from atcon_tf import explainer as explainer_lib
 from atcon_tf import models
 from atcon_tf import pictures
 from atcon_tf import sheets
@@ -32,10 +33,9 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def explainer(model_file):
-  classifier, names, multi_label = explain.load(model=model_file,
-                                                class_names=NAMES)
-  return explain.Explainer(classifier, names, multi_label,
-                           ["grad_cam", "gradient"])
+  return explainer_lib.Explainer(
+      *explainer_lib.load(model=model_file, class_names=NAMES),
+      ["grad_cam", "gradient"])
 
 
 def _picture(mode="RGB", size=(40, 30)):
@@ -87,7 +87,7 @@ def test_files_folders_and_globs(tmp_path):
       _picture().save(path)
   found = pictures.find([str(tmp_path), str(tmp_path / "*.png")])
   assert [p.name for p in found] == ["a.jpg", "b.png", "c.png"]
-  assert explain.unique_names([tmp_path / "a.jpg", tmp_path / "b/a.png"]) == [
+  assert explain_files.unique_names([tmp_path / "a.jpg", tmp_path / "b/a.png"]) == [
       "a", "a_2"]
 
 
@@ -122,7 +122,7 @@ def test_boxes_by_hand():
 def test_box_formats(box_format, box):
   result = {"boxes": {("grad_cam", 1): [
       {"box": [.1, .2, .5, .4], "score": 1.0}]}, "probability": [.1, .9, 0]}
-  row, = explain.box_rows("x", np.zeros([30, 40, 3]), result, NAMES,
+  row, = explain_files.box_rows("x", np.zeros([30, 40, 3]), result, NAMES,
                           box_format)
   assert row["box"] == box and row["class"] == "dog"
 
@@ -132,7 +132,7 @@ def test_box_formats(box_format, box):
 
 def test_choice_of_classes():
   probability = np.array([.2, .7, .6])
-  choose = explain.choose_classes
+  choose = explainer_lib.choose_classes
   assert choose(probability, NAMES) == [1]
   assert choose(probability, NAMES, top=2) == [1, 2]
   assert choose(probability, NAMES, positive=True) == [1, 2]
@@ -146,31 +146,59 @@ def test_choice_of_classes():
 
 def test_explain_image(explainer):
   image = np.asarray(_picture())
-  result = explain.explain_image(explainer, image, [0, 2])
+  result = explainer_lib.explain_image(explainer, image, [0, 2])
   assert set(result["maps"]) == {(m, c) for m in ("grad_cam", "gradient")
                                  for c in (0, 2)}
   assert result["maps"]["grad_cam", 0].shape == (16, 16)
   assert result["overlays"]["gradient", 2].shape == (30, 40, 3)
   assert result["probability"].sum() == pytest.approx(1)
-  assert explain.draw(explainer, image, result, [0, 2]).startswith(b"\x89PNG")
+  png = explain_files.draw(explainer, image, result, [0, 2])
+  assert png.startswith(b"\x89PNG")
 
 
 def test_a_clip(explainer, tmp_path):
   frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
-  pictures.write_gif(tmp_path / "clip.gif", frames)
+  pictures.write_clip(tmp_path / "clip.gif", frames)
   clip = pictures.frames(tmp_path / "clip.gif")
   assert len(clip) == 3
-  shown = explain.explain_clip(explainer, clip, 1, "grad_cam")
+  shown = explainer_lib.explain_clip(explainer, clip, 1, "grad_cam")
   assert len(shown) == 3 and shown[0].shape == (30, 40, 3)
+
+
+def test_a_clip_as_mp4(tmp_path):
+  """Sides that are odd lose a row or a column; colours are compressed."""
+  pytest.importorskip("av")
+  frames = [np.full([31, 41, 3], 60 * i, np.uint8) for i in (1, 2, 3)]
+  pictures.check_writable("mp4")
+  pictures.write_clip(tmp_path / "clip.mp4", frames)
+  clip = pictures.frames(tmp_path / "clip.mp4")
+  assert [frame.shape for frame in clip] == [(30, 40, 3)] * 3
+  for before, after in zip(frames, clip):
+    assert abs(after.mean() - before.mean()) < 4
+
+
+def test_mp4_without_its_package(monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
+  with pytest.raises(UserError, match="--video_format=mp4: .*imageio.pyav"):
+    pictures.check_writable("mp4")
+  (tmp_path / "clip.mp4").write_bytes(b"x")
+  with pytest.raises(UserError, match="clip.mp4: cannot be read .*GIF"):
+    pictures.frames(tmp_path / "clip.mp4")
+
+
+def test_a_map_that_shows_nothing_says_so():
+  assert sheets.note(np.ones([3, 3])) == "the same everywhere"
+  assert sheets.note(-np.arange(9.).reshape(3, 3)) == "no positive value"
+  assert sheets.note(np.arange(9.).reshape(3, 3)) == ""
 
 
 def test_stock_models_and_what_to_explain():
   with pytest.raises(UserError, match="give either --workdir"):
-    explain.load()
+    explainer_lib.load()
   with pytest.raises(UserError, match="--model=lenet: must be a .keras"):
-    explain.load(model="lenet")
+    explainer_lib.load(model="lenet")
   with pytest.raises(UserError, match="no such file"):
-    explain.load(model="none.keras")
+    explainer_lib.load(model="none.keras")
   classifier = models.stock("mobilenet", "none")
   assert classifier.num_classes == 1000
 

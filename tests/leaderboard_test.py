@@ -12,7 +12,9 @@ import PIL.Image
 import pytest
 
 from atcon_tf import attribution
+from atcon_tf import image_pairs
 from atcon_tf import leaderboard
+from atcon_tf import leaderboard_page
 from atcon_tf import models
 from atcon_tf import pipeline
 from atcon_tf import train
@@ -43,7 +45,7 @@ def _images(count=5):
 def test_drop_and_increase_are_those_of_the_image_in_0_to_1(classifier):
   """As TAME's authors mask: before the normalisation, by hand."""
   records, images = _images()
-  pairs = leaderboard.pairs_of(classifier, records, images, "prediction")
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
   metrics = [name + end for name in ("average_drop",
                                      "increase_in_confidence")
              for end in PERCENT]
@@ -68,7 +70,7 @@ def test_drop_and_increase_are_those_of_the_image_in_0_to_1(classifier):
 def test_which_class_is_explained(classifier):
   records, images = _images()
   logits = classifier.model(images.pixels.astype(np.float32) / 255).numpy()
-  chosen = lambda target: leaderboard.pairs_of(
+  chosen = lambda target: image_pairs.pairs_of(
       classifier, records, images, target).class_index.tolist()
   assert chosen("prediction") == logits.argmax(-1).tolist()
   assert chosen("label") == logits[:, :2].argmax(-1).tolist()
@@ -77,7 +79,7 @@ def test_which_class_is_explained(classifier):
   boxes = np.array([[0, 0, .5, .5], [0, 0, 1, .6]], np.float32)
   records[3] = dataclasses.replace(records[3], boxes=boxes,
                                    box_label=np.array([0, 2]))
-  pairs = leaderboard.pairs_of(classifier, records, images, "box")
+  pairs = image_pairs.pairs_of(classifier, records, images, "box")
   assert pairs.ids == ["3"] and pairs.class_index.tolist() == [2]
   np.testing.assert_array_equal(pairs.boxes[0], boxes[1:])
 
@@ -87,7 +89,7 @@ def test_scores_of_boxes_where_only_some_images_have_one(classifier):
   records[2] = dataclasses.replace(
       records[2], boxes=np.array([[0, 0, 1, 1]], np.float32),
       box_label=np.array([0]), label=np.array([1, 0, 0], np.float32))
-  pairs = leaderboard.pairs_of(classifier, records, images, "label")
+  pairs = image_pairs.pairs_of(classifier, records, images, "label")
   pairs.class_index[2] = 0
   names = ["pointing_game", "box_iou", "mask_iou", "sparseness"]
   board = leaderboard.judge(classifier, pairs, ["grad_cam", "(centre)"],
@@ -96,16 +98,16 @@ def test_scores_of_boxes_where_only_some_images_have_one(classifier):
   # Of the one image with a box, which is the whole of it.
   assert centre["pointing_game"] == 1 and centre["pairs"] == 4
   assert "mask_iou" not in centre and "sparseness" in centre
-  assert "pointing game" in leaderboard.table(board)
+  assert "pointing game" in leaderboard_page.table(board)
   # The plot has a panel for each score, and none that is empty.
-  assert [a.get_title() for a in leaderboard.plot(board).axes] == [
+  assert [a.get_title() for a in leaderboard_page.plot(board).axes] == [
       "sparseness", "pointing game", "box iou"]
 
 
 def test_other_classes_are_judged_anew(classifier, tmp_path):
   """What was finished is kept, but for the very same pairs alone."""
   records, images = _images(3)
-  pairs = leaderboard.pairs_of(classifier, records, images, "prediction")
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
   judge = lambda pairs: leaderboard.judge(
       classifier, pairs, ["grad_cam"], ["sparseness"], folder=tmp_path,
       samples=0)["methods"]["grad_cam"]["sparseness"]

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from atcon_tf import pictures
 from atcon_tf import pipeline
 from atcon_tf import settings
 from atcon_tf.config import UserError
@@ -96,6 +97,20 @@ def test_other_modes_and_formats(tmp_path, mode, name):
   white = (white.convert("L") if mode in ("LA", "F") else white).convert(mode)
   found = _decoded(_saved(tmp_path, white, name), 4)
   assert found.shape == (4, 4, 3) and found.min() >= 253
+
+
+def test_a_photo_stands_the_way_up_that_its_exif_says(tmp_path):
+  """Orientation 6: the camera was turned; the left edge is the top."""
+  pixels = np.zeros([2, 4, 3], np.uint8)
+  pixels[:, :2] = 255  # white on the left as it is stored
+  exif = PIL.Image.Exif()
+  exif[0x0112] = 6
+  path = str(tmp_path / "turned.png")
+  PIL.Image.fromarray(pixels).save(path, exif=exif)
+  found = pipeline.decode(_record(path), 4)
+  np.testing.assert_array_equal(found[0], 255)
+  np.testing.assert_array_equal(found[-1], 0)
+  assert pictures.read(path).shape == (4, 2, 3)
 
 
 def test_an_image_is_squeezed_to_a_square(tmp_path):

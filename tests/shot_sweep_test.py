@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from atcon_tf.config import Config
 from tools import shot_sweep
@@ -12,11 +13,28 @@ def test_the_line_and_where_it_falls_below():
   gain = {1: [8., 8], 2: [6., 6], 4: [4., 4]}
   slope, height = shot_sweep.fit(gain)
   assert (slope, height) == pytest.approx((-2, 8))
+  np.testing.assert_allclose(shot_sweep.plausible_fits(gain, 5),
+                             [[-2, 8]] * 5, atol=1e-6)
   # 8 - 2 log2(k) = 1 at k = 2^3.5.
-  advice = shot_sweep.advise(gain, "atcon", "map_macro", 1.0)
+  advice = shot_sweep.advise(gain, "atcon", "map_macro", 1.0, 2.5)
   assert advice["until"] == pytest.approx(2**3.5)
   assert advice["interval"] == pytest.approx([2**3.5] * 2)
-  assert "fall below 1 points at about 11 images" in advice["advice"]
+  assert "fall below 1 point at about 11 images" in advice["advice"]
+  assert "by +4.0 points [+4.0, +4.0] and takes 2.5 times" in advice["advice"]
+  figure = shot_sweep.plot(gain, advice)
+  assert "about 11" in figure.axes[0].get_title().replace("\n", " ")
+
+
+def test_the_interval_is_that_of_regression():
+  """Against SciPy's standard error of the slope."""
+  gain = {1: [3., 5], 2: [2., 5], 4: [1., 2], 8: [2., 0]}
+  x = np.log2([1, 1, 2, 2, 4, 4, 8, 8])
+  line = stats.linregress(x, np.concatenate(list(gain.values())))
+  half = stats.t.ppf(.95, 6) * line.stderr
+  drawn = shot_sweep.plausible_fits(gain, 40_000)[:, 0]
+  np.testing.assert_allclose(
+      np.quantile(drawn, [.05, .95]), [line.slope - half, line.slope + half],
+      atol=.03)
 
 
 @pytest.mark.parametrize("fit, until", [
@@ -24,6 +42,7 @@ def test_the_line_and_where_it_falls_below():
     ((-1., 0.5), 0.),      # below from the first image on
     ((0.5, 2.), np.inf),   # grows
     ((0.5, 0.), np.inf),   # will be worth it with more images
+    ((1e-9, 0.), 0.),      # rises too slowly to be worth it ever
     ((-1e-9, 5.), np.inf)  # falls too slowly to say when
 ])
 def test_last_worthwhile(fit, until):
@@ -34,7 +53,20 @@ def test_last_worthwhile(fit, until):
 def test_advice_where_nothing_is_gained():
   gain = {1: [.2, -.1], 4: [0., .1]}
   assert "leave it out" in shot_sweep.advise(
-      gain, "atcon", "map_macro", 1.0)["advice"]
+      gain, "atcon", "map_macro", 1.0, 1.0)["advice"]
+
+
+def test_a_gain_that_nobody_can_tell_from_nothing_is_called_so():
+  text = shot_sweep.advise({1: [9., -5], 4: [8., -6]}, "atcon", "f1_macro",
+                           2.0, 1.0)["advice"]
+  assert "macro F1 by +1.0 points [-" in text
+  assert "cannot tell from nothing" in text
+
+
+def test_how_many_times_as_long():
+  rows = [dict(arm=a, seconds=s) for a, s in [
+      ("atcon", 30), ("atcon", 50), ("supervised", 10), ("supervised", 30)]]
+  assert shot_sweep.times_as_long(rows, "atcon") == 2
 
 
 def test_gains_are_paired():

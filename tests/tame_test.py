@@ -1,5 +1,6 @@
 """Whole runs of TAME and L-CAM on the embedded data: the classifier stays."""
 
+import csv
 import json
 import pathlib
 import subprocess
@@ -16,6 +17,8 @@ from atcon_tf import attribution
 from atcon_tf import config as config_lib
 from atcon_tf import evaluate
 from atcon_tf import export
+from atcon_tf import head_scores
+from atcon_tf import image_pairs
 from atcon_tf import leaderboard
 from atcon_tf import models
 from atcon_tf import objectives
@@ -97,6 +100,34 @@ def test_what_a_run_leaves_behind(own, finished):
   assert (finished / "figures" / "maps.png").exists()
 
 
+def test_faithfulness_at_each_validation(finished):
+  """attribution.csv is the history; the best step's row is found again."""
+  result = json.loads((finished / "result.json").read_text())
+  rows = list(csv.DictReader(
+      (finished / "attribution.csv").read_text().splitlines()))
+  assert [int(row["step"]) for row in rows] == [2, 4]
+  assert list(rows[0]) == ["step", *head_scores.METRICS]
+  for row, stored in zip(rows, result["history"]):
+    for name in head_scores.METRICS:
+      assert float(row[name]) == stored[f"val_{name}"]
+      assert 0 <= stored[f"val_{name}"] <= 100
+  best = next(row for row in result["history"]
+              if row["step"] == result["steps"]["best"])
+  # The leaderboard says the same of the same images.
+  run = runs.load_run(finished)
+  records, pool = evaluate.load_images(run, "val")
+  board = leaderboard.judge(
+      run.classifier, image_pairs.pairs_of(
+          run.classifier, records, pool, "prediction"),
+      ["tame"], head_scores.METRICS, run.multi_label, samples=0)
+  for name in head_scores.METRICS:
+    assert result["head"]["val"][name] == pytest.approx(
+        best[f"val_{name}"], abs=1e-3)
+    assert board["methods"]["tame"][name] == pytest.approx(
+        best[f"val_{name}"], abs=1e-3)
+    assert 0 <= result["head"]["test"][name] <= 100
+
+
 def test_the_classifier_is_what_it_was(own, finished):
   """Weights and BatchNorm statistics, bit by bit; the head has moved."""
   model = keras.saving.load_model(own)
@@ -165,8 +196,8 @@ def test_explain_evaluate_and_export_use_the_head(finished, tmp_path,
 
   records, pool = evaluate.load_images(run)
   board = leaderboard.judge(
-      run.classifier, leaderboard.pairs_of(
-          run.classifier, records, pool, "prediction", 4),
+      run.classifier, image_pairs.pairs_of(
+          run.classifier, records, pool, limit=4),
       ["tame", "l_cam"], ["average_drop"], samples=0)
   assert board["methods"]["tame"]["forward_passes"] == 1
   assert list(board["skipped"]) == ["l_cam"]

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from atcon_tf import comparison
 from atcon_tf import evaluate
 from atcon_tf import results
 from atcon_tf import run_folder
@@ -43,6 +44,7 @@ def test_what_a_run_leaves_behind(finished):
   assert result["steps"]["supervised"] == 4
   assert result["steps"]["consistency"] > 0
   assert result["data"]["train_labeled"] == 2 * 6
+  assert .1 < result["peak_gib"] < 64
   assert result["data"]["train_unlabeled"] == 40
   test = result["test"]
   for name in ("f1_macro", "f1_macro_at_half", "f1_micro", "map_macro",
@@ -87,13 +89,13 @@ def test_supervised_batches_are_the_same_under_both_objectives(finished):
 def test_compare_prints_and_draws(finished):
   tables = [results.load_predictions(finished / o)
             for o in ("supervised", "atcon")]
-  differences = results.compare(*tables, samples=50)
+  differences = comparison.compare(*tables, samples=50)
   first, second = (runs.load_run(finished / o).result["test"]
                    for o in ("supervised", "atcon"))
   for name in ("map_macro", "box_iou", "consistency"):
     assert differences[name]["difference"] == pytest.approx(
         second[name] - first[name])
-  text = results.comparison_table(differences, "atcon over supervised")
+  text = comparison.table(differences, "atcon over supervised")
   assert "pointing game" in text and "[" in text
   figure = evaluate.compare_figure(
       *(runs.load_run(finished / o) for o in ("supervised", "atcon")),

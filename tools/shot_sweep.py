@@ -5,9 +5,10 @@
 
 Trains with and without the objective on few images of each class, several
 seeds each, and extrapolates the gain: a straight line over the logarithm of
-the number of images, with a bootstrap over the seeds behind its interval. Ends
-with a plot, a JSON file and one sentence. Resumable; the scores are those of
-the validation images, so that the test images stay unseen while one chooses.
+the number of images. Ends with a plot, a JSON file and one sentence, which
+says up to how many images the gain is worth its time. Resumable; the scores
+are those of the validation images, so that the test images stay unseen while
+one chooses.
 
 Flags of `atcon_tf.train` go through (but --shots and --seed).
 """
@@ -15,6 +16,7 @@ Flags of `atcon_tf.train` go through (but --shots and --seed).
 import json
 import pathlib
 import sys
+import textwrap
 
 import numpy as np
 from absl import flags
@@ -33,6 +35,8 @@ from atcon_tf.config import UserError
 from tools import study
 
 SUPERVISED = "supervised"
+METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
+LEVEL = 0.9
 # Settings that the sweep itself gives to each run.
 _OURS = ("shots", "seed", "split_seed")
 
@@ -59,24 +63,49 @@ def gains(rows, objective, metric):
   return found
 
 
+def times_as_long(rows, objective):
+  """Seconds of the runs with the objective over those without."""
+  seconds = {arm: [r["seconds"] for r in rows if r["arm"] == arm]
+             for arm in (objective, SUPERVISED)}
+  return float(np.median(seconds[objective]) / np.median(
+      seconds[SUPERVISED]))
+
+
 def fit(gain):
   """Slope and height of the gain against log2 of the shots.
 
   Args:
     gain: `{shots: [points]}`.
   Returns:
-    `(slope, height)`: the gain is expected to be `height + slope log2(k)`.
+    `[slope, height]`: the gain is expected to be `height + slope log2(k)`.
   """
+  design, values = _points(gain)
+  return np.linalg.lstsq(design, values, rcond=None)[0]
+
+
+def _points(gain):
+  """`[n, 2]` of log2(shots) and 1, and the n gains."""
   shots = np.concatenate([[k] * len(v) for k, v in gain.items()])
-  return tuple(np.polyfit(np.log2(shots), np.concatenate(
-      list(gain.values())), 1))
+  return (np.stack([np.log2(shots), np.ones(len(shots))], 1),
+          np.concatenate(list(gain.values())))
 
 
-def resampled_fits(gain, samples=2000, seed=0):
-  """Fits of seeds drawn anew within each number of shots, `[samples, 2]`."""
+def plausible_fits(gain, samples=2000, seed=0):
+  """Lines that the sweep leaves possible, `[samples, 2]`.
+
+  Draws from the t distribution (n - 2 degrees of freedom) of a least-squares
+  line: the quantiles of what they say are the usual intervals of regression.
+  A bootstrap of two or three seeds would be much too narrow.
+  """
+  design, values = _points(gain)
+  best, freedom = fit(gain), len(values) - 2
+  residuals = values - design @ best
+  covariance = (residuals @ residuals / freedom
+                * np.linalg.inv(design.T @ design))
   rng = np.random.default_rng(seed)
-  return np.array([fit({k: rng.choice(v, len(v)) for k, v in gain.items()})
-                   for _ in range(samples)])
+  normal = rng.multivariate_normal([0, 0], covariance, samples)
+  return best + normal / np.sqrt(rng.chisquare(freedom, [samples, 1])
+                                 / freedom)
 
 
 def last_worthwhile(fits, worth, most):
@@ -87,77 +116,109 @@ def last_worthwhile(fits, worth, most):
     worth: points.
     most: no number beyond this is given: `inf` instead.
   Returns:
-    `[n]`; 0 where the gain is below `worth` from one image on; `inf` where
-    it does not fall.
+    `[n]`; 0 where the gain is below `worth` from one image on and stays so
+    up to `most`; `inf` where it does not fall, or rises above it.
   """
   slope, height = np.asarray(fits, float).T
   with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
     crossing = 2 ** ((worth - height) / slope)
-  crossing = np.where(slope < 0, crossing, np.inf)
-  crossing = np.where(height < worth, np.where(slope > 0, np.inf, 0),
-                      crossing)
-  return np.where(crossing > most, np.inf, crossing)
+  rises = (slope > 0) & (crossing <= most)
+  crossing = np.where((slope < 0) & (crossing <= most), crossing, np.inf)
+  return np.where((height < worth) & ~rises, 0, crossing)
 
 
-def advise(gain, objective, metric, worth):
-  """The outcome of a sweep as a dict, with one sentence under "advice"."""
-  best = fit(gain)
-  fits = resampled_fits(gain)
+def advise(gain, objective, metric, worth, times):
+  """The outcome of a sweep as a dict, with one sentence under "advice".
+
+  Args:
+    gain: from `gains`.
+    objective, metric: names.
+    worth: points of gain that are worth the time.
+    times: how many times as long a run with the objective takes.
+  """
+  best, fits, shots = fit(gain), plausible_fits(gain), max(gain)
   # A line over four points says nothing of a hundred times as many images.
-  most = 100 * max(gain)
-  point = float(last_worthwhile([best], worth, most)[0])
-  low, high = np.percentile(last_worthwhile(fits, worth, most), [5, 95],
-                            method="nearest")
-  share = float(np.mean(fits[:, 1] + fits[:, 0] * np.log2(max(gain)) > worth))
-  shots = max(gain)
-  here = best[1] + best[0] * np.log2(shots)
-  sentence = (f"{objective} changes validation {metric} by {here:+.1f} points "
-              f"at {shots} images per class (more than {worth:g} in "
-              f"{share:.0%} of the resamples); ")
-  if point == 0:
-    sentence += f"no gain of {worth:g} points is seen: leave it out."
-  elif np.isinf(point):
-    sentence += (f"its gain does not fall below {worth:g} points within "
-                 "reach of this sweep: use it, and sweep again with more "
-                 "images.")
+  most = 100 * shots
+  until = float(last_worthwhile([best], worth, most)[0])
+  low, high = _middle(last_worthwhile(fits, worth, most), method="nearest")
+  here = float(best @ [np.log2(shots), 1])
+  bottom, top = _middle(fits @ [np.log2(shots), 1])
+  points = f"{worth:g} point{'' if worth == 1 else 's'}"
+  sentence = (f"At {shots} labelled images a class {objective} changes "
+              f"validation {METRICS[metric]} by {here:+.1f} points "
+              f"[{bottom:+.1f}, {top:+.1f}]"
+              + (", which so few runs cannot tell from nothing,"
+                 if bottom < 0 < top else "")
+              + f" and takes {times:.1f} times as long; ")
+  if until == 0:
+    sentence += f"no gain of {points} is to be expected: leave it out."
+  elif np.isinf(until) and here < worth:
+    sentence += (f"it may gain {points} with more images: sweep again with "
+                 "more.")
+  elif np.isinf(until):
+    sentence += (f"its gain is not seen to fall below {points}: use it, and "
+                 "sweep again with more images.")
   else:
-    sentence += (f"its gain is expected to fall below {worth:g} points at "
-                 f"about {point:.0f} images per class (90 % interval "
-                 f"{_number(low)} to {_number(high)}).")
+    sentence += (f"its gain is expected to fall below {points} at about "
+                 f"{until:.0f} images a class (90 % interval {_number(low)} "
+                 f"to {_number(high)}): use it with fewer.")
   return {"objective": objective, "metric": metric, "worth": worth,
           "slope": float(best[0]), "height": float(best[1]),
-          "until": None if np.isinf(point) else point,
+          "until": None if np.isinf(until) else until,
           "interval": [None if np.isinf(v) else float(v)
                        for v in (low, high)],
+          "gain": {"images": shots, "points": here,
+                   "interval": [float(bottom), float(top)]},
+          "times_as_long": times,
           "gains": {str(k): v for k, v in gain.items()}, "advice": sentence}
+
+
+def _middle(values, method="linear"):
+  return np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2],
+                     method=method)
 
 
 def _number(value):
   return "beyond reach" if np.isinf(value) else f"{value:.0f}"
 
 
-def plot(gain, objective, metric, worth):
-  """The gains, the line through them and its interval."""
-  figure = Figure(figsize=(5, 3.4), layout="constrained")
+def plot(gain, advice):
+  """The gains, the line through them with its interval, and the advice."""
+  figure = Figure(figsize=(6.6, 4.4), layout="constrained")
   axes = figure.subplots()
-  x = np.geomspace(min(gain), 8 * max(gain), 60)
-  fits = resampled_fits(gain, 500)
-  lines = fits[:, 1:] + fits[:, :1] * np.log2(x)
-  low, high = np.percentile(lines, [5, 95], axis=0)
-  axes.fill_between(x, low, high, alpha=.2, label="90 % interval")
-  slope, height = fit(gain)
-  axes.plot(x, height + slope * np.log2(x), label="fit")
-  for shots, values in gain.items():
-    axes.plot([shots] * len(values), values, "k.", markersize=5)
-  axes.axhline(worth, linestyle="--", linewidth=1, color="gray",
-               label=f"worth it: {worth:g} points")
-  axes.axvspan(max(gain), x[-1], alpha=.06, color="k")
+  shots, worth = sorted(gain), advice["worth"]
+  x = np.geomspace(shots[0], 8 * shots[-1], 60)
+  lines = plausible_fits(gain) @ np.stack([np.log2(x), np.ones(len(x))])
+  low, high = np.quantile(lines, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+  axes.fill_between(x, low, high, alpha=.2, linewidth=0,
+                    label="90 % interval of the line")
+  axes.plot(x, advice["height"] + advice["slope"] * np.log2(x),
+            linewidth=2, label="line through the gains")
+  for number, (k, values) in enumerate(sorted(gain.items())):
+    axes.plot([k] * len(values), values, "ko", markersize=5,
+              label="one seed" if number == 0 else None)
+  axes.axhline(0, color="black", linewidth=.8)
+  axes.axhline(worth, linestyle="--", linewidth=1.2, color=plots.BAD,
+               label=f"worth it from {worth:g} on")
+  if advice["until"] and shots[0] <= advice["until"] <= x[-1]:
+    axes.axvline(advice["until"], color=plots.BAD, linewidth=1.2,
+                 label=f"up to about {advice['until']:.0f} images")
+  axes.axvspan(shots[-1], x[-1], alpha=.06, color="k", linewidth=0)
+  axes.text(shots[-1] * 1.1, .02, "extrapolated", fontsize=8, va="bottom",
+            transform=axes.get_xaxis_transform(), color="#555555")
+  # The band of few runs is wider than anything that was measured.
+  seen = [worth, 0, *np.concatenate(list(gain.values()))]
+  margin = .5 * (max(seen) - min(seen))
+  axes.set_ylim(min(seen) - margin, max(seen) + margin)
+  axes.set_xlim(x[0] * .9, x[-1])
   axes.set_xscale("log", base=2)
-  axes.set_xlabel("labelled images per class (shaded: extrapolated)",
-                  fontsize=8)
-  axes.set_ylabel(f"gain of {objective}, points of {metric}", fontsize=8)
-  axes.tick_params(labelsize=8)
-  axes.legend(fontsize=7)
+  ticks = 2 ** np.arange(int(np.log2(x[-1])) + 1)
+  axes.set_xticks(ticks, map(str, ticks))
+  axes.set_xlabel("labelled images a class")
+  axes.set_ylabel(f"gain of {advice['objective']}, points of "
+                  f"{METRICS[advice['metric']]}")
+  axes.legend(fontsize=8)
+  axes.set_title(textwrap.fill(advice["advice"], 95), fontsize=8.5)
   return figure
 
 
@@ -184,10 +245,11 @@ def main(argv):
                     f"{out / 'runs' / study.name_of(failed[0])}.log; the same "
                     "command tries them again")
   gain = gains(sweep.rows, config.objective, values.metric)
-  advice = advise(gain, config.objective, values.metric, values.worth)
+  advice = advise(gain, config.objective, values.metric, values.worth,
+                  times_as_long(sweep.rows, config.objective))
   files.write_text(out / "sweep.json", json.dumps(advice, indent=1))
   files.write_bytes(out / "sweep.png", plots.to_png(
-      plot(gain, config.objective, values.metric, values.worth), dpi=120))
+      plot(gain, advice), dpi=120))
   print(advice["advice"])
   print(f"{out / 'sweep.png'}, {out / 'sweep.json'}")
 
@@ -200,7 +262,7 @@ def define_flags():
   flags.DEFINE_integer("repeats", 3, "seeds", 2)
   flags.DEFINE_string("out", "W/sweep", "folder of the sweep")
   flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
-  flags.DEFINE_enum("metric", "map_macro", ["map_macro", "f1_macro"],
+  flags.DEFINE_enum("metric", "map_macro", list(METRICS),
                     "what should get better")
   flags.DEFINE_float("worth", 1.0, "points of gain that are worth the time")
 

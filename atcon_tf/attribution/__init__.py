@@ -7,6 +7,9 @@ Every method is a function of one shared forward pass, `fn(pass_, class_index,
 **options) -> [B, h, w]`, raw and batched. `METHODS[name](classifier,
 **options)` makes it `fn(images, class_index)`, which a `tf.function` can
 compile; a loss can be trained through those in `DIFFERENTIABLE`.
+
+In the examples of this package `classifier` is a small network for images of
+32 pixels, and `images` are two of them.
 """
 
 import functools
@@ -200,6 +203,11 @@ def build(model, method, **options):
 
   Raises:
     UserError: an unknown method, or one that this model cannot have.
+
+  Example:
+    >>> fn = attribution.build(classifier, "occlusion", window=8)
+    >>> fn(images, class_index=[0, 2]).shape
+    TensorShape([2, 32, 32])
   """
   if method in theirs.THEIRS:
     return theirs.THEIRS[method](as_classifier(model), **options)

@@ -39,6 +39,10 @@ def cam(pass_, class_index, layer=-1):
     layer: which of the classifier's cam_layers.
   Returns:
     `[B, h, w]`, of any sign; its mean is the logit without the bias.
+
+  Example:
+    >>> attribution.explain(classifier, images, "cam").shape
+    TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
   return _weighted(tf.reduce_sum(g, _CELLS, keepdims=True), features)
@@ -58,8 +62,8 @@ def grad_cam(pass_, class_index, layer=-1):
 
   Example:
     >>> pass_ = forward.forward(classifier, images)
-    >>> cam.grad_cam(pass_, tf.argmax(pass_.logits, -1)).shape[1:]
-    TensorShape([8, 8])
+    >>> cam.grad_cam(pass_, tf.argmax(pass_.logits, -1)).shape
+    TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
   return _weighted(tf.reduce_mean(g, _CELLS, keepdims=True), features)
@@ -77,6 +81,11 @@ def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
       code and tf-keras-vis, but not in the paper.
   Returns:
     `[B, h, w]`.
+
+  Example:
+    >>> attribution.explain(classifier, images, "grad_cam_plus_plus",
+    ...                     normalize_alpha=True).shape
+    TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
   # Numerator and denominator without the common g^2, which underflows.
@@ -95,6 +104,10 @@ def xgrad_cam(pass_, class_index, layer=-1):
 
   Returns:
     `[B, h, w]`.
+
+  Example:
+    >>> attribution.explain(classifier, images, "xgrad_cam").shape
+    TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
   weights = _divide(tf.reduce_sum(g * features, _CELLS, keepdims=True),
@@ -110,6 +123,10 @@ def hires_cam(pass_, class_index, layer=-1):
 
   Returns:
     `[B, h, w]`, of any sign.
+
+  Example:
+    >>> attribution.explain(classifier, images, "hires_cam").shape
+    TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
   return _weighted(g, features)
@@ -122,6 +139,11 @@ def layer_cam(pass_, class_index, layer=-1):
 
   Returns:
     `[B, h, w]`.
+
+  Example:
+    >>> early = classifier.with_cam_layers(["relu2", "relu4"])
+    >>> attribution.explain(early, images, "layer_cam").shape
+    TensorShape([2, 16, 16])
   """
   features, g = _parts(pass_, class_index, layer)
   return _weighted(tf.nn.relu(g), features)
@@ -137,6 +159,10 @@ def eigen_cam(pass_, class_index, layer=-1):
 
   Returns:
     `[B, h, w]`, the same for every class.
+
+  Example:
+    >>> attribution.explain(classifier, images, "eigen_cam").shape
+    TensorShape([2, 4, 4])
   """
   del class_index
   features = pass_.features[layer]

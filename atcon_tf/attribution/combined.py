@@ -18,6 +18,10 @@ def guided_grad_cam(pass_, class_index, layer=-1):
 
   Returns:
     `[B, H, W]`, not negative.
+
+  Example:
+    >>> attribution.explain(classifier, images, "guided_grad_cam").shape
+    TensorShape([2, 32, 32])
   """
   coarse = enlarge(pass_.classifier, cam.grad_cam(pass_, class_index, layer),
                    layer)
@@ -33,6 +37,11 @@ def enlarge(classifier, heat, layer=None):
     layer: which cam_layer they are of; None: the last of that size.
   Returns:
     `[B, H, W]`.
+
+  Example:
+    >>> heat = attribution.explain(classifier, images, "grad_cam")
+    >>> attribution.enlarge(classifier, heat).shape
+    TensorShape([2, 32, 32])
   """
   size = tuple(classifier.image_size)
   if tuple(heat.shape[1:]) == size:
@@ -91,6 +100,11 @@ def smooth_views(method, factors=(0.9, 1.0, 1.1)):
     method: `fn(pass_, class_index) -> [B, h, w]`.
   Returns:
     `fn(pass_, class_index) -> [B, H, W]`, six times as expensive.
+
+  Example:
+    >>> attribution.explain(classifier, images, "grad_cam",
+    ...                     smooth_views=True).shape
+    TensorShape([2, 32, 32])
   """
   def smoothed(pass_, class_index):
     views = []

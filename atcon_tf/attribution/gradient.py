@@ -29,6 +29,11 @@ def gradient(pass_, class_index):
     class_index: int `[B]`.
   Returns:
     `[B, H, W]`, not negative.
+
+  Example:
+    >>> attribution.explain(classifier, images, "gradient",
+    ...                     class_index=[0, 2]).shape
+    TensorShape([2, 32, 32])
   """
   return magnitude(gradient_attributions(pass_, class_index))
 
@@ -46,6 +51,10 @@ def input_x_gradient(pass_, class_index):
 
   Returns:
     `[B, H, W]`, not negative.
+
+  Example:
+    >>> attribution.explain(classifier, images, "input_x_gradient").shape
+    TensorShape([2, 32, 32])
   """
   return magnitude(input_x_gradient_attributions(pass_, class_index))
 
@@ -64,5 +73,9 @@ def guided_backprop(pass_, class_index):
 
   Returns:
     `[B, H, W]`, not negative.
+
+  Example:
+    >>> attribution.explain(classifier, images, "guided_backprop").shape
+    TensorShape([2, 32, 32])
   """
   return magnitude(guided_backprop_attributions(pass_, class_index))

@@ -37,6 +37,11 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
     batch_size: images at once.
   Returns:
     `[B, H, W]` in [0, 1].
+
+  Example:
+    >>> attribution.explain(classifier, images, "meaningful_perturbation",
+    ...                     fill="noise", steps=5).shape
+    TensorShape([2, 32, 32])
   """
   forward.check("fill", fill, FILLS)
   x = pass_.normalized

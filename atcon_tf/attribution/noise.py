@@ -44,6 +44,11 @@ def smooth_grad(pass_, class_index, of="gradient", samples=25, sigma=0.15,
     batch_size: images at once; None: all `B * samples`.
   Returns:
     `[B, H, W]`, not negative, differentiable.
+
+  Example:
+    >>> attribution.explain(classifier, images, "smooth_grad",
+    ...                     of="guided_backprop", samples=5).shape
+    TensorShape([2, 32, 32])
   """
   first, second = _moments(
       pass_, class_index, of, samples, sigma, noise, first_sample_class,
@@ -59,6 +64,10 @@ def var_grad(pass_, class_index, **options):
 
   Returns:
     `[B, H, W]`, not negative.
+
+  Example:
+    >>> attribution.explain(classifier, images, "var_grad", samples=5).shape
+    TensorShape([2, 32, 32])
   """
   defaults = dict(of="gradient", samples=25, sigma=0.15, noise=None,
                   first_sample_class=False, seed=0, batch_size=None)

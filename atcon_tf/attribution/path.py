@@ -9,6 +9,7 @@ from atcon_tf.attribution import samples
 from atcon_tf.config import UserError
 
 BASELINES = ("zero", "black", "blur", "random")
+RULES = ("trapezoid", "graded", "mean")
 
 
 def integrated_gradients(pass_, class_index, **options):
@@ -24,6 +25,11 @@ def integrated_gradients(pass_, class_index, **options):
     **options: of `ig_attributions`.
   Returns:
     `[B, H, W]`, not negative, differentiable.
+
+  Example:
+    >>> attribution.explain(classifier, images, "integrated_gradients",
+    ...                     baseline="blur", steps=8).shape
+    TensorShape([2, 32, 32])
   """
   return gradient.magnitude(ig_attributions(pass_, class_index, **options))
 
@@ -36,13 +42,16 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   Args:
     pass_: a `forward.Pass`.
     class_index: int `[B]`.
-    steps: m; the gradient is taken at the m + 1 points `a = s / m`.
+    steps: m; the gradient is taken at m + 1 points, `a = s / m` by default.
     baseline: "zero" (0 in normalised space: grey for most networks),
       "black", "blur" (a Gaussian blur of each image, sigma an eighth of its
       side) or "random" (uniform noise in [0, 1], the same for all images).
     output: f is the "logit", the softmax "probability" or the "sigmoid".
-    rule: "trapezoid" (both ends count half), or "mean": the plain mean of
-      all m + 1 points, as some published code has it.
+    rule: "trapezoid"; "graded", the same with the points at `(s / m)^2`; or
+      "mean", the plain mean of all m + 1 points, as some published code has
+      it. On the way from a flat baseline the ReLUs of a deep network switch
+      early, and the gradient with them: "graded" looks there more often,
+      and needs far fewer steps.
     seed: of the random baseline.
     batch_size: images at once; None: all `B * (steps + 1)`.
   Returns:
@@ -51,17 +60,13 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
     UserError: an option that is not as above.
   """
   forward.check("baseline", baseline, BASELINES)
-  forward.check("rule", rule, ("trapezoid", "mean"))
+  forward.check("rule", rule, RULES)
   if steps < 1:
     raise UserError(f"steps={steps}: must be at least 1")
   x = pass_.normalized
   start = baseline_images(pass_, baseline, seed)
-  weights = np.full(steps + 1, 1 / (steps + 1))
-  if rule == "trapezoid":
-    weights = np.full(steps + 1, 1 / steps)
-    weights[[0, -1]] /= 2
-  weights = tf.constant(weights, x.dtype)
-  position = tf.constant(np.arange(steps + 1) / steps, x.dtype)
+  position, weights = (tf.constant(values, x.dtype)
+                       for values in quadrature(steps, rule))
 
   def part(image, sample):
     a = _column(tf.gather(position, sample))
@@ -76,6 +81,48 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   like = tf.cast(x, pass_.logits.dtype)
   mean, = samples.total(part, [like], steps + 1, batch_size)
   return tf.cast(x - start, like.dtype) * mean
+
+
+def quadrature(steps, rule="trapezoid"):
+  """Points of an integral from 0 to 1 and their weights, `[steps + 1]` each.
+
+  Example:
+    >>> path.quadrature(2, "graded")
+    (array([0.  , 0.25, 1.  ]), array([0.125, 0.5  , 0.375]))
+  """
+  points = np.arange(steps + 1) / steps
+  if rule == "mean":
+    return points, np.full(steps + 1, 1 / (steps + 1))
+  points = points**2 if rule == "graded" else points
+  halves = np.diff(points) / 2
+  return points, np.append(halves, 0) + np.insert(halves, 0, 0)
+
+
+def completeness_error(pass_, class_index, attributions, baseline="zero",
+                       output="logit", seed=0):
+  """How far integrated gradients are from adding up to what they explain.
+
+  `|sum IG - (f_c(x) - f_c(x'))| / |f_c(x) - f_c(x')|` of each image, which
+  more steps bring down: 0.01 is an error of 1 %.
+
+  Args:
+    pass_, class_index, baseline, output, seed: those of the attributions.
+    attributions: `[B, H, W, 3]`, of `ig_attributions`.
+  Returns:
+    `[B]`.
+
+  Example:
+    >>> pass_ = forward.forward(classifier, images)
+    >>> ig = path.ig_attributions(pass_, [0, 2], steps=64, rule="graded")
+    >>> error = path.completeness_error(pass_, [0, 2], ig)
+    >>> bool(tf.reduce_max(error) < 0.05)
+    True
+  """
+  start = baseline_images(pass_, baseline, seed)
+  gain = forward.pick(pass_.logits, class_index, output) - forward.score(
+      pass_.classifier, start, class_index, output)
+  total = tf.cast(tf.reduce_sum(attributions, [1, 2, 3]), gain.dtype)
+  return tf.abs(total - gain) / tf.abs(gain)
 
 
 def _column(values):

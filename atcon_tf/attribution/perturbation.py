@@ -50,6 +50,10 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
     batch_size: images at once.
   Returns:
     `[B, h, w]`.
+
+  Example:
+    >>> attribution.explain(classifier, images, "score_cam", channels=8).shape
+    TensorShape([2, 4, 4])
   """
   forward.check("weighting", weighting, ("softmax", "score"))
   features = pass_.features[layer]
@@ -85,6 +89,10 @@ def ablation_cam(pass_, class_index, layer=-1, output="logit", batch_size=32):
     `[B, h, w]`.
   Raises:
     UserError: the logits depend on more than this layer.
+
+  Example:
+    >>> attribution.explain(classifier, images, "ablation_cam").shape
+    TensorShape([2, 4, 4])
   """
   features = pass_.features[layer]
   head = pass_.classifier.head_of(layer)
@@ -116,6 +124,10 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
     seed: of the masks, the same for all images.
   Returns:
     `[B, H, W]`, not negative.
+
+  Example:
+    >>> attribution.explain(classifier, images, "rise", masks=20).shape
+    TensorShape([2, 32, 32])
   """
   _at_least_one(masks=masks, cells=cells)
   if not 0 < share < 1:
@@ -160,6 +172,10 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
     stride: its steps in pixels; 0: half of the window.
   Returns:
     `[B, H, W]`, of any sign.
+
+  Example:
+    >>> attribution.explain(classifier, images, "occlusion", window=8).shape
+    TensorShape([2, 32, 32])
   """
   height, width = pass_.normalized.shape[1:3]
   window, stride = _sliding(height, width, window, stride)

@@ -47,6 +47,11 @@ def attention_rollout(pass_, class_index):
   Returns:
     `[B, h, w]`, not negative, differentiable; sums to 1 without a class
     token.
+
+  Example:
+    >>> model = vit.build(3, image_size=32, patch=8, width=8, depth=2, heads=2)
+    >>> attribution.explain(model, images, "attention_rollout").shape
+    TensorShape([2, 4, 4])
   """
   del class_index
   rollout = None
@@ -68,6 +73,11 @@ def gradient_rollout(pass_, class_index):
     class_index: int `[B]`.
   Returns:
     `[B, h, w]`, not negative, differentiable.
+
+  Example:
+    >>> model = vit.build(3, image_size=32, patch=8, width=8, depth=2, heads=2)
+    >>> attribution.explain(model, images, "gradient_rollout").shape
+    TensorShape([2, 4, 4])
   """
   identity = tf.eye(pass_.features[0].shape[-1],
                     dtype=pass_.features[0].dtype)

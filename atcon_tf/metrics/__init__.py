@@ -1,13 +1,19 @@
 """Numbers about predictions, maps and differences: NumPy in, NumPy out.
 
 `classification` scores probabilities, `localization` scores maps against
-boxes and masks, `faithfulness` against what the classifier says of changed
-images, `sanity` tells whether a map depends on what was learned, and
+boxes and masks, `faithfulness` and `road` against what the classifier says of
+changed images, `sanity` tells whether a map depends on what was learned, and
 `statistics` says how far such a number can be trusted. Nothing here knows
 TensorFlow, a model or a file.
 
 `METRICS[name](evidence) -> [P]`, one number for each pair of an image and a
 class, NaN where the data cannot give it.
+
+In the examples of this package there are two pairs: `images` and `maps` are
+`[2, 8, 8, 1]` and `[2, 8, 8]`, 1 in their left half and 0 in the right one,
+as are the `masks`; the first of the `boxes` is that half, the second its
+upper half; `predict` gives the mean of the left half of an image, and
+`explain` the same maps whatever the image.
 """
 
 import numpy as np
@@ -15,6 +21,7 @@ import numpy as np
 from atcon_tf.metrics import evidence as evidence_lib
 from atcon_tf.metrics import faithfulness
 from atcon_tf.metrics import localization
+from atcon_tf.metrics import road
 
 Evidence = evidence_lib.Evidence
 
@@ -53,6 +60,7 @@ METRICS = {
     "insertion": _changed(faithfulness.insertion),
     "deletion": _changed(faithfulness.deletion),
     "deletion_blur": _changed(faithfulness.deletion_blur),
+    "road": _changed(road.road),
     "infidelity": _changed(faithfulness.infidelity),
     "max_sensitivity": lambda e: faithfulness.max_sensitivity(
         e.explain, e.images, e.maps),

@@ -22,7 +22,12 @@ STEPS = 10
 
 
 def unit(maps):
-  """Each map from 0 to 1; a constant map is 0 everywhere."""
+  """Each map from 0 to 1; a constant map is 0 everywhere.
+
+  Example:
+    >>> faithfulness.unit([[[2, 3], [4, 6]]]).tolist()
+    [[[0.0, 0.25], [0.5, 1.0]]]
+  """
   maps = np.asarray(maps, np.float64)
   low = maps.min((1, 2), keepdims=True)
   span = maps.max((1, 2), keepdims=True) - low
@@ -39,6 +44,10 @@ def keep_top(maps, dropped):
   Args:
     maps: `[P, H, W]`, not negative.
     dropped: in [0, 1).
+
+  Example:
+    >>> faithfulness.keep_top([[[1., 2.], [2., 3.]]], 0.5).tolist()
+    [[[0.0, 0.0], [2.0, 3.0]]]
   """
   if not 0 <= dropped < 1:
     raise ValueError(f"dropped must be in [0, 1), not {dropped}")
@@ -54,7 +63,7 @@ def keep_top(maps, dropped):
   return out
 
 
-def _ask(predict, images, pairs):
+def ask(predict, images, pairs):
   """`predict`, BATCH images at once."""
   parts = [predict(images[first:first + BATCH], pairs[first:first + BATCH])
            for first in range(0, len(images), BATCH)]
@@ -67,7 +76,7 @@ def _pairs(maps):
 
 def probabilities(predict, images):
   """y, `[P]`."""
-  return _ask(predict, images, _pairs(images))
+  return ask(predict, images, _pairs(images))
 
 
 def masked_probabilities(predict, images, maps, dropped=0.0, black=0.0):
@@ -80,22 +89,36 @@ def masked_probabilities(predict, images, maps, dropped=0.0, black=0.0):
     black: what a black pixel is in the space of the images, a number or
       `[C]`. The papers multiply images in [0, 1], before the normalisation:
       there what is not in the map turns black.
+
+  Example:
+    >>> faithfulness.masked_probabilities(predict, images, maps)
+    array([1., 1.])
   """
   mask = keep_top(unit(maps), dropped).astype(images.dtype)[..., None]
   black = np.asarray(black, images.dtype)
-  return _ask(predict, black + (images - black) * mask, _pairs(maps))
+  return ask(predict, black + (images - black) * mask, _pairs(maps))
 
 
 def average_drop(whole, masked):
   """Average drop (Chattopadhay et al., arXiv 1710.11063), in percent.
 
   `100 max(y - y_masked, 0) / y` of each pair. Lower is better.
+
+  Example:
+    >>> faithfulness.average_drop(np.array([.5, .8]), np.array([.25, .9]))
+    array([50.,  0.])
   """
   return 100 * np.maximum(whole - masked, 0) / np.maximum(whole, 1e-12)
 
 
 def increase_in_confidence(whole, masked):
-  """`100` where `y_masked > y`, else 0 (the same paper)."""
+  """`100` where `y_masked > y`, else 0 (the same paper).
+
+  Example:
+    >>> faithfulness.increase_in_confidence(np.array([.5, .8]),
+    ...                                     np.array([.25, .9]))
+    array([  0., 100.])
+  """
   return 100.0 * (masked > whole)
 
 
@@ -103,6 +126,10 @@ def average_gain(whole, masked):
   """Average gain (Zhang et al., Opti-CAM, arXiv 2301.07002), in percent.
 
   `100 max(y_masked - y, 0) / (1 - y)` of each pair.
+
+  Example:
+    >>> faithfulness.average_gain(np.array([.5, .8]), np.array([.25, .9]))
+    array([ 0., 50.])
   """
   return 100 * np.maximum(masked - whole, 0) / np.maximum(1 - whole, 1e-12)
 
@@ -127,7 +154,7 @@ def curve(predict, images, others, maps, steps=STEPS):
                                kind="stable"), kind="stable")
   count = rank.shape[1]
   rank = rank.reshape(np.shape(maps))[..., None]
-  columns = [_ask(predict, np.where(rank < count * step // steps, others,
+  columns = [ask(predict, np.where(rank < count * step // steps, others,
                                     images), _pairs(maps))
              for step in range(steps + 1)]
   return np.stack(columns, 1)
@@ -142,12 +169,21 @@ def deletion(predict, images, maps, steps=STEPS):
   """Deletion (Petsiuk et al., RISE, arXiv 1806.07421): lower is better.
 
   The area under y while the highest pixels are set to 0, step by step.
+
+  Example:
+    >>> faithfulness.deletion(predict, images, maps, steps=4)
+    array([0.25, 0.25])
   """
   return area(curve(predict, images, np.zeros_like(images), maps, steps))
 
 
 def deletion_blur(predict, images, maps, steps=STEPS):
-  """Deletion by a blur in place of 0, which leaves no hard edges."""
+  """Deletion by a blur in place of 0, which leaves no hard edges.
+
+  Example:
+    >>> faithfulness.deletion_blur(predict, images, maps, steps=4).round(2)
+    array([0.98, 0.98])
+  """
   return area(curve(predict, images, _blur_of(images), maps, steps))
 
 
@@ -155,6 +191,10 @@ def insertion(predict, images, maps, steps=STEPS):
   """Insertion (the same paper): higher is better.
 
   The area under y while the highest pixels appear on the blurred image.
+
+  Example:
+    >>> faithfulness.insertion(predict, images, maps, steps=4).round(2)
+    array([0.99, 0.99])
   """
   return area(curve(predict, _blur_of(images), images, maps, steps))
 
@@ -171,6 +211,10 @@ def max_sensitivity(explain, images, maps, radius=0.02, samples=4, seed=0):
 
   Args:
     explain: `images -> maps`, of the pairs' classes.
+
+  Example:
+    >>> faithfulness.max_sensitivity(explain, images, maps)
+    array([0., 0.])
   """
   random = np.random.default_rng(seed)
   reach = radius * (images.max() - images.min())
@@ -190,10 +234,14 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
   I))^2`, I random rectangles whose sides are up to `share` of the image's,
   and beta the best scale of the map (the authors' normalisation). 1: the map
   tells nothing of the drops; 0: everything.
+
+  Example:
+    >>> faithfulness.infidelity(predict, images, maps).round(3)
+    array([0., 0.])
   """
   random = np.random.default_rng(seed)
   height, width = images.shape[1:3]
-  whole = _ask(predict, images, _pairs(maps))
+  whole = ask(predict, images, _pairs(maps))
   told, drops = [], []
   for _ in range(samples):
     tall = random.integers(1, max(2, round(share * height) + 1))
@@ -203,7 +251,7 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
     part = slice(top, top + tall), slice(left, left + wide)
     without = images.copy()
     without[:, part[0], part[1]] = 0
-    drops.append(whole - _ask(predict, without, _pairs(maps)))
+    drops.append(whole - ask(predict, without, _pairs(maps)))
     told.append(np.asarray(maps, np.float64)[:, part[0], part[1]].sum((1, 2)))
   told, drops = np.stack(told, 1), np.stack(drops, 1)
   energy = (told**2).sum(1)
@@ -217,6 +265,10 @@ def sparseness(maps):
   """Gini index of |map| (Chalasani et al., arXiv 1810.06583), in [0, 1).
 
   0: all pixels the same; `1 - 1/n`: one of n pixels has everything.
+
+  Example:
+    >>> faithfulness.sparseness([[[0, 0], [0, 2]], [[1, 1], [1, 1]]])
+    array([0.75, 0.  ])
   """
   flat = np.sort(np.abs(np.asarray(maps, np.float64)).reshape(
       len(maps), -1), axis=1)

@@ -51,7 +51,12 @@ def box_of(mask):
 
 
 def iou(box, boxes):
-  """IoU `[..., n]` of `box [..., 4]` and `boxes [n, 4]`; 0 if both empty."""
+  """IoU `[..., n]` of `box [..., 4]` and `boxes [n, 4]`; 0 if both empty.
+
+  Example:
+    >>> localization.iou([0, 0, .5, 1], [[0, 0, 1, 1], [0, 0, .5, 1]])
+    array([0.5, 1. ])
+  """
   box, boxes = np.asarray(box, float)[..., None, :], np.asarray(boxes, float)
   sides = (np.minimum(box[..., 2:], boxes[:, 2:])
            - np.maximum(box[..., :2], boxes[:, :2]))
@@ -75,6 +80,11 @@ def box_iou(maps, boxes, thresholds=THRESHOLDS):
     `[P, T]` in [0, 1]; 0 for a map without a positive value.
   Raises:
     ValueError: naming the pair that is not as above.
+
+  Example:
+    >>> localization.box_iou(maps, boxes, [0.5])
+    array([[1. ],
+           [0.5]])
   """
   maps, boxes = _check(maps, boxes)
   thresholds = _check_thresholds(thresholds)
@@ -88,7 +98,12 @@ def box_iou(maps, boxes, thresholds=THRESHOLDS):
 
 
 def best_threshold(scores, thresholds=THRESHOLDS):
-  """Where `scores [P, T]` of validation pairs have the (first) best mean."""
+  """Where `scores [P, T]` of validation pairs have the (first) best mean.
+
+  Example:
+    >>> localization.best_threshold([[.1, .4, .2]], (.25, .5, .75))
+    0.5
+  """
   scores = np.asarray(scores)
   if scores.shape[1:] != (len(thresholds),) or not len(scores):
     raise ValueError(f"scores must be [pairs, {len(thresholds)}], not "
@@ -114,6 +129,10 @@ def pointing_game(maps, boxes, tolerance=0.0):
       image's sides; 15 pixels of 500 are 0.03.
   Returns:
     `[P]`, 1.0 or 0.0.
+
+  Example:
+    >>> localization.pointing_game(maps, boxes)
+    array([1., 1.])
   """
   maps, boxes = _check(maps, boxes)
   height, width = maps.shape[1:]
@@ -134,6 +153,10 @@ def energy_pointing_game(maps, boxes):
 
   Returns:
     `[P]` in [0, 1]; 0 for a map without a positive value.
+
+  Example:
+    >>> localization.energy_pointing_game(maps, boxes)
+    array([1. , 0.5])
   """
   maps, boxes = _check(maps, boxes)
   height, width = maps.shape[1:]
@@ -157,6 +180,10 @@ def mask_iou(maps, masks, threshold):
     threshold: share of the maximum, in [0, 1).
   Returns:
     `[P]` in [0, 1]; 0 for a map without a positive value.
+
+  Example:
+    >>> localization.mask_iou(maps, masks, 0.5)
+    array([1., 1.])
   """
   maps, masks = _check_maps(maps), np.asarray(masks)
   threshold, = _check_thresholds([threshold])
@@ -212,7 +239,12 @@ def centre_map(size):
 
 
 def centre_point(boxes):
-  """The pointing game of a map that always points at the image's centre."""
+  """The pointing game of a map that always points at the image's centre.
+
+  Example:
+    >>> localization.centre_point([[[0, 0, .6, 1]], [[0, 0, .4, 1]]])
+    array([1., 0.])
+  """
   boxes = _check_boxes(boxes)
   half = np.full(len(boxes), 0.5)
   return _hits(half, half, boxes, 0.0)
@@ -222,6 +254,10 @@ def centre_box(boxes, fraction):
   """IoU `[P]` of one centred box with the best box of each pair.
 
   The box has `fraction`, in (0, 1], of the image's width and of its height.
+
+  Example:
+    >>> localization.centre_box(boxes, 1.0)
+    array([0.5 , 0.25])
   """
   if not 0 < fraction <= 1:
     raise ValueError(f"fraction must be in (0, 1], not {fraction}")

@@ -20,6 +20,10 @@ def similarity(first, second):
 
   Of |map|, as gradients may change their sign everywhere; 0 where one of the
   two is constant.
+
+  Example:
+    >>> sanity.similarity(maps, 3 * maps)
+    array([1., 1.])
   """
   result = np.zeros(len(first))
   for pair, (a, b) in enumerate(zip(np.abs(first), np.abs(second))):
@@ -40,6 +44,15 @@ def parameter_randomization(explain, randomize, layers):
   Returns:
     `[{"layer", "similarity"}, ...]`: the mean similarity of the maps to the
     trained network's, once this layer and all before it are random.
+
+  Example:
+    >>> weights = {"conv": maps.copy(), "logits": maps.copy()}
+    >>> rows = sanity.parameter_randomization(
+    ...     lambda: weights["conv"] * weights["logits"],
+    ...     lambda layer: random.shuffle(weights[layer].reshape(-1)),
+    ...     ["logits", "conv"])
+    >>> [row["layer"] for row in rows]
+    ['logits', 'conv']
   """
   trained = np.asarray(explain())
   rows = []
@@ -58,6 +71,10 @@ def data_randomization(maps, maps_of_random_labels):
     maps_of_random_labels: of one trained on the labels in random order.
   Returns:
     float, the mean similarity.
+
+  Example:
+    >>> round(sanity.data_randomization(maps, maps[:, :, ::-1]), 3)
+    -1.0
   """
   return float(similarity(maps, maps_of_random_labels).mean())
 
@@ -68,6 +85,10 @@ def verdict(similarities):
   Args:
     similarities: after each stage of randomisation, or one number; the last
       counts, when everything is random.
+
+  Example:
+    >>> sanity.verdict([0.9, 0.5, 0.1])
+    'passes'
   """
   last = float(np.ravel(similarities)[-1])
   if not np.isfinite(last):

@@ -1,0 +1,82 @@
+"""Images with one class each, by which attribution methods are judged.
+
+One pair of an image and a class for each image: the class of its largest
+box, its label, or what the classifier says; with all boxes of that class and
+its mask.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from atcon_tf.config import UserError
+from atcon_tf.metrics import localization
+
+BATCH = 16
+# Which class of an image is explained.
+TARGETS = {
+    "box": "the class of its largest object",
+    "label": "its label (of several the one the classifier prefers)",
+    "prediction": "the class that the classifier gives it",
+}
+
+
+@dataclasses.dataclass(eq=False)
+class Pairs:
+  """The pairs that are judged; fields as in `metrics.Evidence`."""
+
+  ids: list
+  images: np.ndarray
+  class_index: np.ndarray
+  boxes: list
+  masks: np.ndarray
+
+  def part(self, chosen):
+    return Pairs(self.ids[chosen], self.images[chosen],
+                 self.class_index[chosen], self.boxes[chosen],
+                 self.masks[chosen])
+
+
+def pairs_of(classifier, records, images, target="box", limit=0):
+  """One pair for each of the first `limit` records.
+
+  Args:
+    classifier: a `models.Classifier`.
+    records: list of `Record`.
+    images: `pipeline.Images` that holds them.
+    target: a key of TARGETS; "box" takes the records with a box alone.
+    limit: 0: all.
+  Raises:
+    UserError: no record has a box.
+  """
+  if target == "box":
+    records = [r for r in records if len(r.boxes)]
+    if not records:
+      raise UserError("--target=box: these data have no boxes; one of label, "
+                      "prediction")
+  records = records[:limit or None]
+  pixels = images.pixels[images.rows([r.id for r in records])]
+  pixels = pixels.astype(np.float32) / 255
+  if target == "box":
+    chosen = [_largest(r) for r in records]
+  else:
+    logits = np.concatenate([
+        classifier.model(pixels[first:first + BATCH], training=False)
+        for first in range(0, len(pixels), BATCH)])
+    if target == "label":
+      label = np.stack([r.label for r in records])
+      logits = np.where(label > 0, logits, -np.inf)
+    chosen = logits.argmax(-1).tolist()
+  boxes, masks = [], []
+  for record, c in zip(records, chosen):
+    boxes.append(record.boxes[record.box_label == c])
+    masks.append(localization.class_mask(record.mask and record.mask(), c,
+                                         pixels.shape[1:3]))
+  return Pairs([r.id for r in records], pixels, np.array(chosen), boxes,
+               np.stack(masks))
+
+
+def _largest(record):
+  """The class of a record's largest box."""
+  sides = record.boxes[:, 2:] - record.boxes[:, :2]
+  return int(record.box_label[np.argmax(sides.prod(1))])

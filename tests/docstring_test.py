@@ -1,0 +1,75 @@
+"""The examples in the docstrings of maps and scores run and are right.
+
+Doctests, with the few names in scope that `atcon_tf.attribution` and
+`atcon_tf.metrics` say.
+"""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf import metrics
+from atcon_tf import models
+from atcon_tf import vit
+
+
+def _modules(package):
+  names = [m.name for m in pkgutil.iter_modules(package.__path__)]
+  return [package, *(importlib.import_module(f"{package.__name__}.{name}")
+                     for name in names)]
+
+
+def _methods():
+  """The functions behind the names in METHODS."""
+  return {function for group in (attribution.CAMS, attribution.GRADIENTS,
+                                 attribution.ROLLOUTS,
+                                 attribution.PERTURBATIONS)
+          for function in group.values()}
+
+
+def _scope(package):
+  """What an example may use besides the modules of its package."""
+  own = {m.__name__.rpartition(".")[2]: m for m in _modules(package)}
+  common = {**own, "np": np, "tf": tf, "vit": vit}
+  if package is attribution:
+    keras.utils.set_random_seed(0)
+    return {**common, "classifier": models.build("tiny_cnn", 3, image_size=32),
+            "images": np.random.default_rng(0).uniform(
+                size=[2, 32, 32, 3]).astype(np.float32)}
+  maps = np.zeros([2, 8, 8])
+  maps[:, :, :4] = 1
+  return {**common, "maps": maps, "images": maps[..., None],
+          "predict": lambda images, pairs: images[:, :, :4].mean((1, 2, 3)),
+          "explain": lambda images: maps, "masks": maps.astype(np.uint8),
+          "boxes": [np.array([[0, 0, .5, 1]]), np.array([[0, 0, .5, .5]])],
+          "random": np.random.default_rng(0)}
+
+
+@pytest.mark.parametrize("package", [attribution, metrics],
+                         ids=lambda p: p.__name__)
+def test_examples(package):
+  scope, finder, ran = _scope(package), doctest.DocTestFinder(), 0
+  runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+  report = []
+  for module in _modules(package):
+    for test in finder.find(module, module.__name__, globs=scope):
+      ran += runner.run(test, out=report.append).attempted
+  assert not runner.failures, "".join(report)
+  assert ran > 20
+
+
+def test_every_method_and_score_has_an_example():
+  scores = [f for module in _modules(metrics)
+            for name, f in inspect.getmembers(module, inspect.isfunction)
+            if name in metrics.METRICS and f.__module__ == module.__name__]
+  assert len(scores) > 8
+  for function in [*_methods(), *scores, attribution.explain,
+                   attribution.build, attribution.enlarge]:
+    assert ">>>" in function.__doc__, function.__name__
