@@ -48,7 +48,8 @@ def report(run, other=None):
   loader = jinja2.Environment(loader=jinja2.PackageLoader("atcon_tf", "."),
                               autoescape=True, trim_blocks=True)
   try:
-    pictures, missing = report_figures.pictures(run, other, names, tables[0]), ""
+    pictures = report_figures.pictures(run, other, names, tables[0])
+    missing = ""
   except UserError as error:  # the data may be elsewhere by now
     pictures, missing = [], str(error)
   return loader.get_template("report.html").render(

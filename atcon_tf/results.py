@@ -94,10 +94,12 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
 
 def _head(attention, watcher, data):
   """What a run has trained that explains its classifier."""
+  scores = {
+      part: watcher.losses(data.records[part]) | watcher.head_scores(part)
+      for part in ("val", "test")}
   return {"version": attention.name, "layers": list(attention.layers_used),
           "map": list(attention.size), "parameters": attention.count_params(),
-          **{part: watcher.losses(data.records[part]) | watcher.head_scores(part)
-             for part in ("val", "test")}}
+          **scores}
 
 
 def peak_memory():

@@ -66,8 +66,8 @@ def test_crop_shows_the_window():
   size = 11
   ramp = np.broadcast_to(np.arange(size) / size, [size, size])
   image = np.stack([ramp, ramp.T, 0 * ramp], -1)[np.newaxis].repeat(20, 0)
-  found, t = augment_lib.distort(tf.constant(image, tf.float32), ("crop", "flip"),
-                              SEED)
+  found, t = augment_lib.distort(
+      tf.constant(image, tf.float32), ("crop", "flip"), SEED)
   t = t.numpy()
   column = t[:, 2:3] + t[:, 0:1] * np.arange(size)
   row = t[:, 5:6] + t[:, 4:5] * np.arange(size)

@@ -167,7 +167,8 @@ class TestMethods:
     """Of any batch size."""
     compiled = tf.function(
         _function(method, classifiers), input_signature=[
-            tf.TensorSpec([None, SIZE, SIZE, 3]), tf.TensorSpec([None], tf.int64)])
+            tf.TensorSpec([None, SIZE, SIZE, 3]),
+            tf.TensorSpec([None], tf.int64)])
     for part in (slice(0, 5), slice(2, 3)):
       _close(compiled(_images()[part], TARGET[part]), eager[method][part])
 

@@ -87,8 +87,8 @@ def test_files_folders_and_globs(tmp_path):
       _picture().save(path)
   found = pictures.find([str(tmp_path), str(tmp_path / "*.png")])
   assert [p.name for p in found] == ["a.jpg", "b.png", "c.png"]
-  assert explain_files.unique_names([tmp_path / "a.jpg", tmp_path / "b/a.png"]) == [
-      "a", "a_2"]
+  paths = [tmp_path / "a.jpg", tmp_path / "b/a.png"]
+  assert explain_files.unique_names(paths) == ["a", "a_2"]
 
 
 # Overlays and boxes.

@@ -180,7 +180,8 @@ def test_one_and_two_replicas_agree(float64):
     with trainer_lib.make_strategy(devices).scope():
       trainer = _trainer(lambda: keras.optimizers.SGD(0.1, momentum=.9))
     logs = [trainer.run({"supervised": _batch(i, 3)}) for i in range(2)]
-    return logs, [v.numpy() for v in run_folder.named_variables(trainer).values()]
+    variables = run_folder.named_variables(trainer).values()
+    return logs, [v.numpy() for v in variables]
 
   one, two = trained(["/cpu:0"]), trained(["/cpu:0", "/cpu:1"])
   for a, b in zip(one[0], two[0]):

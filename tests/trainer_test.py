@@ -82,7 +82,8 @@ def test_batch_statistics(mode):
   trainer.run({"consistency": _batch(0)})
   assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, statistics))
   trainer.run({"supervised": _batch(1)})
-  changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, statistics)]
+  changed = [not np.array_equal(a, b.numpy())
+             for a, b in zip(before, statistics)]
   assert all(changed) if mode == "train" else not any(changed)
 
 

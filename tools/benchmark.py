@@ -150,7 +150,8 @@ def main(argv):
 
 def define_flags():
   """The flags of this tool."""
-  flags.DEFINE_enum("what", "steps", ["steps", "attribution"], "what is compared")
+  flags.DEFINE_enum("what", "steps", ["steps", "attribution"],
+                    "what is compared")
   flags.DEFINE_enum("model", "resnet50", settings.MODELS, "backbone")
   flags.DEFINE_integer("image_size", 257, "side of the images", 32)
   flags.DEFINE_integer("batch_size", 4, "images in a step", 1)

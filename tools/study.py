@@ -9,12 +9,14 @@ A grid is a JSON file:
      "endpoint_shots": [2, 4, 8]}
 
 With `"variants": {"atcon": ["atcon_constant", ...], ...}` it is an ablation:
-each variant is compared with the arm that it is a variant of. Each run is a process of its own; --seed is also the seed of its split, so
-that the arms are paired. A run that was finished is not repeated, one that
-was interrupted continues, one that failed is named at the end and tried again
-the next time. Rows go into --out as they come; the table and the plot are
-made from that file alone (--render_only makes them again), also of half a
-study. A row that was made with other flags than the grid now has is refused.
+each variant is compared with the arm that it is a variant of.
+
+Each run is a process of its own; --seed is also the seed of its split, so that
+the arms are paired. A run that was finished is not repeated, one that was
+interrupted continues, one that failed is named at the end and tried again the
+next time. Rows go into --out as they come; the table and the plot are made
+from that file alone (--render_only makes them again), also of half a study. A
+row that was made with other flags than the grid now has is refused.
 
     python tools/study.py --grid=tools/grids/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...

@@ -152,8 +152,8 @@ def _cell(outcome, metric, best):
 def _legend(shots):
   listed = " and ".join(", ".join(map(str, shots)).rsplit(", ", 1))
   return (f"Points on test, {'mean of ' if len(shots) > 1 else ''}{listed} "
-          "labelled images a class: differences paired by seed, with 90 % intervals; p of a "
-          "sign-flip permutation test for the endpoints ("
+          "labelled images a class: differences paired by seed, with 90 % "
+          "intervals; p of a sign-flip permutation test for the endpoints ("
           + ", ".join(ENDPOINTS.values()) + "). ▲ ▼: the interval leaves out "
           "0. Bold: the best of its column, where it has a ▲. "
           "`-`: fewer than two pairs at a number of shots. Minutes and peak "
@@ -168,8 +168,8 @@ def table(grid, rows):
            _absolute(rows, f"{baseline}, points", baseline, shots),
            _trivial(rows, baseline, shots),
            *_differences(rows, arms, baseline, shots)]
-  lines += ["", "Means on test by labelled images a class (F1, macro / mAP, macro "
-            "/ box IoU / pointing game; number of seeds):", "",
+  lines += ["", "Means on test by labelled images a class (F1, macro / "
+            "mAP, macro / box IoU / pointing game; number of seeds):", "",
             "| | " + " | ".join(f"{k} a class" for k in grid["shots"])
             + " |",
             "|---|" + "---|" * len(grid["shots"])]
