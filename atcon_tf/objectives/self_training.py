@@ -63,7 +63,12 @@ class SelfTraining(objective.Objective):
     self.multi_label, self.per_class = multi_label, per_class
     self.negative_share = negative_share
     if atcon_weight:
-      attribution.check(classifier, "guided_backprop")
+      try:
+        attribution.check(classifier, "guided_backprop")
+      except UserError as error:
+        raise UserError(f"--atcon_weight={atcon_weight}: {error}; "
+                        "--atcon_weight=0 trains without ATCON's term"
+                        ) from error
 
   def bank(self, logits):
     """The rule: logits of the pool -> pseudo-labels and their weights.
