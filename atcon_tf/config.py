@@ -32,7 +32,8 @@ PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
 
-# What a model needs to be trained well; every other setting is shared.
+# What a model needs to be trained well; every other setting is shared. Its
+# objective, too: see docs/evidence.md.
 # Fine-tuning: the values that were healthy on VOC with MobileNetV2.
 FINE_TUNING = dict(
     weights="imagenet", steps=100, learning_rate=2e-5, head_learning_rate=3e-3,
@@ -73,6 +74,9 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
     if not config.model:
       name = "tiny_cnn" if config.dataset == "shapes" else "mobilenet_v2"
       config = dataclasses.replace(config, model=name)
+    if not config.objective:
+      name = "atcon" if config.model == "tiny_cnn" else "self_training"
+      config = dataclasses.replace(config, objective=name)
     if not config.schedule and config.objective in UNLABELED:
       name = ("combined" if config.objective == "self_training"
               else "alternating")

@@ -98,7 +98,7 @@ class SelfTraining:
       0.0, "weight of the agreement of Grad-CAM before and after a crop and "
       "a flip", minimum=0.0, needs=_SELF_TRAINING)
   atcon_weight: float = flag(
-      0.0, "weight of ATCON's term on the same images and classes",
+      0.2, "weight of ATCON's term on the same images and classes",
       minimum=0.0, needs=_SELF_TRAINING)
 
 

@@ -61,7 +61,10 @@ def positives(share, batch_size):
 class Data:
   """What is trained, on which images; the few-shot split."""
 
-  objective: str = flag("atcon", "what is optimised", choices=OBJECTIVES)
+  objective: str = flag(
+      "", "what is optimised; default: atcon for a network from scratch, "
+      "self_training (with ATCON's term) for a pretrained one",
+      choices=OBJECTIVES)
   dataset: str = flag("shapes", "where the images are from",
                       choices=DATASETS)
   data_dir: str = flag("", "folder of the data set", needs=FILES)

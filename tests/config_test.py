@@ -55,9 +55,12 @@ class DefaultsTest(Case):
     got = parse(f"--dataset={dataset}", "--data_dir=photos")
     self.assertEqual((got.model, got.weights, got.image_size),
                      ("mobilenet_v2", "imagenet", 225))
-    self.assertEqual(
-        (got.learning_rate, got.head_learning_rate,
-         got.consistency_learning_rate), (2e-5, 3e-3, 1e-5))
+    self.assertEqual((got.objective, got.schedule, got.learning_rate,
+                      got.head_learning_rate),
+                     ("self_training", "combined", 2e-5, 3e-3))
+    atcon = got.with_objective("atcon")
+    self.assertEqual((atcon.schedule, atcon.consistency_learning_rate),
+                     ("alternating", 1e-5))
 
   @parameterized.parameters(*settings.MODELS)
   def test_every_model_has_a_size_and_rates(self, model):
@@ -270,8 +273,8 @@ RUNS = (
      "--head_learning_rate=0.1234567890123", "--augment=",
      "--random_labels"),
     ("--dataset=voc", "--data_dir=a b/VOCdevkit", "--voc_year=2012",
-     "--keep_difficult", "--classes=cat,dog", "--max_bad_images=3",
-     "--width=0.35", "--weights=w.weights.h5", "--image_size=161",
+     "--objective=atcon", "--keep_difficult", "--classes=cat,dog",
+     "--max_bad_images=3", "--width=0.35", "--weights=w.weights.h5", "--image_size=161",
      "--batch_norm=train", "--reflect_padding", "--alpha=12.5",
      "--mask_scale=std", "--mask_intensity=4", "--split_seed=9", "--shots=2"),
     ("--dataset=folder", "--data_dir=photos", '--classes="salt, pepper",tea',
@@ -297,7 +300,7 @@ RUNS = (
      "--layer_loss=inclusion", "--noseparation"),
     ("--objective=self_training", "--bank_every=10", "--pseudo_per_class=5",
      "--pseudo_negatives=0.5", "--equivariance_weight=0.1",
-     "--atcon_weight=0.2"),
+     "--atcon_weight=0.4"),
     ("--objective=gain", "--gain_masks=joint", "--gain_omega=30",
      "--gain_sigma=0.6", "--gain_fill=126,84,41", "--cl_weight=2",
      "--am_weight=0.8", "--am_on=all", "--am_gradient_scale=0.5",
@@ -363,7 +366,8 @@ class RoundTripTest(Case):
   def test_flags_hold_only_what_differs(self):
     self.assertEqual(Config().to_flags().strip(), "")
     self.assertEqual(parse("--steps=3", "--shots=8").to_flags().splitlines(),
-                     ["--split_seed=0", "--model=tiny_cnn", "--weights=none",
+                     ["--objective=atcon", "--split_seed=0",
+                      "--model=tiny_cnn", "--weights=none",
                       "--image_size=64", "--schedule=alternating",
                       "--steps=3", "--learning_rate=0.002",
                       "--head_learning_rate=0.002",

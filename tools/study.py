@@ -77,11 +77,13 @@ def read_grid(path):
 def cells(grid):
   """Every run of a grid as `(arm, shots, seed)`, seed by seed.
 
-  All arms of a seed come together, so that a study that is stopped half-way
-  is one of fewer seeds.
+  All arms of a seed come together, those of the endpoints first, so that a
+  study that is stopped half-way is one of fewer seeds.
   """
+  last = [s for s in grid["shots"] if s not in grid["endpoint_shots"]]
   return [(arm, shots, seed) for seed in grid["seeds"]
-          for shots in grid["shots"] for arm in grid["arms"]]
+          for shots in [*grid["endpoint_shots"], *last]
+          for arm in grid["arms"]]
 
 
 def name_of(cell):
