@@ -123,8 +123,8 @@ def _told_apart(table, right, wrong, samples=500):
     return {"auc": classification.auc(label[indices], score[indices])}
 
   low, high = statistics.bootstrap(area, len(rows), samples)["auc"]
-  return ("a true one is more consistent than a false one: "
-          f"{classification.auc(label, score):.0%} [{low:.0%}, {high:.0%}]")
+  return (f"true above false in {classification.auc(label, score):.0%} "
+          f"[{low:.0%}, {high:.0%}] of pairs")
 
 
 def classes(differences, name):
