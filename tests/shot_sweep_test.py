@@ -61,6 +61,10 @@ def test_a_gain_that_nobody_can_tell_from_nothing_is_called_so():
                            2.0, 1.0)["advice"]
   assert "macro F1 by +1.0 points [-" in text
   assert "cannot tell from nothing" in text
+  # The line falls from 2 at one image: a crossing, and no advice to use it.
+  text = shot_sweep.advise({1: [9., -3], 4: [8., -6]}, "atcon", "f1_macro",
+                           2.0, 1.0)["advice"]
+  assert text.endswith("sweep again with more --repeats.")
 
 
 def test_how_many_times_as_long():

@@ -143,12 +143,13 @@ def advise(gain, objective, metric, worth, times):
   low, high = _middle(last_worthwhile(fits, worth, most), method="nearest")
   here = float(best @ [np.log2(shots), 1])
   bottom, top = _middle(fits @ [np.log2(shots), 1])
+  unclear = bottom < 0 < top
   points = f"{worth:g} point{'' if worth == 1 else 's'}"
   sentence = (f"At {shots} labelled images a class {objective} changes "
               f"validation {METRICS[metric]} by {here:+.1f} points "
               f"[{bottom:+.1f}, {top:+.1f}]"
               + (", which so few runs cannot tell from nothing,"
-                 if bottom < 0 < top else "")
+                 if unclear else "")
               + f" and takes {times:.1f} times as long; ")
   if until == 0:
     sentence += f"no gain of {points} is to be expected: leave it out."
@@ -161,7 +162,9 @@ def advise(gain, objective, metric, worth, times):
   else:
     sentence += (f"its gain is expected to fall below {points} at about "
                  f"{until:.0f} images a class (90 % interval {_number(low)} "
-                 f"to {_number(high)}): use it with fewer.")
+                 f"to {_number(high)}): "
+                 + ("sweep again with more --repeats." if unclear else
+                    "use it with fewer."))
   return {"objective": objective, "metric": metric, "worth": worth,
           "slope": float(best[0]), "height": float(best[1]),
           "until": None if np.isinf(until) else until,
