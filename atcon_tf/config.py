@@ -88,6 +88,9 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(config)
               if f.name in recipe and not getattr(config, f.name)
               and _used(config, f)}
+    if config.objective == "self_training" and not config.bank_every:
+      steps = config.steps or recipe["steps"]
+      filled["bank_every"] = min(30, max(1, steps // 3))
     if config.split_seed < 0:
       filled["split_seed"] = config.seed
     for name in PATHS:

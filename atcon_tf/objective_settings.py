@@ -86,8 +86,9 @@ class SelfTraining:
   """Rank pseudo-labels, `objectives/self_training.py`."""
 
   bank_every: int = flag(
-      30, "supervised updates between two rankings of the unlabelled pool; "
-      "the first is after as many", minimum=1, needs=_SELF_TRAINING)
+      0, "supervised updates between two rankings of the unlabelled pool; the "
+      "first is after as many; default: 30, a third of fewer than 90 --steps",
+      minimum=0, needs=_SELF_TRAINING)
   pseudo_per_class: int = flag(
       0, "images of the pool that become a class's positives; default: a "
       "sixtieth of the pool", minimum=0, needs=_SELF_TRAINING)
@@ -261,6 +262,16 @@ def check_gain(config, given):
                       f"{config.steps} steps")
 
 
+def check_self_training(config, given):
+  """Refuses a first ranking that would come after the last update."""
+  del given
+  if config.objective == "self_training" and (
+      config.bank_every >= config.steps > 1):
+    raise UserError(f"--bank_every={config.bank_every}: the run has only "
+                    f"{config.steps} steps, and the first ranking comes after "
+                    "as many as this")
+
+
 def check_laso(config, given):
   """Refuses what leaves nothing to learn from sets of labels."""
   del given
@@ -291,4 +302,5 @@ def check_heads(config, given):
 
 
 SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain, Laso, Heads)
-CHECKS = (check_atcon, check_gain, check_laso, check_heads)
+CHECKS = (check_atcon, check_self_training, check_gain, check_laso,
+          check_heads)

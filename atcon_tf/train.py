@@ -167,6 +167,11 @@ class Training:
     """Where the run stands; its variables are as they were then."""
     state, arrays = self.work.load_checkpoint(self.variables)
     if state is None:
+      count = {part: len(r) for part, r in self.data.records.items()}
+      print(f"{self.config.objective}: {self.config.model}, "
+            f"{count['train_labeled']} labelled and "
+            f"{count['train_unlabeled']} other training images, "
+            f"{self.config.steps} updates", flush=True)
       return {"step": 0, "updates": 0, "seconds": 0.0, "best": None,
               "history": [], "sums": {}}
     print(f"continuing after {state['updates']} of {self.config.steps} "

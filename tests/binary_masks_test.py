@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from atcon_tf import comparison
 from atcon_tf import evaluate
 from atcon_tf import report
 from atcon_tf import results
@@ -269,11 +270,11 @@ def test_evaluate_compare_and_report(finished):
   for name in ("auc_macro", "mask_iou", "sensitivity_at_0.05"):
     assert again[name] == pytest.approx(run.result["test"][name], abs=1e-6)
   assert again["roc"] == run.result["test"]["roc"]
-  differences = results.compare(
+  differences = comparison.compare(
       *(results.load_predictions(r.path) for r in (other, run)), samples=50)
   assert differences["mask_iou"]["difference"] == pytest.approx(
       run.result["test"]["mask_iou"] - other.result["test"]["mask_iou"])
-  text = results.comparison_table(differences, "supervised over atcon")
+  text = comparison.table(differences, "supervised over atcon")
   assert "sensitivity at 0.5 alarms" in text and "mask IoU" in text
   page = report.report(run, other)
   assert "sensitivity at 0.5 alarms" in page and "mask IoU" in page

@@ -258,6 +258,7 @@ def _batch(count=5):
           "label": tf.one_hot(TARGET[:count], CLASSES),
           "other_label": tf.ones([count, CLASSES]),
           "label_weight": tf.ones([count, CLASSES]),
+          "class_index": tf.constant(TARGET[:count], tf.int64),
           "mask": tf.constant(_images(count) > .5, tf.uint8)}
 
 
