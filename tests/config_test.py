@@ -76,6 +76,14 @@ class DefaultsTest(Case):
                       got.split_seed), (161, "none", 0.5, 3))
     self.assertEqual(got.head_learning_rate, 3e-3)
 
+  def test_a_short_run_ranks_its_pool_too(self):
+    for steps, every in [(1, 1), (8, 2), (60, 20), (300, 30)]:
+      got = parse("--objective=self_training", f"--steps={steps}")
+      self.assertEqual(got.bank_every, every)
+    with self.assertRaisesRegex(
+        UserError, "--bank_every=8: the run has only 8 steps"):
+      parse("--objective=self_training", "--steps=8", "--bank_every=8")
+
   def test_the_split_follows_the_seed(self):
     self.assertEqual(parse("--seed=7").split_seed, 7)
     self.assertEqual(parse("--seed=7", "--split_seed=0").split_seed, 0)
