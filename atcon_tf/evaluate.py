@@ -207,7 +207,7 @@ def judge_methods(run, values):
   else:
     board = leaderboard.judge(
         run.classifier, judged, methods, values.metrics, run.multi_label,
-        values.slow_images, out.with_suffix(".parts"), run.config.bootstrap)
+        values.slow_images, out.with_suffix(".parts"))
     print(leaderboard_page.table(board))
     leaderboard_page.save(board | about, out, values.page)
   for method, reason in board["skipped"].items():

@@ -7,8 +7,9 @@ import numpy as np
 import PIL.Image
 
 from atcon_tf.config import UserError
+from atcon_tf.metrics import localization
 
-UNKNOWN = 255  # as in `Record.mask`
+UNKNOWN = localization.VOID  # 255, as in `Record.mask`
 
 
 class ClassMasks:
@@ -87,10 +88,8 @@ def drawn(record, size):
     raise UserError(
         f"{_name(record)}: its mask has the value {min(wrong)}; must be 0, "
         f"the number of a class, 1 to {len(record.label)}, or {UNKNOWN}")
-  mask = np.asarray(PIL.Image.fromarray(mask).resize(
-      (size, size), PIL.Image.Resampling.NEAREST))
-  planes = {c: np.where(mask == UNKNOWN, UNKNOWN, mask == 1 + c).astype(
-      np.uint8) for c in np.flatnonzero(record.label).tolist()}
+  planes = {c: localization.class_mask(mask, c, (size, size))
+            for c in np.flatnonzero(record.label).tolist()}
   return {c: plane for c, plane in planes.items() if (plane == 1).any()}
 
 

@@ -132,7 +132,7 @@ def test_the_command_on_images_without_boxes(tmp_path):
           tmp_path / "photos" / name / f"{i}.jpg")
   train.train_and_evaluate(Config(
       dataset="folder", data_dir=str(tmp_path / "photos"), model="tiny_cnn",
-      image_size=32, objective="supervised", shots=2, steps=2, bootstrap=5,
+      image_size=32, objective="supervised", shots=2, steps=2, bootstrap=0,
       summary_images=0).resolve(), tmp_path / "run")
   out, page = tmp_path / "board.json", tmp_path / "board.md"
   done = subprocess.run(
@@ -148,6 +148,9 @@ def test_the_command_on_images_without_boxes(tmp_path):
   for row in board["methods"].values():
     for name in ("average_drop", "increase_in_confidence"):
       assert all(0 <= row[name + end] <= 100 for end in PERCENT)
+      # Whether or not the run's own scores had intervals.
+      low, high = row["ci90"][name]
+      assert low <= row[name] <= high
     assert row["images_a_second"] > 0 and "pointing_game" not in row
   assert "increase in confidence 15" in done.stdout
   text = page.read_text()
