@@ -5,7 +5,8 @@
     logits = classifier.model(images)            # images [B, H, W, 3] in [0, 1]
 
 `normalize`, `features`, `head` and `model` are Keras models over shared
-layers, and all ReLUs in them know the guided rule.
+layers; all ReLUs in them know the guided rule, and batch normalisations with
+fixed statistics are folded into convolutions (`fold.py`).
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import numpy as np
 
 from atcon_tf import backbones
 from atcon_tf import config
+from atcon_tf import fold
 from atcon_tf import graph
 from atcon_tf import model_file
 from atcon_tf import vit
@@ -28,23 +30,24 @@ class Classifier:
 
   Attributes:
     name: of the backbone, for messages.
-    model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`.
     normalize: images in [0, 1] -> normalised images.
-    maps: normalised images -> `[features of each cam_layer..., logits]`.
+    network: normalised images -> `[features of each cam_layer..., logits]`,
+      layer by layer, as files hold it.
+    maps: the same, folded: what is computed.
+    model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`, folded.
     head_variables: trainable variables of layers that are new here.
     geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
       n of an axis is centred on pixel offset + stride n; see `maps.resize`.
     relus: number of ReLUs that know the guided rule.
     cam_layers: names of the layers that carry the maps.
-    walk: the graph that `maps` is a part of, with every layer's output.
+    walk: the graph that `network` is a part of, with every layer's output.
     attention: a head that was trained to explain it, an
       `attribution.learned.AttentionMechanism`; None: there is none.
   """
 
   name: str
-  model: keras.Model
   normalize: keras.Layer
-  maps: keras.Model
+  network: keras.Model
   head_variables: list
   geometry: list
   relus: int
@@ -53,10 +56,21 @@ class Classifier:
   attention: keras.Model | None = None
 
   def __post_init__(self):
-    *features, logits = self.maps.outputs
-    self.image_size = self.model.input_shape[1:3]
-    self.num_classes = logits.shape[-1]
+    self.image_size = self.network.input_shape[1:3]
+    self.num_classes = self.network.outputs[-1].shape[-1]
+    self.maps = fold.fold(self.network)
+    self.model = self._of_images(self.maps)
     self._features, self._heads = None, {}
+
+  def _of_images(self, network):
+    images = keras.Input([*self.image_size, 3], name="images")
+    return keras.Model(images, network(self.normalize(images))[-1],
+                       name="classifier")
+
+  @property
+  def stored(self):
+    """`model` layer by layer: a file of its weights has nothing folded."""
+    return self._of_images(self.network)
 
   @property
   def features(self):
@@ -100,8 +114,8 @@ class Classifier:
       _check_map(self.name, self.walk, layer, flag)
     outputs = [self.walk.tensors[n] for n in cam_layers]
     return dataclasses.replace(
-        self, cam_layers=tuple(cam_layers),
-        maps=keras.Model(self.maps.input, [*outputs, self.maps.outputs[-1]]),
+        self, cam_layers=tuple(cam_layers), network=keras.Model(
+            self.network.input, [*outputs, self.network.outputs[-1]]),
         geometry=[self.walk.geometry[n] for n in cam_layers])
 
   @property
@@ -227,10 +241,9 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
   layers = cam_layer or (_last_map(name, walk),)
   for layer in layers:
     _check_map(name, walk, layer)
-  maps = keras.Model(normalized, [*(walk.tensors[n] for n in layers), output])
-  images = keras.Input([size, size, 3], name="images")
-  model = keras.Model(images, maps(normalize(images))[-1], name="classifier")
-  return Classifier(name, model, normalize, maps, head_variables,
+  network = keras.Model(normalized,
+                        [*(walk.tensors[n] for n in layers), output])
+  return Classifier(name, normalize, network, head_variables,
                     [walk.geometry[n] for n in layers], walk.swapped,
                     tuple(layers), walk)
 

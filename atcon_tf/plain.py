@@ -25,7 +25,7 @@ def plain(classifier, multi_label):
   """
   images = keras.Input([*classifier.image_size, 3], name="images")
   tensor = _normalized(classifier.normalize, images)
-  *_, tensor = classifier.maps._run_through_graph(tensor, call_fn=_call)
+  *_, tensor = classifier.network._run_through_graph(tensor, call_fn=_call)
   kind = "sigmoid" if multi_label else "softmax"
   tensor = keras.layers.Activation(kind, name="probabilities",
                                    dtype="float32")(tensor)

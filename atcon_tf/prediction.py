@@ -95,13 +95,16 @@ class Predictor:
     self.batch_size = batch_size
     try:
       attribution.check(classifier, "guided_backprop")
-      consistency = True
+      self._measured = True
     except UserError:
-      consistency = False  # this network has none to measure
+      self._measured = False  # this network has no consistency
     self._logits = tf.function(
-        lambda x: classifier.model(x, training=False), reduce_retracing=True)
+        lambda x: classifier.model(x, training=False),
+        input_signature=[tf.TensorSpec([None, *classifier.image_size, 3],
+                                       classifier.maps.input.dtype)])
     self._look = tf.function(
-        lambda x, columns: _look(classifier, x, columns, consistency),
+        lambda x, columns, consistency: _look(
+            classifier, x, columns, consistency),
         reduce_retracing=True, jit_compile=use_xla(xla))
 
   def _batches(self, images, records, progress):
@@ -120,25 +123,33 @@ class Predictor:
         self._logits(pixels).numpy()
         for _, pixels in self._batches(images, records, progress)])
 
-  def predict(self, images, records, progress=False):
+  def predict(self, images, records, progress=False, consistency=True):
     """Predictions, consistency and localisation of records.
 
     Args:
       images: `pipeline.Images` that holds the records.
       records: list of `Record`.
       progress: show a bar.
+      consistency: measure that, too; it takes three quarters of the time.
     Returns:
       `Predictions`.
     """
     seen, done, pairs = [], 0, _Pairs()
-    width = max((len(set(r.box_label.tolist())) for r in records), default=0)
+    consistency = consistency and self._measured
+    width = _width(records)
     for batch, pixels in self._batches(images, records, progress):
       classes = [sorted(set(r.box_label.tolist())) for r in batch]
       # One [B] column for each class of the fullest image.
-      columns = [tf.constant([c[k] if k < len(c) else 0 for c in classes],
-                             tf.int64) for k in range(width)]
-      result = self._look(pixels, columns)
-      result = {name: value.numpy() for name, value in result.items()}
+      columns = np.zeros([width, self.batch_size], np.int64)
+      for i, present in enumerate(classes):
+        columns[:len(present), i] = present
+      # Every batch is of one size: another one would be traced anew.
+      pixels = tf.pad(pixels, [[0, self.batch_size - len(batch)],
+                               *[[0, 0]] * 3])
+      result = self._look(pixels, [tf.constant(c) for c in columns],
+                          consistency)
+      result = {name: value.numpy()[:len(batch)]
+                for name, value in result.items()}
       pairs.add(done, batch, classes, result.pop("maps"))
       seen.append(result)
       done += len(batch)
@@ -152,6 +163,13 @@ class Predictor:
         consistency=columns.get("consistency"),
         consistency_raw=columns.get("consistency_raw"),
         **pairs.columns())
+
+
+def _width(records):
+  """How many classes with boxes an image may show; a few steps, as each
+  number of them is traced."""
+  most = max((len(set(r.box_label.tolist())) for r in records), default=0)
+  return most if most < 2 else -(-most // 8) * 8
 
 
 def _look(classifier, images, columns, with_consistency):

@@ -30,7 +30,7 @@ def stages(classifier, steps=STEPS):
     `{name: variables}`: "logits", then "25%" to "100%" of the layers below.
     Each variable is in one group.
   """
-  layers = [layer for layer in reversed(classifier.maps.layers)
+  layers = [layer for layer in reversed(classifier.network.layers)
             if layer.variables]
   parts = [layers[:1], *np.array_split(np.array(layers[1:], object), steps)]
   names = ["logits", *(f"{(i + 1) / steps:.0%}" for i in range(steps))]

@@ -59,7 +59,8 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
     predictions[part] = predictor.predict(
-        data.images, data.records[part], watcher.interactive)
+        data.images, data.records[part], watcher.interactive,
+        consistency=part == "test")
   thresholds = scoring.choose_thresholds(predictions["val"])
   tables = {part: scoring.tabulate(p, thresholds, data.class_names,
                                    config.false_alarm_rates)

@@ -166,7 +166,7 @@ class Workdir:
 def weights(path, classifier):
   """`(file, model)` of the best weights in a run's folder."""
   folder = path / "checkpoints"
-  kept = [(folder / "best.weights.h5", classifier.model)]
+  kept = [(folder / "best.weights.h5", classifier.stored)]
   if classifier.attention:
     kept.append((folder / "attention.weights.h5", classifier.attention))
   return kept

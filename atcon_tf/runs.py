@@ -116,7 +116,7 @@ def start_weights(classifier, warm_start):
   """
   path, flag = pathlib.Path(warm_start), f"--warm_start={warm_start}"
   if not path.is_dir():
-    backbones.load_weights(classifier.model, path, flag, classifier.name)
+    backbones.load_weights(classifier.stored, path, flag, classifier.name)
     return
   (file, model), *heads = run_folder.weights(path, classifier)
   backbones.load_weights(model, file, flag, classifier.name)

@@ -298,7 +298,8 @@ class Traced:
 def test_relus_inside_a_tf_function_are_refused():
   classifier = models.build("tiny_cnn", 2, image_size=16)
   attribution.check(classifier, "guided_backprop")
-  hidden = dataclasses.replace(classifier, maps=Traced(classifier.maps))
+  hidden = dataclasses.replace(classifier)
+  hidden.maps = Traced(classifier.maps)
   with pytest.raises(UserError, match="equals its plain gradient.*hidden"):
     attribution.check(hidden, "guided_backprop")
   attribution.check(hidden, "grad_cam")  # needs no guided rule

@@ -95,13 +95,11 @@ def classifier_of(net, cam_layers=None, normalize="0..1"):
   normalized = keras.Input(base.input_shape[1:])
   walk = graph.Rerun(base, normalized)
   layers = cam_layers or [net["target"]]
-  maps = keras.Model(
+  network = keras.Model(
       normalized, [*(walk.tensors[n] for n in layers), walk.outputs])
   layer = backbones.Normalize(**backbones.INPUT_RANGES[normalize])
-  images = keras.Input(base.input_shape[1:])
-  model = keras.Model(images, maps(layer(images))[-1])
   return base, models.Classifier(
-      net["id"], model, layer, maps, [], [walk.geometry[n] for n in layers],
+      net["id"], layer, network, [], [walk.geometry[n] for n in layers],
       walk.swapped, tuple(layers))
 
 

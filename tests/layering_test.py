@@ -18,7 +18,7 @@ from tools import build_file
 LEVELS = (
     ("__init__", "cli", "config", "files", "maps", "objective_settings",
      "schedule", "settings", "splits"),
-    ("backbones", "datasets", "geometry", "graph", "guided", "model_file",
+    ("backbones", "datasets", "fold", "geometry", "graph", "guided", "model_file",
      "models", "vit"),
     ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "masks", "metrics", "objectives", "pairs", "run_data"),

@@ -123,7 +123,7 @@ def calibrate(classifier, images):
 
   Without them activations fade to denormal numbers, which are slow.
   """
-  norms = [l for l in classifier.maps._flatten_layers()
+  norms = [l for l in classifier.network._flatten_layers()
            if isinstance(l, keras.layers.BatchNormalization)]
   before = [l.momentum for l in norms]
   for layer in norms:

@@ -8,8 +8,10 @@ A grid is a JSON file:
      "shots": [1, 2, 4, 8, 16], "seeds": [10, 11, 12, 13, 14],
      "endpoint_shots": [2, 4, 8]}
 
-With `"variants": {"atcon": ["atcon_constant", ...], ...}` it is an ablation:
-each variant is compared with the arm that it is a variant of.
+With `"fewer": {"gain": {"seeds": [10, 11, 12]}, ...}` an arm is run at some of
+the seeds or shots only. With `"variants": {"atcon": ["atcon_constant", ...],
+...}` it is an ablation: each variant is compared with the arm that it is a
+variant of.
 
 Each run is a process of its own; --seed is also the seed of its split, so that
 the arms are paired. A run that was finished is not repeated, one that was
@@ -66,24 +68,16 @@ def read_grid(path):
   if grid["baseline"] not in grid["arms"]:
     raise UserError(f"--grid={path}: the baseline '{grid['baseline']}' is "
                     f"none of the arms {', '.join(grid['arms'])}")
+  for arm, limits in grid.get("fewer", {}).items():
+    if arm not in grid["arms"] or not set(limits) <= {"shots", "seeds"}:
+      raise UserError(f"--grid={path}: 'fewer' of '{arm}' must be shots or "
+                      f"seeds of one of the arms {', '.join(grid['arms'])}")
   for parent, variants in grid.get("variants", {}).items():
     for arm in (parent, *variants):
       if arm not in grid["arms"]:
         raise UserError(f"--grid={path}: the variant '{arm}' of '{parent}' is "
                         f"none of the arms {', '.join(grid['arms'])}")
   return grid
-
-
-def cells(grid):
-  """Every run of a grid as `(arm, shots, seed)`, seed by seed.
-
-  All arms of a seed come together, those of the endpoints first, so that a
-  study that is stopped half-way is one of fewer seeds.
-  """
-  last = [s for s in grid["shots"] if s not in grid["endpoint_shots"]]
-  return [(arm, shots, seed) for seed in grid["seeds"]
-          for shots in [*grid["endpoint_shots"], *last]
-          for arm in grid["arms"]]
 
 
 def name_of(cell):
@@ -133,7 +127,8 @@ class Study:
   def missing(self):
     """The cells without a row."""
     have = {(r["arm"], r["shots"], r["seed"]) for r in self.rows}
-    return [cell for cell in cells(self.grid) if cell not in have]
+    return [cell for cell in study_report.cells(self.grid)
+            if cell not in have]
 
   def make(self, cell, threads, keep):
     """One run in a process of its own; whether it ended well."""
@@ -164,7 +159,7 @@ class Study:
   def run(self, workers, keep):
     """Makes all missing runs; returns the cells that failed."""
     todo, failed, started = self.missing(), [], time.time()
-    total = len(cells(self.grid))
+    total = len(study_report.cells(self.grid))
     print(f"{total - len(todo)} of {total} runs are there", flush=True)
     threads = max(1, (os.cpu_count() or 1) // workers)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

@@ -83,16 +83,30 @@ def mean(rows, arm, shots, metric):
       found) else None
 
 
+def cells(grid):
+  """Every run of a grid as `(arm, shots, seed)`.
+
+  The shots of the endpoints come first, seed by seed and all arms of a seed
+  together: a study that is stopped half-way is one of fewer seeds.
+  """
+  ends = grid["endpoint_shots"]
+  last = [s for s in grid["shots"] if s not in ends]
+  limits = grid.get("fewer", {})
+  return [(arm, shots, seed) for part in (ends, last)
+          for seed in grid["seeds"] for shots in part for arm in grid["arms"]
+          if shots in limits.get(arm, {}).get("shots", part)
+          and seed in limits.get(arm, {}).get("seeds", grid["seeds"])]
+
+
 def progress(grid, rows):
   """How much of the study there is."""
-  total = len(grid["arms"]) * len(grid["shots"]) * len(grid["seeds"])
-  done = len({(r["arm"], r["shots"], r["seed"]) for r in rows
-              if r["arm"] in grid["arms"] and r["shots"] in grid["shots"]
-              and r["seed"] in grid["seeds"]})
+  wanted = set(cells(grid))
+  done = wanted & {(r["arm"], r["shots"], r["seed"]) for r in rows}
   seeds = ", ".join(map(str, grid["seeds"]))
-  if done < total:
-    return f"**Incomplete: {done} of {total} runs**, seeds {seeds}"
-  return f"{total} runs, seeds {seeds}"
+  if done < wanted:
+    return (f"**Incomplete: {len(done)} of {len(wanted)} runs**, seeds "
+            f"{seeds}")
+  return f"{len(wanted)} runs, seeds {seeds}"
 
 
 def _header():

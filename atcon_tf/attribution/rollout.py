@@ -28,9 +28,9 @@ def with_attention(classifier):
         f"{classifier.name} has no attention to roll out: it must be a Vision "
         "Transformer made of atcon_tf.vit.Attention layers; use grad_cam "
         "instead")
-  maps = keras.Model(classifier.maps.input,
-                     [*layers.values(), classifier.maps.outputs[-1]])
-  return dataclasses.replace(classifier, maps=maps, cam_layers=tuple(layers),
+  network = keras.Model(classifier.network.input,
+                        [*layers.values(), classifier.network.outputs[-1]])
+  return dataclasses.replace(classifier, network=network, cam_layers=tuple(layers),
                              geometry=[None] * len(layers))
 
 

@@ -92,10 +92,10 @@ def _target(classifier, score):
     if classifier.num_classes != 1:
       raise UserError(f"BinaryScore: the model has {classifier.num_classes} "
                       "outputs; it goes with one")
-    *features, logit = classifier.maps.outputs
+    *features, logit = classifier.network.outputs
     both = keras.layers.Concatenate()([-logit, logit])
-    maps = keras.Model(classifier.maps.input, [*features, both])
-    return dataclasses.replace(classifier, maps=maps), np.array(
+    network = keras.Model(classifier.network.input, [*features, both])
+    return dataclasses.replace(classifier, network=network), np.array(
         score.target_values, np.int64)
   raise UserError(f"score: {kind} is not known; use CategoricalScore or "
                   "BinaryScore")

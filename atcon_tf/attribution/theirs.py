@@ -53,8 +53,8 @@ def flat_copy(classifier):
   Returns:
     the model and the name of the layer of the (last) map in it.
   """
-  tensor = classifier.maps.outputs[-2]
-  model = keras.Model(classifier.maps.input, classifier.maps.outputs[-1])
+  *_, tensor, logits = classifier.network.outputs
+  model = keras.Model(classifier.network.input, logits)
   copy = keras.models.clone_model(model)
   copy.set_weights(model.get_weights())
   return copy, tensor._keras_history.operation.name
