@@ -30,13 +30,14 @@ class RunData(splits.Described):
   split: dict
 
 
-def load(config, stored, progress=False):
+def load(config, stored, progress=False, images=None):
   """Reads the images of a run and draws, or reads, its split.
 
   Args:
     config: a resolved `Config`.
     stored: path of the run's splits.json; written if it is not there.
     progress: show a bar.
+    images: the same data's `pipeline.Images`, if they were read before.
   Raises:
     UserError: for what is wrong with the data or the split.
   """
@@ -44,7 +45,7 @@ def load(config, stored, progress=False):
   if config.objective == "laso" and not data.multi_label:
     raise UserError("--objective=laso: works on sets of labels, and the images "
                     f"of --dataset={config.dataset} have one label each")
-  images = pipeline.Images(
+  images = images or pipeline.Images(
       [r for part in data.splits.values() for r in part], config.image_size,
       config.max_bad_images, progress)
   for path, why in images.bad.items():

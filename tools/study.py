@@ -13,8 +13,8 @@ the seeds or shots only. With `"variants": {"atcon": ["atcon_constant", ...],
 ...}` it is an ablation: each variant is compared with the arm that it is a
 variant of.
 
-Each run is a process of its own; --seed is also the seed of its split, so that
-the arms are paired. A run that was finished is not repeated, one that was
+--seed is also the seed of a run's split, so that the arms are paired. The runs
+of an arm that differ by shots alone share a process (`study_runs.py`). A run that was finished is not repeated, one that was
 interrupted continues, one that failed is named at the end and tried again the
 next time. Rows go into --out as they come; the table and the plot are made
 from that file alone (--render_only makes them again), also of half a study. A
@@ -28,6 +28,7 @@ Paths are seen from the current folder.
 """
 
 import concurrent.futures
+import itertools
 import json
 import os
 import pathlib
@@ -86,11 +87,19 @@ def name_of(cell):
 
 
 def command(grid, cell, folder, extra):
-  """The command line of one run."""
+  """The command line of one run: what follows `atcon_tf.train`."""
   arm, shots, seed = cell
-  return [sys.executable, "-m", "atcon_tf.train", *grid["flags"],
-          *grid["arms"][arm], f"--shots={shots}", f"--seed={seed}", *extra,
-          f"--workdir={folder / name_of(cell)}"]
+  return [*grid["flags"], *grid["arms"][arm], f"--shots={shots}",
+          f"--seed={seed}", *extra, f"--workdir={folder / name_of(cell)}"]
+
+
+def together(grid, cells):
+  """Cells as lists for one process each, in the order of their firsts."""
+  groups = {}
+  for arm, shots, seed in cells:
+    key = arm, seed, shots in grid["endpoint_shots"]
+    groups.setdefault(key, []).append((arm, shots, seed))
+  return list(groups.values())
 
 
 def row_of(grid, cell, result):
@@ -130,22 +139,45 @@ class Study:
     return [cell for cell in study_report.cells(self.grid)
             if cell not in have]
 
-  def make(self, cell, threads, keep):
-    """One run in a process of its own; whether it ended well."""
+  def make(self, cells, threads, keep, tell):
+    """Runs of one arm in a process of their own.
+
+    Args:
+      cells: which.
+      threads: of the process.
+      keep: the folders of the runs.
+      tell: called as `tell(cell, whether it ended well)` after each.
+    """
+    folders = {str(self.folder / name_of(cell)): cell for cell in cells}
+    ready = [f for f in folders if (pathlib.Path(f) / "result.json").exists()]
+    for folder in ready:
+      cell = folders.pop(folder)
+      self._add(cell, keep)
+      tell(cell, True)
+    if not folders:
+      return
+    self.folder.mkdir(parents=True, exist_ok=True)
+    # From the current folder, of which the paths in the flags are.
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
+                   "OMP_NUM_THREADS": str(threads)}
+    with open(self.folder / "stderr.log", "a") as log, subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / "study_runs.py")], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        env=environment) as process:
+      json.dump([command(self.grid, c, self.folder, self.extra)
+                 for c in folders.values()], process.stdin)
+      process.stdin.close()
+      for line in process.stdout:
+        cell = folders.pop(line.strip(), None)
+        if cell:
+          self._add(cell, keep)
+          tell(cell, True)
+    for cell in folders.values():
+      tell(cell, False)
+
+  def _add(self, cell, keep):
+    """The row of a finished run."""
     workdir = self.folder / name_of(cell)
-    if not (workdir / "result.json").exists():
-      workdir.parent.mkdir(parents=True, exist_ok=True)
-      # From the current folder, of which the paths in the flags are.
-      environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
-                     "OMP_NUM_THREADS": str(threads),
-                     "PYTHONPATH": os.pathsep.join(filter(None, [
-                         str(ROOT), os.environ.get("PYTHONPATH")]))}
-      with open(f"{workdir}.log", "w") as log:
-        done = subprocess.run(
-            command(self.grid, cell, self.folder, self.extra),
-            stdout=log, stderr=subprocess.STDOUT, env=environment)
-      if done.returncode:
-        return False
     result = json.loads((workdir / "result.json").read_text())
     with self._lock:
       self.rows.append(row_of(self.grid, cell, result))
@@ -154,7 +186,6 @@ class Study:
           {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
     if not keep:
       shutil.rmtree(workdir)
-    return True
 
   def run(self, workers, keep):
     """Makes all missing runs; returns the cells that failed."""
@@ -162,19 +193,24 @@ class Study:
     total = len(study_report.cells(self.grid))
     print(f"{total - len(todo)} of {total} runs are there", flush=True)
     threads = max(1, (os.cpu_count() or 1) // workers)
+    counter = itertools.count(1)
+
+    def tell(cell, well):
+      with self._lock:
+        if not well:
+          failed.append(cell)
+        count = next(counter)
+        left = (time.time() - started) / count * (len(todo) - count)
+        print(f"{count}/{len(todo)} {name_of(cell)}: "
+              f"{'done' if well else 'FAILED'}, about {left / 60:.0f} min "
+              "left", flush=True)
+
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-      work = {pool.submit(self.make, cell, threads, keep): cell
-              for cell in todo}
+      work = [pool.submit(self.make, group, threads, keep, tell)
+              for group in together(self.grid, todo)]
       try:
-        for count, future in enumerate(
-            concurrent.futures.as_completed(work), 1):
-          well, name = future.result(), name_of(work[future])
-          if not well:
-            failed.append(work[future])
-          left = (time.time() - started) / count * (len(todo) - count)
-          print(f"{count}/{len(todo)} {name}: "
-                f"{'done' if well else 'FAILED'}, about "
-                f"{left / 60:.0f} min left", flush=True)
+        for future in concurrent.futures.as_completed(work):
+          future.result()
       except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         raise

@@ -1,0 +1,66 @@
+"""Runs of one arm of a study, one after the other in one process.
+
+They differ by seed and shots alone, so the images are read once and the
+training steps are compiled once. `tools/study.py` starts this with a list of
+command lines of `atcon_tf.train` on the standard input, as JSON; after each
+run that is finished, its folder is printed on the standard output, and all
+that a run itself prints goes to FOLDER.log.
+"""
+
+import contextlib
+import json
+import pathlib
+import sys
+import traceback
+
+# The tools also run from a clone that is not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+# pylint: disable=wrong-import-position
+from absl import flags
+
+from atcon_tf import config as config_lib
+from atcon_tf import run_folder
+from atcon_tf import runs
+from atcon_tf import train
+
+
+def parse(arguments):
+  """The `Config` and the folder that a command line of train describes."""
+  values = flags.FlagValues()
+  config_lib.define_flags(values)
+  flags.DEFINE_string("workdir", "", "", flag_values=values)
+  values(["train", *arguments])
+  return runs.with_image_size(config_lib.from_flags(values)), values.workdir
+
+
+def run(arguments, before):
+  """One run; `before`, the last `Training`, is used again where it fits."""
+  config, folder = parse(arguments)
+  work = run_folder.Workdir(folder, config, False)
+  try:
+    like = before and train.same_but_for_seed(config, before.config)
+    training = train.Training(config, work.path / "splits.json",
+                              before if like else None)
+    training.run(work)
+  finally:
+    work.close()
+  return training
+
+
+def main():
+  before = None
+  for arguments in json.load(sys.stdin):
+    folder = arguments[-1].removeprefix("--workdir=")
+    with open(f"{folder}.log", "w") as log, contextlib.redirect_stdout(
+        log), contextlib.redirect_stderr(log):
+      try:
+        before = run(arguments, before)
+      except Exception:  # named by the study; the others go on
+        traceback.print_exc()
+        continue
+    print(folder, flush=True)
+
+
+if __name__ == "__main__":
+  main()
