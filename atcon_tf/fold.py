@@ -25,8 +25,8 @@ class FoldedConvolution(keras.layers.Layer):
   def __init__(self, convolution, normalization):
     """Owns nothing: both layers are shared with the graph they are from."""
     # No autocast: the product is made in the precision of the variables.
-    super().__init__(name=normalization.name, autocast=False,
-                     dtype=convolution.dtype_policy)
+    super().__init__(name=f"{convolution.name}_{normalization.name}",
+                     dtype=convolution.dtype_policy, autocast=False)
     self.convolution, self.normalization = convolution, normalization
 
   def build(self, input_shape):
@@ -100,14 +100,16 @@ def fold(model):
         [_normalizes(reader.operation) for reader in readers[output]]
         == [True])
 
-  tensors = {id(x): x for x in model.inputs}
+  tensors, pairs = {id(x): x for x in model.inputs}, {}
   for node in order:
     if node.is_input or is_folded(node):
       continue
     before = made_by[id(node.input_tensors[0])]
     if is_folded(before):
-      pair = FoldedConvolution(before.operation, node.operation)
-      output = pair(tensors[id(before.input_tensors[0])])
+      pair = before.operation, node.operation
+      if pair not in pairs:  # layers may be called again
+        pairs[pair] = FoldedConvolution(*pair)
+      output = pairs[pair](tensors[id(before.input_tensors[0])])
     else:
       args, kwargs = node.arguments.fill_in(tensors)
       output = node.operation(*args, **kwargs)
