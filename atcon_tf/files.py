@@ -19,6 +19,21 @@ def write_bytes(path, data):
     part.write_bytes(data)
 
 
+def between(path, marks, text):
+  """Puts text between the two marks of a file, in place of what was there.
+
+  Raises:
+    UserError: there is no such file, or it has no such marks.
+  """
+  path = pathlib.Path(path)
+  whole_text = path.read_text() if path.is_file() else ""
+  before, mark, rest = whole_text.partition(marks[0])
+  _, end, after = rest.partition(marks[1])
+  if not mark or not end:
+    raise UserError(f"{path}: has no {' ... '.join(marks)}")
+  write_text(path, f"{before}{mark}\n{text}{end}{after}")
+
+
 @contextlib.contextmanager
 def whole(path):
   """A path beside `path` that takes its place when the block ends well."""

@@ -270,10 +270,6 @@ def render(path, readme=""):
                    + f"\nWritten by `tools/study.py` from `{path.name}`.\n")
   written = [path.with_suffix(".md"), *figures]
   if readme:
-    before, mark, rest = pathlib.Path(readme).read_text().partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not mark or not end:
-      raise UserError(f"--readme={readme}: has no {' ... '.join(MARKS)}")
-    files.write_text(readme, f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
+    files.between(readme, MARKS, text)
     written.append(pathlib.Path(readme))
   return written
