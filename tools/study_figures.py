@@ -8,7 +8,8 @@ METRICS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
            "box_iou": "box IoU", "pointing_game": "pointing game"}
 # What sees no image, by the metric that it stands beside.
 TRIVIAL = {"box_iou": "centre_box_iou",
-           "pointing_game": "centre_point_pointing_game"}
+           "pointing_game": "centre_point_pointing_game",
+           "mask_iou": "centre_mask_iou"}
 # Fewer pairs say next to nothing: they are drawn hollow, without an interval.
 ENOUGH = 3
 

@@ -21,7 +21,7 @@ from tools.study_figures import TRIVIAL
 ENDPOINTS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
              "box_iou": "box IoU"}
 BESIDE = {"pointing_game": "pointing game", "f1_macro_at_half": "F1 at 0.5",
-          "consistency": "consistency"}
+          "consistency": "consistency", "mask_iou": "mask IoU"}
 SHOWN = {**ENDPOINTS, **BESIDE}
 # More of it is not better in itself.
 NO_BEST = ("consistency",)
@@ -71,7 +71,7 @@ def test(rows, arm, baseline, shots, metric):
 def tests(rows, arms, baseline, shots):
   """`{metric: {arm: outcome of test}}`, where there is one."""
   found = {metric: {arm: test(rows, arm, baseline, shots, metric)
-                    for arm in arms} for metric in SHOWN}
+                    for arm in arms} for metric in shown(rows)}
   return {metric: {arm: o for arm, o in outcomes.items() if o}
           for metric, outcomes in found.items()}
 
@@ -109,14 +109,21 @@ def progress(grid, rows):
   return f"{len(wanted)} runs, seeds {seeds}"
 
 
-def _header():
-  return ["| | " + " | ".join([*SHOWN.values(), "minutes", "GiB"]) + " |",
-          "|---|" + "---|" * (len(SHOWN) + 2)]
+def shown(rows):
+  """`{metric: label}` of those in SHOWN that the data could give."""
+  return {metric: label for metric, label in SHOWN.items()
+          if any(metric in r["test"] for r in rows)}
+
+
+def _header(rows):
+  labels = [*shown(rows).values(), "minutes", "GiB"]
+  return ["| | " + " | ".join(labels) + " |",
+          "|---|" + "---|" * len(labels)]
 
 
 def _absolute(rows, name, arm, shots):
   """The row of an arm in points."""
-  cells = [_points(mean(rows, arm, shots, m)) for m in SHOWN]
+  cells = [_points(mean(rows, arm, shots, m)) for m in shown(rows)]
   return f"| {name} | " + " | ".join(cells + _cost(rows, arm, shots)) + " |"
 
 
@@ -141,7 +148,7 @@ def _differences(rows, arms, baseline, shots, name="{arm}"):
   lines = []
   for arm in arms:
     cells = []
-    for metric in SHOWN:
+    for metric in shown(rows):
       if arm in found[metric]:
         cells.append(_cell(found[metric][arm], metric,
                            best.get(metric) == arm))
@@ -178,7 +185,7 @@ def table(grid, rows):
   """The study as markdown."""
   shots, baseline = grid["endpoint_shots"], grid["baseline"]
   arms = [a for a in grid["arms"] if a != baseline]
-  lines = [f"{progress(grid, rows)}. {_legend(shots)}", "", *_header(),
+  lines = [f"{progress(grid, rows)}. {_legend(shots)}", "", *_header(rows),
            _absolute(rows, f"{baseline}, points", baseline, shots),
            _trivial(rows, baseline, shots),
            *_differences(rows, arms, baseline, shots)]
@@ -195,7 +202,7 @@ def table(grid, rows):
 
 def _trivial(rows, baseline, shots):
   cells = [_points(mean(rows, baseline, shots, TRIVIAL[m]))
-           if m in TRIVIAL else "" for m in SHOWN]
+           if m in TRIVIAL else "" for m in shown(rows)]
   return ("| centred box, centre point: points without looking | "
           + " | ".join([*cells, "", ""]) + " |")
 
@@ -214,7 +221,7 @@ def ablation(grid, rows):
            "effect, one in ten gets a sign by chance."]
   for parent, variants in grid["variants"].items():
     lines += ["", f"## {parent}", "",
-              f"`{' '.join(grid['arms'][parent])}`", "", *_header(),
+              f"`{' '.join(grid['arms'][parent])}`", "", *_header(rows),
               _absolute(rows, f"{grid['baseline']}, points",
                         grid["baseline"], shots),
               *_differences(rows, [parent], grid["baseline"], shots,
@@ -235,7 +242,7 @@ def gains(grid, rows):
   for baseline, arms in groups:
     for metric, outcomes in tests(rows, arms, baseline,
                                   grid["endpoint_shots"]).items():
-      if metric in (*ENDPOINTS, "pointing_game"):
+      if metric in (*ENDPOINTS, "pointing_game", "mask_iou"):
         drawn.setdefault(SHOWN[metric], {}).update(
             {f"{arm} over {baseline}": o for arm, o in outcomes.items()})
   return {label: rows for label, rows in drawn.items() if rows}
