@@ -4,6 +4,7 @@ What is compared runs alternately in one process, and medians and ratios are
 what counts: a machine's load changes by the minute.
 """
 
+import functools
 import json
 import pathlib
 import resource
@@ -26,6 +27,7 @@ from atcon_tf import models
 from atcon_tf import settings
 from atcon_tf import trainer as trainer_lib
 from atcon_tf.objectives import atcon
+from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
 
 
@@ -63,7 +65,10 @@ def report(seconds, base, images):
 
 
 def steps(model, image_size, batch_size, rounds):
-  """A consistency step against a supervised step of the same network."""
+  """Steps of each kind against a supervised step of the same network.
+
+  A self-training step has both a supervised batch and one of pseudo-labels.
+  """
   keras.utils.set_random_seed(0)
   classifier = models.build(model, 20, image_size=image_size,
                             prior=[0.07] * 20)
@@ -73,18 +78,26 @@ def steps(model, image_size, batch_size, rounds):
                                 tf.float32),
            "label": tf.constant(rng.uniform(size=[batch_size, 20]) < 0.07,
                                 tf.float32)}
+  pseudo = {**batch, "label_weight": tf.ones([batch_size, 20]),
+            "class_index": tf.zeros([batch_size], tf.int64)}
   calibrate(classifier, batch["image"])
-  trainer = trainer_lib.Trainer(
-      classifier,
-      {"supervised": supervised.Supervised(classifier),
-       "consistency": atcon.Atcon(classifier)},
-      {name: keras.optimizers.Adam(1e-6)
-       for name in ("backbone", "head", "consistency")})
+  tasks = {}
+  for name, objective, batches in (
+      ("supervised", atcon.Atcon(classifier), {"supervised": batch}),
+      ("consistency", atcon.Atcon(classifier), {"consistency": batch}),
+      ("self_training", self_training.SelfTraining(classifier),
+       {"supervised": batch, "consistency": pseudo}),
+      ("self_training, atcon", self_training.SelfTraining(
+          classifier, atcon_weight=0.2),
+       {"supervised": batch, "consistency": pseudo})):
+    trainer = trainer_lib.Trainer(
+        classifier, {"supervised": supervised.Supervised(classifier),
+                     "consistency": objective},
+        {name: keras.optimizers.Adam(1e-6)
+         for name in ("backbone", "head", "consistency")})
+    tasks[name] = functools.partial(trainer.run, batches)
   print(f"{model}, {size[0]} px, batch {batch_size}, {rounds} rounds")
-  return report(
-      alternate({kind: lambda kind=kind: trainer.run({kind: batch})
-                 for kind in ("supervised", "consistency")}, rounds),
-      "supervised", batch_size)
+  return report(alternate(tasks, rounds), "supervised", batch_size)
 
 
 # Ours and theirs, in tf-keras-vis's name, with the images that both take.
