@@ -182,10 +182,14 @@ class Study:
     with self._lock:
       self.rows.append(row_of(self.grid, cell, result))
       self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
-      files.write_text(self.out, json.dumps(
-          {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
+      self.save()
     if not keep:
       shutil.rmtree(workdir)
+
+  def save(self):
+    """Writes the rows with the grid as it is now."""
+    files.write_text(self.out, json.dumps(
+        {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
 
   def run(self, workers, keep):
     """Makes all missing runs; returns the cells that failed."""
@@ -225,6 +229,7 @@ def main(argv):
   failed = [] if values.render_only else study.run(values.workers,
                                                     values.keep)
   if study.rows:
+    study.save()
     for path in study_report.render(study.out, values.readme):
       print(path)
   if failed:
