@@ -27,7 +27,7 @@ LEVELS = (
     ("comparison", "comparison_figures", "explain_files", "explainer",
      "head_scores", "leaderboard", "leaderboard_page", "randomization",
      "report_figures",
-     "results", "run_folder", "runs", "scoring", "watch"),
+     "results", "run_folder", "runs", "scoring", "training", "watch"),
     ("evaluate", "explain", "export", "report"),
     ("train",),
 )

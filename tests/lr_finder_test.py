@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import models
-from atcon_tf import train
+from atcon_tf import training
 from atcon_tf import trainer as trainer_lib
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
@@ -124,9 +124,9 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
   assert set(rates) == {"learning_rate", "head_learning_rate"}
   assert all(f"--{name}={rate:g}" in said for name, rate in rates.items())
   assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-  training = train.Training(Config(**settings, steps=20, **rates).resolve(),
+  run = training.Training(Config(**settings, steps=20, **rates).resolve(),
                             tmp_path / "splits.json")
-  losses = [logs["loss"] for _, logs in training.steps(
+  losses = [logs["loss"] for _, logs in run.steps(
       {"step": 0, "updates": 0})]
   assert len(losses) == 20
   assert np.mean(losses[-5:]) < 1.2 * np.mean(losses[:5])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from atcon_tf import train
+from atcon_tf import training
 from tools import study
 from tools import study_runs
 
@@ -45,7 +46,7 @@ def test_other_settings_are_another_run(tmp_path):
   config, _ = study_runs.parse([*FLAGS, "--objective=supervised",
                                 "--learning_rate=0.5"])
   with pytest.raises(ValueError, match="more than seed and shots"):
-    train.Training(config, tmp_path / "splits.json", first)
+    training.Training(config, tmp_path / "splits.json", first)
 
 
 def test_one_that_fails_does_not_stop_the_others(tmp_path):

@@ -52,7 +52,7 @@ from atcon_tf import files
 from atcon_tf import plots
 from atcon_tf import runs
 from atcon_tf import schedule
-from atcon_tf import train
+from atcon_tf import training
 from atcon_tf.config import UserError
 
 SMOOTHING = 0.9
@@ -133,16 +133,16 @@ def sweep(config, low, high, count, progress=False):
   # As many steps as are needed, behind those before the first bank.
   config = dataclasses.replace(config, steps=count + config.bank_every)
   with tempfile.TemporaryDirectory() as folder:
-    training = train.Training(config, pathlib.Path(folder) / "splits.json")
-  first = next((i for i, kinds in enumerate(training.plan)
+    run = training.Training(config, pathlib.Path(folder) / "splits.json")
+  first = next((i for i, kinds in enumerate(run.plan)
                 if schedule.CONSISTENCY in kinds), 0)
   state = {"step": first, "updates": 0}
-  kinds = set(training.plan[first:first + count])
-  factors = np.geomspace(low, high, len(training.plan[first:first + count]))
-  curve, factor = Curve(kinds), hold_rates(training.trainer)
+  kinds = set(run.plan[first:first + count])
+  factors = np.geomspace(low, high, len(run.plan[first:first + count]))
+  curve, factor = Curve(kinds), hold_rates(run.trainer)
   found = {"rates": rates, "factor": [], "loss": [], "smoothed": [],
            "stopped": None}
-  steps = training.steps(state)
+  steps = run.steps(state)
   bar = keras.utils.Progbar(len(factors), verbose=int(progress),
                             unit_name="step")
   for value in factors.tolist():

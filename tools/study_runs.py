@@ -22,7 +22,7 @@ from absl import flags
 from atcon_tf import config as config_lib
 from atcon_tf import run_folder
 from atcon_tf import runs
-from atcon_tf import train
+from atcon_tf import training
 
 
 def parse(arguments):
@@ -39,13 +39,13 @@ def run(arguments, before):
   config, folder = parse(arguments)
   work = run_folder.Workdir(folder, config, False)
   try:
-    like = before and train.same_but_for_seed(config, before.config)
-    training = train.Training(config, work.path / "splits.json",
-                              before if like else None)
-    training.run(work)
+    like = before and training.same_but_for_seed(config, before.config)
+    now = training.Training(config, work.path / "splits.json",
+                            before if like else None)
+    now.run(work)
   finally:
     work.close()
-  return training
+  return now
 
 
 def main():

@@ -1,0 +1,279 @@
+"""One run from data to result: the steps of its plan, and what they need."""
+
+import dataclasses
+import functools
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import bank
+from atcon_tf import config as config_lib
+from atcon_tf import masks
+from atcon_tf import objectives
+from atcon_tf import optimizers
+from atcon_tf import pairs
+from atcon_tf import pipeline
+from atcon_tf import prediction
+from atcon_tf import results
+from atcon_tf import run_data
+from atcon_tf import run_folder
+from atcon_tf import runs
+from atcon_tf import schedule
+from atcon_tf import trainer as trainer_lib
+from atcon_tf import watch
+
+# Numbers of the random streams of a seed.
+STREAMS = {schedule.SUPERVISED: 1, schedule.CONSISTENCY: 2}
+
+
+class Training:
+  """One run from data to result; `tools/lr_finder.py` takes its steps, too."""
+
+  def __init__(self, config, splits, like=None):
+    """Data, model, objectives and optimisers, as the settings say.
+
+    Args:
+      config: a resolved `Config` with an image size.
+      splits: path of the run's splits.json; written if it is not there.
+      like: a `Training` that is over and differs by seed and shots alone:
+        its images and its compiled steps are used again, with the values of
+        this one. The outcome is the same, sooner.
+    """
+    if like and not same_but_for_seed(config, like.config):
+      raise ValueError("like: differs by more than seed and shots")
+    self.config = config
+    self.interactive = sys.stderr.isatty()
+    keras.utils.set_random_seed(config.seed)
+    self.data = run_data.load(config, splits, self.interactive,
+                              like and like.data.images)
+    self.columns = self._columns()
+    with trainer_lib.make_strategy().scope():
+      self._build()
+    if like:
+      self._take_the_place_of(like)
+    self.plan = self._plan()
+    self.bank = None
+
+  def _columns(self):
+    """What a batch of labelled images holds beside them."""
+    config, records = self.config, self.data.records["train_labeled"]
+    columns = {"label": np.stack([r.label for r in records])}
+    if config.ex_weight:
+      columns["mask"] = masks.ClassMasks(
+          records, config.image_size, config.ex_masks, config.ex_fraction,
+          config.split_seed)
+    return columns
+
+  def _build(self):
+    """The classifier, its objectives and optimisers."""
+    config, data = self.config, self.data
+    prior = self.columns["label"].mean(0)
+
+    def classifier():
+      return runs.build_classifier(config, len(data.class_names),
+                                   data.multi_label, prior=prior)
+
+    self.classifier, teacher = classifier(), None
+    if config.warm_start:
+      runs.start_weights(self.classifier, config.warm_start)
+    elif self.classifier.attention and self.classifier.head_variables:
+      raise config_lib.UserError(
+          f"--model={config.model}: its logits are not of the data's "
+          f"{len(data.class_names)} classes; --objective={config.objective} "
+          "explains a classifier that is trained")
+    if config.teacher == "ema":
+      teacher = classifier()
+      teacher.model.set_weights(self.classifier.model.get_weights())
+    self.predictor = prediction.Predictor(
+        self.classifier, data.multi_label, config.eval_batch_size,
+        config.xla)
+    built = objectives.build(self.classifier, config, data.multi_label,
+                             teacher)
+    optimizer, groups = optimizers.build(config, built)
+    # A head learns the statistics of its own BatchNorm alone.
+    batch_norm = "train" if self.classifier.attention else config.batch_norm
+    self.trainer = trainer_lib.Trainer(self.classifier, built, optimizer,
+                                       batch_norm, groups)
+    self.variables = run_folder.named_variables(self.trainer)
+
+  def _take_the_place_of(self, like):
+    """Goes on with another's variables and all that is compiled over them."""
+    for mine, its in zip(self.variables.values(), like.variables.values(),
+                         strict=True):
+      its.assign(mine)
+    for name in ("classifier", "predictor", "trainer", "variables"):
+      setattr(self, name, getattr(like, name))
+
+  def _plan(self):
+    """The kinds of all steps, and which kind --steps counts."""
+    config = self.config
+    kind = config.schedule
+    if schedule.CONSISTENCY not in self.trainer.objectives:
+      kind = "supervised"
+    share = config.supervised_share
+    if config.alpha:
+      share = schedule.supervised_share(
+          config.alpha, len(self.data.records["train_labeled"]),
+          len(self.data.records["train_unlabeled"]))
+    self.counted = (schedule.CONSISTENCY if kind == "consistency"
+                    else schedule.SUPERVISED)
+    delay = config.bank_every if self._has_bank else 0
+    return schedule.plan(kind, config.steps, share, config.seed, delay)
+
+  @property
+  def _has_bank(self):
+    return hasattr(self.trainer.objectives.get(schedule.CONSISTENCY), "bank")
+
+  def run(self, work):
+    """Trains what is left to train in a `runs.Workdir`, then tests."""
+    self.work, started = work, time.time()
+    state = self._resume()
+    before = state["seconds"]
+    self.seconds = lambda: before + time.time() - started
+    watcher = watch.Watcher(
+        self.config, self.data, self.predictor, self.work, self.interactive,
+        self._losses if self.classifier.attention else None)
+    try:
+      self._loop(state, watcher)
+    except FloatingPointError as error:
+      raise config_lib.UserError(
+          f"stopped after {state['updates']} updates: {error}; try lower "
+          "learning rates") from error
+    finally:
+      watcher.close()
+    return results.finish(self.config, self.data, self.predictor, self.work,
+                          watcher, state, self.plan, self.seconds)
+
+  def _resume(self):
+    """Where the run stands; its variables are as they were then."""
+    state, arrays = self.work.load_checkpoint(self.variables)
+    if state is None:
+      count = {part: len(r) for part, r in self.data.records.items()}
+      print(f"{self.config.objective}: {self.config.model}, "
+            f"{count['train_labeled']} labelled and "
+            f"{count['train_unlabeled']} other training images, "
+            f"{self.config.steps} updates", flush=True)
+      return {"step": 0, "updates": 0, "seconds": 0.0, "best": None,
+              "history": [], "sums": {}}
+    print(f"continuing after {state['updates']} of {self.config.steps} "
+          "updates", flush=True)
+    if "bank" in state:
+      self.bank = bank.Bank(**arrays, **state["bank"])
+    return state
+
+  def _save(self, state):
+    arrays = {}
+    if self.bank:
+      arrays = {"label": self.bank.label, "weight": self.bank.weight}
+      state["bank"] = {"first": self.bank.first, "updates": self.bank.updates}
+    state["seconds"] = self.seconds()
+    self.work.save_checkpoint(self.variables, state, arrays)
+
+  def _loop(self, state, watcher):
+    config = self.config
+    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
+                              unit_name="update")
+    if config.evaluate_first and not state["step"]:
+      watcher.follow(state)
+    for kinds, logs in self.steps(state):
+      for name, value in logs.items():
+        total, count = state["sums"].get(name, (0.0, 0))
+        state["sums"][name] = total + value, count + 1
+      if self.counted not in kinds:
+        continue
+      bar.update(state["updates"])
+      last = state["updates"] == config.steps
+      watcher.follow(state)
+      if last or state["updates"] % config.checkpoint_every == 0:
+        self._save(state)
+
+  def steps(self, state):
+    """Takes the steps of the plan that are left, one each time it is asked.
+
+    Args:
+      state: "step" and "updates", where the run stands; brought up to date.
+    Yields:
+      `(kinds of the step, {"loss" and each term: float})`.
+    Raises:
+      FloatingPointError: the loss is not finite.
+    """
+    done = {kind: sum(kind in step for step in self.plan[:state["step"]])
+            for kind in STREAMS}
+    streams = {kind: self._stream(kind, done[kind]) for kind in STREAMS}
+    for number in range(state["step"], len(self.plan)):
+      kinds = self.plan[number]
+      if self._bank_is_due(kinds, state["updates"]):
+        self.bank = bank.score(
+            self.trainer.objectives[schedule.CONSISTENCY], self.predictor,
+            self.data.images, self.data.records["train_unlabeled"],
+            done[schedule.CONSISTENCY], state["updates"])
+        streams[schedule.CONSISTENCY] = self._stream(
+            schedule.CONSISTENCY, done[schedule.CONSISTENCY])
+      logs = self.trainer.run({k: next(streams[k]) for k in kinds})
+      for kind in kinds:
+        done[kind] += 1
+      state["step"] = number + 1
+      state["updates"] += self.counted in kinds
+      yield kinds, logs
+
+  def _losses(self, records):
+    """The objective's mean loss and terms on records."""
+    batches = pipeline.evaluation_batches(self.data.images, records,
+                                          self.config.eval_batch_size)
+    return self.trainer.losses(schedule.SUPERVISED, (
+        {"image": tf.constant(pixels),
+         "label": tf.constant(np.stack([r.label for r in part]), tf.float32)}
+        for part, pixels in batches))
+
+  def _bank_is_due(self, kinds, updates):
+    return self._has_bank and schedule.CONSISTENCY in kinds and (
+        self.bank is None
+        or updates - self.bank.updates >= self.config.bank_every)
+
+  def _stream(self, kind, start):
+    """Batches of a kind of step, from number `start` on."""
+    config, data = self.config, self.data
+    stop = sum(kind in step for step in self.plan)
+    if start >= stop:
+      return iter(())
+    if kind == schedule.CONSISTENCY and self._has_bank:
+      if self.bank is None:
+        return iter(())  # comes with the first bank
+      batches = self.bank.batches(data.images,
+                                  data.records["train_unlabeled"], config,
+                                  start, stop)
+    elif self.trainer.objectives[kind].paired:
+      batches = pairs.training_batches(data.images,
+                                       data.records["train_labeled"], config,
+                                       STREAMS[kind], start, stop)
+    else:
+      supervised = kind == schedule.SUPERVISED
+      part = "train_labeled" if supervised else "train_unlabeled"
+      size = (config.batch_size if supervised
+              else config.unlabeled_batch_size)
+      batches = pipeline.training_batches(
+          data.images, data.records[part], size, config.seed, STREAMS[kind],
+          start, stop, config.augment,
+          self.columns if supervised else None,
+          choose=self._balanced() if supervised else None)
+    return iter(batches)
+
+  def _balanced(self):
+    """How each batch gets its share of positives; None: as they come."""
+    config, records = self.config, self.data.records["train_labeled"]
+    if not config.batch_positive_share:
+      return None
+    positive = np.array([r.label[1] > 0 for r in records])
+    return functools.partial(
+        pipeline.balanced_order, positive, config.batch_positive_share,
+        config.batch_size, config.seed, STREAMS[schedule.SUPERVISED])
+
+
+def same_but_for_seed(one, other):
+  """Whether two configs differ by seed, shots and split alone."""
+  free = dict(seed=0, split_seed=0, shots=0, splits="")
+  return dataclasses.replace(one, **free) == dataclasses.replace(
+      other, **free)
