@@ -77,6 +77,13 @@ def test_the_table_says_what_helps():
   assert "▼ -3.0 [-3.0, -3.0]" in text and "**-" not in text
 
 
+def test_no_shots_are_all_images():
+  text = study_report.table(_grid(shots=[0], endpoint_shots=[0]),
+                            [{**r, "shots": 0} for r in ROWS[:4]])
+  assert "Points on test, all labelled images a class" in text
+  assert "| all a class |" in text
+
+
 def test_half_a_study_says_so():
   rows = [r for r in ROWS if r["seed"] == 0]
   assert study_report.test(rows, "new", "base", [2, 4], "map_macro") is None

@@ -170,8 +170,13 @@ def _cell(outcome, metric, best):
   return text + (f" p {outcome['p']:.2g}" if metric in ENDPOINTS else "")
 
 
+def _count(shots):
+  """A number of labelled images a class, as a person says it."""
+  return str(shots) if shots else "all"
+
+
 def _legend(shots):
-  listed = " and ".join(", ".join(map(str, shots)).rsplit(", ", 1))
+  listed = " and ".join(", ".join(map(_count, shots)).rsplit(", ", 1))
   return (f"Points on test, {'mean of ' if len(shots) > 1 else ''}{listed} "
           "labelled images a class: differences paired by seed, with 90 % "
           "intervals; p of a sign-flip permutation test for the endpoints ("
@@ -191,7 +196,7 @@ def table(grid, rows):
            *_differences(rows, arms, baseline, shots)]
   lines += ["", "Means on test by labelled images a class (F1, macro / "
             "mAP, macro / box IoU / pointing game; number of seeds):", "",
-            "| | " + " | ".join(f"{k} a class" for k in grid["shots"])
+            "| | " + " | ".join(f"{_count(k)} a class" for k in grid["shots"])
             + " |",
             "|---|" + "---|" * len(grid["shots"])]
   for arm in grid["arms"]:
