@@ -12,77 +12,30 @@
                                  RUN2 was trained with --random_labels
 """
 
-import dataclasses
 import json
 import os
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from atcon_tf import cli
-from atcon_tf import comparison
-from atcon_tf import comparison_figures
-from atcon_tf import datasets
+from atcon_tf import compare_runs
 from atcon_tf import files
 from atcon_tf import image_pairs
 from atcon_tf import leaderboard
 from atcon_tf import leaderboard_page
-from atcon_tf import maps
-from atcon_tf import pipeline
-from atcon_tf import plots
 from atcon_tf import prediction
 from atcon_tf import randomization
 from atcon_tf import results
+from atcon_tf import run_data
 from atcon_tf import runs
 from atcon_tf import scoring
 from atcon_tf.attribution import METHODS
-from atcon_tf.attribution import explain
 from atcon_tf.config import UserError
 from atcon_tf.metrics import METRICS
-from atcon_tf.metrics import localization
 
 # Among --metrics: the checks of `randomization` instead of scores.
 SANITY = "sanity"
-# Rows of a comparison picture: half gains, half losses.
-SHOWN = 8
-
-
-def load_images(run, split="test", data_dir="", voc_year=0, limit=0):
-  """Records of one part of a run's data, or of other data, and its images.
-
-  Args:
-    run: a `runs.Run`.
-    split: "val" or "test" (the run's own ids), or any part of `data_dir`,
-      or "all" of it.
-    data_dir: judge the data there instead of the run's own.
-    voc_year: judge this VOC instead of the run's own.
-    limit: only the first so many images; 0: all.
-  Raises:
-    UserError: other classes, no such part, or missing data.
-  """
-  config = run.config
-  other = bool(data_dir or voc_year)
-  config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
-                               voc_year=voc_year or config.voc_year)
-  data = datasets.load(config)
-  if data.class_names != run.class_names:
-    raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
-                    f"classes ({', '.join(data.class_names)[:80]}) than the "
-                    f"run ({', '.join(run.class_names)[:80]})")
-  if other and split == "all":
-    records = [r for part in data.splits.values() for r in part]
-  elif other:
-    records = data.splits.get(split, [])
-  else:
-    known = {r.id: r for part in data.splits.values() for r in part}
-    records = [known[i] for i in run.split.get(split, []) if i in known]
-  if not records:
-    raise UserError(f"--split={split}: no images there")
-  records = records[:limit or None]
-  images = pipeline.Images(records, run.classifier.image_size[0],
-                           config.max_bad_images)
-  return images.records, images
 
 
 def evaluate(run, split="test", data_dir="", progress=False):
@@ -91,62 +44,16 @@ def evaluate(run, split="test", data_dir="", progress=False):
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
   """
-  records, images = load_images(run, split, data_dir)
+  records, images = run_data.load_part(run, split, data_dir)
   config, thresholds = run.config, run.result["thresholds"]
   predictor = prediction.Predictor(run.classifier, run.multi_label,
-                                config.eval_batch_size, config.xla)
+                                   config.eval_batch_size, config.xla)
   predictions = predictor.predict(images, records, progress)
   table = scoring.tabulate(predictions, thresholds, run.class_names,
                            config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
           split: scoring.judge(table, config.bootstrap)}
-
-
-def compare_figure(first, second, names):
-  """The images whose maps changed most between two runs, better and worse.
-
-  Of every (image, class with a box), the share of the rectified Grad-CAM
-  inside the boxes is measured under both runs; shown are the largest gains
-  on the left and the largest losses on the right, so that neither story hides
-  the other.
-
-  Args:
-    first, second: `runs.Run`s with the same test images.
-    names: what to call them.
-  Returns:
-    a matplotlib figure, or None where the data have no boxes.
-  """
-  records, images = load_images(first)
-  pairs = [(r, c) for r in records for c in sorted(set(r.box_label.tolist()))]
-  if not pairs:
-    return None
-  rows = images.rows([r.id for r, _ in pairs])
-  target = np.array([c for _, c in pairs])
-  boxes = [r.boxes[r.box_label == c] for r, c in pairs]
-  heat = [_maps(run.classifier, images.pixels, rows, target)
-          for run in (first, second)]
-  energy = [localization.energy_pointing_game(m, boxes) for m in heat]
-  order = np.argsort(energy[0] - energy[1], kind="stable")
-  half = min(SHOWN // 2, len(order) // 2)
-  chosen = np.concatenate([order[:half], order[len(order) - half:]])
-  captions = [[first.class_names[target[p]],
-               *(f"{e[p]:.0%} in the box" for e in energy)] for p in chosen]
-  return plots.before_after(
-      images.pixels[rows[chosen]] / 255, [m[chosen] for m in heat], names,
-      [boxes[p] for p in chosen], captions, ("gained most", "lost most"))
-
-
-def _maps(classifier, pixels, rows, target, batch_size=32):
-  """Grad-CAM of each row's class at the image's size, `[P, H, W]`."""
-  out = []
-  for first in range(0, len(rows), batch_size):
-    part = slice(first, first + batch_size)
-    cams = explain(classifier, pixels[rows[part]] / np.float32(255),
-                   "grad_cam", target[part])
-    out.append(maps.resize(cams, classifier.image_size,
-                           classifier.geometry[-1]).numpy())
-  return np.concatenate(out)
 
 
 def main(argv):
@@ -160,9 +67,9 @@ def main(argv):
     if flags.FLAGS[flag].present and not values.methods:
       raise UserError(f"--{flag}: needs --methods, which it judges")
   run = runs.load_run(values.workdir)
-  name = _name(values.workdir)
+  name = os.path.basename(os.path.normpath(values.workdir))
   if values.compare:
-    _compare(run, values.compare, values.out)
+    compare_runs.compare(run, values.compare, values.out)
     return
   if values.methods:
     judge_methods(run, values)
@@ -189,7 +96,7 @@ def judge_methods(run, values):
   methods = [*METHODS, leaderboard.CENTRE] if values.methods == ["all"] else (
       values.methods)
   leaderboard.check_methods(methods)
-  records, images = load_images(run, values.split, values.data_dir,
+  records, images = run_data.load_part(run, values.split, values.data_dir,
                                 values.voc_year)
   target = values.target or (
       "box" if any(len(r.boxes) for r in records) else "prediction")
@@ -213,75 +120,6 @@ def judge_methods(run, values):
   for method, reason in board["skipped"].items():
     print(f"not measured: {method} ({reason})")
   print(f"\n{out}" + f"\n{values.page}" * bool(values.page))
-
-
-def _name(workdir):
-  return os.path.basename(os.path.normpath(workdir))
-
-
-def _names(folders):
-  """What to call runs: their folders' names, with as much of the path before
-  them as tells them apart."""
-  parts = [pathlib.Path(os.path.abspath(f)).parts for f in folders]
-  for depth in range(1, max(map(len, parts)) + 1):
-    names = ["_".join(p[-depth:]).replace("/", "") for p in parts]
-    if len(set(names)) == len(names):
-      return names
-  raise UserError("--compare: the same run is named twice")
-
-
-def _compare(run, others, out):
-  """Tables and figures of `run` against each of the others.
-
-  Args:
-    run: a finished `runs.Run`.
-    others: folders of the runs it is compared with.
-    out: a JSON file for all differences, or "".
-  """
-  names = _names([run.path, *others])
-  bases = [runs.load_run(other) for other in others]
-  everything = {name: r.result for name, r in zip(names, [run, *bases])}
-  table, *tables = [results.load_predictions(r.path) for r in (run, *bases)]
-  for name, one in zip(names[1:], tables):
-    comparison.check(table, one, (names[0], name))
-  print(results.table(everything))
-  kept = {}
-  for name, base, one in zip(names[1:], bases, tables):
-    differences = comparison.compare(one, table)
-    title = f"{names[0]} over {name}"
-    print(f"\n{comparison.table(differences, title)}\n")
-    print(comparison.class_tables(differences, (name, names[0])), end="\n\n")
-    if set(base.split["train_labeled"]) != set(run.split["train_labeled"]):
-      print(f"note: {names[0]} and {name} had different labelled images: the "
-            "differences are theirs, too\n")
-    for path, what in _draw(run, base, (names[0], name), (table, one),
-                            differences):
-      print(f"{path}: {what}")
-    kept[title] = differences
-  if out:
-    files.write_text(out, json.dumps(kept, indent=1))
-    print(out)
-
-
-def _draw(run, base, names, tables, differences):
-  """Writes the figures of a pair of runs; yields paths and what they show."""
-  before, after = names[::-1], tables[::-1]
-  figures = {"classes": (
-      comparison_figures.classes(differences, f"{names[0]} over {names[1]}"),
-      "the difference of each class")}
-  if all("consistency" in t for t in tables):
-    figures["gain"] = (comparison_figures.gain(*after, before),
-                       "gain of consistency against consistency before")
-    figures["positives"] = (comparison_figures.positives(after, before),
-                            "consistency of true and false positives")
-  figures["maps"] = (compare_figure(base, run, before),
-                     "the maps that changed most, left for the better, right "
-                     "for the worse")
-  for kind, (figure, what) in figures.items():
-    if figure is not None:
-      path = run.path / "figures" / f"compare_{names[1]}_{kind}.png"
-      files.write_bytes(path, plots.to_png(figure, dpi=110))
-      yield path, what
 
 
 def define_flags():

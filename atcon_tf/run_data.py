@@ -73,6 +73,41 @@ def load(config, stored, progress=False, images=None):
   return RunData(images, records, split)
 
 
+def load_part(run, split="test", data_dir="", voc_year=0):
+  """Records of one part of a run's data, or of other data, and its images.
+
+  Args:
+    run: a `runs.Run`.
+    split: "val" or "test" (the run's own ids), or any part of `data_dir`,
+      or "all" of it.
+    data_dir: judge the data there instead of the run's own.
+    voc_year: judge this VOC instead of the run's own.
+  Raises:
+    UserError: other classes, no such part, or missing data.
+  """
+  config = run.config
+  other = bool(data_dir or voc_year)
+  config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
+                               voc_year=voc_year or config.voc_year)
+  data = datasets.load(config)
+  if data.class_names != run.class_names:
+    raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
+                    f"classes ({', '.join(data.class_names)[:80]}) than the "
+                    f"run ({', '.join(run.class_names)[:80]})")
+  if other and split == "all":
+    records = [r for part in data.splits.values() for r in part]
+  elif other:
+    records = data.splits.get(split, [])
+  else:
+    known = {r.id: r for part in data.splits.values() for r in part}
+    records = [known[i] for i in run.split.get(split, []) if i in known]
+  if not records:
+    raise UserError(f"--split={split}: no images there")
+  images = pipeline.Images(records, run.classifier.image_size[0],
+                           config.max_bad_images)
+  return images.records, images
+
+
 def shuffled(records, seed):
   """Records with each other's labels, `{id: record}`, in an order of `seed`.
 

@@ -15,7 +15,6 @@ from absl import flags
 
 from atcon_tf import attribution
 from atcon_tf import config as config_lib
-from atcon_tf import evaluate
 from atcon_tf import export
 from atcon_tf import head_scores
 from atcon_tf import image_pairs
@@ -24,6 +23,7 @@ from atcon_tf import models
 from atcon_tf import objectives
 from atcon_tf import optimizers
 from atcon_tf import plain
+from atcon_tf import run_data
 from atcon_tf import runs
 from atcon_tf import schedule
 from atcon_tf import train
@@ -115,7 +115,7 @@ def test_faithfulness_at_each_validation(finished):
               if row["step"] == result["steps"]["best"])
   # The leaderboard says the same of the same images.
   run = runs.load_run(finished)
-  records, pool = evaluate.load_images(run, "val")
+  records, pool = run_data.load_part(run, "val")
   board = leaderboard.judge(
       run.classifier, image_pairs.pairs_of(
           run.classifier, records, pool, "prediction"),
@@ -194,7 +194,7 @@ def test_explain_evaluate_and_export_use_the_head(finished, tmp_path,
   metadata = json.loads((path / "assets" / "metadata.json").read_text())
   assert metadata["methods"] == ["tame", "grad_cam", "guided_backprop"]
 
-  records, pool = evaluate.load_images(run)
+  records, pool = run_data.load_part(run)
   board = leaderboard.judge(
       run.classifier, image_pairs.pairs_of(
           run.classifier, records, pool, limit=4),

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from atcon_tf import compare_runs
 from atcon_tf import comparison
 from atcon_tf import evaluate
 from atcon_tf import results
@@ -97,10 +98,10 @@ def test_compare_prints_and_draws(finished):
         second[name] - first[name])
   text = comparison.table(differences, "atcon over supervised")
   assert "pointing game" in text and "[" in text
-  figure = evaluate.compare_figure(
+  figure = compare_runs.changed_maps(
       *(runs.load_run(finished / o) for o in ("supervised", "atcon")),
       ["supervised", "atcon"])
-  assert len(figure.axes) == evaluate.SHOWN * 3
+  assert len(figure.axes) == compare_runs.SHOWN * 3
 
 
 def test_a_finished_run_is_not_overwritten(finished):
