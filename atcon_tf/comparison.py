@@ -28,7 +28,7 @@ def check(first, second, names=("the one", "the other")):
     first, second: tables of two runs.
     names: what to call them.
   Raises:
-    UserError: they saw other test images or classes.
+    UserError: they saw other test images, classes or labels.
   """
   for key, what in [("class_names", "classes"), ("id", "test images")]:
     if not np.array_equal(first[key], second[key]):
@@ -37,6 +37,10 @@ def check(first, second, names=("the one", "the other")):
           f"--compare: {names[0]} and {names[1]} saw different {what} "
           f"({len(ours)} and {len(theirs)}, {len(ours & theirs)} in common); "
           "only runs on the same test images can be paired")
+  if not np.array_equal(first["label"], second["label"]):
+    raise UserError(f"--compare: {names[0]} and {names[1]} give the same "
+                    "images other labels; only runs on the same labels can be "
+                    "paired")
 
 
 def compare(first, second, samples=2000):

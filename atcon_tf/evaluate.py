@@ -63,9 +63,7 @@ def main(argv):
   if values.data_dir and not values.out:
     raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
                     "the scores on other data are written")
-  for flag in ("metrics", "random_model", "page"):
-    if flags.FLAGS[flag].present and not values.methods:
-      raise UserError(f"--{flag}: needs --methods, which it judges")
+  _check_modes(values)
   run = runs.load_run(values.workdir)
   name = os.path.basename(os.path.normpath(values.workdir))
   if values.compare:
@@ -79,6 +77,21 @@ def main(argv):
   if values.out:
     files.write_text(values.out, json.dumps(result, indent=1))
     print(f"\n{values.out}")
+
+
+def _check_modes(values):
+  """Refuses what the chosen one of the three kinds of judgement ignores."""
+  def refuse(names, why):
+    for name in names:
+      if values[name].present and values[name].value:
+        raise UserError(f"--{name}: {why}")
+
+  if not values.methods:
+    refuse(("metrics", "random_model", "page", "target", "images",
+            "slow_images", "voc_year"), "needs --methods, which it judges")
+  if values.compare:
+    refuse(("methods", "split", "data_dir"), "not used with --compare, which "
+           "is of what both runs said of their test images")
 
 
 def judge_methods(run, values):

@@ -65,7 +65,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
   check_methods(methods)
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
   bar = keras.utils.Progbar(len(methods), unit_name="method")
-  weights = _checksum(classifier.model)
+  weights = _checksum(classifier)
   for method in methods:
     part = pairs.part(slice(0, limit(method, slow_limit)))
     kept = folder and folder / f"{method}.json"
@@ -103,11 +103,13 @@ def _check(flag, names, allowed):
       raise UserError(f"{flag}={name}: must be one of {', '.join(allowed)}")
 
 
-def _checksum(model):
-  """A number that tells one model's weights from another's."""
-  result = 0
-  for value in model.get_weights():
-    result = zlib.crc32(value.tobytes(), result)
+def _checksum(classifier):
+  """A number that tells one classifier, with its head and where its maps are
+  taken, from another."""
+  result = zlib.crc32(repr(classifier.cam_layers).encode())
+  for model in (classifier.model, classifier.attention):
+    for value in model.get_weights() if model else ():
+      result = zlib.crc32(value.tobytes(), result)
   return result
 
 

@@ -256,6 +256,8 @@ def check_gain(config, given):
       config.record_positives or config.record_negatives):
     raise UserError(f"--record_every={config.record_every}: not used with "
                     "--record_positives=0 and --record_negatives=0")
+  if config.objective == "gain":
+    _check_weights(config, ("cl_weight", "am_weight", "ex_weight"))
   for name in ("am_start_step", "ex_start_step"):
     if getattr(config, name) >= config.steps:
       raise UserError(f"--{name}={getattr(config, name)}: the run has only "
@@ -280,11 +282,15 @@ def check_laso(config, given):
   if config.single_label_only:
     raise UserError("--single_label_only: not used with --objective=laso, "
                     "which learns from images with several labels")
-  weights = {f.name: getattr(config, f.name)
-             for f in dataclasses.fields(Laso) if f.name.endswith("_weight")}
-  if not any(weights.values()):
-    raise UserError(f"--{next(iter(weights))}=0: one of LaSO's terms must "
-                    "have a weight of more than 0")
+  _check_weights(config, [f.name for f in dataclasses.fields(Laso)
+                          if f.name.endswith("_weight")])
+
+
+def _check_weights(config, names):
+  """Refuses an objective all of whose terms are off."""
+  if not any(getattr(config, name) for name in names):
+    raise UserError(f"--{names[0]}=0: one of {', '.join(names)} must be more "
+                    "than 0")
 
 
 def check_heads(config, given):
@@ -296,6 +302,8 @@ def check_heads(config, given):
     raise UserError(
         f"--objective={config.objective}: explains a trained classifier; "
         "name one by --warm_start=RUN or --model=FILE.keras")
+  _check_weights(config, ("cross_entropy_weight", "area_weight",
+                          "variation_weight"))
   if config.target == "top2":
     raise UserError("--target=top2: goes with --objective=atcon; here an "
                     "image has one class: argmax or labels")

@@ -199,9 +199,6 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   choose = choose or functools.partial(
       order, len(records), batch_size, seed, stream)
 
-  choose = choose or functools.partial(
-      order, len(records), batch_size, seed, stream)
-
   def read(number):
     chosen = choose(int(number))
     return [images.pixels[rows[chosen]],

@@ -1,6 +1,8 @@
 """The images and the split of one run."""
 
 import dataclasses
+import json
+import pathlib
 
 import numpy as np
 
@@ -61,6 +63,7 @@ def load(config, stored, progress=False, images=None):
   split = {**split, "class_names": list(data.class_names),
            "multi_label": data.multi_label}
   _check_two_classes(config, split)
+  _check_not_trained_on(config, split)
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   if config.random_labels:
@@ -116,6 +119,23 @@ def shuffled(records, seed):
   order = np.random.default_rng(seed).permutation(len(records))
   return {r.id: dataclasses.replace(r, label=records[i].label)
           for r, i in zip(records, order)}
+
+
+def _check_not_trained_on(config, split):
+  """Refuses to judge weights by images that they were trained on."""
+  run = pathlib.Path(config.warm_start)
+  if not config.warm_start or not (run / "splits.json").is_file():
+    return
+  before = Config.from_json((run / "config.json").read_text())
+  if (before.dataset, before.data_dir) != (config.dataset, config.data_dir):
+    return
+  trained = json.loads((run / "splits.json").read_text())["train_labeled"]
+  leaked = set(trained) & {*split["val"], *split["test"]}
+  if leaked:
+    raise UserError(
+        f"--warm_start={run}: was trained on {len(leaked)} of this run's "
+        f"validation and test images; use --splits={run / 'splits.json'}, or "
+        f"its --seed={before.seed}")
 
 
 def _check_two_classes(config, split):

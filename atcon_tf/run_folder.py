@@ -80,7 +80,8 @@ class Workdir:
         raise UserError(f"--workdir={self.path}: not empty and not a run's "
                         f"folder: it holds {self._others()[0]}")
       return
-    if not (self.path / "checkpoints").exists():
+    if not (self.path / "checkpoints").exists() and not (
+        self.path / "result.json").exists():
       # Stopped before its first step, perhaps by wrong settings: nothing of
       # theirs is kept.
       (self.path / "splits.json").unlink(missing_ok=True)

@@ -160,7 +160,7 @@ def judge(table, samples=500, seed=0):
   result["per_class"] = _per_class(table, classification.per_class(
       table["label"], table["probability"], _threshold(table),
       bool(table["multi_label"])), everything)
-  if "false_alarm_rates" in table:
+  if "false_alarm_rates" in table and table["label"].any(0).all():
     result["roc"] = _roc(table)
   if samples:
     result["ci90"] = statistics.bootstrap(scores, len(everything), samples,

@@ -232,7 +232,8 @@ class Summaries(keras.callbacks.Callback):
           "the model says", "the image shows"))
       tf.summary.image("confusion",
                        tf.image.decode_png(png, 3)[tf.newaxis])
-      if classification.is_binary(label, multi_label):
+      if classification.is_binary(label, multi_label) and (
+          label.any(0).all()):  # of both classes there are images
         png = plots.to_png(plots.roc({class_names[1]: dict(zip(
             ("false_alarm_rate", "sensitivity"),
             classification.roc(label[:, 1], probability[:, 1])))}))

@@ -131,10 +131,9 @@ class Trainer(keras.Model):
     """
     if self.strategy.num_replicas_in_sync > 1:
       batches = {k: self._split(b) for k, b in batches.items()}
-    kinds = list(batches)
     logs = self._distributed_step(batches)
-    for kind in kinds:
-      self.objectives[kind].after_update()
+    for objective in self.objectives.values():
+      objective.after_update()
     logs = {name: float(self.strategy.reduce("SUM", value, axis=None))
             for name, value in logs.items()}
     if not all(value - value == 0 for value in logs.values()):

@@ -254,10 +254,14 @@ class Training:
       part = "train_labeled" if supervised else "train_unlabeled"
       size = (config.batch_size if supervised
               else config.unlabeled_batch_size)
+      columns = self.columns if supervised else None
+      if part == "train_unlabeled" and config.unlabeled != "labeled":
+        # The data may know their labels; no loss is told.
+        columns = {"label": np.zeros([len(data.records[part]),
+                                      len(data.class_names)], np.float32)}
       batches = pipeline.training_batches(
           data.images, data.records[part], size, config.seed, STREAMS[kind],
-          start, stop, config.augment,
-          self.columns if supervised else None,
+          start, stop, config.augment, columns,
           choose=self._balanced() if supervised else None)
     return iter(batches)
 

@@ -84,6 +84,11 @@ def test_other_images_or_classes_are_refused_in_one_line():
                                                                   "cow"])})
 
 
+def test_other_labels_of_the_same_images_are_refused():
+  with pytest.raises(UserError, match="other labels"):
+    comparison.check(FIRST, {**SECOND, "label": 1 - SECOND["label"]})
+
+
 def test_true_and_false_positives():
   table = _table([[.9, .1], [.6, .7], [.3, .4], [.2, .9], [.9, .8], [.4, .2]])
   right, wrong = comparison_figures.right_and_wrong(table)

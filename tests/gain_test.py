@@ -303,6 +303,7 @@ def test_what_the_data_do_not_have(changes, line, tmp_path):
 
 
 @pytest.mark.parametrize("changes, line", [
+    (dict(cl_weight=0.0, am_weight=0.0), "--cl_weight=0: one of cl_weight, "),
     (dict(gain_fill="1,2"), "--gain_fill=1,2: must be zero, mean, or three"),
     (dict(gain_fill="300,0,0"), "--gain_fill=300,0,0: must be zero, mean"),
     (dict(ex_masks="boxes"), "--ex_masks=boxes: not used with --ex_weight=0"),

@@ -243,7 +243,7 @@ def test_one_label_an_image(tmp_path):
     (dict(single_label_only=True), "--single_label_only: not used with "
      "--objective=laso"),
     (dict.fromkeys((f"{name}_weight" for name in laso.WEIGHTS), 0.0),
-     "--class_embed_weight=0: one of LaSO's terms"),
+     "--class_embed_weight=0: one of class_embed_weight, "),
     (dict(consistency_weight=.5), "--consistency_weight=0.5: not used with "
      "--objective=laso"),
     (dict(objective="atcon", set_units=16), "--set_units=16: not used with "

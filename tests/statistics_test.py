@@ -121,68 +121,61 @@ class PairedTest(parameterized.TestCase):
       statistics.paired_permutation([1, 2], [1, np.nan])
 
 
-class StratifiedTest(parameterized.TestCase):
+class SeedsTest(parameterized.TestCase):
 
   def test_by_hand(self):
-    found = statistics.stratified_paired_test([1, 2, 3, 6], [2, 4, 2, 4])
-    # Strata {1, 3} and {2, 6}: means 2 and 4, variances 2 and 8.
-    self.assertEqual(found["strata"], {2: 2, 4: 4})
+    found = statistics.paired_seeds_test([[1, 3], [3, 5]])
     self.assertEqual(found["difference"], 3)
-    # v = 2 / (4 * 2) and 8 / (4 * 2): 1/4 and 1, so variance 5/4 and
-    # df = (25/16) / (1/16 + 1) = 25/17.
-    half = stats.t.ppf(.95, 25 / 17) * np.sqrt(5 / 4)
+    # Means 2 and 4: standard deviation sqrt(2), error 1.
+    half = stats.t.ppf(.95, 1)
     np.testing.assert_allclose(found["interval"], [3 - half, 3 + half])
-    # Of 16 flips only all-plus and all-minus are as extreme.
-    self.assertAlmostEqual(found["p"], 2 / 16)
-    self.assertEqual(found["pairs"], 4)
+    self.assertAlmostEqual(found["p"], 2 * stats.t.sf(3, 1))
+    self.assertAlmostEqual(found["p"], .2, places=2)
+    self.assertEqual(found["seeds"], 2)
 
-  def test_strata_count_the_same(self):
-    found = statistics.stratified_paired_test(
-        [1, 1, 1, 1, 1, 1, 4, 4], ["a"] * 6 + ["b"] * 2)
-    self.assertEqual(found["difference"], 2.5)
-    self.assertEqual(found["interval"], [2.5, 2.5])
-
-  def test_one_stratum_is_the_t_interval(self):
+  def test_one_stratum_is_the_t_test(self):
     values = np.random.default_rng(0).normal(1, 1, size=6)
-    found = statistics.stratified_paired_test(values, [4] * 6, level=.95)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(.95)
-    np.testing.assert_allclose(found["interval"], expected)
+    found = statistics.paired_seeds_test(values[:, None], level=.95)
+    expected = stats.ttest_1samp(values, 0)
+    np.testing.assert_allclose(found["interval"],
+                               expected.confidence_interval(.95))
+    self.assertAlmostEqual(found["p"], expected.pvalue)
 
   def test_strata_that_differ_cost_nothing(self):
     """The spread between strata is not noise of the method."""
-    noise = np.array([-.1, 0, .1] * 3)
-    level = np.repeat([8, 4, 1], 3)
-    shots = np.repeat([2, 4, 8], 3)
-    found = statistics.stratified_paired_test(noise + level, shots)
+    found = statistics.paired_seeds_test([[8.1, 4, .9], [8, 4.1, 1],
+                                          [8.1, 4.2, 1]])
     low, high = found["interval"]
     self.assertLess(high - low, 0.3)
-    # As one sample of nine, the interval is more than ten times as wide.
-    pooled = stats.ttest_1samp(noise + level, 0).confidence_interval(.9)
-    self.assertGreater(pooled.high - pooled.low, 3)
-    self.assertAlmostEqual(found["p"], 2 / 2**9)
+    self.assertLess(found["p"], 1e-3)
 
-  def test_coverage(self):
+  @parameterized.parameters(([[2, 4], [3, 3]], 3, 0), ([[1, -1]] * 3, 0, 1))
+  def test_seeds_that_agree(self, differences, mean, p):
+    found = statistics.paired_seeds_test(differences)
+    self.assertEqual(found["interval"], [mean, mean])
+    self.assertEqual(found["p"], p)
+
+  @parameterized.parameters(0.0, 3.0)
+  def test_coverage(self, shared):
+    """Also where the runs of a seed have luck in common."""
     random = np.random.default_rng(0)
-    shots = np.repeat([2, 4, 8], 3)
     inside = 0
     for _ in range(300):
-      noise = random.normal(size=9) * np.repeat([3, 2, 1], 3)
-      low, high = statistics.stratified_paired_test(
-          noise, shots, samples=1)["interval"]
+      noise = random.normal(size=[3, 3]) * [3, 2, 1]
+      noise += shared * random.normal(size=[3, 1])
+      low, high = statistics.paired_seeds_test(noise)["interval"]
       inside += low <= 0 <= high
     # 270 expected, standard deviation 5.
     self.assertBetween(inside, 255, 285)
 
-  def test_refuses(self):
-    with self.assertRaisesRegex(ValueError, "stratum 8 has one pair"):
-      statistics.stratified_paired_test([1, 2, 3], [2, 2, 8])
-    with self.assertRaisesRegex(ValueError, "3 differences but strata"):
-      statistics.stratified_paired_test([1, 2, 3], [2, 2])
+  @parameterized.parameters([[[1, 2]]], [[1, 2]], [[[1], [np.nan]]])
+  def test_refuses(self, differences):
+    with self.assertRaisesRegex(ValueError, "two seeds or more"):
+      statistics.paired_seeds_test(differences)
 
   def test_fits_json(self):
-    found = statistics.stratified_paired_test([1, 2, 3, 6], [2, 2, 4, 4])
-    self.assertEqual(json.loads(json.dumps(found))["strata"],
-                     {"2": 1.5, "4": 4.5})
+    found = statistics.paired_seeds_test([[1, 2], [3, 6]])
+    self.assertEqual(json.loads(json.dumps(found)), found)
 
 
 if __name__ == "__main__":

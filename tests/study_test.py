@@ -43,30 +43,30 @@ ROWS = [_row("base", 2, 0, .50), _row("new", 2, 0, .53),
 
 def test_differences_are_paired_by_seed_within_shots():
   rows = [*ROWS, _row("new", 4, 7, .99)]  # no partner: not counted
-  differences, strata = study_report.paired(rows, "new", "base", [2, 4],
-                                            "map_macro")
-  assert differences == pytest.approx([3, 5, 1, 1])
-  assert strata == [2, 2, 4, 4]
+  differences = study_report.paired(rows, "new", "base", [2, 4], "map_macro")
+  assert list(differences) == [0, 1]
+  assert differences[0] == pytest.approx([3, 1])
+  assert differences[1] == pytest.approx([5, 1])
   outcome = study_report.test(rows, "new", "base", [2, 4], "map_macro")
-  # The mean of (3 + 5) / 2 and (1 + 1) / 2.
+  # The mean of the seeds' (3 + 1) / 2 and (5 + 1) / 2.
   assert outcome["difference"] == pytest.approx(2.5)
 
 
 def test_the_table_says_what_helps():
   text = study_report.table(_grid(), ROWS)
   assert text.startswith("8 runs, seeds 0, 1. ")
-  # Within shots the seeds differ by 3 and 5, and by 1 and 1: a variance of 2
-  # over 2 * 2^2, so 2.5 +- t(1) sqrt(2 / 8) = 2.5 +- 3.16; F1 at 0.5 has no p.
+  # The seeds' means are 2 and 3: 2.5 +- t(1) 0.5 = 2.5 +- 3.16, and
+  # p = 1 - 2 / pi atan(2.5 / 0.5) = .126; F1 at 0.5 has no p.
   row = next(l for l in text.splitlines() if l.startswith("| new |"))
   cells = [c.strip() for c in row.split("|")[2:-1]]
-  assert cells[0] == "+2.5 [-0.7, +5.7] p 0.12"
+  assert cells[0] == "+2.5 [-0.7, +5.7] p 0.13"
   assert cells[4] == "+2.5 [-0.7, +5.7]"
   assert cells[-2:] == ["1.5", "2.5"]
   # Every pair the same: the interval is a point, and leaves out 0.
   same = [_row(a, k, s, .4 + .1 * s + (.03 if a == "new" else 0))
           for a in FLAGS for k in (2, 4) for s in (0, 1)]
   text = study_report.table(_grid(), same)
-  assert "| ▲ **+3.0** [+3.0, +3.0] p 0.12 |" in text
+  assert "| ▲ **+3.0** [+3.0, +3.0] p < 0.001 |" in text
   assert "| base, points | 45.0 |" in text
   trivial = next(l for l in text.splitlines() if l.startswith("| centred"))
   assert [c.strip() for c in trivial.split("|")[2:6]] == ["", "", "45.0",
@@ -89,7 +89,7 @@ def test_half_a_study_says_so():
   assert study_report.test(rows, "new", "base", [2, 4], "map_macro") is None
   text = study_report.table(_grid(), rows)
   assert text.startswith("**Incomplete: 4 of 8 runs**")
-  assert "| new | - (2 pairs) |" in text
+  assert "| new | - (1 of 2 seeds) |" in text
 
 
 def test_an_ablation_compares_with_what_is_varied():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from atcon_tf import evaluate
 from atcon_tf import results
 from atcon_tf import run_folder
 from atcon_tf import runs
+from atcon_tf import schedule
 from atcon_tf import train
+from atcon_tf import training
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 
@@ -107,6 +110,45 @@ def test_compare_prints_and_draws(finished):
 def test_a_finished_run_is_not_overwritten(finished):
   with pytest.raises(UserError, match="finished"):
     train.train_and_evaluate(tiny(), finished / "atcon")
+
+
+def test_a_finished_run_without_its_checkpoints_is_not_overwritten(
+    finished, tmp_path):
+  copy = shutil.copytree(finished / "supervised", tmp_path / "copy")
+  shutil.rmtree(copy / "checkpoints")
+  with pytest.raises(UserError, match="finished"):
+    train.train_and_evaluate(tiny(objective="supervised"), copy)
+  assert (copy / "splits.json").exists()
+
+
+def test_the_labels_of_the_pool_are_told_to_no_loss(tmp_path):
+  run = training.Training(tiny(), tmp_path / "splits.json")
+  batch = next(run._stream(schedule.CONSISTENCY, 0))
+  assert batch["label"].shape[1] == 6 and not np.any(batch["label"])
+  assert np.any(next(run._stream(schedule.SUPERVISED, 0))["label"])
+
+
+def test_weights_are_not_judged_by_what_they_were_trained_on(finished,
+                                                             tmp_path):
+  run, line = finished / "supervised", "was trained on .* of this run's"
+  ids = json.loads((run / "splits.json").read_text())
+  ids["val"], ids["train_labeled"] = ids["train_labeled"], ids["val"]
+  other = tmp_path / "other.json"
+  other.write_text(json.dumps(ids))
+  with pytest.raises(UserError, match=line):
+    train.train_and_evaluate(
+        Config(dataset="shapes", image_size=32, steps=4, warm_start=str(run),
+               objective="supervised", splits=str(other)).resolve(),
+        tmp_path / "w")
+
+
+@pytest.mark.parametrize("arguments, line", [
+    (["--voc_year=2012"], "--voc_year: needs --methods"),
+    (["--compare=W/b", "--split=val"], "--split: not used with --compare")])
+def test_judgements_refuse_what_they_do_not_use(arguments, line):
+  done = subprocess.run([sys.executable, "-m", "atcon_tf.evaluate",
+                         *arguments], capture_output=True, text=True)
+  assert done.returncode == 2 and line in done.stderr.splitlines()[-1]
 
 
 def test_other_settings_are_refused_by_name(finished):

@@ -110,9 +110,8 @@ def combine(boards, over):
         continue
       cell = {"mean": float(np.mean([row[metric] for row in rows]))}
       if method != over and rows[0]["pairs"] == base[0]["pairs"]:
-        outcome = statistics.stratified_paired_test(
-            [row[metric] - b[metric] for row, b in zip(rows, base)],
-            [0] * len(rows))
+        outcome = statistics.paired_seeds_test(
+            [[row[metric] - b[metric]] for row, b in zip(rows, base)])
         cell |= {k: outcome[k] for k in ("difference", "interval")}
       methods[method][metric] = cell
   return {"boards": len(boards), "pairs": boards[0]["pairs"], "over": over,

@@ -47,25 +47,23 @@ def values(rows, arm, shots, metric):
 
 
 def paired(rows, arm, baseline, shots, metric):
-  """Differences to the baseline in points, and the shots they belong to."""
-  differences, strata = [], []
-  for k in shots:
-    ours, theirs = (values(rows, a, k, metric) for a in (arm, baseline))
-    for seed in sorted(set(ours) & set(theirs)):
-      differences.append(100 * (ours[seed] - theirs[seed]))
-      strata.append(k)
-  return differences, strata
+  """Differences to the baseline in points, `{seed: [at each of the shots]}`.
+
+  Of the seeds with both runs at every one of the shots.
+  """
+  ours, theirs = ([values(rows, a, k, metric) for k in shots]
+                  for a in (arm, baseline))
+  seeds = set.intersection(*(set(v) for v in ours + theirs))
+  return {seed: [100 * (a[seed] - b[seed]) for a, b in zip(ours, theirs)]
+          for seed in sorted(seeds)}
 
 
 def test(rows, arm, baseline, shots, metric):
-  """The stratified paired test of an arm over another, or None.
-
-  Needs two pairs at each of the shots.
-  """
-  differences, strata = paired(rows, arm, baseline, shots, metric)
-  if any(strata.count(k) < 2 for k in shots):
+  """The paired test of an arm over another, or None for one seed or none."""
+  differences = list(paired(rows, arm, baseline, shots, metric).values())
+  if len(differences) < 2:
     return None
-  return statistics.stratified_paired_test(differences, strata)
+  return statistics.paired_seeds_test(differences)
 
 
 def tests(rows, arms, baseline, shots):
@@ -153,8 +151,8 @@ def _differences(rows, arms, baseline, shots, name="{arm}"):
         cells.append(_cell(found[metric][arm], metric,
                            best.get(metric) == arm))
       else:
-        pairs = len(paired(rows, arm, baseline, shots, metric)[0])
-        cells.append(f"- ({pairs} pairs)")
+        seeds = len(paired(rows, arm, baseline, shots, metric))
+        cells.append(f"- ({seeds} of 2 seeds)")
     lines.append(f"| {name.format(arm=arm)} | " + " | ".join(
         cells + _cost(rows, arm, shots)) + " |")
   return lines
@@ -167,7 +165,10 @@ def _cell(outcome, metric, best):
   if best and low > 0:
     number = f"**{number}**"
   text = f"{sign}{number} [{low:+.1f}, {high:+.1f}]"
-  return text + (f" p {outcome['p']:.2g}" if metric in ENDPOINTS else "")
+  if metric not in ENDPOINTS:
+    return text
+  return text + (" p < 0.001" if outcome["p"] < .001
+                 else f" p {outcome['p']:.2g}")
 
 
 def _count(shots):
@@ -178,12 +179,12 @@ def _count(shots):
 def _legend(shots):
   listed = " and ".join(", ".join(map(_count, shots)).rsplit(", ", 1))
   return (f"Points on test, {'mean of ' if len(shots) > 1 else ''}{listed} "
-          "labelled images a class: differences paired by seed, with 90 % "
-          "intervals; p of a sign-flip permutation test for the endpoints ("
-          + ", ".join(ENDPOINTS.values()) + "). ▲ ▼: the interval leaves out "
-          "0. Bold: the best of its column, where it has a ▲. "
-          "`-`: fewer than two pairs at a number of shots. Minutes and peak "
-          "memory of a run: medians.")
+          "labelled images a class: differences paired by seed, a seed's "
+          "mean over the shots counting once, with 90 % intervals; p of the "
+          "paired t test for the endpoints (" + ", ".join(ENDPOINTS.values())
+          + "). ▲ ▼: the interval leaves out 0. Bold: the best of its column, "
+          "where it has a ▲. `-`: fewer than two seeds with all these shots. "
+          "Minutes and peak memory of a run: medians.")
 
 
 def table(grid, rows):
@@ -266,7 +267,9 @@ def render(path, readme=""):
   """
   path = pathlib.Path(path)
   content = json.loads(path.read_text())
-  grid, rows = content["grid"], content["rows"]
+  grid, wanted = content["grid"], set(cells(content["grid"]))
+  rows = [r for r in content["rows"]
+          if (r["arm"], r["shots"], r["seed"]) in wanted]
   text = (ablation if "variants" in grid else table)(grid, rows)
   figures = {path.with_suffix(".png"): study_figures.by_shots(grid, rows)
              } if len(grid["shots"]) > 1 else {}

@@ -1,11 +1,11 @@
 """How far a number, or a difference between two runs, can be trusted.
 
-Three sources of chance, one tool each:
+Two sources of chance:
 
 * which images are in the test set: `bootstrap`, `paired_bootstrap`,
   `paired_permutation`. They know nothing of training: a second seed can fall
   outside such an interval.
-* which images were labelled, in which order: `stratified_paired_test` over
+* which images were labelled, in which order: `paired_seeds_test` over
   pairs of runs that share everything but the method.
 
 Every interval has a `level`, 0.90 unless told otherwise (the paper's).
@@ -93,68 +93,58 @@ def paired_permutation(a, b, samples=9999, seed=0):
   a, b = _finite("a", a), _finite("b", b)
   if a.shape != b.shape:
     raise ValueError(f"a and b must pair up, not {len(a)} and {len(b)} values")
-  weights = np.full(len(a), 1 / len(a))
-  return {"difference": float((a - b) @ weights),
-          "p": _sign_flip(a - b, weights, samples, seed)}
+  test = stats.permutation_test(
+      (a - b,), np.mean, permutation_type="samples", vectorized=True,
+      n_resamples=samples,
+      # SciPy holds a batch at once: about 8 MB of it.
+      batch=max(1, 10**6 // len(a)), rng=np.random.default_rng(seed))
+  return {"difference": float(np.mean(a - b)), "p": float(test.pvalue)}
 
 
-def stratified_paired_test(differences, strata, level=LEVEL, samples=9999,
-                           seed=0):
+def paired_seeds_test(differences, level=LEVEL):
   """Does a method help over seeds, when the setting also varies?
 
   Pairs of runs (same seed, same split, two methods) at 2, 4 and 8 shots are
-  not nine repetitions of one thing: shots change the size of the difference.
-  So they are strata. The estimate is the mean of the stratum means,
-  `D = (1/K) sum_k mean_k`, each stratum counting the same; its error comes
-  from the spread between the seeds *within* the strata only:
+  not three repetitions of one thing: shots change the size of the difference,
+  so they are strata that count the same. And few-shot splits of one seed are
+  nested, so the runs of a seed share images and luck. What is independent is
+  the seed: `D_s` is the mean of its differences over the strata, and
 
-      v_k = s_k^2 / (K^2 n_k),  variance = sum_k v_k,
-      interval = D +- t(df) sqrt(variance),
-      df = variance^2 / sum_k v_k^2 / (n_k - 1)      (Satterthwaite 1946)
+      D = mean_s D_s,  interval = D +- t(n - 1) std(D_s) / sqrt(n),
 
-  which for one stratum is the paired t interval. (A bootstrap of three seeds
-  would be much too narrow.) p flips the sign of each difference: exact where
-  the `2 ** pairs` flips are at most `samples`, never below `2 / 2 ** pairs`.
+  p that of the paired t test. The spread between the strata costs nothing,
+  as every seed has all of them. (A bootstrap of three seeds would be much too
+  narrow, and signs flipped at random cannot fall below `2 / 2 ** n`.)
 
-  Assumes: pairs independent of each other, also between strata (few-shot
-  splits of one seed that are nested are not quite: use other seeds for other
-  shots where it matters); for the interval, differences roughly normal within
-  a stratum; for p, differences symmetric about 0 if the method does nothing.
-  It speaks for these strata, not for other shot counts.
+  Assumes: seeds independent, `D_s` roughly normal. It speaks for these
+  strata, not for other shot counts.
 
   Args:
-    differences: `[n]`, score of the method minus score of the baseline.
-    strata: n numbers or names, the stratum of each difference, e.g. the
-      shots; at least two differences in each.
+    differences: `[n, strata]`, score of the method minus score of the
+      baseline, a row for each seed, n >= 2.
     level: of the interval.
-    samples, seed: as in `paired_permutation`.
   Returns:
-    `{"difference", "interval": [low, high], "p", "pairs": n,
-    "strata": {stratum: mean difference}}`.
+    `{"difference", "interval": [low, high], "p": two-sided, "seeds": n}`.
+    [[1, 3], [3, 5]]: seeds of 2 and 4, so 3 +- t(1), p = 0.2.
+  Raises:
+    ValueError: not finite numbers of two seeds or more.
   """
-  differences = _finite("differences", differences)
-  names, member = np.unique(np.asarray(strata), return_inverse=True)
-  if member.shape != differences.shape:
-    raise ValueError(f"{len(differences)} differences but strata "
-                     f"{list(np.shape(strata))}")
-  groups = [differences[member == k] for k in range(len(names))]
-  for name, group in zip(names, groups):
-    if len(group) < 2:
-      raise ValueError(f"stratum {name} has one pair; two are needed to see a "
-                       "spread")
-  size = np.array([len(g) for g in groups])
-  means = np.array([g.mean() for g in groups])
-  parts = np.array([g.var(ddof=1) for g in groups]) / (len(names)**2 * size)
-  half = 0.0
-  if parts.any():
-    freedom = parts.sum()**2 / (parts**2 / (size - 1)).sum()
-    half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(parts.sum())
-  weights = 1 / (len(names) * size[member])
-  return {"difference": float(means.mean()),
-          "interval": [float(means.mean() - half), float(means.mean() + half)],
-          "p": _sign_flip(differences, weights, samples, seed),
-          "pairs": len(differences),
-          "strata": dict(zip(names.tolist(), means.tolist()))}
+  differences = np.asarray(differences, np.float64)
+  if (differences.ndim != 2 or len(differences) < 2
+      or not np.isfinite(differences).all()):
+    raise ValueError("differences must be [seeds, strata], finite, of two "
+                     f"seeds or more, not {list(differences.shape)}")
+  means = differences.mean(1)
+  error = means.std(ddof=1) / np.sqrt(len(means))
+  mean, freedom = means.mean(), len(means) - 1
+  half = error * stats.t.ppf((1 + level) / 2, freedom)
+  if error:
+    p = 2 * stats.t.sf(abs(mean) / error, freedom)
+  else:  # every seed says the same
+    p = float(mean == 0)
+  return {"difference": float(mean),
+          "interval": [float(mean - half), float(mean + half)],
+          "p": float(p), "seeds": len(means)}
 
 
 def _resample(statistic, n, samples, level, seed):
@@ -175,17 +165,6 @@ def _resample(statistic, n, samples, level, seed):
 def _interval(values, level):
   """The middle `level` of the values, as two floats."""
   return np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
-
-
-def _sign_flip(differences, weights, samples, seed):
-  """Two-sided p of the weighted sum when every sign is a coin toss."""
-  test = stats.permutation_test(
-      (differences,), lambda d, axis: (d * weights).sum(axis),
-      permutation_type="samples", vectorized=True, n_resamples=samples,
-      # SciPy holds a batch at once: about 8 MB of it.
-      batch=max(1, 10**6 // len(differences)),
-      rng=np.random.default_rng(seed))
-  return float(test.pvalue)
 
 
 def _finite(name, values):
