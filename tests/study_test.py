@@ -129,6 +129,21 @@ def test_a_study_resumes_and_names_what_failed(tmp_path):
   assert again.missing() == [("broken", 1, 3)]
 
 
+def test_a_finished_folder_of_other_settings_is_refused(tmp_path):
+  cell = "supervised", 1, 3
+  made = study.Study(GRID, tmp_path / "rows.json", tmp_path, [])
+  run = tmp_path / study.name_of(cell)
+  run.mkdir()
+  settings = study.parse(study.command(GRID, cell, tmp_path, []))
+  (run / "result.json").write_text(json.dumps(
+      {"config": json.loads(settings.to_json())}))
+  made.check_ready([cell])
+  made.extra = ["--learning_rate=0.5"]
+  with pytest.raises(UserError, match="supervised_1shot_seed3 was made with "
+                     "--learning_rate="):
+    made.check_ready([cell])
+
+
 def test_a_grid_that_is_none(tmp_path):
   path = tmp_path / "grid.json"
   path.write_text("{}")

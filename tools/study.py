@@ -14,9 +14,9 @@ the seeds or shots only. With `"variants": {"atcon": ["atcon_constant", ...],
 variant of.
 
 --seed is also the seed of a run's split, so that the arms are paired. The runs
-of an arm that differ by shots alone share a process (`study_runs.py`). A run that was finished is not repeated, one that was
-interrupted continues, one that failed is named at the end and tried again the
-next time. Rows go into --out as they come; the table and the plot are made
+of an arm that differ by shots alone share a process (`study_runs.py`). A run
+that was finished is not repeated, one that was interrupted continues, one that
+failed is named at the end and tried again the next time. Rows go into --out as they come; the table and the plot are made
 from that file alone (--render_only makes them again), also of half a study. A
 row that was made with other flags than the grid now has is refused.
 
@@ -28,6 +28,7 @@ Paths are seen from the current folder.
 """
 
 import concurrent.futures
+import dataclasses
 import itertools
 import json
 import os
@@ -45,6 +46,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from absl import flags
 
 from atcon_tf import cli
+from atcon_tf import config as config_lib
 from atcon_tf import files
 from atcon_tf.config import UserError
 from tools import study_report
@@ -93,6 +95,15 @@ def command(grid, cell, folder, extra):
           f"--seed={seed}", *extra, f"--workdir={folder / name_of(cell)}"]
 
 
+def parse(arguments):
+  """The `Config` that a command line of train describes."""
+  values = flags.FlagValues()
+  config_lib.define_flags(values)
+  flags.DEFINE_string("workdir", "", "", flag_values=values)
+  values(["train", *arguments])
+  return config_lib.from_flags(values)
+
+
 def together(grid, cells):
   """Cells as lists for one process each, in the order of their firsts."""
   groups = {}
@@ -138,6 +149,28 @@ class Study:
     have = {(r["arm"], r["shots"], r["seed"]) for r in self.rows}
     return [cell for cell in study_report.cells(self.grid)
             if cell not in have]
+
+  def check_ready(self, cells):
+    """Refuses finished runs in the folder that were made with other settings.
+
+    Raises:
+      UserError: naming the first of them.
+    """
+    for cell in cells:
+      path = self.folder / name_of(cell) / "result.json"
+      if not path.exists():
+        continue
+      before = json.loads(path.read_text())["config"]
+      wanted = parse(command(self.grid, cell, self.folder, self.extra))
+      wanted = json.loads(wanted.to_json())
+      # A .keras file knows its image size itself.
+      for name in set(wanted) - ({"image_size"} if not wanted["image_size"]
+                                 else set()):
+        if wanted[name] != before.get(name):
+          raise UserError(
+              f"--folder={self.folder}: its run {name_of(cell)} was made with "
+              f"--{name}={before.get(name)}, not {wanted[name]}; use another "
+              "--folder")
 
   def make(self, cells, threads, keep, tell):
     """Runs of one arm in a process of their own.
@@ -194,6 +227,7 @@ class Study:
   def run(self, workers, keep):
     """Makes all missing runs; returns the cells that failed."""
     todo, failed, started = self.missing(), [], time.time()
+    self.check_ready(todo)
     total = len(study_report.cells(self.grid))
     print(f"{total - len(todo)} of {total} runs are there", flush=True)
     threads = max(1, (os.cpu_count() or 1) // workers)

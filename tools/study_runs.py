@@ -17,21 +17,16 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 # pylint: disable=wrong-import-position
-from absl import flags
-
-from atcon_tf import config as config_lib
 from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import training
+from tools import study
 
 
 def parse(arguments):
-  """The `Config` and the folder that a command line of train describes."""
-  values = flags.FlagValues()
-  config_lib.define_flags(values)
-  flags.DEFINE_string("workdir", "", "", flag_values=values)
-  values(["train", *arguments])
-  return runs.with_image_size(config_lib.from_flags(values)), values.workdir
+  """The `Config` and the folder, named last, of a command line of train."""
+  return (runs.with_image_size(study.parse(arguments)),
+          arguments[-1].removeprefix("--workdir="))
 
 
 def run(arguments, before):
