@@ -10,6 +10,7 @@ own.
 """
 
 import dataclasses
+import functools
 import json
 import time
 import zlib
@@ -204,11 +205,15 @@ def maps_of(classifier, method):
                tf.TensorSpec([None], tf.int64)]
   usual = tf.function(lambda x, c: attribution.enlarge(
       classifier, function(x, c)), input_signature=signature)
-  again = tf.function(lambda x, c: attribution.enlarge(
-      classifier, attribution.build(plain, method)(x, c)),
-                      input_signature=signature)
+
+  @functools.cache
+  def again():  # built before it is traced: what a method checks are numbers
+    of_noisy = attribution.build(plain, method)
+    return tf.function(lambda x, c: attribution.enlarge(
+        classifier, of_noisy(x, c)), input_signature=signature)
+
   return lambda images, class_index, normalized=False: (
-      again if normalized else usual)(images, class_index).numpy()
+      again() if normalized else usual)(images, class_index).numpy()
 
 
 def passes(classifier, method):

@@ -67,6 +67,16 @@ def test_drop_and_increase_are_those_of_the_image_in_0_to_1(classifier):
   assert row["forward_passes"] == 1 and row["images_a_second"] > 0
 
 
+@pytest.mark.parametrize("method", ["guided_backprop", "cam"])
+def test_noisy_images_are_explained_by_methods_that_check_the_network(
+    classifier, method):
+  records, images = _images(2)
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
+  row = leaderboard.judge(classifier, pairs, [method], ["max_sensitivity"],
+                          False, samples=0)["methods"][method]
+  assert np.isfinite(row["max_sensitivity"]) and row["max_sensitivity"] > 0
+
+
 def test_which_class_is_explained(classifier):
   records, images = _images()
   logits = classifier.model(images.pixels.astype(np.float32) / 255).numpy()
