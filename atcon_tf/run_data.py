@@ -47,6 +47,11 @@ def load(config, stored, progress=False, images=None):
   if config.objective == "laso" and not data.multi_label:
     raise UserError("--objective=laso: works on sets of labels, and the images "
                     f"of --dataset={config.dataset} have one label each")
+  if config.pseudo_negatives != Config.pseudo_negatives and (
+      not data.multi_label):
+    raise UserError(f"--pseudo_negatives={config.pseudo_negatives}: the images "
+                    "have one label each, so that what is one class is none "
+                    "of the others")
   images = images or pipeline.Images(
       [r for part in data.splits.values() for r in part], config.image_size,
       config.max_bad_images, progress)

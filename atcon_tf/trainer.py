@@ -130,7 +130,7 @@ class Trainer(keras.Model):
       FloatingPointError: the loss is not finite.
     """
     if self.strategy.num_replicas_in_sync > 1:
-      batches = {k: self._split(b) for k, b in batches.items()}
+      batches = {k: self._split(b, k) for k, b in batches.items()}
     logs = self._distributed_step(batches)
     for objective in self.objectives.values():
       objective.after_update()
@@ -160,12 +160,13 @@ class Trainer(keras.Model):
                         objective.loss_weights.items() if name in means),
             **means}
 
-  def _split(self, batch):
+  def _split(self, batch, kind):
     """Cuts a global batch into nearly equal parts, one for each replica."""
     replicas = self.strategy.num_replicas_in_sync
     size = len(batch["image"])
     if size < replicas:
-      raise UserError(f"--batch_size={size}: must be at least the number of "
+      flag = "batch_size" if kind == SUPERVISED else "unlabeled_batch_size"
+      raise UserError(f"--{flag}={size}: must be at least the number of "
                       f"replicas, {replicas}")
     edges = [size * i // replicas for i in range(replicas + 1)]
 

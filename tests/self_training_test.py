@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -9,6 +10,7 @@ from atcon_tf import augment
 from atcon_tf import bank
 from atcon_tf import models
 from atcon_tf import pipeline
+from atcon_tf import run_data
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.datasets import record
@@ -132,3 +134,16 @@ def test_the_bank_gives_positive_images_with_a_class_of_theirs():
     np.testing.assert_array_equal(batch["label_weight"], weight[index])
     chosen = batch["class_index"].numpy()
     assert all(label[i, c] for i, c in zip(index, chosen))
+
+
+def test_negatives_of_images_with_one_label_each(tmp_path):
+  for i in range(12):
+    path = tmp_path / "data" / ("cat" if i % 2 else "dog") / f"{i}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", [32, 32], (20 * i, 0, 0)).save(path)
+  config = Config(objective="self_training", dataset="folder", shots=1,
+                  data_dir=str(tmp_path / "data"), image_size=32,
+                  pseudo_negatives=.8).resolve()
+  with pytest.raises(UserError, match="--pseudo_negatives=0.8: the images "
+                     "have one label each"):
+    run_data.load(config, tmp_path / "splits.json")
