@@ -60,10 +60,10 @@ def main(argv):
   """Parses the flags and prints what was asked for."""
   del argv
   values = flags.FLAGS
+  _check_modes(values)
   if values.data_dir and not values.out:
     raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
                     "the scores on other data are written")
-  _check_modes(values)
   run = runs.load_run(values.workdir)
   name = os.path.basename(os.path.normpath(values.workdir))
   if values.compare:

@@ -72,9 +72,9 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       watcher.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", plots.to_png(plots.curves(
       state["history"], followed), dpi=110))
-  if "roc" in scores["test"]:
-    work.save_figure("roc", plots.to_png(plots.roc(
-        {part: scores[part]["roc"] for part in scores}), dpi=110))
+  curves = {part: s["roc"] for part, s in scores.items() if "roc" in s}
+  if curves:
+    work.save_figure("roc", plots.to_png(plots.roc(curves), dpi=110))
   if config.summary_images:
     work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
   result = {

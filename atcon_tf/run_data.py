@@ -140,7 +140,7 @@ def _check_not_trained_on(config, split):
     raise UserError(
         f"--warm_start={run}: was trained on {len(leaked)} of this run's "
         f"validation and test images; use --splits={run / 'splits.json'}, or "
-        f"its --seed={before.seed}")
+        f"its --split_seed={before.split_seed}")
 
 
 def _check_two_classes(config, split):

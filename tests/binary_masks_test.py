@@ -249,6 +249,20 @@ def test_result(finished, objective):
   assert "sensitivity at 0.05 alarms" in results.table({"run": result})
 
 
+def test_a_part_of_one_class_has_no_roc(finished, inspection_dir, tmp_path):
+  split = json.loads((finished / "supervised" / "splits.json").read_text())
+  split["val"] = [i for i in split["val"] if "positives" in i]
+  path = tmp_path / "splits.json"
+  path.write_text(json.dumps(split))
+  settings = {k: v for k, v in TINY.items() if k != "shots"}
+  result = train.train_and_evaluate(Config(**{
+      **settings, "objective": "supervised", "steps": 2, "eval_every": 1,
+      "splits": str(path), "data_dir": str(inspection_dir)}).resolve(),
+      tmp_path / "w")
+  assert "roc" not in result["val"] and "roc" in result["test"]
+  assert (tmp_path / "w" / "figures" / "roc.png").stat().st_size
+
+
 def test_it_learns(finished):
   """Bright stains on grey: better than chance, and the map finds them."""
   test = runs.load_run(finished / "supervised").result["test"]

@@ -18,6 +18,7 @@ from atcon_tf import leaderboard_page
 from atcon_tf import models
 from atcon_tf import pipeline
 from atcon_tf import train
+from atcon_tf.attribution import learned
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.datasets import record
@@ -128,6 +129,22 @@ def test_other_classes_are_judged_anew(classifier, tmp_path):
   assert judge(pairs) == 7  # read, not made
   pairs.class_index[:] = (pairs.class_index + 1) % 3
   assert judge(pairs) not in (7, first)
+
+
+def test_another_head_is_judged_anew(classifier, tmp_path):
+  """The classifier is the same, frozen as it is."""
+  records, images = _images(3)
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
+  judge = lambda: leaderboard.judge(
+      headed, pairs, ["tame"], ["sparseness"], folder=tmp_path,
+      samples=0)["methods"]["tame"]["sparseness"]
+  headed = learned.attach(classifier, "tame")
+  first = judge()
+  assert judge() == first
+  headed.attention.set_weights([
+      w + np.random.default_rng(0).normal(size=w.shape)
+      for w in headed.attention.get_weights()])
+  assert judge() != first
 
 
 def test_the_command_on_images_without_boxes(tmp_path):

@@ -92,6 +92,15 @@ def test_half_a_study_says_so():
   assert "| new | - (1 of 2 seeds) |" in text
 
 
+def test_rows_outside_the_grid_do_not_count(tmp_path):
+  out = tmp_path / "rows.json"
+  out.write_text(json.dumps({"grid": _grid(), "rows": [
+      *ROWS, _row("base", 2, 9, 0.), _row("new", 2, 9, 0.)]}))
+  study_report.render(out)
+  text = out.with_suffix(".md").read_text()
+  assert text.startswith("8 runs") and "| base, points | 55.0 |" in text
+
+
 def test_an_ablation_compares_with_what_is_varied():
   grid = _grid(arms={**FLAGS, "newer": []}, variants={"new": ["newer"]})
   rows = ROWS + [{**r, "arm": "newer", "test": {

@@ -87,6 +87,19 @@ def test_batch_statistics(mode):
   assert all(changed) if mode == "train" else not any(changed)
 
 
+def test_the_teacher_follows_every_update():
+  """Also those of steps that its own objective has no part in."""
+  trainer = _trainer(lambda: keras.optimizers.SGD(0.05))
+  teacher = models.build("tiny_cnn", 4, image_size=32, prior=[.3] * 4)
+  trainer.objectives["consistency"] = atcon.Atcon(
+      trainer.classifier, teacher=teacher, ema_decay=0.5)
+  before = teacher.model.get_weights()
+  trainer.run({"supervised": _batch(0)})
+  for mean, old, new in zip(teacher.model.get_weights(), before,
+                            trainer.classifier.model.get_weights()):
+    np.testing.assert_allclose(mean, (old + new) / 2, rtol=1e-5, atol=1e-7)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run():
   trainer = _trainer(lambda: keras.optimizers.SGD(0.1))
   trainer.classifier.head_variables[1].assign([np.nan] * 4)

@@ -8,8 +8,8 @@ seeds each, and extrapolates the gain: a straight line over the logarithm of
 the number of images. Ends with a plot, a JSON file and one sentence, which
 says up to how many images the gain is worth its time. Resumable; the scores
 are those of the validation images, so that the test images stay unseen while
-one chooses; that needs folders `val` and `test`, as without them every seed cuts
-its own from all the images.
+one chooses; that needs folders `val` and `test`, as without them every seed
+cuts its own from all the images.
 
 Flags of `atcon_tf.train` go through (but --shots and --seed).
 """

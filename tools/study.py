@@ -16,9 +16,10 @@ variant of.
 --seed is also the seed of a run's split, so that the arms are paired. The runs
 of an arm that differ by shots alone share a process (`study_runs.py`). A run
 that was finished is not repeated, one that was interrupted continues, one that
-failed is named at the end and tried again the next time. Rows go into --out as they come; the table and the plot are made
-from that file alone (--render_only makes them again), also of half a study. A
-row that was made with other flags than the grid now has is refused.
+failed is named at the end and tried again the next time. Rows go into --out as
+they come; the table and the plot are made from that file alone (--render_only
+makes them again), also of half a study. A row, or a finished run in --folder,
+that was made with other flags than the grid now has is refused.
 
     python tools/study.py --grid=tools/grids/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
@@ -28,7 +29,6 @@ Paths are seen from the current folder.
 """
 
 import concurrent.futures
-import dataclasses
 import itertools
 import json
 import os
