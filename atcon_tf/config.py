@@ -27,7 +27,7 @@ from atcon_tf.settings import UserError
 
 # Fields that may hold a path.
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
-         "splits", "model", "weights", "warm_start")
+         "unlabeled_dir", "splits", "model", "weights", "warm_start")
 
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
@@ -193,6 +193,9 @@ def _check_together(config, given):
       config.unlabeled.isdecimal() and int(config.unlabeled) > 0):
     raise UserError(f"--unlabeled={config.unlabeled}: must be all, labeled, "
                     "or a number of images")
+  if config.unlabeled_dir and config.unlabeled == "labeled":
+    raise UserError(f"--unlabeled_dir={config.unlabeled_dir}: not used with "
+                    "--unlabeled=labeled")
   if config.dataset == "folder" and not config.data_dir:
     raise UserError("--data_dir: needed by --dataset=folder, the folder with "
                     "one sub-folder of images per class")

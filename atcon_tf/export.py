@@ -80,7 +80,8 @@ def metadata(run, methods):
   """
   result = run.result
   config = {name: value for name, value in result["config"].items()
-            if name not in ("data_dir", "warm_start", "splits")}
+            if name not in ("data_dir", "unlabeled_dir", "warm_start",
+                            "splits")}
   return {
       "class_names": list(run.class_names),
       "multi_label": run.multi_label,

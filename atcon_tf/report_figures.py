@@ -1,6 +1,7 @@
 """The pictures of a report, each with words for who cannot see it."""
 
 import base64
+import dataclasses
 import io
 
 import numpy as np
@@ -100,7 +101,8 @@ def pictures(run, other, names, table):
   order = np.argsort(loss, kind="stable")
   # The easiest images are those that show nothing the model knows.
   shows = [i for i in order if label[i].any()]
-  known = {r.id: r for part in datasets.load(run.config).splits.values()
+  config = dataclasses.replace(run.config, unlabeled_dir="")
+  known = {r.id: r for part in datasets.load(config).splits.values()
            for r in part}
   out = []
   for rows, kind in [(shows[:SHOWN], "best"), (shows[::-1][:SHOWN], "worst")]:

@@ -62,6 +62,7 @@ def load(config, stored, progress=False, images=None):
     split = splits.read(stored, data)
   elif config.splits:
     split = splits.read(config.splits, data)
+    _check_unlabeled(config, data, split)
   else:
     split = splits.make(data, config.shots, config.unlabeled,
                         config.split_seed, config.single_label_only)
@@ -77,7 +78,7 @@ def load(config, stored, progress=False, images=None):
   if config.objective in UNLABELED and not records["train_unlabeled"]:
     raise UserError(
         f"--objective={config.objective}: no unlabelled images are left; use "
-        "fewer --shots, or --unlabeled=labeled")
+        "fewer --shots, --unlabeled_dir, or --unlabeled=labeled")
   return RunData(images, records, split)
 
 
@@ -96,7 +97,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
   config = run.config
   other = bool(data_dir or voc_year)
   config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
-                               voc_year=voc_year or config.voc_year)
+                               voc_year=voc_year or config.voc_year,
+                               unlabeled_dir="")
   data = datasets.load(config)
   if data.class_names != run.class_names:
     raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
@@ -141,6 +143,15 @@ def _check_not_trained_on(config, split):
         f"--warm_start={run}: was trained on {len(leaked)} of this run's "
         f"validation and test images; use --splits={run / 'splits.json'}, or "
         f"its --split_seed={before.split_seed}")
+
+
+def _check_unlabeled(config, data, split):
+  """Refuses a folder of which the given split uses nothing."""
+  extra = {r.id for r in data.splits.get("unlabeled", [])}
+  if extra and extra.isdisjoint(split["train_unlabeled"]):
+    raise UserError(
+        f"--unlabeled_dir={config.unlabeled_dir}: not used with --splits="
+        f"{config.splits}, which lists none of its images")
 
 
 def _check_two_classes(config, split):

@@ -96,7 +96,11 @@ class Data:
                    minimum=0)
   unlabeled: str = flag(
       "all", "the unlabelled pool: all other training images, this many of "
-      "them, or 'labeled' (the labelled images without their labels)")
+      "them, or 'labeled' (the labelled images without their labels); see "
+      "--unlabeled_dir")
+  unlabeled_dir: str = flag(
+      "", "folder with images that have no labels, in it or anywhere below: "
+      "they are in the unlabelled pool, too", needs={"objective": UNLABELED})
   single_label_only: bool = flag(
       False, "draw labelled images from those with one label only")
   random_labels: bool = flag(

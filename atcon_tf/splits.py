@@ -68,31 +68,35 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
   Args:
     dataset: a `datasets.record.Dataset`.
     shots, seed, single_label_only: see `draw`.
-    unlabeled: "all" other training images; "labeled", the labelled ones once
-      more; or a number (as a string) of other training images.
+    unlabeled: "all" other training images and those without labels;
+      "labeled", the labelled ones once more; or a number (as a string) of
+      what "all" has.
   Returns:
     the dict at the top of this file; lists in the order of the data set.
   Raises:
     UserError: more images wanted than there are.
   """
   train = dataset.splits["train"]
+  extra = dataset.splits.get("unlabeled", [])
   chosen = set(draw([r.label for r in train], shots, seed,
                     dataset.class_names, single_label_only).tolist())
   if unlabeled == "labeled":
     pool = chosen
   else:
     # Another stream than in `draw`, whose order prefers single labels.
-    order = np.random.default_rng([seed, 1]).permutation(len(train))
+    order = np.random.default_rng([seed, 1]).permutation(
+        len(train) + len(extra))
     rest = [i for i in order.tolist() if i not in chosen]
     wanted = len(rest) if unlabeled == "all" else int(unlabeled)
     if wanted > len(rest):
       raise config.UserError(
-          f"--unlabeled={unlabeled}: only {len(rest)} training images are "
-          f"left beside the {len(chosen)} labelled ones")
+          f"--unlabeled={unlabeled}: only {len(rest)} images are left beside "
+          f"the {len(chosen)} labelled ones")
     pool = set(rest[:wanted])
   return {
       "train_labeled": [r.id for i, r in enumerate(train) if i in chosen],
-      "train_unlabeled": [r.id for i, r in enumerate(train) if i in pool],
+      "train_unlabeled": [r.id for i, r in enumerate([*train, *extra])
+                          if i in pool],
       "val": [r.id for r in dataset.splits["val"]],
       "test": [r.id for r in dataset.splits["test"]],
       "shots": shots, "seed": seed}

@@ -6,6 +6,7 @@ from atcon_tf.datasets import binary_masks
 from atcon_tf.datasets import folder
 from atcon_tf.datasets import image_list
 from atcon_tf.datasets import shapes
+from atcon_tf.datasets import unlabeled
 from atcon_tf.datasets import voc
 
 
@@ -44,7 +45,10 @@ def load(config):
   Raises:
     UserError: one line that names the flag, folder or file that is wrong.
   """
-  return DATASETS[config.dataset](config)
+  dataset = DATASETS[config.dataset](config)
+  if config.unlabeled_dir:
+    dataset = unlabeled.add(dataset, config.unlabeled_dir)
+  return dataset
 
 
 def keep(dataset, ids):

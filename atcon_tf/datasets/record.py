@@ -48,7 +48,8 @@ class Dataset:
     multi_label: whether an image can show several classes (sigmoid and
       binary cross-entropy) or exactly one (softmax).
     splits: `{"train": [...], "val": [...], "test": [...]}`, lists of
-      `Record`, no image in two of them.
+      `Record`, no image in two of them; also "unlabeled" where there are
+      images without labels, see `datasets.unlabeled`.
   """
 
   class_names: tuple[str, ...]
