@@ -66,7 +66,7 @@ def test_the_table_says_what_helps():
   same = [_row(a, k, s, .4 + .1 * s + (.03 if a == "new" else 0))
           for a in FLAGS for k in (2, 4) for s in (0, 1)]
   text = study_report.table(_grid(), same)
-  assert "| ▲ **+3.0** [+3.0, +3.0] p < 0.001 |" in text
+  assert "| ▲ +3.0 [+3.0, +3.0] p < 0.001 |" in text
   assert "| base, points | 45.0 |" in text
   trivial = next(l for l in text.splitlines() if l.startswith("| centred"))
   assert [c.strip() for c in trivial.split("|")[2:6]] == ["", "", "45.0",
@@ -92,6 +92,19 @@ def test_half_a_study_says_so():
   assert "| new | - (1 of 2 seeds) |" in text
 
 
+def test_an_arm_is_compared_with_its_controls_too():
+  grid = _grid(arms={**FLAGS, "longer": ["--steps=9"]},
+               controls={"new": ["longer"]})
+  rows = ROWS + [{**r, "arm": "longer", "test": {
+      m: v - .02 for m, v in r["test"].items()}}
+                 for r in ROWS if r["arm"] == "new"]
+  text = study_report.table(grid, rows)
+  assert "| new over longer | ▲ +2.0 [+2.0, +2.0]" in text
+  assert "- longer: `--steps=9`" in text
+  # An arm without any run is left out, and so is what needs it.
+  assert "longer" not in study_report.table(grid, ROWS)
+
+
 def test_rows_outside_the_grid_do_not_count(tmp_path):
   out = tmp_path / "rows.json"
   out.write_text(json.dumps({"grid": _grid(), "rows": [
@@ -102,13 +115,16 @@ def test_rows_outside_the_grid_do_not_count(tmp_path):
 
 
 def test_an_ablation_compares_with_what_is_varied():
-  grid = _grid(arms={**FLAGS, "newer": []}, variants={"new": ["newer"]})
-  rows = ROWS + [{**r, "arm": "newer", "test": {
-      m: v + .02 for m, v in r["test"].items()}}
+  grid = _grid(arms={**FLAGS, "newer": [], "newest": []},
+               variants={"new": ["newer", "newest"]})
+  rows = ROWS + [{**r, "arm": arm, "test": {
+      m: v + more for m, v in r["test"].items()}}
+                 for arm, more in (("newer", .02), ("newest", .01))
                  for r in ROWS if r["arm"] == "new"]
   text = study_report.ablation(grid, rows)
   assert "| new over base | +2.5 [" in text
   assert "| newer over new | ▲ **+2.0** [+2.0, +2.0]" in text
+  assert "| newest over new | ▲ +1.0 [+1.0, +1.0]" in text
 
 
 def test_rows_of_other_flags_are_refused(tmp_path):

@@ -9,9 +9,10 @@ A grid is a JSON file:
      "endpoint_shots": [2, 4, 8]}
 
 With `"fewer": {"gain": {"seeds": [10, 11, 12]}, ...}` an arm is run at some of
-the seeds or shots only. With `"variants": {"atcon": ["atcon_constant", ...],
-...}` it is an ablation: each variant is compared with the arm that it is a
-variant of.
+the seeds or shots only; with `"controls": {"atcon": ["atcon_constant", ...],
+...}` an arm is also compared with others than the baseline. With `"variants":
+{"atcon": ["second_gradient", ...], ...}` it is an ablation: each variant is
+compared with the arm that it is a variant of.
 
 --seed is also the seed of a run's split, so that the arms are paired. The runs
 of an arm that differ by shots alone share a process (`study_runs.py`). A run
@@ -75,11 +76,12 @@ def read_grid(path):
     if arm not in grid["arms"] or not set(limits) <= {"shots", "seeds"}:
       raise UserError(f"--grid={path}: 'fewer' of '{arm}' must be shots or "
                       f"seeds of one of the arms {', '.join(grid['arms'])}")
-  for parent, variants in grid.get("variants", {}).items():
-    for arm in (parent, *variants):
-      if arm not in grid["arms"]:
-        raise UserError(f"--grid={path}: the variant '{arm}' of '{parent}' is "
-                        f"none of the arms {', '.join(grid['arms'])}")
+  for key in ("variants", "controls"):
+    for parent, others in grid.get(key, {}).items():
+      for arm in (parent, *others):
+        if arm not in grid["arms"]:
+          raise UserError(f"--grid={path}: '{arm}' in {key} of '{parent}' is "
+                          f"none of the arms {', '.join(grid['arms'])}")
   return grid
 
 

@@ -142,7 +142,7 @@ def _differences(rows, arms, baseline, shots, name="{arm}"):
   found = tests(rows, arms, baseline, shots)
   best = {metric: max(outcomes, key=lambda a: outcomes[a]["difference"])
           for metric, outcomes in found.items()
-          if outcomes and metric not in NO_BEST}
+          if len(outcomes) > 1 and metric not in NO_BEST}
   lines = []
   for arm in arms:
     cells = []
@@ -187,20 +187,33 @@ def _legend(shots):
           "Minutes and peak memory of a run: medians.")
 
 
+def _flags(grid, arms):
+  """What each arm is, a line each."""
+  return ["", f"Every run: `{' '.join(grid['flags'])}`, and", "",
+          *(f"- {arm}: `{' '.join(grid['arms'][arm])}`" for arm in arms)]
+
+
 def table(grid, rows):
-  """The study as markdown."""
+  """The study as markdown; arms that nothing is known of are left out."""
   shots, baseline = grid["endpoint_shots"], grid["baseline"]
-  arms = [a for a in grid["arms"] if a != baseline]
+  known = {r["arm"] for r in rows} | {baseline}
+  every = [a for a in grid["arms"] if a in known]
+  arms = [a for a in every if a != baseline]
   lines = [f"{progress(grid, rows)}. {_legend(shots)}", "", *_header(rows),
            _absolute(rows, f"{baseline}, points", baseline, shots),
            _trivial(rows, baseline, shots),
-           *_differences(rows, arms, baseline, shots)]
+           *_differences(rows, arms, baseline, shots),
+           *(row for arm, controls in grid.get("controls", {}).items()
+             for control in controls if {arm, control} <= known
+             for row in _differences(rows, [arm], control, shots,
+                                     f"{{arm}} over {control}")),
+           *_flags(grid, every)]
   lines += ["", "Means on test by labelled images a class (F1, macro / "
             "mAP, macro / box IoU / pointing game; number of seeds):", "",
             "| | " + " | ".join(f"{_count(k)} a class" for k in grid["shots"])
             + " |",
             "|---|" + "---|" * len(grid["shots"])]
-  for arm in grid["arms"]:
+  for arm in every:
     lines.append(f"| {arm} | " + " | ".join(
         _means(rows, arm, k) for k in grid["shots"]) + " |")
   return "\n".join(lines) + "\n"
@@ -226,8 +239,8 @@ def ablation(grid, rows):
            f"{progress(grid, rows)}. {_legend(shots)} Of the cells without any "
            "effect, one in ten gets a sign by chance."]
   for parent, variants in grid["variants"].items():
-    lines += ["", f"## {parent}", "",
-              f"`{' '.join(grid['arms'][parent])}`", "", *_header(rows),
+    lines += ["", f"## {parent}", *_flags(grid, [parent, *variants]), "",
+              *_header(rows),
               _absolute(rows, f"{grid['baseline']}, points",
                         grid["baseline"], shots),
               *_differences(rows, [parent], grid["baseline"], shots,
