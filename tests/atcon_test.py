@@ -117,3 +117,18 @@ def test_guided_maps_need_a_relu():
   with pytest.raises(UserError, match="no ReLU"):
     atcon.Atcon(smooth)
   atcon.Atcon(smooth, atcon.Story(second_map="gradient"))
+
+
+def test_smooth_grad_draws_other_noise_for_other_images(classifier, batch):
+  def loss(images, **options):
+    story = atcon.Story(second_map="smooth_grad", match="upsample",
+                        options={"smooth_grad": {"samples": 2, **options}})
+    return atcon.Atcon(classifier, story).call(
+        {**batch, "image": images})["consistency"][0].numpy()
+
+  # So nearly the same images that nothing but the noise differs.
+  images, nearly = batch["image"], batch["image"] * np.float32(1 - 1e-6)
+  np.testing.assert_array_equal(loss(images), loss(images))
+  np.testing.assert_allclose(loss(images, seed=7), loss(nearly, seed=7),
+                             atol=1e-3)
+  assert np.abs(loss(images) - loss(nearly)).max() > 5e-3

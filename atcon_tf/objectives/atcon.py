@@ -63,6 +63,19 @@ class Story:
   alignment: str | None = None
   options: dict = dataclasses.field(default_factory=dict)
 
+  def with_noise_of(self, images):
+    """The same story; SmoothGrad draws its noise by these images.
+
+    Other batches get other noise, and a resumed run the same again.
+    """
+    if "smooth_grad" not in (self.first_map, self.second_map):
+      return self
+    bits = tf.bitcast(tf.cast(images, tf.float32), tf.int32)
+    smooth = {"seed": tf.reduce_sum(bits),
+              **self.options.get("smooth_grad", {})}
+    return dataclasses.replace(
+        self, options={**self.options, "smooth_grad": smooth})
+
   def tell(self, pass_, target, teacher=None, stop_gradient="none"):
     """Both maps of each image's class, and how far they agree.
 
@@ -208,7 +221,8 @@ class Atcon(objective.Objective):
     taught = None
     if self.teacher:
       taught = forward.forward(self.teacher, batch["image"])
-    told = [self.story.tell(pass_, target, taught, self.stop_gradient)
+    story = self.story.with_noise_of(batch["image"])
+    told = [story.tell(pass_, target, taught, self.stop_gradient)
             for target in targets(pass_.logits, batch, self.target)]
     value = -tf.add_n([t["similarity"] for t in told]) / len(told)
     one = tf.ones_like(value)
