@@ -73,7 +73,10 @@ class Atcon:
 
 @dataclasses.dataclass(frozen=True)
 class LayerConsistency:
-  """`objectives/layer_consistency.py`; the layers: --cam_layer=INNER,OUTER."""
+  """Two layers' maps agree, `objectives/layer_consistency.py`.
+
+  The layers: --cam_layer=INNER,OUTER.
+  """
 
   layer_loss: str = flag("dice", "how two layers' maps are compared",
                          choices=("dice", "inclusion"), needs=_LAYER)
@@ -163,7 +166,7 @@ class Gain:
 
 @dataclasses.dataclass(frozen=True)
 class Laso:
-  """Label-set operations, `objectives/laso.py` has each term's formula."""
+  """Label-set operations, `objectives/laso.py`: each term's formula."""
 
   set_units: int = flag(
       512, "hidden units of each set-operation network", minimum=1,
@@ -198,7 +201,10 @@ class Laso:
 
 @dataclasses.dataclass(frozen=True)
 class Heads:
-  """Explanation heads, `objectives/tame.py` and `l_cam.py`; --target, too."""
+  """Explanation heads, `objectives/tame.py` and `l_cam.py`.
+
+  --target, too.
+  """
 
   tame_version: str = flag(
       "tame", "what is in a branch: all of it, or a version of the ablation "

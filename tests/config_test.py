@@ -17,6 +17,7 @@ from atcon_tf import backbones
 from atcon_tf import settings
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from tools import options
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -386,6 +387,10 @@ class RoundTripTest(Case):
     for field in FIELDS.values():
       self.assertNotEmpty(field.metadata["help"], field.name)
       self.assertNotIn("\n", field.metadata["help"], field.name)
+
+  def test_the_page_of_options_is_of_these(self):
+    self.assertEqual(options.PAGE.read_text("utf-8"), options.page(),
+                     "write it again: python tools/options.py")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+"""Writes docs/options.md, every flag of training: `python tools/options.py`.
+
+From the settings themselves, group by group; `tests/config_test.py` fails
+while the page says anything else.
+"""
+
+import pathlib
+import sys
+
+# The tools also run from a clone that is not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+# pylint: disable=wrong-import-position
+from atcon_tf import config
+from atcon_tf import objective_settings
+from atcon_tf import settings
+
+PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "options.md"
+GROUPS = (settings.Data, settings.Model, settings.Training,
+          *objective_settings.SETTINGS, settings.Evaluation)
+
+TOP = """\
+# Every option of `python -m atcon_tf.train`
+
+Written by `tools/options.py` from the settings in `atcon_tf/settings.py` and
+`atcon_tf/objective_settings.py`; `--help` says the same. A flag that the chosen
+objective, data set or model does not use is refused in one line.
+"""
+
+
+def page():
+  """The page as markdown."""
+  lines = [TOP, "What depends on the model:", "",
+           "| | a network from scratch (tiny_cnn) | a pretrained one |",
+           "|---|---|---|"]
+  lines += [f"| `--{name}` | {config.FROM_SCRATCH[name]} | {value} |"
+            for name, value in config.FINE_TUNING.items()]
+  sizes = ", ".join(f"{name} {size}"
+                    for name, size in config.IMAGE_SIZE.items())
+  lines += ["", f"`--image_size`: {sizes}."]
+  for group in GROUPS:
+    fields = [group.__dataclass_fields__[n] for n in group.__annotations__]
+    needs = [set(f.metadata["needs"].items()) for f in fields]
+    shared = set.intersection(*needs)
+    lines += ["", f"## {group.__doc__.splitlines()[0].rstrip('.')}", ""]
+    if shared:
+      lines += [f"All of them go with {_needs(shared)}.", ""]
+    lines += ["| flag | default | allowed | what it does |",
+              "|---|---|---|---|"]
+    lines += [_row(f, own - shared) for f, own in zip(fields, needs)]
+  return "\n".join(lines) + "\n"
+
+
+def _row(field, needs):
+  """A flag as a line of its group's table."""
+  text = field.metadata["help"].replace("|", "\\|").replace("*", "\\*")
+  if needs:
+    text += f". Goes with {_needs(needs)}"
+  # What is chosen later says so in its text.
+  later = not field.default and "default:" in text
+  return (f"| `--{field.name}` | {'' if later else _value(field.default)} | "
+          f"{_allowed(field)} | {text} |")
+
+
+def _value(value):
+  if isinstance(value, bool):
+    value = str(value).lower()
+  elif isinstance(value, tuple):
+    value = ",".join(value)
+  return "" if value == "" else f"`{value}`"
+
+
+def _allowed(field):
+  """The values that a flag can have."""
+  told = field.metadata
+  if told["choices"]:
+    return ", ".join(map(_value, told["choices"]))
+  low, high = (told[k] for k in ("minimum", "maximum"))
+  if high is not None:
+    return f"{low} to {high}"
+  return "" if low is None else f"{low} or more"
+
+
+def _needs(needs):
+  return " and ".join(
+      f"`--{name}={' or '.join(filter(None, map(str, values)))}`"
+      for name, values in sorted(needs))
+
+
+def main():
+  PAGE.write_text(page(), encoding="utf-8")
+  print(PAGE)
+
+
+if __name__ == "__main__":
+  main()
