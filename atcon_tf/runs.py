@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
 import sys
 
@@ -144,8 +145,9 @@ def environment():
                    "tensorflow": tf.__version__, "keras": keras.__version__,
                    "numpy": np.__version__},
       "commit": commit,
-      "command": " ".join([os.path.basename(sys.executable), "-m",
-                           "atcon_tf.train", *map(_base_name, sys.argv[1:])]),
+      "command": shlex.join([os.path.basename(sys.executable), "-m",
+                             "atcon_tf.train",
+                             *map(_base_name, sys.argv[1:])]),
   }
 
 
