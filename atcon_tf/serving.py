@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import attribution
+from atcon_tf import exif
 from atcon_tf import plots
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import learned
@@ -169,7 +170,8 @@ def decode(image_bytes, size):
   """JPEG or PNG pictures `[B]` -> float32 `[B, H, W, 3]` in [0, 1].
 
   What training does with PIL, but for one grey level where two are equally
-  near: accurate DCT, alpha over white, a square that ignores the aspect.
+  near: accurate DCT, the way up that a JPEG's EXIF says, alpha over white, a
+  square that ignores the aspect.
   """
   def one(contents):
     png = tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG")
@@ -180,8 +182,9 @@ def decode(image_bytes, size):
       contents = tf.identity(contents)
     pixels = tf.cond(
         png, lambda: _over_white(tf.io.decode_png(contents, 4)),
-        lambda: tf.cast(tf.io.decode_jpeg(
-            contents, 3, dct_method="INTEGER_ACCURATE"), tf.float32))
+        lambda: tf.cast(exif.turn(tf.io.decode_jpeg(
+            contents, 3, dct_method="INTEGER_ACCURATE"),
+                                  exif.orientation(contents)), tf.float32))
     return shrink(pixels, size)
 
   return tf.map_fn(

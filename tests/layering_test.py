@@ -16,7 +16,7 @@ from tools import build_file
 
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
-    ("__init__", "cli", "config", "files", "maps", "objective_settings",
+    ("__init__", "cli", "config", "exif", "files", "maps", "objective_settings",
      "schedule", "settings", "splits"),
     ("backbones", "datasets", "fold", "geometry", "graph", "guided", "model_file",
      "models", "vit"),
