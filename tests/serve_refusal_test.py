@@ -1,6 +1,7 @@
 """The reference server as a vandal, a crowd and a slow client meet it."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import socket
@@ -59,6 +60,25 @@ def test_grpc_mistakes_have_their_codes(server):
   assert _grpc_code(server, shape) == code.INVALID_ARGUMENT
   assert _grpc_code(server, broken) == code.INVALID_ARGUMENT
   assert _grpc_code(server, large) == code.RESOURCE_EXHAUSTED
+
+
+def test_a_short_message_of_a_huge_tensor_takes_no_memory(server):
+  def huge(request):  # 49 GB, said by one number
+    tensor = request.inputs["images"]
+    tensor.Clear()
+    tensor.dtype = tf.float32.as_datatype_enum
+    tensor.float_val.append(0.5)
+    for size in (1_000_000, 64, 64, 3):
+      tensor.tensor_shape.dim.add(size=size)
+  def unknown(request):
+    huge(request)
+    request.inputs["other"].CopyFrom(request.inputs["images"])
+    del request.inputs["images"]
+  def negative(request):
+    huge(request)
+    request.inputs["images"].tensor_shape.dim[0].size = -1
+  for change in (huge, unknown, negative):
+    assert _grpc_code(server, change) == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def _huge_png(width, height):
@@ -121,7 +141,9 @@ BAD = {
     "a bomb": ({"signature_name": "serve_bytes", "instances": [
         b64(_huge_png(60_000, 60_000))]}, "pixels"),
     "a large picture": ({"signature_name": "serve_bytes", "instances": [
-        b64(_huge_png(8_000, 8_000))]}, "8000 x 8000 pixels"),
+        b64(_huge_png(11_000, 11_000))]}, "11000 x 11000 pixels"),
+    "large pictures together": ({"signature_name": "serve_bytes", "instances": [
+        b64(_huge_png(7_000, 7_000))] * 3}, "makes 147000000 in this request"),
 }
 
 
@@ -179,6 +201,25 @@ def test_a_slow_client_gets_408_and_holds_up_nobody(server, sent):
     one.close()
 
 
+def test_many_half_sent_bodies_are_not_all_held(server):
+  half = [socket.create_connection(("127.0.0.1", server.rest))
+          for _ in range(24)]
+  for one in half:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+      one.sendall(b"POST /v1/models/shapes:predict HTTP/1.1\r\nHost: x\r\n"
+                  b"Content-Length: %d\r\n\r\n" % MAX_BYTES)
+      one.sendall(bytes(MAX_BYTES - 9))
+  replies = []
+  for one in half:
+    one.settimeout(20)
+    with contextlib.suppress(ConnectionResetError):
+      replies.append(one.recv(12)[9:])
+    one.close()
+  # Sixteen bodies of the largest size fit; who came later was told so.
+  assert replies.count(b"408") >= 14 and replies.count(b"503") >= 1
+  assert server.predict({"instances": some_images(1).tolist()})[0] == 200
+
+
 @pytest.fixture
 def small_server(tiny_export):
   one = Server(tiny_export, "--workers=1", "--waiting=1")
@@ -211,4 +252,20 @@ def test_mistakes_of_the_one_who_starts_it(tmp_path):
       capture_output=True, text=True)
   assert done.returncode == 2
   assert "no numbered version there" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flags, says", [
+    (["--rest_port={rest}", "--grpc_port=0"], "--rest_port={rest}: cannot"),
+    (["--rest_port=0", "--grpc_port={grpc}"], "--grpc_port={grpc}: cannot"),
+    (["--rest_port=70000"], "rest_port"), (["--grpc_port=70000"], "grpc_port"),
+    (["--host=no.such.host.invalid", "--rest_port=0", "--grpc_port=0"],
+     "_port=0: cannot listen there on no.such.host.invalid")])
+def test_ports_that_cannot_be_had(server, tiny_export, flags, says):
+  ports = dict(rest=server.rest, grpc=server.grpc)
+  done = subprocess.run(
+      [sys.executable, ROOT / "tools/serve.py", f"--model={tiny_export}",
+       *(f.format(**ports) for f in flags)], capture_output=True, text=True)
+  assert done.returncode == 2
+  assert says.format(**ports) in done.stderr
   assert "Traceback" not in done.stderr

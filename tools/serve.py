@@ -9,6 +9,7 @@ the extra `serve` (pip install atcon_tf[serve]).
 import contextlib
 import pathlib
 import signal
+import socket
 import sys
 import time
 import types
@@ -31,6 +32,7 @@ except ImportError as missing:
   sys.exit(2)
 
 from atcon_tf import cli
+from atcon_tf.config import UserError
 from tools import served_model
 from tools.served_model import Refused
 
@@ -95,12 +97,17 @@ def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
       rest_port,
       http=patient, ws="none", log_level="warning", timeout_keep_alive=5,
       timeout_graceful_shutdown=int(timeout))
-  socket = config.bind_socket()
-  socket.listen(config.backlog)  # whoever reads the line below may connect
+  try:  # whoever reads the line below may connect
+    listening = socket.create_server(
+        (host, rest_port), backlog=config.backlog,
+        family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+  except OSError as error:
+    raise UserError(f"--rest_port={rest_port}: cannot listen there on {host}: "
+                    f"{error.strerror}") from error
   remote.start()
   print(f"{model.name} version {model.version}: http://{host}:"
-        f"{socket.getsockname()[1]}/  gRPC {host}:{grpc_port}", flush=True)
-  uvicorn.Server(config).run([socket])
+        f"{listening.getsockname()[1]}/  gRPC {host}:{grpc_port}", flush=True)
+  uvicorn.Server(config).run([listening])
 
 
 def main(argv):
@@ -119,14 +126,17 @@ def define_flags():
   flags.DEFINE_string("model", "W/served", "folder of the model's versions")
   flags.DEFINE_string("name", "", "of the model; default: the folder's name")
   flags.DEFINE_string("host", "127.0.0.1", "address to listen on")
-  flags.DEFINE_integer("rest_port", 8501, "of REST and the page; 0: any", 0)
-  flags.DEFINE_integer("grpc_port", 8500, "of gRPC; 0: any", 0)
+  flags.DEFINE_integer("rest_port", 8501, "of REST and the page; 0: any", 0,
+                       65535)
+  flags.DEFINE_integer("grpc_port", 8500, "of gRPC; 0: any", 0, 65535)
   flags.DEFINE_integer("workers", 2, "requests at work at once", 1)
   flags.DEFINE_integer("waiting", 64, "requests that may wait; more get 503",
                        0)
   flags.DEFINE_integer("max_batch", 64, "images in a request", 1)
   flags.DEFINE_integer("max_bytes", 32 << 20, "bytes of a request", 1)
-  flags.DEFINE_integer("max_pixels", 50_000_000, "pixels of a picture", 1)
+  # What PIL itself refuses is not to be allowed.
+  flags.DEFINE_integer("max_pixels", 100_000_000, "pixels of a request's "
+                       "pictures together", 1, 170_000_000)
   flags.DEFINE_float("timeout", 30.0, "seconds a request may take", 0.1)
 
 

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from atcon_tf.config import UserError
 from tools import served_model
 
 _CODES = {400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -33,18 +34,28 @@ def make_server(model, address, timeout, max_bytes, observe):
     observe: `Metrics.observe` of tools/serve.py.
   Returns:
     the server and its port.
+  Raises:
+    UserError: the address cannot be had.
   """
   # The workers of `model` do the work; these threads only wait for them.
   server = grpc.server(
-      futures.ThreadPoolExecutor(128, "grpc"),
+      futures.ThreadPoolExecutor(model.room, "grpc"),
+      maximum_concurrent_rpcs=model.room,
       options=[("grpc.max_receive_message_length", max_bytes),
-               ("grpc.max_send_message_length", -1)])
+               ("grpc.max_send_message_length", -1),
+               # Two servers on one port would share its clients by chance.
+               ("grpc.so_reuseport", 0)])
   service = _Prediction(model, timeout, observe)
   prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
       service, server)
   model_service_pb2_grpc.add_ModelServiceServicer_to_server(
       _Model(model), server)
-  return server, server.add_insecure_port(address)
+  try:
+    return server, server.add_insecure_port(address)
+  except RuntimeError as error:
+    host, _, port = address.rpartition(":")
+    raise UserError(f"--grpc_port={port}: cannot listen there on {host}; is "
+                    "the port taken?") from error
 
 
 def _check_target(model, spec):
@@ -73,6 +84,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
       context.abort(_CODES[error.status], error.message)
 
   def _answer(self, request, signature):
+    self.model.check_shapes(signature, {
+        name: [d.size for d in value.tensor_shape.dim]
+        for name, value in request.inputs.items()})
     try:
       inputs = {name: tf.make_ndarray(value)
                 for name, value in request.inputs.items()}

@@ -12,6 +12,7 @@ import pathlib
 import prometheus_client
 from google.protobuf import json_format
 from starlette import applications
+from starlette import requests
 from starlette import responses
 from starlette import routing
 from uvicorn.protocols.http import h11_impl
@@ -19,6 +20,8 @@ from uvicorn.protocols.http import h11_impl
 from tools import serve_json
 from tools.served_model import Refused
 
+# Bodies that are held at once, in largest bodies: more get a 503.
+_HELD = 16
 _PAGE = pathlib.Path(__file__).with_name("demo.html")
 # The page draws what it made itself and talks to this server alone.
 _PAGE_HEADERS = {"Content-Security-Policy": (
@@ -32,6 +35,7 @@ class Rest:
   def __init__(self, model, metrics, timeout, max_bytes):
     self.model, self.metrics = model, metrics
     self.timeout, self.max_bytes = timeout, max_bytes
+    self._held = 0  # bytes of bodies
 
   def app(self, on_stop=lambda: None):
     """The application; `on_stop` is called when it ends."""
@@ -64,41 +68,51 @@ class Rest:
   async def predict(self, request):
     """POST :predict."""
     with self.metrics.observe("rest") as seen:
-      # The body first: who is refused while still sending sees a reset.
-      body = await self._body(request)
-      self._check_target(request)
-
-      def work():
-        signature, inputs, rows = serve_json.parse(body, self.model)
-        seen.signature = signature
-        return serve_json.render(self.model.predict(signature, inputs), rows)
-
-      future = asyncio.wrap_future(self.model.submit(work))
+      parts = []
       try:
-        answer = await asyncio.wait_for(future, self.timeout)
-      except asyncio.TimeoutError as error:
-        raise Refused(504, f"no answer within {self.timeout} s") from error
+        # The body first: who is refused while still sending sees a reset.
+        await self._read(request, parts)
+        self._check_target(request)
+        answer = await self._answer(b"".join(parts), seen)
+      finally:
+        self._held -= sum(map(len, parts))
     return responses.Response(answer, media_type="application/json")
 
-  async def _body(self, request):
-    """The body, of limited size and within limited time."""
+  async def _answer(self, body, seen):
+    def work():
+      signature, inputs, rows = serve_json.parse(body, self.model)
+      seen.signature = signature
+      return serve_json.render(self.model.predict(signature, inputs), rows)
+
+    future = asyncio.wrap_future(self.model.submit(work))
+    try:
+      return await asyncio.wait_for(future, self.timeout)
+    except asyncio.TimeoutError as error:
+      raise Refused(504, f"no answer within {self.timeout} s") from error
+
+  async def _read(self, request, parts):
+    """Appends the body to `parts`; of limited size, within limited time."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > self.max_bytes:
       raise Refused(413, f"a body of {declared} bytes: at most "
                     f"{self.max_bytes} are taken")
-    parts, size = [], 0
+    size = 0
     try:
       async with asyncio.timeout(self.timeout):
         async for part in request.stream():
           parts.append(part)
           size += len(part)
+          self._held += len(part)
           if size > self.max_bytes:
             raise Refused(413, f"the body is larger than {self.max_bytes} "
                           "bytes")
+          if self._held > _HELD * self.max_bytes:
+            raise Refused(503, "too many bodies at once; try again later")
     except TimeoutError as error:
       raise Refused(408, f"the body did not come within {self.timeout} s"
                     ) from error
-    return b"".join(parts)
+    except requests.ClientDisconnect as error:
+      raise Refused(400, "the client hung up") from error
 
   async def status(self, request):
     """GET of a model: which version is there."""
@@ -145,7 +159,8 @@ class Rest:
 
 async def _refused(request, error):
   del request
-  close = {"Connection": "close"} if error.status in (408, 413) else {}
+  close = {"Connection": "close"} if error.status in (
+      408, 413, 503) else {}
   return responses.JSONResponse({"error": error.message}, error.status,
                                 headers=close)
 

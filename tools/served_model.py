@@ -35,12 +35,13 @@ class ServedModel:
   Attributes:
     name, version: of the model.
     inputs: `{signature: {input: TensorSpec}}`.
+    room: requests that may be at work or wait at once.
     metadata: metadata.json of the version, {} if it has none.
     signature_defs: `{signature: SignatureDef}` as stored.
   """
 
   def __init__(self, base, name="", workers=2, waiting=64, max_batch=64,
-               max_pixels=50_000_000):
+               max_pixels=100_000_000):
     """Loads the version with the highest number.
 
     Args:
@@ -49,7 +50,8 @@ class ServedModel:
       workers: requests at work at once.
       waiting: requests that may wait for a worker; more get a 503.
       max_batch: images in a request.
-      max_pixels: of an encoded picture, read from its header.
+      max_pixels: of a request's encoded pictures together, read from their
+        headers.
     Raises:
       UserError: no version there, or it does not load.
     """
@@ -71,7 +73,8 @@ class ServedModel:
     asset = path / "assets/metadata.json"
     self.metadata = json.loads(asset.read_text()) if asset.exists() else {}
     self.max_batch, self.max_pixels = max_batch, max_pixels
-    self._room = threading.Semaphore(workers + waiting)
+    self.room = workers + waiting
+    self._room = threading.Semaphore(self.room)
     self._pool = concurrent.futures.ThreadPoolExecutor(workers, "predict")
 
   def submit(self, function):
@@ -117,6 +120,32 @@ class ServedModel:
                     f"{', '.join(sorted(self.inputs))}")
     return self.inputs[signature]
 
+  def check_shapes(self, signature, shapes):
+    """Refuses inputs that have the wrong names or shapes.
+
+    Nothing of their size is needed: a short message can speak of a tensor
+    that would fill the memory.
+
+    Args:
+      signature: name of one.
+      shapes: `{name: list of int}` of the inputs.
+    """
+    specs = self.specs(signature)
+    if set(shapes) != set(specs):
+      raise Refused(400, f"inputs {sorted(shapes)}: signature {signature} "
+                    f"takes {sorted(specs)}")
+    for name, shape in shapes.items():
+      wanted = specs[name].shape
+      if min(shape, default=0) < 0 or not wanted.is_compatible_with(shape):
+        raise Refused(400, f"{name}: of shape {list(shape)}, must be "
+                      f"{wanted.as_list()}")
+    sizes = {name: shape[0] for name, shape in shapes.items()}
+    if len(set(sizes.values())) > 1:
+      raise Refused(400, f"inputs of different lengths: {sizes}")
+    if not 0 < min(sizes.values()) <= self.max_batch:
+      raise Refused(400, f"a batch of {min(sizes.values())}: must be 1 to "
+                    f"{self.max_batch}")
+
   def predict(self, signature, inputs):
     """Answers of the model.
 
@@ -127,63 +156,54 @@ class ServedModel:
       `{name: array}`.
     """
     specs = self.specs(signature)
-    if set(inputs) != set(specs):
-      raise Refused(400, f"inputs {sorted(inputs)}: signature {signature} "
-                    f"takes {sorted(specs)}")
-    feeds = {name: self._check(name, inputs[name], spec)
-             for name, spec in specs.items()}
-    sizes = {name: len(value) for name, value in feeds.items()}
-    if len(set(sizes.values())) > 1:
-      raise Refused(400, f"inputs of different lengths: {sizes}")
-    if not 0 < min(sizes.values()) <= self.max_batch:
-      raise Refused(400, f"a batch of {min(sizes.values())}: must be 1 to "
-                    f"{self.max_batch}")
-    for name, value in feeds.items():
-      if specs[name].dtype == tf.string:
-        for contents in value:
-          self._check_picture(contents)
+    inputs = {name: np.asarray(value) for name, value in inputs.items()}
+    for name in inputs.keys() & specs.keys():
+      _check_type(name, inputs[name], specs[name].dtype)
+    self.check_shapes(signature, {n: v.shape for n, v in inputs.items()})
+    self._check_pictures([contents for name, value in inputs.items()
+                          if specs[name].dtype == tf.string
+                          for contents in value])
     try:
       answer = self._loaded.signatures[signature](
           **{name: tf.constant(value, specs[name].dtype)
-             for name, value in feeds.items()})
+             for name, value in inputs.items()})
     except tf.errors.InvalidArgumentError as error:
       raise Refused(400, _reason(error)) from error
     except tf.errors.ResourceExhaustedError as error:
       raise Refused(503, "out of memory; send fewer images") from error
     return {name: value.numpy() for name, value in answer.items()}
 
-  def _check(self, name, value, spec):
-    value = np.asarray(value)
-    fits = {tf.string: "OSU"}.get(
-        spec.dtype, "iu" if spec.dtype.is_integer else "iuf")
-    if value.dtype.kind not in fits:
-      raise Refused(400, f"{name}: of type {value.dtype}, must be "
-                    f"{spec.dtype.name}")
-    if not spec.shape.is_compatible_with(value.shape):
-      raise Refused(400, f"{name}: of shape {list(value.shape)}, must be "
-                    f"{spec.shape.as_list()}")
-    if spec.dtype.is_integer and value.size and (
-        value.max() > spec.dtype.max or value.min() < spec.dtype.min):
-      raise Refused(400, f"{name}: does not fit {spec.dtype.name}")
-    return value
-
-  def _check_picture(self, contents):
-    """Reads the header alone: a small file may hold a huge picture."""
-    try:
-      with PIL.Image.open(io.BytesIO(contents)) as image:
-        width, height = image.size
-    except PIL.Image.DecompressionBombError as error:
-      raise Refused(400, f"a picture of more than {self.max_pixels} pixels"
-                    ) from error
-    except Exception as error:  # decoders raise almost anything
-      raise Refused(400, "not a JPEG or PNG picture") from error
-    if width * height > self.max_pixels:
-      raise Refused(400, f"a picture of {width} x {height} pixels: at most "
-                    f"{self.max_pixels} pixels are taken")
+  def _check_pictures(self, pictures):
+    """Reads the headers alone: a small file may hold a huge picture."""
+    total = 0
+    for contents in pictures:
+      try:
+        with PIL.Image.open(io.BytesIO(contents)) as image:
+          width, height = image.size
+      except PIL.Image.DecompressionBombError as error:
+        raise Refused(400, f"a picture of more than {self.max_pixels} pixels"
+                      ) from error
+      except Exception as error:  # decoders raise almost anything
+        raise Refused(400, "not a JPEG or PNG picture") from error
+      total += width * height
+      if total > self.max_pixels:
+        raise Refused(400, f"a picture of {width} x {height} pixels makes "
+                      f"{total} in this request: at most {self.max_pixels} "
+                      "are taken")
 
   def close(self):
     """Waits for the requests at work."""
     self._pool.shutdown(wait=True)
+
+
+def _check_type(name, value, dtype):
+  fits = {tf.string: "OSU"}.get(
+      dtype, "iu" if dtype.is_integer else "iuf")
+  if value.dtype.kind not in fits:
+    raise Refused(400, f"{name}: of type {value.dtype}, must be {dtype.name}")
+  if dtype.is_integer and value.size and (
+      value.max() > dtype.max or value.min() < dtype.min):
+    raise Refused(400, f"{name}: does not fit {dtype.name}")
 
 
 def _signature_defs(path):
