@@ -38,7 +38,7 @@ def compare(run, others, out):
     out: a JSON file for all differences, or "".
   """
   names = _names([run.path, *others])
-  bases = [runs.load_run(other) for other in others]
+  bases = [runs.load_run(other, "compare") for other in others]
   everything = {name: r.result for name, r in zip(names, [run, *bases])}
   table, *tables = [results.load_predictions(r.path) for r in (run, *bases)]
   for name, one in zip(names[1:], tables):
@@ -98,14 +98,18 @@ def changed_maps(first, second, names):
     a matplotlib figure, or None where the data have no boxes.
   """
   records, images = run_data.load_part(first)
+  size = first.classifier.image_size
   pairs = [(r, c) for r in records for c in sorted(set(r.box_label.tolist()))]
   if not pairs:
     return None
-  rows = images.rows([r.id for r, _ in pairs])
+  ids = [r.id for r, _ in pairs]
+  rows = images.rows(ids)
   target = np.array([c for _, c in pairs])
   boxes = [r.boxes[r.box_label == c] for r, c in pairs]
-  heat = [_maps(run.classifier, images.pixels, rows, target)
-          for run in (first, second)]
+  others = (images if second.classifier.image_size == size else
+            run_data.load_part(second)[1])
+  heat = [_maps(run.classifier, own.pixels, own.rows(ids), target, size)
+          for run, own in ((first, images), (second, others))]
   energy = [localization.energy_pointing_game(m, boxes) for m in heat]
   order = np.argsort(energy[0] - energy[1], kind="stable")
   half = min(SHOWN // 2, len(order) // 2)
@@ -117,15 +121,14 @@ def changed_maps(first, second, names):
       [boxes[p] for p in chosen], captions, ("gained most", "lost most"))
 
 
-def _maps(classifier, pixels, rows, target, batch_size=32):
-  """Grad-CAM of each row's class at the image's size, `[P, H, W]`."""
+def _maps(classifier, pixels, rows, target, size, batch_size=32):
+  """Grad-CAM of each row's class, `[P, *size]`."""
   out = []
   for first in range(0, len(rows), batch_size):
     part = slice(first, first + batch_size)
     cams = explain(classifier, pixels[rows[part]] / np.float32(255),
                    "grad_cam", target[part])
-    out.append(maps.resize(cams, classifier.image_size,
-                           classifier.geometry[-1]).numpy())
+    out.append(maps.resize(cams, size, classifier.geometry[-1]).numpy())
   return np.concatenate(out)
 
 

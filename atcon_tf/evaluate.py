@@ -64,6 +64,9 @@ def main(argv):
   if values.data_dir and not values.out:
     raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
                     "the scores on other data are written")
+  for flag in ("out", "page"):
+    if values[flag].value:
+      files.check_file(flag, values[flag].value)
   run = runs.load_run(values.workdir)
   name = os.path.basename(os.path.normpath(values.workdir))
   if values.compare:

@@ -25,6 +25,7 @@ from atcon_tf import attribution
 from atcon_tf import backbones
 from atcon_tf import cli
 from atcon_tf import explain_files
+from atcon_tf import files
 from atcon_tf import pictures
 from atcon_tf import plots
 from atcon_tf.config import UserError
@@ -39,6 +40,9 @@ def main(argv):
   """Parses the flags and explains."""
   del argv
   values = flags.FLAGS
+  folder = pathlib.Path(values.out)
+  files.check_folder("out", folder)
+  _check_used(values)
   if values.colormap not in matplotlib.colormaps:
     raise UserError(f"--colormap={values.colormap}: matplotlib has none of "
                     "this name; for example inferno, viridis, jet")
@@ -61,11 +65,30 @@ def main(argv):
   paths = pictures.find(values.images) if values.images else []
   explainer = Explainer(classifier, names, multi_label, values.methods,
                         values.smooth_views, values.batch_size)
-  folder = pathlib.Path(values.out)
   if paths:
     _explain_images(explainer, paths, folder, values)
   if values.video:
     _explain_video(explainer, folder, values)
+
+
+def _check_used(values):
+  """Refuses flags that what is explained, or another flag, does not use."""
+  ours = values.model.endswith(".keras")
+  unused = {
+      "--workdir": ("class_names", "input_range", "image_size", "multi_label",
+                    "weights") if values.workdir else (),
+      f"--model={values.model}": (
+          ("weights",) if ours else
+          ("input_range", "image_size", "multi_label") if values.model else
+          ()),
+      "--label": ("top", "positive") if values.label else (),
+      "--positive": ("top",) if values.positive else (),
+      "--images alone": () if values.video else ("video_format",)}
+  for other, names in unused.items():
+    for name in names:
+      if values[name].present:
+        shown = values[name].value
+        raise UserError(f"--{name}={shown}: not used with {other}")
 
 
 def _chosen(probability, explainer, values):
@@ -128,7 +151,8 @@ def define_flags():
                     "what a .keras model expects")
   flags.DEFINE_integer("image_size", 0, "of a .keras model of any size", 0)
   flags.DEFINE_bool("multi_label", False, "a .keras model's classes can be "
-                    "present together (sigmoid)")
+                    "present together (so they can where it ends in a "
+                    "sigmoid)")
   flags.DEFINE_list("class_names", [], "names, or a file with one a line")
   flags.DEFINE_list("methods", ["grad_cam", "guided_backprop"],
                     "any of " + ", ".join(attribution.METHODS))

@@ -29,7 +29,9 @@ def load(workdir="", model="", class_names=(), input_range="0..1",
     model: a .keras file, or the name of a stock Keras model with its 1000
       ImageNet classes.
     class_names: of a model; default: numbers.
-    input_range, image_size, multi_label: of a .keras file.
+    input_range, image_size: of a .keras file.
+    multi_label: its classes can be present together; so they can where it
+      ends in a sigmoid.
     weights: of a stock model: "imagenet", "none" or a file.
   Returns:
     `(classifier, class_names, multi_label)`.
@@ -41,6 +43,11 @@ def load(workdir="", model="", class_names=(), input_range="0..1",
     return run.classifier, run.class_names, run.multi_label
   if model.endswith(".keras"):
     classifier = models.load(model, input_range, image_size)
+    multi_label = multi_label or classifier.walk.left_out == "sigmoid"
+    if classifier.num_classes == 1 and not multi_label:
+      raise UserError(f"--model={model}: has one output, which is no choice "
+                      "between classes; if it is the logit of one, "
+                      "--multi_label")
   else:
     classifier = models.stock(model, weights)
   count = classifier.num_classes

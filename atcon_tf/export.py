@@ -17,12 +17,14 @@ import os
 import pathlib
 import shutil
 import tempfile
+import uuid
 
 import numpy as np
 import tensorflow as tf
 from absl import flags
 
 from atcon_tf import cli
+from atcon_tf import files
 from atcon_tf import plain
 from atcon_tf import runs
 from atcon_tf import serving
@@ -31,7 +33,6 @@ from atcon_tf.config import UserError
 # What each optional file is written with.
 NEEDS = {"onnx": "tf2onnx"}
 WARMUP = "tf_serving_warmup_requests"
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def export(run, out, methods=(), version=0, say=print):
@@ -53,11 +54,12 @@ def export(run, out, methods=(), version=0, say=print):
   Example:
     export(runs.load_run("W/run"), "W/served")
   """
+  out = pathlib.Path(out)
+  files.check_folder("out", out)
   methods = tuple(methods) or serving.usable(run.classifier)
   data = metadata(run, methods)
   module = serving.Serving(run.classifier, run.class_names, run.multi_label,
                            methods)
-  out = pathlib.Path(out)
   version = _version(out, version)
   with _whole(out / str(version)) as part:
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +116,7 @@ def _version(out, version):
 @contextlib.contextmanager
 def _whole(path):
   """A folder beside `path` that takes its name when the block ends well."""
-  part = path.with_name(f".part-{os.getpid()}-{path.name}")
+  part = path.with_name(f".part-{uuid.uuid4().hex[:12]}-{path.name}")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     part.mkdir()
@@ -122,7 +124,8 @@ def _whole(path):
     os.rename(part, path)  # refuses a folder that came there meanwhile
   except (OSError, tf.errors.OpError) as error:
     full = isinstance(error, tf.errors.ResourceExhaustedError)
-    if full or getattr(error, "errno", None) in (*_DISK, errno.ENOTEMPTY):
+    if full or getattr(error, "errno", None) in (
+        *files.CANNOT_WRITE, errno.ENOTEMPTY):
       why = getattr(error, "strerror", None) or "No space left on device"
       raise UserError(f"--out={path.parent}: cannot be written: {why}; "
                       "nothing was left there") from error

@@ -7,6 +7,25 @@ import pathlib
 
 from atcon_tf.config import UserError
 
+# What a person can put right: the disk, rights, and what stands in the way.
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
+                errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+def check_file(flag, path):
+  """Refuses a path that no file can be written to, before the work is done."""
+  path = pathlib.Path(path)
+  if path.is_dir():
+    raise UserError(f"--{flag}={path}: is a folder; must be a file")
+  check_folder(flag, path.parent)
+
+
+def check_folder(flag, path):
+  """Refuses a path that cannot be a folder, before the work is done."""
+  for one in (path, *path.parents):
+    if one.exists() and not one.is_dir():
+      raise UserError(f"--{flag}={path}: {one} is a file, not a folder")
+
 
 def write_text(path, text):
   """Writes a text file whole or not at all."""
@@ -37,14 +56,13 @@ def between(path, marks, text):
 @contextlib.contextmanager
 def whole(path):
   """A path beside `path` that takes its place when the block ends well."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f".part-{path.name}")
   try:
+    path.parent.mkdir(parents=True, exist_ok=True)
     yield part
     os.replace(part, path)
   except OSError as error:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS,
-                       errno.EACCES):
+    if error.errno in CANNOT_WRITE:
       raise UserError(f"{path}: cannot be written: {error.strerror}; what "
                       "was there before is kept") from error
     raise

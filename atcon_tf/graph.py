@@ -39,6 +39,7 @@ class Rerun:
       also known as "nested/layer".
     geometry: `{layer name: its cells' place on the image}`.
     swapped: number of ReLUs that now know the guided rule.
+    left_out: the final "softmax" or "sigmoid" that was left out, or "".
   """
 
   def __init__(self, model, inputs, reflect_padding=False, logits=False):
@@ -51,6 +52,7 @@ class Rerun:
       logits: leave out a final softmax or sigmoid.
     """
     self.tensors, self.geometry, self.swapped = {}, {}, 0
+    self.left_out = ""
     self._reflect = reflect_padding
     self._final = _final_operation(model) if logits else None
     self._stand_ins = {}
@@ -92,7 +94,7 @@ class Rerun:
   def _call(self, operation, args, kwargs):
     source = next(x for x in keras.tree.flatten(args)
                   if isinstance(x, keras.KerasTensor))
-    if operation is self._final and _is_probability(operation):
+    if self._leaves_out(operation, operation):
       return source
     if self._reflect and isinstance(operation, keras.layers.ZeroPadding2D):
       output = self._reflected(operation, source, operation.padding)
@@ -130,11 +132,16 @@ class Rerun:
       self.swapped += 1
       relu = guided.GuidedReLU(relu.max_value, dtype=operation.dtype_policy,
                                name=self.unique(f"{operation.name}_relu"))
-    if relu is not None or (
-        operation is self._final and _is_probability(activation)):
+    if relu is not None or self._leaves_out(operation, activation):
       settings["activation"] = keras.activations.linear
     layer = guided.altered(operation, **settings) if settings else operation
     return [layer] if relu is None else [layer, relu]
+
+  def _leaves_out(self, operation, activation):
+    """Whether an activation of the model's last operation is to go."""
+    kind = _probability(activation) if operation is self._final else ""
+    self.left_out = self.left_out or kind
+    return bool(kind)
 
   def _reflects(self, operation):
     return self._reflect and isinstance(operation, geometry_lib.WINDOWED) and (
@@ -172,16 +179,15 @@ def _same_padding(layer, source):
               layer.strides)]
 
 
-_PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
-
-
-def _is_probability(operation):
-  """Whether this is a softmax or sigmoid: a layer, an op or a function."""
+def _probability(operation):
+  """"softmax" or "sigmoid": a layer, an op or a function; "" otherwise."""
   if isinstance(operation, keras.layers.Activation):
     operation = operation.activation
-  return operation in _PROBABILITIES or (
-      guided.is_keras(operation, "Softmax") or
-      guided.is_keras(operation, "Sigmoid"))
+  for kind in ("softmax", "sigmoid"):
+    if operation is getattr(keras.activations, kind) or guided.is_keras(
+        operation, kind.capitalize()):
+      return kind
+  return ""
 
 
 def _final_operation(model):

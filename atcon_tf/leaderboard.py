@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf import files
+from atcon_tf import runs
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import perturbation
 from atcon_tf.config import UserError
@@ -61,18 +62,23 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     `{"pairs", "methods": {method: {metric: mean, "ci90": {metric: [low,
     high]}, "pairs", "images_a_second", "forward_passes"}}, "skipped":
     {method: reason}}`.
+  Raises:
+    UserError: an unknown name; nothing can be measured of these images, or
+      for this network.
   """
   _check("--metrics", metrics, METRICS)
   check_methods(methods)
+  metrics, methods = (tuple(dict.fromkeys(n)) for n in (metrics, methods))
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
   bar = keras.utils.Progbar(len(methods), unit_name="method")
-  weights = _checksum(classifier)
+  weights, commit = _checksum(classifier), runs.environment()["commit"]
   for method in methods:
     part = pairs.part(slice(0, limit(method, slow_limit)))
     kept = folder and folder / f"{method}.json"
     wanted = {"ids": [str(i) for i in part.ids],
               "classes": part.class_index.tolist(), "metrics": list(metrics),
-              "weights": weights}
+              "data": _checksum_of_data(part), "weights": weights,
+              "commit": commit}
     row = _known(kept, wanted)
     if row is None:
       try:
@@ -85,6 +91,12 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
         files.write_text(kept, json.dumps({**wanted, "row": row}))
     board["methods"][method] = _summary(row, samples)
     bar.add(1)
+  if not board["methods"]:
+    raise UserError("--methods: none of them can be measured: " + "; ".join(
+        f"{m}: {why}" for m, why in board["skipped"].items()))
+  if not any(m in row for row in board["methods"].values() for m in metrics):
+    raise UserError(f"--metrics={','.join(metrics)}: none of them can be "
+                    "measured on these images; have they boxes or masks?")
   return board
 
 
@@ -111,6 +123,14 @@ def _checksum(classifier):
   for model in (classifier.model, classifier.attention):
     for value in model.get_weights() if model else ():
       result = zlib.crc32(value.tobytes(), result)
+  return result
+
+
+def _checksum_of_data(pairs):
+  """A number that tells pairs from others with the same ids."""
+  result = 0
+  for part in (pairs.images, pairs.masks, *pairs.boxes):
+    result = zlib.crc32(np.ascontiguousarray(part).tobytes(), result)
   return result
 
 

@@ -46,8 +46,8 @@ def about(run, split, voc_year=0):
 
 
 def _columns(board):
-  first = next(iter(board["methods"].values()), {})
-  return [m for m in METRICS if m in first]
+  return [m for m in METRICS
+          if any(m in row for row in board["methods"].values())]
 
 
 def _name(metric):

@@ -181,8 +181,8 @@ def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
   """
   name = model.name
   base, size = model_file.fitting(model, name, image_size)
-  return _assemble(name, base, size, input_range, True,
-                   base.outputs[0].shape[-1], cam_layer=cam_layer)
+  return _assemble(name, base, size, input_range, True, _classes(name, base),
+                   cam_layer=cam_layer)
 
 
 def load(path, input_range="0..1", image_size=0, cam_layer=()):
@@ -190,8 +190,17 @@ def load(path, input_range="0..1", image_size=0, cam_layer=()):
   if not os.path.isfile(path):
     raise UserError(f"--model={path}: no such file")
   base, size = model_file.load(path, image_size)
-  return _assemble(path, base, size, input_range, True,
-                   base.outputs[0].shape[-1], cam_layer=cam_layer)
+  return _assemble(path, base, size, input_range, True, _classes(path, base),
+                   cam_layer=cam_layer)
+
+
+def _classes(name, base):
+  """The number of classes of a model that stays as it is."""
+  shape = base.outputs[0].shape
+  if len(shape) != 2 or not shape[1]:
+    raise UserError(f"--model={name}: its output is {shape}; must be a number "
+                    "for each class, [None, classes]")
+  return shape[1]
 
 
 def stock(name, weights="imagenet"):

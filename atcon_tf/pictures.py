@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageSequence
 
+from atcon_tf import files
 from atcon_tf import pipeline
 from atcon_tf.config import UserError
 
@@ -66,15 +67,23 @@ def frames(path):
   """
   path = pathlib.Path(path)
   if path.is_dir():
-    found = [read(p) for p in find([str(path)])]
+    try:
+      found = [read(p) for p in find([str(path)])]
+    except UserError as error:
+      raise UserError(str(error).replace("--images=", "--video=")) from error
   elif not path.is_file():
     raise UserError(f"--video={path}: no such file or folder")
   elif path.suffix.lower() in ENDINGS:
-    with PIL.Image.open(path) as image:
-      found = [np.asarray(frame.convert("RGB"))
-               for frame in PIL.ImageSequence.Iterator(image)]
+    try:
+      with PIL.Image.open(path) as image:
+        found = [np.asarray(frame.convert("RGB"))
+                 for frame in PIL.ImageSequence.Iterator(image)]
+    except Exception as error:  # decoders raise almost anything
+      raise UserError(f"--video={path}: does not decode ({error})") from error
   else:
     found = _video(path)
+  if not found:
+    raise UserError(f"--video={path}: has no frames")
   if len({frame.shape for frame in found}) > 1:
     raise UserError(f"--video={path}: its frames differ in size")
   return found
@@ -117,13 +126,14 @@ def write_clip(path, images, seconds=0.1):
     images: list of frames of one size.
     seconds: that each is shown.
   """
-  if path.suffix == ".mp4":
-    import imageio.v3 as imageio
-    # Colour has half the resolution there: sides must be even.
-    height, width = (n - n % 2 for n in images[0].shape[:2])
-    imageio.imwrite(path, np.stack(images)[:, :height, :width], plugin="pyav",
-                    codec="libx264", fps=round(1 / seconds))
-    return
-  first, *rest = [PIL.Image.fromarray(image) for image in images]
-  first.save(path, save_all=True, append_images=rest, loop=0,
-             duration=round(1000 * seconds))
+  with files.whole(path) as part:
+    if path.suffix == ".mp4":
+      import imageio.v3 as imageio
+      # Colour has half the resolution there: sides must be even.
+      height, width = (n - n % 2 for n in images[0].shape[:2])
+      imageio.imwrite(part, np.stack(images)[:, :height, :width],
+                      plugin="pyav", codec="libx264", fps=round(1 / seconds))
+      return
+    first, *rest = [PIL.Image.fromarray(image) for image in images]
+    first.save(part, save_all=True, append_images=rest, loop=0,
+               duration=round(1000 * seconds))

@@ -77,7 +77,8 @@ def load_other(run, workdir):
   """
   if not workdir:
     return None
-  flag, other = f"--random_model={workdir}", runs.load_run(workdir)
+  flag, other = f"--random_model={workdir}", runs.load_run(
+      workdir, "random_model")
   if not other.config.random_labels:
     raise UserError(f"{flag}: was trained on true labels; train it with "
                     "--random_labels")

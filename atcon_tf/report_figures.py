@@ -105,11 +105,11 @@ def pictures(run, other, names, table):
   known = {r.id: r for part in datasets.load(config).splits.values()
            for r in part}
   out = []
-  for rows, kind in [(shows[:SHOWN], "best"), (shows[::-1][:SHOWN], "worst")]:
-    records = [known[str(table["id"][i])] for i in rows
-               if str(table["id"][i]) in known]
-    if not records:
-      raise UserError("the images of this run are not where they were")
+  there = [i for i in shows if str(table["id"][i]) in known]
+  if not there:
+    raise UserError("the images of this run are not where they were")
+  for rows, kind in [(there[:SHOWN], "best"), (there[::-1][:SHOWN], "worst")]:
+    records = [known[str(table["id"][i])] for i in rows]
     pixels = pipeline.Images(records, run.classifier.image_size[0]).pixels
     images = pixels.astype(np.float32) / 255
     words = "; ".join(
@@ -145,15 +145,12 @@ def _both(run, other, names, images, records):
   target = np.array([r.label.argmax() for r in records])
   heat = []
   for one in (other, run):
-    size = one.classifier.image_size
+    side = one.classifier.image_size[0]
+    seen = images if one is run else pipeline.Images(
+        records, side).pixels.astype(np.float32) / 255
     heat.append(maps.resize(
-        attribution.explain(one.classifier, images, "grad_cam", target)
-        if size == run.classifier.image_size else _refuse(one),
-        size, one.classifier.geometry[-1]).numpy())
+        attribution.explain(one.classifier, seen, "grad_cam", target),
+        run.classifier.image_size, one.classifier.geometry[-1]).numpy())
   boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]
   captions = [[run.class_names[c], "", ""] for c in target]
   return plots.before_after(images, heat, names[::-1], boxes, captions)
-
-
-def _refuse(run):
-  raise UserError(f"{run.path.name} takes images of another size")

@@ -110,7 +110,11 @@ def load_part(run, split="test", data_dir="", voc_year=0):
     records = data.splits.get(split, [])
   else:
     known = {r.id: r for part in data.splits.values() for r in part}
-    records = [known[i] for i in run.split.get(split, []) if i in known]
+    wanted = run.split.get(split, [])
+    records = [known[i] for i in wanted if i in known]
+    if 0 < len(records) < len(wanted):
+      print(f"note: {len(wanted) - len(records)} of the {len(wanted)} {split} "
+            "images of this run are not there any more", flush=True)
   if not records:
     raise UserError(f"--split={split}: no images there")
   images = pipeline.Images(records, run.classifier.image_size[0],

@@ -60,22 +60,25 @@ def _read_json(path, otherwise):
     raise UserError(f"{path}: not JSON: {error}") from error
 
 
-def load_run(workdir):
+def load_run(workdir, flag="workdir"):
   """The run in a folder, with its best weights.
 
+  Args:
+    workdir: the folder.
+    flag: that named it.
   Raises:
     UserError: no run there, or it has no checkpoint yet.
   """
   path = pathlib.Path(workdir)
   if not (path / "config.json").exists():
-    raise UserError(f"--workdir={workdir}: no run there (no config.json)")
+    raise UserError(f"--{flag}={workdir}: no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())
   split = _read_json(path / "splits.json", "the run has not begun")
   classifier = build_classifier(config, len(split["class_names"]),
                                 split["multi_label"], trained=True)
   for best, model in run_folder.weights(path, classifier):
     if not best.exists():
-      raise UserError(f"--workdir={workdir}: the run has no checkpoint yet")
+      raise UserError(f"--{flag}={workdir}: the run has no checkpoint yet")
     backbones.load_weights(model, best, str(best), config.model)
   return Run(path, config, split, classifier)
 

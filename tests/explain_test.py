@@ -203,6 +203,48 @@ def test_stock_models_and_what_to_explain():
   assert classifier.num_classes == 1000
 
 
+@pytest.mark.parametrize("units, activation, multi_label", [
+    (3, "softmax", False), (3, "sigmoid", True), (1, "sigmoid", True),
+    (3, "linear", False)])
+def test_a_file_that_ends_in_a_sigmoid_has_independent_classes(
+    units, activation, multi_label, tmp_path):
+  images = keras.Input([16, 16, 3])
+  x = keras.layers.Conv2D(6, 3, activation="relu")(images)
+  x = keras.layers.GlobalAveragePooling2D()(x)
+  model = keras.Model(images, keras.layers.Dense(units)(x) if (
+      activation == "linear") else keras.layers.Dense(
+          units, activation=activation)(x))
+  model.save(tmp_path / "mine.keras")
+  loaded = explainer_lib.load(model=str(tmp_path / "mine.keras"))
+  assert loaded[2] == multi_label
+  explainer = explainer_lib.Explainer(*loaded, ["grad_cam"])
+  seen = explainer.see(np.asarray(_picture()))
+  if activation != "linear":
+    np.testing.assert_allclose(explainer.probability(seen),
+                               model.predict(seen, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("end, says", [
+    ([keras.layers.Conv2D(3, 1)], "must be a number for each class"),
+    ([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)],
+     "has one output")])
+def test_a_file_that_is_no_classifier_is_refused(end, says, tmp_path):
+  path = str(tmp_path / "mine.keras")
+  keras.Sequential([keras.Input([16, 16, 3]), keras.layers.Conv2D(
+      6, 3, activation="relu"), *end]).save(path)
+  with pytest.raises(UserError, match=f"--model=.*mine.keras: .*{says}"):
+    explainer_lib.load(model=path)
+
+
+def test_broken_clips(tmp_path):
+  (tmp_path / "bad.gif").write_bytes(b"GIF89a, and no more")
+  (tmp_path / "empty").mkdir()
+  for name, says in [("bad.gif", "does not decode"), ("empty", "no image"),
+                     ("none.gif", "no such file")]:
+    with pytest.raises(UserError, match=f"--video=.*{name}: {says}"):
+      pictures.frames(tmp_path / name)
+
+
 def _command(*arguments):
   return subprocess.run(
       [sys.executable, "-m", "atcon_tf.explain", *arguments],
@@ -235,7 +277,16 @@ def test_list_layers(model_file):
       ["map", "14", "x", "14", "x", "6", "cam,", "tame"]]
 
 
-def test_one_line_for_a_mistake(model_file, tmp_path):
-  done = _command(f"--model={model_file}", f"--images={tmp_path / '*.png'}")
+@pytest.mark.parametrize("flags, says", [
+    (["--images={}/none*.png"], "--images="),
+    (["--weights=x.h5"], "--weights=x.h5: not used with "),
+    (["--label=cat", "--top=2"], "--top=2: not used with "),
+    (["--video_format=mp4"], "--video_format=mp4: not used with "),
+    (["--out={}/a.png/x"], "--out={0}/a.png/x: {0}/a.png is a file")])
+def test_one_line_for_a_mistake(model_file, tmp_path, flags, says):
+  _picture().save(tmp_path / "a.png")
+  done = _command(f"--model={model_file}", f"--images={tmp_path / 'a.png'}",
+                  *(flag.format(tmp_path) for flag in flags))
   assert done.returncode == 2
-  assert done.stderr.strip().splitlines()[-1].startswith("error: --images=")
+  assert done.stderr.strip().splitlines()[-1].startswith(
+      f"error: {says.format(tmp_path)}")

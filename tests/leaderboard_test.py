@@ -147,6 +147,37 @@ def test_another_head_is_judged_anew(classifier, tmp_path):
   assert judge() != first
 
 
+def test_other_images_of_the_same_names_are_judged_anew(classifier, tmp_path):
+  records, images = _images(3)
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
+  judge = lambda: leaderboard.judge(
+      classifier, pairs, ["gradient"], ["sparseness"], folder=tmp_path,
+      samples=0)["methods"]["gradient"]["sparseness"]
+  first = judge()
+  assert judge() == first
+  pairs.images[:] = pairs.images[:, ::-1] / 2
+  assert judge() != first
+
+
+def test_what_cannot_be_measured_at_all_is_said(classifier):
+  records, images = _images(3)
+  pairs = image_pairs.pairs_of(classifier, records, images, "prediction")
+  pairs.boxes = [b[:0] for b in pairs.boxes]
+  with pytest.raises(UserError, match="--methods: none .*tame: "):
+    leaderboard.judge(classifier, pairs, ["tame"], ["sparseness"])
+  with pytest.raises(UserError, match="--metrics=pointing_game: none"):
+    leaderboard.judge(classifier, pairs, ["gradient"],
+                      ["pointing_game", "pointing_game"])
+
+
+def test_a_column_is_there_if_any_method_has_it():
+  row = {"pairs": 1, "images_a_second": 1., "forward_passes": 1}
+  board = {"methods": {"rise": row, "gradient": {**row, "box_iou": .5}}}
+  lines = leaderboard_page.table(board).splitlines()
+  assert "box iou" in lines[0] and "-" in lines[1] and "0.5" in lines[2]
+  assert leaderboard_page.plot({**board, "skipped": {}})
+
+
 def test_the_command_on_images_without_boxes(tmp_path):
   """JPEGs in class folders; a run; the leaderboard in a second process."""
   rng = np.random.default_rng(0)

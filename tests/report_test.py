@@ -1,5 +1,6 @@
 """The report says what the run found, in one file that loads nothing."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -10,9 +11,13 @@ import sys
 import numpy as np
 import pytest
 
+from atcon_tf import compare_runs
+from atcon_tf import datasets
 from atcon_tf import report
 from atcon_tf import report_figures
+from atcon_tf import results
 from atcon_tf import runs
+from atcon_tf import train
 from atcon_tf.config import UserError
 
 
@@ -73,7 +78,7 @@ def test_it_says_what_the_run_found(text, tiny_run):
   for part in ("Scores on test", "Sanity checks", "Training", "Classes",
                "Pictures", "Consistency of the maps", "Data", "Settings",
                "Environment", "--shots=2", result["versions"]["keras"],
-               "No image is in two of the parts", "random weights"):
+               "No image is in two of the parts", "weights in random order"):
     assert part in words, part
   for name, scores in result["test"]["per_class"].items():
     assert name in words and f"{scores['ap']:.3f}" in words
@@ -119,6 +124,39 @@ def test_data_that_are_gone_leave_the_pictures_out(tiny_run, monkeypatch):
   monkeypatch.setattr(report_figures.datasets, "load", gone)
   page = report.report(runs.load_run(tiny_run))
   assert "Left out: --data_dir=x: no such folder" in page
+
+
+def test_runs_of_two_image_sizes_are_drawn_side_by_side(tiny_run, tmp_path,
+                                                        capsys):
+  run = runs.load_run(tiny_run)
+  small = tmp_path / "small"
+  train.train_and_evaluate(dataclasses.replace(
+      run.config, image_size=32, steps=1, eval_every=1), small)
+  out = tmp_path / "differences.json"
+  compare_runs.compare(runs.load_run(small), [tiny_run], out)
+  assert "maps.png: the maps that changed most" in capsys.readouterr().out
+  assert out.exists()
+  page = report.report(run, runs.load_run(small))
+  assert "Left out" not in page and "The same images, Grad-CAM of" in page
+
+
+def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
+    tiny_run, monkeypatch):
+  run = runs.load_run(tiny_run)
+  whole = report_figures.pictures(run, None, ["a"], results.load_predictions(
+      tiny_run))[0]["alt"]
+  first, second = whole.split(". ", 1)[1].split("; ")[:2]
+  load = report_figures.datasets.load
+
+  def without_the_best(config):
+    data = load(config)
+    return datasets.keep(data, {r.id for part in data.splits.values()
+                                for r in part} - {first.split(":")[0]})
+
+  monkeypatch.setattr(report_figures.datasets, "load", without_the_best)
+  part = report_figures.pictures(run, None, ["a"], results.load_predictions(
+      tiny_run))[0]["alt"]
+  assert part.split(". ", 1)[1].split("; ")[0] == second
 
 
 def test_mistakes_are_one_line_and_status_2(tiny_run, tmp_path):
