@@ -204,7 +204,8 @@ def table(grid, rows):
            _trivial(rows, baseline, shots),
            *_differences(rows, arms, baseline, shots),
            *(row for arm, controls in grid.get("controls", {}).items()
-             for control in controls if {arm, control} <= known
+             for control in controls
+             if len(paired(rows, arm, control, shots, "map_macro")) > 1
              for row in _differences(rows, [arm], control, shots,
                                      f"{{arm}} over {control}")),
            *_flags(grid, every)]
