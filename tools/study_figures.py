@@ -10,8 +10,12 @@ METRICS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
 TRIVIAL = {"box_iou": "centre_box_iou",
            "pointing_game": "centre_point_pointing_game",
            "mask_iou": "centre_mask_iou"}
-# Fewer pairs say next to nothing: they are drawn hollow, without an interval.
+# Fewer seeds say next to nothing: they are not drawn.
 ENOUGH = 3
+# The share of the way from one number of shots to its double that the arms
+# take up side by side, so that their bars do not hide each other.
+BESIDE = 0.7
+LEGEND_COLUMNS = 6
 
 
 def by_shots(grid, rows):
@@ -23,10 +27,11 @@ def by_shots(grid, rows):
   Args:
     grid, rows: of the study.
   """
-  figure = Figure(figsize=(3.1 * len(METRICS), 5.6), layout="constrained")
+  figure = Figure(figsize=(3.1 * len(METRICS), 6), layout="constrained")
   axes = figure.subplots(2, len(METRICS), sharex=True)
   table = {(r["arm"], r["shots"], r["seed"]): r["test"] for r in rows}
   baseline = grid["baseline"]
+  others = [arm for arm in grid["arms"] if arm != baseline]
   for (upper, lower), (metric, label) in zip(axes.T, METRICS.items()):
     def points(name, arm, shots, metric=metric):
       """Scores, or gains, of an arm at a number of shots by seed."""
@@ -39,9 +44,9 @@ def by_shots(grid, rows):
       return np.array(found)
 
     for number, arm in enumerate(grid["arms"]):
-      color = f"C{number}"
+      color = "black" if arm == baseline else f"C{others.index(arm) % 10}"
       scores = [(k, points("score", arm, k)) for k in grid["shots"]]
-      scores = [(k, v.mean()) for k, v in scores if len(v)]
+      scores = [(k, v.mean()) for k, v in scores if len(v) >= ENOUGH]
       if scores:
         upper.plot(*zip(*scores), marker="o", markersize=3, color=color,
                    linewidth=1.3, label=arm)
@@ -50,14 +55,10 @@ def by_shots(grid, rows):
         continue
       for k in grid["shots"]:
         v = points("gain", arm, k)
-        # Arms side by side, so that their bars do not hide each other.
-        x = k * 1.1 ** (number - len(grid["arms"]) / 2)
+        x = k * 2 ** (BESIDE * ((number + .5) / len(grid["arms"]) - .5))
         if len(v) >= ENOUGH:
           lower.errorbar(x, v.mean(), _half_width(v), marker="o",
-                         markersize=4, linewidth=1.6, color=color)
-        elif len(v):
-          lower.plot(x, v.mean(), "o", markersize=4, color=color,
-                     markerfacecolor="none")
+                         markersize=3.5, linewidth=1.5, color=color)
     trivial = [t[TRIVIAL[metric]] for t in table.values()
                if TRIVIAL.get(metric) in t]
     if trivial:
@@ -73,7 +74,7 @@ def by_shots(grid, rows):
   axes[0, 0].set_ylabel("mean over seeds, points", fontsize=8)
   axes[1, 0].set_ylabel(f"gain over {baseline}, points", fontsize=8)
   figure.legend(*axes[0, -1].get_legend_handles_labels(), fontsize=8,
-                loc="outside lower center", ncols=len(grid["arms"]) + 1)
+                loc="outside lower center", ncols=LEGEND_COLUMNS)
   return figure
 
 
