@@ -99,6 +99,9 @@ def _check_modes(values):
 
 def judge_methods(run, values):
   """Judges attribution methods: a leaderboard, or the sanity checks."""
+  if values.voc_year and run.config.dataset != "voc":
+    raise UserError(f"--voc_year={values.voc_year}: the run is of "
+                    f"--dataset={run.config.dataset}")
   sane = SANITY in values.metrics
   if sane and len(values.metrics) > 1:
     raise UserError(f"--metrics={','.join(values.metrics)}: {SANITY} stands "

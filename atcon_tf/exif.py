@@ -68,6 +68,13 @@ def orientation(contents):
   return tf.where(found & (value >= 1) & (value <= 8), value, 1)
 
 
+def upright_size(image):
+  """Width and height of a PIL image the way up that its EXIF data say."""
+  width, height = image.size
+  turned = image.getexif().get(_TAG, 1) in (5, 6, 7, 8)
+  return (height, width) if turned else (width, height)
+
+
 def turn(pixels, orientation):
   """A picture `[h, w, channels]` the way up that its orientation says."""
   def when(numbers, change):

@@ -5,6 +5,7 @@ box, its label, or what the classifier says; with all boxes of that class and
 its mask.
 """
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -54,7 +55,7 @@ def pairs_of(classifier, records, images, target="box", limit=0):
     if not records:
       raise UserError("--target=box: these data have no boxes; one of label, "
                       "prediction")
-  records = records[:limit or None]
+  records = _taking_turns(records)[:limit or None]
   pixels = images.pixels[images.rows([r.id for r in records])]
   pixels = pixels.astype(np.float32) / 255
   if target == "box":
@@ -74,6 +75,22 @@ def pairs_of(classifier, records, images, target="box", limit=0):
                                          pixels.shape[1:3]))
   return Pairs([r.id for r in records], pixels, np.array(chosen), boxes,
                np.stack(masks))
+
+
+def _taking_turns(records):
+  """Records in an order in which their classes take turns.
+
+  Data of one label an image come class by class: the first so many of them
+  would be all of one.
+  """
+  if any(r.label.sum() != 1 for r in records):
+    return records
+  count, turns = collections.Counter(), []
+  for record in records:
+    c = int(record.label.argmax())
+    turns.append((count[c], c))
+    count[c] += 1
+  return [records[i] for i in sorted(range(len(turns)), key=turns.__getitem__)]
 
 
 def _largest(record):

@@ -6,6 +6,7 @@ From masks that somebody drew (`Record.mask`), or from boxes, filled.
 import numpy as np
 import PIL.Image
 
+from atcon_tf import exif
 from atcon_tf.config import UserError
 from atcon_tf.metrics import localization
 
@@ -108,7 +109,7 @@ def _image_size(record):
   """Height and width."""
   if isinstance(record.image, str):
     with PIL.Image.open(record.image) as image:
-      return image.size[::-1]
+      return exif.upright_size(image)[::-1]
   return record.image().shape[:2]
 
 

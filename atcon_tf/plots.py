@@ -13,6 +13,8 @@ from matplotlib import patches
 from matplotlib.figure import Figure
 
 COLORMAP = "inferno"
+# As many classes as a square table can name and number.
+MATRIX_NAMES = 40
 BOX_COLOR = "#39ff88"
 # What got better, what got worse, and what cannot be told.
 GOOD, BAD, UNCLEAR = "#1b7837", "#b2182b", "#8a8a8a"
@@ -205,18 +207,21 @@ def matrix(values, class_names, title, xlabel, ylabel):
   """A square table of shares in [0, 1], classes by classes.
 
   Args:
-    values: `[classes, classes]`; NaN where nothing is known.
+    values: `[classes, classes]`; NaN where nothing is known. Of more than
+      MATRIX_NAMES classes neither names nor numbers are written.
     class_names: of the classes.
     title, xlabel, ylabel: what it says.
   """
   count = len(class_names)
-  side = 2.2 + 0.34 * count
+  side = 2.2 + 0.34 * min(count, MATRIX_NAMES)
   figure = Figure(figsize=(side, side), layout="constrained")
   axes = figure.subplots()
   axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
   axes.set_title(title, fontsize=10)
   axes.set_xlabel(xlabel, fontsize=9)
   axes.set_ylabel(ylabel, fontsize=9)
+  if count > MATRIX_NAMES:
+    return figure
   axes.set_xticks(range(count), class_names, rotation=90, fontsize=8)
   axes.set_yticks(range(count), class_names, fontsize=8)
   for y, x in zip(*np.nonzero(np.isfinite(values))):

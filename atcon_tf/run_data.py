@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -11,6 +12,7 @@ from atcon_tf import pipeline
 from atcon_tf import splits
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
+from atcon_tf.datasets import unlabeled
 from atcon_tf.settings import UNLABELED
 
 PARTS = ("train_labeled", "train_unlabeled", "val", "test")
@@ -21,7 +23,8 @@ class RunData(splits.Described):
   """What a run is trained and tested on.
 
   Attributes:
-    images: `pipeline.Images` that holds every record.
+    images: `pipeline.Images` that holds every record that is used: all but
+      the unlabelled pool of an objective that has no term on it.
     records: `{part: list of Record}`, part one of `PARTS`.
     split: the content of splits.json: `{part: ids}`, "class_names",
       "multi_label" and how it was drawn.
@@ -52,24 +55,17 @@ def load(config, stored, progress=False, images=None):
     raise UserError(f"--pseudo_negatives={config.pseudo_negatives}: the images "
                     "have one label each, so that what is one class is none "
                     "of the others")
-  images = images or pipeline.Images(
-      [r for part in data.splits.values() for r in part], config.image_size,
-      config.max_bad_images, progress)
-  for path, why in images.bad.items():
-    print(f"skipped {path}: {why}", flush=True)
-  data = datasets.keep(data, images)
-  if stored.exists():
-    split = splits.read(stored, data)
-  elif config.splits:
-    split = splits.read(config.splits, data)
-    _check_unlabeled(config, data, split)
-  else:
-    split = splits.make(data, config.shots, config.unlabeled,
-                        config.split_seed, config.single_label_only)
-  split = {**split, "class_names": list(data.class_names),
-           "multi_label": data.multi_label}
-  _check_two_classes(config, split)
-  _check_not_trained_on(config, split)
+  every = [r for part in data.splits.values() for r in part]
+  if config.max_bad_images:  # what does not decode is not drawn
+    images = images or _read(config, every, progress)
+    data = datasets.keep(data, images)
+  split = _split(config, data, stored)
+  if not config.max_bad_images:
+    used = {i for part in PARTS for i in split[part]
+            if part != "train_unlabeled" or config.objective in UNLABELED}
+    every = [r for r in every if r.id in used]
+    if images is None or not all(r.id in images for r in every):
+      images = _read(config, every, progress)
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   if config.random_labels:
@@ -80,6 +76,35 @@ def load(config, stored, progress=False, images=None):
         f"--objective={config.objective}: no unlabelled images are left; use "
         "fewer --shots, --unlabeled_dir, or --unlabeled=labeled")
   return RunData(images, records, split)
+
+
+def _read(config, records, progress):
+  """The images of records; says which of them do not decode."""
+  images = pipeline.Images(records, config.image_size, config.max_bad_images,
+                           progress)
+  for path, why in images.bad.items():
+    print(f"skipped {path}: {why}", flush=True)
+  return images
+
+
+def _split(config, data, stored):
+  """The split of a run: as it was stored, as another's, or drawn."""
+  if stored.exists():
+    split = splits.read(stored, data)
+  elif config.splits:
+    # Another objective's pool may be there, which this one has no use for.
+    split = splits.read(config.splits, data,
+                        "" if config.objective in UNLABELED
+                        else unlabeled.PREFIX)
+    _check_unlabeled(config, data, split)
+  else:
+    split = splits.make(data, config.shots, config.unlabeled,
+                        config.split_seed, config.single_label_only)
+  split = {**split, "class_names": list(data.class_names),
+           "multi_label": data.multi_label}
+  _check_two_classes(config, split)
+  _check_not_trained_on(config, split)
+  return split
 
 
 def load_part(run, split="test", data_dir="", voc_year=0):
@@ -138,7 +163,8 @@ def _check_not_trained_on(config, split):
   if not config.warm_start or not (run / "splits.json").is_file():
     return
   before = Config.from_json((run / "config.json").read_text())
-  if (before.dataset, before.data_dir) != (config.dataset, config.data_dir):
+  if before.dataset != config.dataset or (
+      os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir)):
     return
   trained = json.loads((run / "splits.json").read_text())["train_labeled"]
   leaked = set(trained) & {*split["val"], *split["test"]}

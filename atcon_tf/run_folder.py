@@ -46,9 +46,9 @@ class Workdir:
     self.config = config
     try:
       self.path.mkdir(parents=True, exist_ok=True)
+      self._lock = open(self.path / ".lock", "w")
     except OSError as error:
       raise UserError(f"--workdir={path}: {error.strerror}") from error
-    self._lock = open(self.path / ".lock", "w")
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -64,7 +64,11 @@ class Workdir:
     if not (self.path / "config.json").exists() and self._others():
       raise UserError(f"--workdir={self.path}: --overwrite clears a run's "
                       f"folder, and this is none: it holds {self._others()[0]}")
-    for entry in self.path.iterdir():
+    # A run's folder until the last, and without a result from the first on,
+    # should this be killed.
+    order = {"result.json": 0, "checkpoints": 1, "config.json": 3}
+    for entry in sorted(self.path.iterdir(),
+                        key=lambda e: order.get(e.name, 2)):
       if entry.is_dir():
         shutil.rmtree(entry)
       elif entry.name != ".lock":

@@ -106,7 +106,8 @@ class Data:
   random_labels: bool = flag(
       False, "give the labelled images each other's labels at random: the "
       "control of `evaluate --metrics=sanity`", needs=SUPERVISED)
-  seed: int = flag(0, "of weights, order and augmentation", minimum=0)
+  seed: int = flag(0, "of weights, order and augmentation", minimum=0,
+                   maximum=2**32 - 1)
   split_seed: int = flag(-1, "of the few-shot split (default: --seed)",
                          minimum=-1)
   splits: str = flag("", "reuse the image ids of this splits.json instead "

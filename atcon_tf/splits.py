@@ -5,10 +5,12 @@
 """
 
 import json
+import pathlib
 
 import numpy as np
 
 from atcon_tf import config
+from atcon_tf import files
 
 KEYS = ("train_labeled", "train_unlabeled", "val", "test")
 
@@ -118,14 +120,20 @@ class Described:
 
 def save(splits, path):
   """Writes the dict of `make` as JSON."""
-  with open(path, "w", encoding="utf-8") as file:
-    json.dump(splits, file, indent=1)
-    file.write("\n")
+  path, text = pathlib.Path(path), json.dumps(splits, indent=1) + "\n"
+  # A run that continues finds its own there.
+  if not path.exists() or path.read_text("utf-8") != text:
+    files.write_text(path, text)
 
 
-def read(path, dataset):
+def read(path, dataset, without=""):
   """Reads what `save` wrote and checks it against the data set.
 
+  Args:
+    path: of the file.
+    dataset: a `datasets.record.Dataset`.
+    without: train_unlabeled may hold ids that begin with this and that the
+      data set does not have; they are left out.
   Returns:
     the dict of `make`; the ids may be from any split of the data set.
   Raises:
@@ -148,6 +156,9 @@ def read(path, dataset):
     ids = splits.get(key) if isinstance(splits, dict) else None
     if not isinstance(ids, list):
       raise wrong(f"no list '{key}'; needs {', '.join(KEYS)}")
+    if key == "train_unlabeled" and without:
+      splits[key] = ids = [i for i in ids
+                           if i in known or not str(i).startswith(without)]
     for i in ids:
       if not isinstance(i, str) or i not in known:
         raise wrong(f"{key}: no image '{i}' in this data set")

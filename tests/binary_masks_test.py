@@ -15,6 +15,8 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from atcon_tf import comparison
 from atcon_tf import evaluate
+from atcon_tf import masks
+from atcon_tf import pipeline
 from atcon_tf import report
 from atcon_tf import results
 from atcon_tf import runs
@@ -82,6 +84,22 @@ class LayoutTest(parameterized.TestCase):
       self.assertIsNone(other.mask)
       self.assertEqual(other.boxes.shape, (0, 4))
       self.assertEqual(other.label[1], "positives" in other.id)
+
+  def test_a_mask_is_of_the_photo_as_it_is_shown(self):
+    self.make()
+    photo = PIL.Image.open(self.save(f"{POSITIVES}/3.jpg",
+                                     np.zeros([8, 6, 3])))
+    exif = photo.getexif()
+    exif[0x0112] = 6  # stored lying, shown standing
+    photo.save(self.root / POSITIVES / "3.jpg", exif=exif)
+    self.save(f"{POSITIVES}/3m.png", self.mask())
+    every = sum(binary_masks.load(str(self.root)).splits.values(), [])
+    marked, = (r for r in every if r.mask)
+    self.assertEqual(marked.mask().shape, pipeline.to_rgb(
+        PIL.Image.open(marked.image)).size[::-1])
+    masks.ClassMasks([marked], 16)[[0]]
+    self.save(f"{POSITIVES}/3m.png", self.mask().T)
+    self.refuses("3m.png: a mask of 6 x 8 pixels, but its image 3.jpg has 8")
 
   @parameterized.parameters("1", "L", "P")
   def test_kinds_of_masks(self, mode):

@@ -207,3 +207,20 @@ def test_a_run_of_lists(root):
   assert line.endswith(
       "bad.txt, line 1: label 7 is out of range; must be from 0 to 1")
   assert "Traceback" not in done.stderr
+
+
+def test_an_image_by_any_other_name_is_the_same(root):
+  train = pairs(root, "train")
+  (root / "link").symlink_to(root / "train")
+  for path in ("./train//cat 0.jpg", str(root / "train/cat 0.jpg"),
+               "link/cat 0.jpg"):
+    test = write(root, "test.txt", f"{path} cat")
+    refuses("test.txt, line 1: image '.*cat 0.jpg' is there already, in .*tra",
+            str(root), train, "", test)
+
+
+def test_a_label_keeps_no_other_in_memory(root):
+  record = image_list.load(str(root), *(
+      pairs(root, part) for part in ("train", "val"))).splits["train"][0]
+  base = record.label if record.label.base is None else record.label.base
+  assert base.nbytes == 2 * 4

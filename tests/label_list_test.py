@@ -1,6 +1,7 @@
 """Lists labelled by a classifier: what it says, what can be read again."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -56,8 +57,8 @@ def test_predictions_of_a_keras_file(photos, keras_file, tmp_path):
   # 1 of 12 is called red and lies in the folder of blue.
   assert "91.7% are one of the image's own labels" in done.stdout
   assert out.read_text().splitlines() == [
-      f"train/blue/my {i}.jpg {int(i == 0)}" for i in range(6)] + [
-          f"train/red/my {i}.jpg 1" for i in range(6)]
+      f"train/blue/my {i}.jpg\t{'blue' if i else 'red'}"
+      for i in range(6)] + [f"train/red/my {i}.jpg\tred" for i in range(6)]
   classes = tmp_path / "train_classes.txt"
   assert classes.read_text() == "blue\nred\n"
   # What was written is read again.
@@ -86,7 +87,25 @@ def test_of_a_run_and_its_data(photos, tmp_path):
   assert done.returncode == 0, done.stderr[-2000:]
   with np.load(tmp_path / "run" / "predictions.npz") as stored:
     said = dict(zip(stored["id"], stored["probability"].argmax(-1)))
-  assert out.read_text().splitlines() == [f"{i} {c}" for i, c in said.items()]
+  assert out.read_text().splitlines() == [
+      f"{i}\t{('blue', 'red')[c]}" for i, c in said.items()]
+
+
+def test_classes_that_are_called_by_numbers(photos, tmp_path):
+  """The second of 1, 10, 2 is no class called 1."""
+  root = tmp_path / "photos"
+  for part in ("train", "test"):
+    for name in ("1", "10", "2"):
+      shutil.copytree(photos / "train/red", root / part / name)
+  for part in ("train", "test"):
+    done = _run("--labels=truth", "--dataset=folder", f"--data_dir={root}",
+                f"--part={part}", f"--out={tmp_path / part}.txt")
+    assert done.returncode == 0, done.stderr[-2000:]
+  data = image_list.load(
+      str(root), f"{tmp_path}/train.txt", test_list=f"{tmp_path}/test.txt",
+      class_list=f"{tmp_path}/train_classes.txt")
+  for record in data.splits["train"] + data.splits["test"]:
+    assert data.class_names[record.label.argmax()] == record.id.split("/")[1]
 
 
 @pytest.mark.parametrize("flags, message", [

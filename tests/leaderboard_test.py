@@ -147,6 +147,16 @@ def test_another_head_is_judged_anew(classifier, tmp_path):
   assert judge() != first
 
 
+def test_classes_that_come_one_after_the_other_take_turns(classifier):
+  made, _ = _images(9)
+  made = [dataclasses.replace(r, label=np.eye(3, dtype=np.float32)[i // 4])
+          for i, r in enumerate(made)]  # four, four and one
+  pairs = image_pairs.pairs_of(classifier, made, pipeline.Images(made, 32),
+                               "label", limit=5)
+  assert pairs.class_index.tolist() == [0, 1, 2, 0, 1]
+  assert pairs.ids == ["0", "4", "8", "1", "5"]
+
+
 def test_other_images_of_the_same_names_are_judged_anew(classifier, tmp_path):
   records, images = _images(3)
   pairs = image_pairs.pairs_of(classifier, records, images, "prediction")

@@ -25,16 +25,17 @@ def test_the_line_and_where_it_falls_below():
   assert "about 11" in figure.axes[0].get_title().replace("\n", " ")
 
 
-def test_the_interval_is_that_of_regression():
-  """Against SciPy's standard error of the slope."""
-  gain = {1: [3., 5], 2: [2., 5], 4: [1., 2], 8: [2., 0]}
-  x = np.log2([1, 1, 2, 2, 4, 4, 8, 8])
-  line = stats.linregress(x, np.concatenate(list(gain.values())))
-  half = stats.t.ppf(.95, 6) * line.stderr
-  drawn = shot_sweep.plausible_fits(gain, 40_000)[:, 0]
-  np.testing.assert_allclose(
-      np.quantile(drawn, [.05, .95]), [line.slope - half, line.slope + half],
-      atol=.03)
+def test_the_interval_takes_the_seed_as_its_unit():
+  """SciPy's t interval of the seeds' slopes, and of their gains at 8."""
+  gain = {1: [3., 5, 4], 2: [2., 5, 3], 4: [1., 2, 2], 8: [2., 0, 1]}
+  seeds = [stats.linregress([0, 1, 2, 3], values)
+           for values in zip(*gain.values())]
+  drawn = shot_sweep.plausible_fits(gain, 400_000)
+  for x, each in [([1, 0], [s.slope for s in seeds]),
+                  ([3, 1], [s.intercept + 3 * s.slope for s in seeds])]:
+    np.testing.assert_allclose(
+        np.quantile(drawn @ x, [.05, .95]),
+        stats.t.interval(.9, 2, np.mean(each), stats.sem(each)), atol=.05)
 
 
 @pytest.mark.parametrize("fit, until", [

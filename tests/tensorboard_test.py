@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from atcon_tf import plots
 from atcon_tf import summaries
 
 PLUGINS = ("scalars", "images", "pr_curves", "histograms", "text", "hparams")
@@ -69,6 +70,15 @@ def test_what_the_event_file_holds(tiny_run):
   assert all(str(i) in shown for i in split["train_labeled"])
   (flags,) = events.Tensors("flags")
   assert b"--shots=2" in flags.tensor_proto.string_val[0]
+
+
+def test_a_table_of_many_classes_has_no_names_to_read():
+  for count, names in ((plots.MATRIX_NAMES, True),
+                       (plots.MATRIX_NAMES + 1, False)):
+    figure = plots.matrix(np.eye(count), [str(i) for i in range(count)],
+                          "title", "x", "y")
+    assert bool(figure.axes[0].texts) == names
+    assert max(figure.get_size_inches()) < 16
 
 
 def test_confusion_by_hand():

@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from atcon_tf import compare_runs
@@ -140,6 +141,25 @@ def test_weights_are_not_judged_by_what_they_were_trained_on(finished,
         Config(dataset="shapes", image_size=32, steps=4, warm_start=str(run),
                objective="supervised", splits=str(other)).resolve(),
         tmp_path / "w")
+
+
+def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
+  rng = np.random.default_rng(0)
+  for name in ("cat", "dog"):
+    (tmp_path / "photos" / name).mkdir(parents=True)
+    for i in range(10):
+      PIL.Image.fromarray(rng.integers(255, size=[32, 32, 3], dtype=np.uint8)
+                          ).save(tmp_path / "photos" / name / f"{i}.png")
+  data = str(tmp_path / "photos")
+  common = dict(dataset="folder", model="tiny_cnn", image_size=32, steps=1,
+                objective="supervised", shots=0, bootstrap=0, eval_every=1,
+                summary_images=0)
+  train.train_and_evaluate(Config(data_dir=data, **common).resolve(),
+                           tmp_path / "run")
+  with pytest.raises(UserError, match="was trained on .* of this run's"):
+    train.train_and_evaluate(Config(
+        data_dir=data + "/", split_seed=1, warm_start=str(tmp_path / "run"),
+        **common).resolve(), tmp_path / "other")
 
 
 @pytest.mark.parametrize("arguments, line", [

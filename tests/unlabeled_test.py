@@ -119,3 +119,30 @@ def test_refuses_a_split_that_lists_none_of_them(root, tmp_path):
   with pytest.raises(UserError, match="--unlabeled_dir=.*lists none"):
     run_data.load(settings(root, shots=8, splits=str(stored)),
                   tmp_path / "new.json")
+
+
+def test_links_are_followed_and_seen_through(root, tmp_path):
+  more = tmp_path / "more"
+  more.mkdir()
+  (more / "january").symlink_to(root / "more")
+  (more / "round").symlink_to(more)
+  data = datasets.load(settings(root, unlabeled_dir=str(more)))
+  assert len(data.splits["unlabeled"]) == 7
+  (more / "one.png").symlink_to(root / "photos/cat/0.png")
+  with pytest.raises(UserError, match="'cat/0.png' is in it"):
+    datasets.load(settings(root, unlabeled_dir=str(more)))
+
+
+def test_its_split_serves_a_run_without_a_pool(root, tmp_path):
+  stored = tmp_path / "splits.json"
+  first = run_data.load(settings(root, shots=2), stored)
+  pool = first.records["train_unlabeled"]
+  again = run_data.load(settings(
+      root, objective="supervised", bank_every=0, pseudo_per_class=0,
+      unlabeled_dir="", shots=8, splits=str(stored)), tmp_path / "new.json")
+  assert [r.id for r in again.records["train_labeled"]] == [
+      r.id for r in first.records["train_labeled"]]
+  # Only what is used is read.
+  assert all(r.id in first.images for r in pool)
+  assert not any(r.id in again.images
+                 for r in again.records["train_unlabeled"])

@@ -8,6 +8,7 @@ import functools
 import json
 import pathlib
 import resource
+import shlex
 import statistics
 import sys
 import time
@@ -23,6 +24,7 @@ from absl import flags
 
 from atcon_tf import attribution
 from atcon_tf import cli
+from atcon_tf import files
 from atcon_tf import models
 from atcon_tf import settings
 from atcon_tf import trainer as trainer_lib
@@ -150,15 +152,17 @@ def main(argv):
   """Runs one comparison and prints it."""
   del argv
   values = flags.FLAGS
+  if values.out:
+    files.check_file("out", values.out)
   compare = {"steps": steps, "attribution": attributions}[values.what]
   rows = compare(values.model, values.image_size, values.batch_size,
                  values.rounds)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   print(f"peak memory of the process: {peak:.2f} GiB")
   if values.out:
-    with open(values.out, "w") as file:
-      json.dump({"what": values.what, "rows": rows, "peak_gib": peak,
-                 "command": " ".join(sys.argv)}, file, indent=1)
+    files.write_text(values.out, json.dumps({
+        "what": values.what, "rows": rows, "peak_gib": peak,
+        "command": shlex.join(sys.argv)}, indent=1))
 
 
 def define_flags():

@@ -78,8 +78,11 @@ def truth(records):
   return {r.id: int(r.label.argmax()) for r in records if r.label.sum() == 1}
 
 
-def text(records, labels, data_dir):
-  """The list: a line for each record that has a label.
+def text(records, labels, names, data_dir):
+  """The list: a line for each record that has a label, which it names.
+
+  Not by its number: where classes are called by numbers, that of one may be
+  the name of another.
 
   Raises:
     UserError: the images are no files.
@@ -92,7 +95,7 @@ def text(records, labels, data_dir):
       raise UserError(f"--dataset: image '{record.id}' is no file that a list "
                       "could name")
     path = os.path.relpath(record.image, data_dir).replace(os.sep, "/")
-    lines.append(f"{path} {labels[record.id]}\n")
+    lines.append(f"{path}\t{names[labels[record.id]]}\n")
   return "".join(lines)
 
 
@@ -144,7 +147,7 @@ def main(argv):
                      sys.stderr.isatty())
   out = pathlib.Path(values.out)
   classes = out.with_name(f"{out.stem}_classes.txt")
-  files.write_text(out, text(records, labels, config.data_dir))
+  files.write_text(out, text(records, labels, names, config.data_dir))
   files.write_text(classes, "".join(f"{name}\n" for name in names))
   print(f"{out}: {len(labels)} images of the {values.part} part by "
         f"{values.labels}\n{classes}: {len(names)} classes")

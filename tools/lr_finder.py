@@ -258,16 +258,25 @@ def main(argv):
   out = pathlib.Path(values.out)
   picture = out.with_suffix(".png")
   if values.compare:
-    sweeps = {pathlib.Path(p).stem: read(p) for p in values.compare}
+    stems = [pathlib.Path(p).stem for p in values.compare]
+    # Sweeps of one name in two folders are told apart by their paths.
+    sweeps = {stem if stems.count(stem) == 1 else path: read(path)
+              for stem, path in zip(stems, values.compare)}
     files.write_bytes(picture, plots.to_png(plot(sweeps), dpi=110))
     print(picture)
     return
+  files.check_file("out", out)
+  if out == picture:
+    raise UserError(f"--out={out}: its plot goes there; must end otherwise")
   if not values.low < values.high:
     raise UserError(f"--low={values.low}: must be less than --high="
                     f"{values.high}")
   config = config_lib.from_flags()
   found = sweep(config, values.low, values.high, values.sweep_steps,
                 sys.stderr.isatty())
+  if not any(s is not None for s in found["smoothed"]):
+    raise UserError(f"--low={values.low}: the loss is not finite from the "
+                    "first steps on; try a lower one")
   about = runs.environment()
   about["command"] = about["command"].replace("-m atcon_tf.train",
                                               "tools/lr_finder.py")

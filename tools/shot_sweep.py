@@ -11,7 +11,7 @@ are those of the validation images, so that the test images stay unseen while
 one chooses; that needs folders `val` and `test`, as without them every seed
 cuts its own from all the images.
 
-Flags of `atcon_tf.train` go through (but --shots and --seed).
+Flags of `atcon_tf.train` go through, but for those of the subsets.
 """
 
 import json
@@ -39,17 +39,17 @@ SUPERVISED = "supervised"
 METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
 LEVEL = 0.9
 # Settings that the sweep itself gives to each run.
-_OURS = ("shots", "seed", "split_seed")
+_OURS = ("shots", "seed", "split_seed", "splits")
 
 
 def arms(config):
   """`{name: flags}` of the runs with and without the objective."""
-  def lines(settings):
+  def text(settings):
     return [line for line in settings.to_flags().splitlines()
             if not line.startswith(tuple(f"--{name}=" for name in _OURS))]
 
-  return {SUPERVISED: lines(config.with_objective(SUPERVISED)),
-          config.objective: lines(config)}
+  return {SUPERVISED: text(config.with_objective(SUPERVISED)),
+          config.objective: text(config)}
 
 
 def gains(rows, objective, metric):
@@ -72,41 +72,41 @@ def times_as_long(rows, objective):
       seconds[SUPERVISED]))
 
 
+def lines(gain):
+  """The line of each seed, `[seeds, 2]` of slope and height.
+
+  Args:
+    gain: `{shots: [points, one for each seed]}`.
+  """
+  shots = np.log2(list(gain))
+  design = np.stack([shots, np.ones(len(shots))], 1)
+  return np.linalg.lstsq(design, np.array(list(gain.values())),
+                         rcond=None)[0].T
+
+
 def fit(gain):
   """Slope and height of the gain against log2 of the shots.
 
-  Args:
-    gain: `{shots: [points]}`.
   Returns:
     `[slope, height]`: the gain is expected to be `height + slope log2(k)`.
   """
-  design, values = _points(gain)
-  return np.linalg.lstsq(design, values, rcond=None)[0]
-
-
-def _points(gain):
-  """`[n, 2]` of log2(shots) and 1, and the n gains."""
-  shots = np.concatenate([[k] * len(v) for k, v in gain.items()])
-  return (np.stack([np.log2(shots), np.ones(len(shots))], 1),
-          np.concatenate(list(gain.values())))
+  return lines(gain).mean(0)
 
 
 def plausible_fits(gain, samples=2000, seed=0):
   """Lines that the sweep leaves possible, `[samples, 2]`.
 
-  Draws from the t distribution (n - 2 degrees of freedom) of a least-squares
-  line: the quantiles of what they say are the usual intervals of regression.
-  A bootstrap of two or three seeds would be much too narrow.
+  Draws from the t distribution (seeds - 1 degrees of freedom) of the mean of
+  the seeds' lines. The seed is the unit: its labelled images at 2 shots are
+  among those at 4, so its gains are not independent of each other. A
+  bootstrap of two or three seeds would be much too narrow.
   """
-  design, values = _points(gain)
-  best, freedom = fit(gain), len(values) - 2
-  residuals = values - design @ best
-  covariance = (residuals @ residuals / freedom
-                * np.linalg.inv(design.T @ design))
+  each = lines(gain)
+  freedom = len(each) - 1
   rng = np.random.default_rng(seed)
-  normal = rng.multivariate_normal([0, 0], covariance, samples)
-  return best + normal / np.sqrt(rng.chisquare(freedom, [samples, 1])
-                                 / freedom)
+  normal = rng.multivariate_normal([0, 0], np.cov(each.T) / len(each), samples)
+  return each.mean(0) + normal / np.sqrt(rng.chisquare(
+      freedom, [samples, 1]) / freedom)
 
 
 def last_worthwhile(fits, worth, most):
@@ -192,8 +192,8 @@ def plot(gain, advice):
   axes = figure.subplots()
   shots, worth = sorted(gain), advice["worth"]
   x = np.geomspace(shots[0], 8 * shots[-1], 60)
-  lines = plausible_fits(gain) @ np.stack([np.log2(x), np.ones(len(x))])
-  low, high = np.quantile(lines, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+  heights = plausible_fits(gain) @ np.stack([np.log2(x), np.ones(len(x))])
+  low, high = np.quantile(heights, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
   axes.fill_between(x, low, high, alpha=.2, linewidth=0,
                     label="90 % interval of the line")
   axes.plot(x, advice["height"] + advice["slope"] * np.log2(x),
@@ -230,6 +230,10 @@ def main(argv):
   """Runs the sweep and gives its advice."""
   del argv
   values = flags.FLAGS
+  for name in _OURS:
+    if values[name].present:
+      raise UserError(f"--{name}={values[name].value}: the sweep draws its own "
+                      "subsets; see --shot_list and --repeats")
   config = config_lib.from_flags()
   if config.objective == SUPERVISED:
     raise UserError("--objective=supervised: name the one to compare with it")

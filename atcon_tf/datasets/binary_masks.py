@@ -10,7 +10,7 @@ The layout of the endoscopy data of the open re-implementation of GAIN
     data_dir/testing/...                  the same; optional
 
 Masks. Among the positives a name that ends in `m` is a mask: as large as its
-image, one channel, without loss (.png, .bmp or .gif), 0 where the object is
+image is shown (a photo is turned as its EXIF data say), one channel, without loss (.png, .bmp or .gif), 0 where the object is
 not and 255 - or 1 - where it is, which must be somewhere. Negatives have none.
 Each connected part of a mask is an object with a box.
 
@@ -29,6 +29,7 @@ import PIL.Image
 from scipy import ndimage
 
 from atcon_tf import config
+from atcon_tf import exif
 from atcon_tf.datasets import folder
 from atcon_tf.datasets import record
 from atcon_tf.datasets import rules
@@ -178,10 +179,13 @@ def _read_mask(path, image_path):
 
 
 def _size(image_path):
-  """Width and height; None for a broken image, which `Images` will report."""
+  """Width and height as it is shown.
+
+  None for a broken image, which `Images` will report.
+  """
   try:
     with PIL.Image.open(image_path) as image:
-      return image.size
+      return exif.upright_size(image)
   except (OSError, SyntaxError):
     return None
 

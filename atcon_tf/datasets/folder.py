@@ -13,8 +13,6 @@ and path, class by class: the order of files on the disk plays no part.
 
 import os
 
-import numpy as np
-
 from atcon_tf import config
 from atcon_tf.datasets import record
 from atcon_tf.datasets import rules
@@ -58,7 +56,7 @@ def load(data_dir, classes=(), seed=0):
   _check_same_classes(layout, names, available)
   salt = f"{seed}/"
   splits = {"train": [], "val": [], "test": []}
-  for index, name in enumerate(names):
+  for name, label in zip(names, record.one_hot(len(names))):
     found = {split: images_in(data_dir, os.path.join(folder, name))
              for split, folder in layout.items()}
     if list(found) == ["all"]:
@@ -68,7 +66,6 @@ def load(data_dir, classes=(), seed=0):
         raise config.UserError(
             f"{os.path.join(first, name)}: {sum(map(len, found.values()))} "
             f"image(s) leave none for the {split} split")
-      label = np.eye(len(names), dtype=np.float32)[index]
       splits[split] += [
           record.Record(i, os.path.join(data_dir, *i.split("/")), label)
           for i in ids]

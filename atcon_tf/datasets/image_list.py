@@ -23,8 +23,6 @@ validation set.
 
 import os
 
-import numpy as np
-
 from atcon_tf import config
 from atcon_tf.datasets import folder
 from atcon_tf.datasets import record
@@ -65,20 +63,22 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
   number = {name: i for i, name in enumerate(available)}
   column = {number[name]: i for i, name in enumerate(names)}
   place, label, seen = {}, {}, {}
+  labels = record.one_hot(len(names))
   parts = {part: [] for part in lines}
   for part, listed in lines.items():
     for where, path, text in listed:
       index = _index(where, text, number)
       image_id = _find(data_dir, part, where, path)
-      if image_id in seen:
+      # By whatever name or link it is listed, an image is in one part.
+      file = os.path.realpath(os.path.join(data_dir, image_id))
+      if file in seen:
         raise config.UserError(f"{where}: image '{image_id}' is there "
-                               f"already, in {seen[image_id]}")
-      seen[image_id] = where
+                               f"already, in {seen[file]}")
+      seen[file] = where
       if index in column:
         parts[part].append(image_id)
         place[image_id] = os.path.join(data_dir, image_id)
-        label[image_id] = np.eye(
-            len(names), dtype=np.float32)[column[index]]
+        label[image_id] = labels[column[index]]
   splits = {}
   for part, ids in rules.complete(parts, f"{seed}/").items():
     if not ids:
@@ -176,6 +176,7 @@ def _find(data_dir, part, where, path):
   if not os.path.splitext(path)[1]:
     tried += [p + EXTENSION for p in tried]
   for candidate in tried:
-    if os.path.isfile(os.path.join(data_dir, candidate)):
-      return candidate
+    file = os.path.join(data_dir, candidate)
+    if os.path.isfile(file):
+      return os.path.relpath(file, data_dir).replace(os.sep, "/")
   raise config.UserError(f"{where}: no image {os.path.join(data_dir, path)}")

@@ -13,6 +13,12 @@ NO_BOXES = np.zeros([0, 4], np.float32)
 NO_BOX_LABEL = np.zeros([0], np.int32)
 
 
+def one_hot(count):
+  """The label of each of `count` classes, float32 `[count]`."""
+  # Not the rows of one matrix: a row keeps all of it in memory.
+  return [np.eye(1, count, c, dtype=np.float32)[0] for c in range(count)]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
   """One image.

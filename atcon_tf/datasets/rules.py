@@ -38,8 +38,9 @@ def choose_classes(wanted, available):
 
 def rank(ids, salt=""):
   """The ids in the order of the sha1 of `salt + id`."""
-  return sorted(
-      ids, key=lambda i: hashlib.sha1((salt + i).encode()).hexdigest())
+  # A file's name need not be UTF-8.
+  return sorted(ids, key=lambda i: hashlib.sha1(
+      (salt + i).encode("utf-8", "surrogateescape")).hexdigest())
 
 
 def complete(splits, salt=""):

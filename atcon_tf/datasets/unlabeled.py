@@ -40,17 +40,17 @@ def add(dataset, unlabeled_dir):
   if not paths:
     raise config.UserError(f"{flag}: no image in it or below "
                            f"({', '.join(folder.EXTENSIONS)})")
-  known = {os.path.abspath(r.image): (r.id, part)
+  known = {os.path.realpath(r.image): (r.id, part)
            for part, records in dataset.splits.items() for r in records
            if isinstance(r.image, str)}
   no_label = np.zeros([len(dataset.class_names)], np.float32)
   records = []
   for path in paths:
-    if os.path.abspath(path) in known:
+    if os.path.realpath(path) in known:
       raise config.UserError(
           "{}: image '{}' is in it, which is one of the {} images already; "
           "must be a folder of other images".format(
-              flag, *known[os.path.abspath(path)]))
+              flag, *known[os.path.realpath(path)]))
     name = os.path.relpath(path, unlabeled_dir).replace(os.sep, "/")
     records.append(record.Record(PREFIX + name, path, no_label))
   return dataclasses.replace(
@@ -58,11 +58,19 @@ def add(dataset, unlabeled_dir):
 
 
 def _images_below(top):
-  """Paths of all images in a folder and below, in a fixed order."""
-  found = []
-  for where, below, names in os.walk(top):
-    below[:] = sorted(name for name in below if not name.startswith("."))
-    found += [os.path.join(where, name) for name in sorted(names)
-              if not name.startswith(".")
-              and name.lower().endswith(folder.EXTENSIONS)]
-  return found
+  """Paths of all images in a folder and below, in a fixed order.
+
+  Links are followed, but no folder and no image is there twice.
+  """
+  found, seen = {}, set()
+  for where, below, names in os.walk(top, followlinks=True):
+    here = os.path.realpath(where)
+    below[:] = () if here in seen else sorted(
+        name for name in below if not name.startswith("."))
+    seen.add(here)
+    for name in sorted(names):
+      if not name.startswith(".") and name.lower().endswith(
+          folder.EXTENSIONS):
+        path = os.path.join(where, name)
+        found.setdefault(os.path.realpath(path), path)
+  return list(found.values())
