@@ -36,6 +36,9 @@ class Atcon:
   ig_steps: int = flag(
       8, "points on the path of integrated gradients", minimum=1,
       needs=_ATCON)
+  noise_samples: int = flag(
+      8, "noisy images of SmoothGrad; each is trained through", minimum=1,
+      needs=_ATCON)
   match: str = flag(
       "mask", "mask: the first map of the image against that of the image "
       "masked by the second map; upsample, downsample: the two maps at the "
@@ -234,10 +237,11 @@ class Heads:
 
 def check_atcon(config, given):
   """Refuses maps and targets that do not fit the rest."""
-  if "ig_steps" in given and "integrated_gradients" not in (
-      config.first_map, config.second_map):
-    raise UserError(f"--ig_steps={config.ig_steps}: goes with --first_map or "
-                    "--second_map=integrated_gradients")
+  for name, method in (("ig_steps", "integrated_gradients"),
+                       ("noise_samples", "smooth_grad")):
+    if name in given and method not in (config.first_map, config.second_map):
+      raise UserError(f"--{name}={getattr(config, name)}: goes with "
+                      f"--first_map or --second_map={method}")
   if (config.objective == "atcon" and config.target == "labels"
       and config.unlabeled != "labeled"):
     raise UserError("--target=labels: the images must have labels; it goes "

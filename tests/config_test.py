@@ -302,7 +302,7 @@ RUNS = (
      "--unlabeled=labeled", "--batch_positive_share=0.25",
      "--false_alarm_rates=0.0005,0.2"),
     ("--first_map=integrated_gradients", "--second_map=smooth_grad",
-     "--ig_steps=4", "--match=upsample", "--similarity=ssim",
+     "--ig_steps=4", "--noise_samples=3", "--match=upsample", "--similarity=ssim",
      "--target=top2", "--stop_gradient=first", "--teacher=ema",
      "--ema_decay=0.9"),
     ("--mask=random", "--target=labels", "--unlabeled=labeled"),

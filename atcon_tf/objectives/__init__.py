@@ -19,7 +19,8 @@ def _atcon(classifier, config, multi_label, teacher):
   story = atcon.Story(
       config.first_map, config.second_map, config.match, config.similarity,
       config.mask_intensity, config.mask_scale, config.mask,
-      options={"integrated_gradients": {"steps": config.ig_steps}})
+      options={"integrated_gradients": {"steps": config.ig_steps},
+               "smooth_grad": {"samples": config.noise_samples}})
   return atcon.Atcon(classifier, story, config.target, config.stop_gradient,
                      teacher, config.ema_decay, config.consistency_weight)
 
