@@ -175,7 +175,7 @@ def test_a_grid_that_is_none(tmp_path):
   with pytest.raises(UserError, match="has no 'flags'"):
     study.read_grid(path)
   path.write_text(json.dumps(_grid(variants={"new": ["newer"]})))
-  with pytest.raises(UserError, match="the variant 'newer' of 'new' is none"):
+  with pytest.raises(UserError, match="'newer' in variants of 'new' is none"):
     study.read_grid(path)
 
 
