@@ -254,7 +254,9 @@ def ablation(grid, rows):
 def gains(grid, rows):
   """`{label of a metric: {"arm over baseline": outcome}}`, to be drawn."""
   groups = [(grid["baseline"],
-             [a for a in grid["arms"] if a != grid["baseline"]])]
+             [a for a in grid["arms"] if a != grid["baseline"]]),
+            *((control, [arm]) for arm, controls in grid.get(
+                "controls", {}).items() for control in controls)]
   if "variants" in grid:
     groups = [(grid["baseline"], list(grid["variants"])),
               *grid["variants"].items()]
