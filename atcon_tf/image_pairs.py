@@ -81,7 +81,8 @@ def _taking_turns(records):
   """Records in an order in which their classes take turns.
 
   Data of one label an image come class by class: the first so many of them
-  would be all of one.
+  would be all of one. Methods that are slow see the first part of what the
+  others see, so that every first part must be mixed.
   """
   if any(r.label.sum() != 1 for r in records):
     return records

@@ -1,4 +1,4 @@
-"""The way up of a JPEG: as PIL has it, for every note, byte order and damage."""
+"""The way up of a JPEG: as PIL has it, for every note and every damage."""
 
 import io
 

@@ -155,7 +155,6 @@ def test_what_a_random_model_may_be(tiny_run, random_run):
     (dict(metrics=["sanity"], page="x.md"), "--page=x.md: not for --metrics")])
 def test_refused_before_anything_is_read(flags, message):
   values = dict(methods=["grad_cam"], metrics=["road"], random_model="",
-                voc_year=0,
-                page="")
+                voc_year=0, page="")
   with pytest.raises(UserError, match=message):
     evaluate.judge_methods(None, types.SimpleNamespace(**{**values, **flags}))

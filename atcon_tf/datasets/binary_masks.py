@@ -10,8 +10,9 @@ The layout of the endoscopy data of the open re-implementation of GAIN
     data_dir/testing/...                  the same; optional
 
 Masks. Among the positives a name that ends in `m` is a mask: as large as its
-image is shown (a photo is turned as its EXIF data say), one channel, without loss (.png, .bmp or .gif), 0 where the object is
-not and 255 - or 1 - where it is, which must be somewhere. Negatives have none.
+image is shown (a photo is turned as its EXIF data say), one channel, without
+loss (.png, .bmp or .gif), 0 where the object is not and 255 - or 1 - where it
+is, which must be somewhere. Negatives have none.
 Each connected part of a mask is an object with a box.
 
 Which images test. Those of `testing/`. Without it `rules.complete` applies:

@@ -16,7 +16,7 @@ from atcon_tf.datasets import folder
 from atcon_tf.datasets import record
 
 PART = "unlabeled"
-PREFIX = "unlabeled_dir:"  # Of their ids, which no other image's id begins with.
+PREFIX = "unlabeled_dir:"  # Of their ids, and of no other image's.
 
 
 def add(dataset, unlabeled_dir):
