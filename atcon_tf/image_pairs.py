@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from atcon_tf.config import UserError
-from atcon_tf.metrics import localization
+from atcon_tf.metrics import segmentation
 
 BATCH = 16
 # Which class of an image is explained.
@@ -71,7 +71,7 @@ def pairs_of(classifier, records, images, target="box", limit=0):
   boxes, masks = [], []
   for record, c in zip(records, chosen):
     boxes.append(record.boxes[record.box_label == c])
-    masks.append(localization.class_mask(record.mask and record.mask(), c,
+    masks.append(segmentation.class_mask(record.mask and record.mask(), c,
                                          pixels.shape[1:3]))
   return Pairs([r.id for r in records], pixels, np.array(chosen), boxes,
                np.stack(masks))

@@ -8,9 +8,9 @@ import PIL.Image
 
 from atcon_tf import exif
 from atcon_tf.config import UserError
-from atcon_tf.metrics import localization
+from atcon_tf.metrics import segmentation
 
-UNKNOWN = localization.VOID  # 255, as in `Record.mask`
+UNKNOWN = segmentation.VOID  # 255, as in `Record.mask`
 
 
 class ClassMasks:
@@ -89,7 +89,7 @@ def drawn(record, size):
     raise UserError(
         f"{_name(record)}: its mask has the value {min(wrong)}; must be 0, "
         f"the number of a class, 1 to {len(record.label)}, or {UNKNOWN}")
-  planes = {c: localization.class_mask(mask, c, (size, size))
+  planes = {c: segmentation.class_mask(mask, c, (size, size))
             for c in np.flatnonzero(record.label).tolist()}
   return {c: plane for c, plane in planes.items() if (plane == 1).any()}
 

@@ -18,6 +18,7 @@ from atcon_tf.attribution import forward
 from atcon_tf.attribution import gradient
 from atcon_tf.config import UserError
 from atcon_tf.metrics import localization
+from atcon_tf.metrics import segmentation
 from atcon_tf.objectives import atcon
 
 # The slope at which consistency is measured, whatever a run trained with.
@@ -209,7 +210,7 @@ class _Pairs:
       for k, c in enumerate(present):
         chosen.append(cams[i, k])
         boxes.append(record.boxes[record.box_label == c])
-        masks.append(localization.class_mask(mask, c, size))
+        masks.append(segmentation.class_mask(mask, c, size))
         self.image.append(first + i)
         self.label.append(c)
     if chosen:
@@ -217,9 +218,9 @@ class _Pairs:
       self.iou.append(localization.box_iou(np.stack(chosen), boxes))
       self.pointing.append(
           localization.pointing_game(np.stack(chosen), boxes))
-      centre = np.repeat(localization.centre_map(size)[None], len(chosen), 0)
+      centre = np.repeat(segmentation.centre_map(size)[None], len(chosen), 0)
       self.masks.append(np.stack([
-          localization.mask_ious(m, masks)
+          segmentation.mask_ious(m, masks)
           for m in (np.stack(chosen), centre)], 1))
 
   def columns(self):

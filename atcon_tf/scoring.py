@@ -19,7 +19,7 @@ def choose_thresholds(predictions):
   "cam": the share of a map's maximum that bounds its box; "centre_box": the
   side of the best box in the middle of the image, as a share of the image's;
   "mask": the share of a map's maximum above which is its mask; "centre_mask":
-  the same of `localization.centre_map`.
+  the same of `segmentation.centre_map`.
   """
   chosen = {}
   if predictions.multi_label:

@@ -1,4 +1,4 @@
-"""Scores of maps against boxes and masks, on grids small enough to draw."""
+"""Scores of maps against boxes, on grids small enough to draw."""
 
 import numpy as np
 from absl.testing import absltest
@@ -69,8 +69,6 @@ class BoxTest(parameterized.TestCase):
         localization.box_iou(maps, boxes), np.zeros([2, 19]))
     np.testing.assert_array_equal(
         localization.energy_pointing_game(maps, boxes), [0, 0])
-    np.testing.assert_array_equal(
-        localization.mask_iou(maps, np.ones([2, 4, 4]), .2), [0, 0])
 
   def test_a_scale_changes_nothing(self):
     maps = np.random.default_rng(0).normal(size=[3, 7, 9])
@@ -163,53 +161,6 @@ class PointTest(parameterized.TestCase):
     self.assertEqual(localization.best_centre_box(boxes[1:]), 1)
     with self.assertRaisesRegex(ValueError, "not 0"):
       localization.centre_box(boxes, 0)
-
-
-class MaskTest(parameterized.TestCase):
-
-  def test_by_hand(self):
-    mask = np.array([[1, 0, 1, 1],
-                     [1, 0, 255, 255],
-                     [0, 0, 0, 0],
-                     [0, 0, 0, 0]], np.uint8)
-    found = localization.mask_iou([MAP, MAP], [mask, mask.clip(0, 1)], .25)
-    # Above 1: 7 pixels. Without the two void ones 5, of which 3 are among
-    # the 4 of the mask: 3 / 6. With them: 5 of 7 and 6: 5 / 8.
-    np.testing.assert_allclose(found, [3 / 6, 5 / 8])
-
-  def test_many_thresholds(self):
-    mask = np.zeros([4, 4], np.uint8)
-    mask[:2, 2:] = 1
-    found = localization.mask_ious(
-        [MAP, MAP, MAP], [mask, 0 * mask, 255 + 0 * mask], [.25, .5])
-    np.testing.assert_array_equal(np.isnan(found), [[0, 0], [1, 1], [1, 1]])
-    for t, value in zip([.25, .5], found[0]):
-      self.assertEqual(localization.mask_iou([MAP], [mask], t), value)
-
-  def test_the_mask_of_one_class(self):
-    mask = np.array([[0, 1, 2, 255], [2, 2, 0, 1]], np.uint8)
-    np.testing.assert_array_equal(
-        localization.class_mask(mask, 1, (2, 4)), [[0, 0, 1, 255],
-                                                   [1, 1, 0, 0]])
-    # The centres of 4 x 2 pixels: each row twice, columns 1 and 3.
-    np.testing.assert_array_equal(
-        localization.class_mask(mask, 1, (4, 2)),
-        [[0, 255], [0, 255], [1, 0], [1, 0]])
-    np.testing.assert_array_equal(localization.class_mask(None, 1, (1, 2)),
-                                  [[255, 255]])
-
-  def test_a_map_of_centred_rectangles(self):
-    heat = localization.centre_map((4, 8))
-    # Above a half: the middle half of the rows and of the columns.
-    inside = np.zeros([4, 8], bool)
-    inside[1:3, 2:6] = True
-    np.testing.assert_array_equal(heat > .5, inside)
-
-  def test_refuses(self):
-    with self.assertRaisesRegex(ValueError, "pair 0 has no pixel"):
-      localization.mask_iou([MAP], np.full([1, 4, 4], 255), .2)
-    with self.assertRaisesRegex(ValueError, r"masks must be \[1, 4, 4\]"):
-      localization.mask_iou([MAP], np.ones([4, 4]), .2)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Numbers about predictions, maps and differences: NumPy in, NumPy out.
 
 `classification` scores probabilities, `localization` scores maps against
-boxes and masks, `faithfulness` and `road` against what the classifier says of
-changed images, `sanity` tells whether a map depends on what was learned, and
-`statistics` says how far such a number can be trusted. Nothing here knows
-TensorFlow, a model or a file.
+boxes and `segmentation` against masks, `faithfulness` and `road` against what
+the classifier says of changed images, `sanity` tells whether a map depends on
+what was learned, and `statistics` says how far such a number can be trusted.
+Nothing here knows TensorFlow, a model or a file.
 
 `METRICS[name](evidence) -> [P]`, one number for each pair of an image and a
 class, NaN where the data cannot give it.
@@ -22,6 +22,7 @@ from atcon_tf.metrics import evidence as evidence_lib
 from atcon_tf.metrics import faithfulness
 from atcon_tf.metrics import localization
 from atcon_tf.metrics import road
+from atcon_tf.metrics import segmentation
 
 Evidence = evidence_lib.Evidence
 
@@ -71,7 +72,7 @@ METRICS = {
         lambda maps, boxes, e: localization.energy_pointing_game(maps, boxes)),
     "box_iou": _boxed(lambda maps, boxes, e: localization.box_iou(
         maps, boxes, [e.box_threshold])[:, 0]),
-    "mask_iou": lambda e: localization.mask_ious(
+    "mask_iou": lambda e: segmentation.mask_ious(
         e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 

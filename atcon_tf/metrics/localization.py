@@ -1,4 +1,4 @@
-"""Does a map point at the object? Scores against boxes and masks.
+"""Does a map point at the object? Scores against boxes.
 
 A pair is one image and one class present in it. Scores take P pairs at once:
 `maps` is `[P, height, width]`, raw (any sign and scale) but resized to one
@@ -20,7 +20,6 @@ from scipy import ndimage
 # Shares of a map's maximum; the best one is chosen on validation data.
 THRESHOLDS = tuple(t / 20 for t in range(1, 20))
 FRACTIONS = (*THRESHOLDS, 1.0)
-VOID = 255
 
 
 def largest_component(mask):
@@ -87,7 +86,7 @@ def box_iou(maps, boxes, thresholds=THRESHOLDS):
            [0.5]])
   """
   maps, boxes = _check(maps, boxes)
-  thresholds = _check_thresholds(thresholds)
+  thresholds = check_thresholds(thresholds)
   result = np.zeros([len(maps), len(thresholds)])
   for pair, (one, truth) in enumerate(zip(maps, boxes)):
     peak = one.max()
@@ -170,74 +169,6 @@ def energy_pointing_game(maps, boxes):
   return result
 
 
-def mask_iou(maps, masks, threshold):
-  """IoU of `relu(map) > threshold * max(map)` with the mask of the class.
-
-  Args:
-    maps: `[P, height, width]`.
-    masks: the same shape: 0 is not the class, VOID (255) is unknown and not
-      counted, anything else is the class, which must occur.
-    threshold: share of the maximum, in [0, 1).
-  Returns:
-    `[P]` in [0, 1]; 0 for a map without a positive value.
-
-  Example:
-    >>> localization.mask_iou(maps, masks, 0.5)
-    array([1., 1.])
-  """
-  maps, masks = _check_maps(maps), np.asarray(masks)
-  threshold, = _check_thresholds([threshold])
-  if masks.shape != maps.shape:
-    raise ValueError(f"masks must be {list(maps.shape)} like the maps, not "
-                     f"{list(masks.shape)}")
-  known = masks != VOID
-  truth = known & (masks != 0)
-  empty = np.flatnonzero(~truth.any((1, 2)))
-  if empty.size:
-    raise ValueError(f"pair {empty[0]} has no pixel of its class")
-  level = threshold * np.maximum(maps.max((1, 2), keepdims=True), 0)
-  found = known & (maps > level)
-  return (found & truth).sum((1, 2)) / (found | truth).sum((1, 2))
-
-
-def mask_ious(maps, masks, thresholds=THRESHOLDS):
-  """`mask_iou` at T thresholds, `[P, T]`; NaN without a pixel of the class."""
-  masks = np.asarray(masks)
-  known = ((masks != 0) & (masks != VOID)).any((1, 2))
-  result = np.full([len(masks), len(thresholds)], np.nan)
-  if known.any():
-    result[known] = np.stack([mask_iou(np.asarray(maps)[known], masks[known], t)
-                              for t in thresholds], 1)
-  return result
-
-
-def class_mask(mask, class_index, size):
-  """A mask of all classes as that of one, at another size.
-
-  Args:
-    mask: `[height, width]`: 0 background, `1 + class`, VOID; or None.
-    class_index: which class.
-    size: (height, width); pixels are taken by their centres.
-  Returns:
-    uint8 of that size: 0, 1, or VOID; all VOID for None.
-  """
-  if mask is None:
-    return np.full(size, VOID, np.uint8)
-  rows, columns = ((2 * np.arange(n) + 1) * old // (2 * n)
-                   for n, old in zip(size, mask.shape))
-  mask = mask[rows[:, None], columns]
-  return np.where(mask == VOID, VOID, mask == 1 + class_index).astype(np.uint8)
-
-
-def centre_map(size):
-  """A map that sees no image, 1 in the middle and 0 at the edges.
-
-  Above t it is the centred rectangle with 1 - t of the image's sides.
-  """
-  y, x = (np.abs(2 * np.arange(n) + 1 - n) / n for n in size)
-  return 1 - np.maximum(y[:, None], x)
-
-
 def centre_point(boxes):
   """The pointing game of a map that always points at the image's centre.
 
@@ -272,6 +203,26 @@ def best_centre_box(boxes, fractions=FRACTIONS):
   return best_threshold(scores, fractions)
 
 
+def check_maps(maps):
+  """Maps as an array `[P, height, width]`, finite; else a ValueError."""
+  maps = np.asarray(maps)
+  if maps.ndim != 3:
+    raise ValueError("maps must be [pairs, height, width], not "
+                     f"{list(maps.shape)}")
+  broken = np.flatnonzero(~np.isfinite(maps).all((1, 2)))
+  if broken.size:
+    raise ValueError(f"the map of pair {broken[0]} is not finite")
+  return maps
+
+
+def check_thresholds(thresholds):
+  """Thresholds as an array, in [0, 1); else a ValueError."""
+  thresholds = np.asarray(thresholds, float)
+  if not ((thresholds >= 0) & (thresholds < 1)).all():
+    raise ValueError(f"thresholds must be in [0, 1), not {thresholds}")
+  return thresholds
+
+
 def _inside(x, y, boxes):
   """Whether points lie in any of `boxes [n, 4]`, edges included."""
   x_min, y_min, x_max, y_max = np.moveaxis(boxes[:, :, None, None], 1, 0)
@@ -286,21 +237,10 @@ def _hits(x, y, boxes, tolerance):
 
 
 def _check(maps, boxes):
-  maps, boxes = _check_maps(maps), _check_boxes(boxes)
+  maps, boxes = check_maps(maps), _check_boxes(boxes)
   if len(maps) != len(boxes):
     raise ValueError(f"{len(maps)} maps but boxes of {len(boxes)} pairs")
   return maps, boxes
-
-
-def _check_maps(maps):
-  maps = np.asarray(maps)
-  if maps.ndim != 3:
-    raise ValueError("maps must be [pairs, height, width], not "
-                     f"{list(maps.shape)}")
-  broken = np.flatnonzero(~np.isfinite(maps).all((1, 2)))
-  if broken.size:
-    raise ValueError(f"the map of pair {broken[0]} is not finite")
-  return maps
 
 
 def _check_boxes(boxes):
@@ -313,10 +253,3 @@ def _check_boxes(boxes):
       raise ValueError(f"boxes of pair {pair} are not x_min, y_min, x_max, "
                        f"y_max: {one.tolist()}")
   return boxes
-
-
-def _check_thresholds(thresholds):
-  thresholds = np.asarray(thresholds, float)
-  if not ((thresholds >= 0) & (thresholds < 1)).all():
-    raise ValueError(f"thresholds must be in [0, 1), not {thresholds}")
-  return thresholds
