@@ -16,10 +16,10 @@ from tools import build_file
 
 # Level by level, from the bottom: files and packages of atcon_tf.
 LEVELS = (
-    ("__init__", "cli", "config", "exif", "files", "maps", "objective_settings",
-     "schedule", "settings", "splits"),
-    ("backbones", "datasets", "fold", "geometry", "graph", "guided", "model_file",
-     "models", "vit"),
+    ("__init__", "cli", "config", "exif", "files", "maps",
+     "objective_settings", "schedule", "settings", "splits"),
+    ("backbones", "datasets", "fold", "geometry", "graph", "guided",
+     "model_file", "models", "vit"),
     ("attribution", "augment", "pictures", "pipeline"),
     ("bank", "masks", "metrics", "objectives", "pairs", "run_data"),
     ("image_pairs", "optimizers", "plain", "plots", "prediction", "serving",

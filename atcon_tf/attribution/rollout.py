@@ -30,7 +30,8 @@ def with_attention(classifier):
         "instead")
   network = keras.Model(classifier.network.input,
                         [*layers.values(), classifier.network.outputs[-1]])
-  return dataclasses.replace(classifier, network=network, cam_layers=tuple(layers),
+  return dataclasses.replace(classifier, network=network,
+                             cam_layers=tuple(layers),
                              geometry=[None] * len(layers))
 
 

@@ -20,6 +20,7 @@ First-order but for the ATCON term.
 """
 
 import numpy as np
+from scipy import special
 import tensorflow as tf
 
 from atcon_tf import attribution
@@ -140,9 +141,7 @@ def best_rank_labels(logits, count):
   An image that ranks among the first `count` of several classes is given to
   the one where it ranks highest; the others go without.
   """
-  rank = ranks(logits - np.max(logits, -1, keepdims=True) - np.log(np.sum(
-      np.exp(logits - np.max(logits, -1, keepdims=True)), -1,
-      keepdims=True)))
+  rank = ranks(special.log_softmax(logits, axis=-1))
   best = rank.argmin(-1)
   label = np.zeros(rank.shape, np.float32)
   chosen = rank.min(-1) < count
