@@ -1,11 +1,16 @@
 """The sweep: its fit and crossing by hand, its arms, its advice."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from atcon_tf.config import Config
 from tools import shot_sweep
+from tools import study
 
 
 def test_the_line_and_where_it_falls_below():
@@ -94,3 +99,39 @@ def test_both_arms_share_what_both_use():
     assert "--steps=7" in flags
     assert not any(f.startswith(("--seed", "--shots", "--split_seed"))
                    for f in flags)
+
+
+def _sweep(folder, *more):
+  return subprocess.run(
+      [sys.executable, "tools/shot_sweep.py", "--dataset=shapes",
+       "--objective=self_training", "--atcon_weight=0", "--image_size=32",
+       "--steps=2", "--bank_every=1", "--eval_every=2", "--bootstrap=0",
+       "--summary_images=0", "--shot_list=1,2", "--repeats=2", "--workers=2",
+       f"--out={folder}", *more], capture_output=True, text=True,
+      cwd=study.ROOT)
+
+
+def test_a_sweep_ends_with_its_advice(tmp_path):
+  done = _sweep(tmp_path)
+  assert done.returncode == 0, done.stderr
+  assert "At 2 labelled images a class self_training changes" in done.stdout
+  assert (tmp_path / "sweep.png").stat().st_size
+  # Again, with rows that a larger sweep, interrupted, has left.
+  stored = json.loads((tmp_path / "rows.json").read_text())
+  assert len(stored["rows"]) == 8
+  stored["rows"] += [{**r, "shots": 4} for r in stored["rows"]
+                     if r["shots"] == 2 and r["seed"] == 0]
+  (tmp_path / "rows.json").write_text(json.dumps(stored))
+  again = _sweep(tmp_path)
+  assert again.returncode == 0, again.stderr
+  assert again.stdout.splitlines()[-2:] == done.stdout.splitlines()[-2:]
+
+
+@pytest.mark.parametrize("flag", [
+    "--objective=supervised", "--objective=tame", "--seed=1",
+    "--shot_list=2,2"])
+def test_what_cannot_be_swept(flag, tmp_path):
+  done = _sweep(tmp_path, flag, *(["--warm_start=W"] * ("tame" in flag)))
+  assert done.returncode == 2
+  assert done.stderr.startswith(f"error: {flag}: ")
+  assert not list(tmp_path.iterdir())

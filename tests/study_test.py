@@ -8,6 +8,7 @@ import pytest
 
 from atcon_tf.config import UserError
 from tools import study
+from tools import study_figures
 from tools import study_report
 
 GRID = {"flags": ["--dataset=shapes", "--image_size=32", "--steps=1",
@@ -179,6 +180,78 @@ def test_a_grid_that_is_none(tmp_path):
     study.read_grid(path)
 
 
+@pytest.mark.parametrize("arm", ["--objective=atcon", ["objective=atcon"]])
+def test_an_arm_that_is_not_a_list_of_flags(arm, tmp_path):
+  path = tmp_path / "grid.json"
+  path.write_text(json.dumps(_grid(arms={"base": [], "new": arm})))
+  with pytest.raises(UserError, match="'new' must be a list of flags"):
+    study.read_grid(path)
+
+
+@pytest.mark.parametrize("extra, message", [
+    ("tools/grids/voc_ablation.json", "ablation.json': not a flag"),
+    ("--data_dri=x", "Unknown command line flag 'data_dri'"),
+    ("--seed=4", "--seed=4: the grid says it of each run"),
+    ("--shots=0", "--shots=0: the grid says it of each run")])
+def test_what_goes_to_every_run_is_looked_at_first(extra, message, tmp_path):
+  made = study.Study(GRID, tmp_path / "rows.json", tmp_path / "W", [extra])
+  with pytest.raises(UserError, match=message):
+    made.run(1, False)
+  assert not (tmp_path / "W").exists()
+
+
+def test_two_studies_do_not_write_one_file(tmp_path):
+  one, two = (study.Study(_grid(), tmp_path / "rows.json", tmp_path / folder,
+                          []) for folder in "ab")
+  with one._alone(), pytest.raises(UserError, match="another process adds"):
+    two.run(1, False)
+  # Rows that came after this was made are seen.
+  (tmp_path / "rows.json").write_text(json.dumps({"grid": _grid(),
+                                                  "rows": ROWS}))
+  assert two.run(1, False) == [] and two.rows == ROWS
+
+
+def test_nothing_to_render(tmp_path):
+  done = subprocess.run(
+      [sys.executable, "tools/study.py", "--render_only",
+       f"--out={tmp_path / 'typo.json'}"], capture_output=True, text=True,
+      cwd=study.ROOT)
+  assert done.returncode == 2 and "typo.json: no rows" in done.stderr
+
+
+def test_runs_that_share_a_process():
+  cells = study_report.cells(_grid())
+  assert study.together(_grid(), cells)[0] == [("base", 2, 0), ("base", 4, 0)]
+  one = _grid(shots=[2], endpoint_shots=[2])
+  assert study.together(one, study_report.cells(one))[0] == [
+      ("base", 2, 0), ("base", 2, 1)]
+
+
+def test_curves_of_data_without_boxes_and_of_all_images():
+  rows = [{**r, "test": {m: r["test"][m] for m in ("f1_macro", "map_macro")}}
+          for r in ROWS]
+  rows = [{**r, "seed": r["seed"] + more, "shots": r["shots"] % 4}
+          for r in rows for more in (0, 2)]  # four seeds; 4 becomes "all"
+  axes = study_figures.by_shots(_grid(shots=[2, 0], seeds=[0, 1, 2, 3]),
+                                rows).axes
+  assert [a.get_title() for a in axes] == ["F1, macro, test",
+                                           "mAP, macro, test", "", ""]
+  upper, lower = axes[0], axes[2]
+  assert [t.get_text() for t in lower.get_xticklabels()] == ["2", "all"]
+  # At log2(2), and one doubling on.
+  assert upper.lines[0].get_xdata().tolist() == [1, 2]
+  assert len(upper.figure.legends[0].get_texts()) == 2
+
+
+def test_the_page_names_the_code_that_made_the_runs(tmp_path):
+  out = tmp_path / "rows.json"
+  rows = [{**r, "commit": "abc-dirty" if r["seed"] else "abd"} for r in ROWS]
+  out.write_text(json.dumps({"grid": _grid(), "rows": rows[1:]}))
+  study_report.render(out)
+  assert ("Made by commit abc with changes (4 runs), abd (3 runs)."
+          in out.with_suffix(".md").read_text())
+
+
 def test_the_table_goes_between_the_marks(tmp_path):
   out, readme = tmp_path / "rows.json", tmp_path / "README.md"
   out.write_text(json.dumps({"grid": _grid(), "rows": ROWS}))
@@ -197,4 +270,6 @@ def test_the_table_goes_between_the_marks(tmp_path):
 def test_the_shipped_grids_are_grids():
   for path in (study.ROOT / "tools" / "grids").glob("*.json"):
     grid = study.read_grid(path)
-    assert study_report.cells(grid)
+    cells = study_report.cells(grid)
+    assert cells
+    study.Study(grid, "none.json", "W", ["--data_dir=x"]).check_flags(cells)

@@ -32,8 +32,10 @@ from atcon_tf import cli
 from atcon_tf import config as config_lib
 from atcon_tf import files
 from atcon_tf import plots
+from atcon_tf import settings
 from atcon_tf.config import UserError
 from tools import study
+from tools import study_report
 
 SUPERVISED = "supervised"
 METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
@@ -44,8 +46,8 @@ _OURS = ("shots", "seed", "split_seed", "splits")
 
 def arms(config):
   """`{name: flags}` of the runs with and without the objective."""
-  def text(settings):
-    return [line for line in settings.to_flags().splitlines()
+  def text(one):
+    return [line for line in one.to_flags().splitlines()
             if not line.startswith(tuple(f"--{name}=" for name in _OURS))]
 
   return {SUPERVISED: text(config.with_objective(SUPERVISED)),
@@ -237,11 +239,16 @@ def main(argv):
   config = config_lib.from_flags()
   if config.objective == SUPERVISED:
     raise UserError("--objective=supervised: name the one to compare with it")
+  if config.objective in settings.HEADS:
+    raise UserError(f"--objective={config.objective}: explains a classifier "
+                    "and leaves its scores as they are; name one that trains "
+                    "it")
   if not all(s.isdecimal() and int(s) for s in values.shot_list) or len(
       set(values.shot_list)) < 2:
     raise UserError(f"--shot_list={','.join(values.shot_list)}: must be at "
                     "least two numbers of images")
   out = pathlib.Path(values.out)
+  files.check_folder("out", out)
   shots = sorted(map(int, set(values.shot_list)))
   grid = {"flags": [], "arms": arms(config), "baseline": SUPERVISED,
           "shots": shots, "seeds": list(range(values.repeats)),
@@ -252,9 +259,13 @@ def main(argv):
     raise UserError(f"{len(failed)} runs failed, see "
                     f"{out / 'runs' / study.name_of(failed[0])}.log; the same "
                     "command tries them again")
-  gain = gains(sweep.rows, config.objective, values.metric)
+  # An earlier sweep of more images may have left rows of its own.
+  wanted = set(study_report.cells(grid))
+  rows = [r for r in sweep.rows
+          if (r["arm"], r["shots"], r["seed"]) in wanted]
+  gain = gains(rows, config.objective, values.metric)
   advice = advise(gain, config.objective, values.metric, values.worth,
-                  times_as_long(sweep.rows, config.objective))
+                  times_as_long(rows, config.objective))
   files.write_text(out / "sweep.json", json.dumps(advice, indent=1))
   files.write_bytes(out / "sweep.png", plots.to_png(
       plot(gain, advice), dpi=120))

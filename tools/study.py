@@ -15,12 +15,13 @@ the seeds or shots only; with `"controls": {"atcon": ["atcon_constant", ...],
 compared with the arm that it is a variant of.
 
 --seed is also the seed of a run's split, so that the arms are paired. The runs
-of an arm that differ by shots alone share a process (`study_runs.py`). A run
-that was finished is not repeated, one that was interrupted continues, one that
-failed is named at the end and tried again the next time. Rows go into --out as
-they come; the table and the plot are made from that file alone (--render_only
-makes them again), also of half a study. A row, or a finished run in --folder,
-that was made with other flags than the grid now has is refused.
+of an arm that differ by shots alone, or by seed where there is one number of
+shots, share a process (`study_runs.py`). A run that was finished is not
+repeated, one that was interrupted continues, one that failed is named at the
+end and tried again the next time. Rows go into --out as they come; the table
+and the plot are made from that file alone (--render_only makes them again),
+also of half a study. A row, or a finished run in --folder, that was made with
+other flags than the grid now has is refused.
 
     python tools/study.py --grid=tools/grids/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
@@ -30,6 +31,8 @@ Paths are seen from the current folder.
 """
 
 import concurrent.futures
+import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -72,6 +75,11 @@ def read_grid(path):
   if grid["baseline"] not in grid["arms"]:
     raise UserError(f"--grid={path}: the baseline '{grid['baseline']}' is "
                     f"none of the arms {', '.join(grid['arms'])}")
+  for name, given in {"flags": grid["flags"], **grid["arms"]}.items():
+    if not isinstance(given, list) or not all(
+        str(f).startswith("--") for f in given):
+      raise UserError(f"--grid={path}: '{name}' must be a list of flags, each "
+                      f"beginning with --, not {json.dumps(given)}")
   for arm, limits in grid.get("fewer", {}).items():
     if arm not in grid["arms"] or not set(limits) <= {"shots", "seeds"}:
       raise UserError(f"--grid={path}: 'fewer' of '{arm}' must be shots or "
@@ -98,19 +106,28 @@ def command(grid, cell, folder, extra):
 
 
 def parse(arguments):
-  """The `Config` that a command line of train describes."""
+  """The `Config` that a command line of train describes.
+
+  Raises:
+    UserError: it describes none.
+  """
   values = flags.FlagValues()
   config_lib.define_flags(values)
   flags.DEFINE_string("workdir", "", "", flag_values=values)
-  values(["train", *arguments])
+  try:
+    rest = values(["train", *arguments])[1:]
+  except flags.Error as error:
+    raise UserError(str(error)) from error
+  if rest:
+    raise UserError(f"'{rest[0]}': not a flag; flags begin with --")
   return config_lib.from_flags(values)
 
 
 def together(grid, cells):
   """Cells as lists for one process each, in the order of their firsts."""
-  groups = {}
+  groups, one = {}, len(grid["shots"]) == 1
   for arm, shots, seed in cells:
-    key = arm, seed, shots in grid["endpoint_shots"]
+    key = arm, None if one else seed, shots in grid["endpoint_shots"]
     groups.setdefault(key, []).append((arm, shots, seed))
   return list(groups.values())
 
@@ -135,7 +152,7 @@ class Study:
   def __init__(self, grid, out, folder, extra):
     self.grid, self.out, self.extra = grid, pathlib.Path(out), extra
     self.folder = pathlib.Path(folder)
-    self.rows = study_report.read_rows(self.out)
+    self.rows = study_report.read(self.out)["rows"]
     for row in self.rows:
       arm = row["arm"]
       if arm in grid["arms"] and row["flags"] != [*grid["flags"],
@@ -151,6 +168,19 @@ class Study:
     have = {(r["arm"], r["shots"], r["seed"]) for r in self.rows}
     return [cell for cell in study_report.cells(self.grid)
             if cell not in have]
+
+  def check_flags(self, cells):
+    """Refuses an arm that is none, before any run.
+
+    Raises:
+      UserError: its flags are no settings, or are those of the cell.
+    """
+    for cell in {arm: (arm, *rest) for arm, *rest in reversed(cells)}.values():
+      config = parse(command(self.grid, cell, self.folder, self.extra))
+      for name, value in zip(("shots", "seed"), cell[1:]):
+        if getattr(config, name) != value:
+          raise UserError(f"--{name}={getattr(config, name)}: the grid says "
+                          "it of each run")
 
   def check_ready(self, cells):
     """Refuses finished runs in the folder that were made with other settings.
@@ -226,9 +256,31 @@ class Study:
     files.write_text(self.out, json.dumps(
         {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
 
+  @contextlib.contextmanager
+  def _alone(self):
+    """Keeps other processes from adding rows to the same file."""
+    try:
+      self.out.parent.mkdir(parents=True, exist_ok=True)
+      lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
+    except OSError as error:
+      raise UserError(f"--out={self.out}: {error.strerror}") from error
+    with lock:
+      try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError as error:
+        raise UserError(f"--out={self.out}: another process adds rows to it"
+                        ) from error
+      yield
+
   def run(self, workers, keep):
     """Makes all missing runs; returns the cells that failed."""
+    with self._alone():
+      self.rows = study_report.read(self.out)["rows"]
+      return self._run(workers, keep)
+
+  def _run(self, workers, keep):
     todo, failed, started = self.missing(), [], time.time()
+    self.check_flags(todo)
     self.check_ready(todo)
     total = len(study_report.cells(self.grid))
     print(f"{total - len(todo)} of {total} runs are there", flush=True)
@@ -251,7 +303,7 @@ class Study:
       try:
         for future in concurrent.futures.as_completed(work):
           future.result()
-      except KeyboardInterrupt:
+      except BaseException:  # what is at work ends, nothing new begins
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     return failed
@@ -260,12 +312,17 @@ class Study:
 def main(argv):
   """Runs a grid and renders its table and plot."""
   values = flags.FLAGS
+  files.check_file("out", values.out)
+  files.check_folder("folder", pathlib.Path(values.folder))
   grid = read_grid(values.grid)
   study = Study(grid, values.out, values.folder, argv[1:])
   failed = [] if values.render_only else study.run(values.workers,
                                                     values.keep)
+  if not study.rows and not failed:
+    raise UserError(f"--out={values.out}: no rows; nothing to render")
   if study.rows:
-    study.save()
+    if study_report.read(study.out)["grid"] != grid:
+      study.save()
     for path in study_report.render(study.out, values.readme):
       print(path)
   if failed:

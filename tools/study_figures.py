@@ -27,12 +27,16 @@ def by_shots(grid, rows):
   Args:
     grid, rows: of the study.
   """
-  figure = Figure(figsize=(3.1 * len(METRICS), 6), layout="constrained")
-  axes = figure.subplots(2, len(METRICS), sharex=True)
   table = {(r["arm"], r["shots"], r["seed"]): r["test"] for r in rows}
+  metrics = {metric: label for metric, label in METRICS.items()
+             if any(metric in test for test in table.values())}
+  figure = Figure(figsize=(3.1 * len(metrics), 6), layout="constrained")
+  axes = figure.subplots(2, len(metrics), sharex=True, squeeze=False)
+  # On a logarithmic scale; 0, which is all images, beyond the others.
+  place = {k: np.log2(k or 2 * max(grid["shots"])) for k in grid["shots"]}
   baseline = grid["baseline"]
   others = [arm for arm in grid["arms"] if arm != baseline]
-  for (upper, lower), (metric, label) in zip(axes.T, METRICS.items()):
+  for (upper, lower), (metric, label) in zip(axes.T, metrics.items()):
     def points(name, arm, shots, metric=metric):
       """Scores, or gains, of an arm at a number of shots by seed."""
       found = []
@@ -45,7 +49,7 @@ def by_shots(grid, rows):
 
     for number, arm in enumerate(grid["arms"]):
       color = "black" if arm == baseline else f"C{others.index(arm) % 10}"
-      scores = [(k, points("score", arm, k)) for k in grid["shots"]]
+      scores = [(place[k], points("score", arm, k)) for k in grid["shots"]]
       scores = [(k, v.mean()) for k, v in scores if len(v) >= ENOUGH]
       if scores:
         upper.plot(*zip(*scores), marker="o", markersize=3, color=color,
@@ -55,7 +59,7 @@ def by_shots(grid, rows):
         continue
       for k in grid["shots"]:
         v = points("gain", arm, k)
-        x = k * 2 ** (BESIDE * ((number + .5) / len(grid["arms"]) - .5))
+        x = place[k] + BESIDE * ((number + .5) / len(grid["arms"]) - .5)
         if len(v) >= ENOUGH:
           lower.errorbar(x, v.mean(), _half_width(v), marker="o",
                          markersize=3.5, linewidth=1.5, color=color)
@@ -65,14 +69,14 @@ def by_shots(grid, rows):
       upper.axhline(100 * np.mean(trivial), linestyle="--", linewidth=1,
                     color="#8a8a8a", label="centre, without looking")
     upper.set_title(f"{label}, test", fontsize=10)
-    lower.set_xscale("log", base=2)
-    lower.set_xticks(grid["shots"], [str(k) for k in grid["shots"]])
+    lower.set_xticks(list(place.values()), [str(k or "all") for k in place])
     lower.set_xlabel("labelled images per class", fontsize=8)
     for one in (upper, lower):
       one.grid(alpha=.3)
       one.tick_params(labelsize=7)
   axes[0, 0].set_ylabel("mean over seeds, points", fontsize=8)
   axes[1, 0].set_ylabel(f"gain over {baseline}, points", fontsize=8)
+  # The last panel has the dashed line, too, where there is one.
   figure.legend(*axes[0, -1].get_legend_handles_labels(), fontsize=8,
                 loc="outside lower center", ncols=LEGEND_COLUMNS)
   return figure

@@ -5,6 +5,7 @@ with its 90 % interval. ▲ and ▼ stand where that leaves out 0; the best of a
 column is bold only where it has a ▲: without a sign, nothing was shown.
 """
 
+import collections
 import json
 import pathlib
 
@@ -28,14 +29,15 @@ NO_BEST = ("consistency",)
 MARKS = ("<!-- study -->", "<!-- /study -->")
 
 
-def read_rows(path):
-  """The rows of a study; none if there is no such file yet."""
+def read(path):
+  """`{"grid", "rows"}` of a study; none if there is no such file yet."""
   path = pathlib.Path(path)
   if not path.exists():
-    return []
+    return {"grid": None, "rows": []}
   try:
-    return json.loads(path.read_text())["rows"]
-  except (ValueError, KeyError) as error:
+    content = json.loads(path.read_text())
+    return {"grid": content["grid"], "rows": content["rows"]}
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(f"{path}: not the rows of a study") from error
 
 
@@ -193,6 +195,14 @@ def _flags(grid, arms):
           *(f"- {arm}: `{' '.join(grid['arms'][arm])}`" for arm in arms)]
 
 
+def _commits(rows):
+  """Which code made the runs; those of an uncommitted tree are called so."""
+  counts = collections.Counter(r.get("commit") or "unknown" for r in rows)
+  return "Made by commit " + ", ".join(
+      f"{commit.replace('-dirty', ' with changes')} ({count} runs)"
+      for commit, count in counts.most_common()) + "."
+
+
 def table(grid, rows):
   """The study as markdown; arms that nothing is known of are left out."""
   shots, baseline = grid["endpoint_shots"], grid["baseline"]
@@ -282,7 +292,7 @@ def render(path, readme=""):
     UserError: the readme has no markers.
   """
   path = pathlib.Path(path)
-  content = json.loads(path.read_text())
+  content = read(path)
   grid, wanted = content["grid"], set(cells(content["grid"]))
   rows = [r for r in content["rows"]
           if (r["arm"], r["shots"], r["seed"]) in wanted]
@@ -298,7 +308,8 @@ def render(path, readme=""):
     files.write_bytes(name, plots.to_png(figure, dpi=110))
   files.write_text(path.with_suffix(".md"), text + "".join(
       f"\n![Gains and scores]({name.name})\n" for name in figures)
-                   + f"\nWritten by `tools/study.py` from `{path.name}`.\n")
+                   + f"\nWritten by `tools/study.py` from `{path.name}`. "
+                   f"{_commits(rows)}\n")
   written = [path.with_suffix(".md"), *figures]
   if readme:
     files.between(readme, MARKS, text)
