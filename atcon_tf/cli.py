@@ -1,7 +1,8 @@
 """How every command starts and ends.
 
-A mistake of the user's is one line and exit status 2; Ctrl-C is one line and
-130. Flags are defined when a command starts, never at import.
+A mistake of the user's, or a file that the system refuses, is one line and
+exit status 2; Ctrl-C is one line and 130. Flags are defined when a command
+starts, never at import.
 """
 
 import sys
@@ -33,6 +34,10 @@ def run(main, define_flags, arguments=False):
       main(argv)
     except UserError as error:
       _stop(" ".join(str(error).split()))
+    except OSError as error:
+      if not error.filename:
+        raise
+      _stop(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
       print("\ninterrupted; the same command continues from the last "
             "checkpoint", file=sys.stderr)

@@ -29,6 +29,7 @@ from atcon_tf.settings import UserError
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
          "unlabeled_dir", "splits", "model", "weights", "warm_start")
 
+WITHOUT_RELU = ("efficientnet_b0",)
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
 
@@ -83,7 +84,8 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
       config = dataclasses.replace(config, schedule=name)
     _check_model(config.model)
     recipe = FROM_SCRATCH if config.model == "tiny_cnn" else FINE_TUNING
-    if config.model.endswith(".keras") or config.objective in HEADS:
+    if (config.model.endswith(".keras") or config.objective in HEADS
+        or config.warm_start):
       recipe = {**recipe, "weights": "none"}  # comes with all of them
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(config)
               if f.name in recipe and not getattr(config, f.name)
@@ -93,14 +95,12 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
       filled["bank_every"] = min(30, max(1, steps // 3))
     if config.split_seed < 0:
       filled["split_seed"] = config.seed
-    for name in PATHS:
-      # What a run stores should not speak of one machine.
-      if os.path.isabs(getattr(config, name)):
-        filled[name] = os.path.relpath(getattr(config, name))
     if not config.image_size and config.model in IMAGE_SIZE:
       filled["image_size"] = IMAGE_SIZE[config.model]
     given = {f.name for f in dataclasses.fields(self)
              if getattr(self, f.name) != f.default} | set(explicit)
+    if config.model in WITHOUT_RELU and "atcon_weight" not in given:
+      filled["atcon_weight"] = 0.0  # its mask is that of guided ReLUs
     for field in dataclasses.fields(config):
       _check(config, field, field.name in given)
     _check_together(config, given)
@@ -115,6 +115,14 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
     return dataclasses.replace(config, **{
         f.name: f.default for f in dataclasses.fields(config)
         if not _used(config, f)}).resolve()
+
+  def public(self):
+    """These settings without the folders of this machine: for others."""
+    absolute = {name: getattr(self, name) for name in PATHS
+                if os.path.isabs(getattr(self, name))}
+    return dataclasses.replace(self, **{
+        name: os.path.basename(os.path.normpath(value))
+        for name, value in absolute.items()})
 
   def to_json(self):
     """The settings as JSON text, keys in the order of the fields."""
@@ -225,9 +233,14 @@ def _check_together(config, given):
   if config.alpha and "supervised_share" in given:
     raise UserError(f"--alpha={config.alpha}: says the same as "
                     "--supervised_share; give one of them")
-  if config.model.endswith(".keras") and config.weights not in ("", "none"):
-    raise UserError(f"--weights={config.weights}: {config.model} brings its "
-                    "own weights")
+  if config.weights not in ("", "none"):
+    if config.model.endswith(".keras"):
+      raise UserError(f"--weights={config.weights}: {config.model} brings its "
+                      "own weights")
+    if config.warm_start and "weights" in given:
+      raise UserError(f"--weights={config.weights}: not used with "
+                      f"--warm_start={config.warm_start}, which brings all of "
+                      "them")
   if config.model == "tiny_cnn" and config.weights == "imagenet":
     raise UserError("--weights=imagenet: there are none for "
                     "--model=tiny_cnn; must be none or a file")

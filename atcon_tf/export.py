@@ -24,6 +24,7 @@ import tensorflow as tf
 from absl import flags
 
 from atcon_tf import cli
+from atcon_tf import config as config_lib
 from atcon_tf import files
 from atcon_tf import plain
 from atcon_tf import runs
@@ -82,8 +83,9 @@ def metadata(run, methods):
   """
   result = run.result
   config = {name: value for name, value in result["config"].items()
-            if name not in ("data_dir", "unlabeled_dir", "warm_start",
-                            "splits")}
+            if name not in config_lib.PATHS}
+  for name in ("model", "weights"):  # a name, or a file that had one
+    config[name] = os.path.basename(result["config"][name])
   return {
       "class_names": list(run.class_names),
       "multi_label": run.multi_label,

@@ -27,6 +27,11 @@ def check_folder(flag, path):
       raise UserError(f"--{flag}={path}: {one} is a file, not a folder")
 
 
+def printable(text):
+  """Text with what is not UTF-8 in a file's name written as an escape."""
+  return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 def write_text(path, text):
   """Writes a text file whole or not at all."""
   write_bytes(path, text.encode())

@@ -105,7 +105,8 @@ class SelfTraining:
       0.0, "weight of the agreement of Grad-CAM before and after a crop and "
       "a flip", minimum=0.0, needs=_SELF_TRAINING)
   atcon_weight: float = flag(
-      0.2, "weight of ATCON's term on the same images and classes",
+      0.2, "weight of ATCON's term on the same images and classes; default: "
+      "0.2, but 0 for efficientnet_b0, which has no ReLU",
       minimum=0.0, needs=_SELF_TRAINING)
 
 
@@ -242,6 +243,13 @@ def check_atcon(config, given):
     if name in given and method not in (config.first_map, config.second_map):
       raise UserError(f"--{name}={getattr(config, name)}: goes with "
                       f"--first_map or --second_map={method}")
+  for name in ("second_map", "mask_intensity", "mask_scale"):
+    if name in given and config.match == "mask" and config.mask == "constant":
+      raise UserError(f"--{name}={getattr(config, name)}: not used with "
+                      "--mask=constant")
+  if config.teacher == "ema" and config.stop_gradient == "first":
+    raise UserError("--stop_gradient=first: that map is the teacher's, a "
+                    "constant already, with --teacher=ema")
   if (config.objective == "atcon" and config.target == "labels"
       and config.unlabeled != "labeled"):
     raise UserError("--target=labels: the images must have labels; it goes "

@@ -65,7 +65,7 @@ def report(run, other=None):
       pictures=pictures, no_pictures=missing,
       consistency=report_figures.histogram(tables, names),
       class_names=run.class_names,
-      flags=(run.path / "flags.txt").read_text(),
+      flags=run.config.public().to_flags(),
       environment={**result["versions"], "commit": result["commit"],
                    "command": result["command"],
                    "time": f"{result['seconds'] / 60:.1f} minutes"})

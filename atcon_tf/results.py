@@ -78,7 +78,7 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   if config.summary_images:
     work.save_figure("maps", plots.to_png(watcher.figure(), dpi=110))
   result = {
-      "config": json.loads(config.to_json()), **runs.environment(),
+      "config": json.loads(config.public().to_json()), **runs.environment(),
       "data": {part: len(r) for part, r in data.records.items()},
       "steps": {"supervised": sum(schedule.SUPERVISED in s for s in plan),
                 "consistency": sum(schedule.CONSISTENCY in s for s in plan),

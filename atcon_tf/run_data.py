@@ -8,11 +8,14 @@ import pathlib
 import numpy as np
 
 from atcon_tf import datasets
+from atcon_tf import files
 from atcon_tf import pipeline
 from atcon_tf import splits
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.datasets import unlabeled
+from atcon_tf.settings import FILES
+from atcon_tf.settings import HEADS
 from atcon_tf.settings import UNLABELED
 
 PARTS = ("train_labeled", "train_unlabeled", "val", "test")
@@ -83,7 +86,7 @@ def _read(config, records, progress):
   images = pipeline.Images(records, config.image_size, config.max_bad_images,
                            progress)
   for path, why in images.bad.items():
-    print(f"skipped {path}: {why}", flush=True)
+    print(f"skipped {files.printable(path)}: {why}", flush=True)
   return images
 
 
@@ -103,7 +106,8 @@ def _split(config, data, stored):
   split = {**split, "class_names": list(data.class_names),
            "multi_label": data.multi_label}
   _check_two_classes(config, split)
-  _check_not_trained_on(config, split)
+  if config.warm_start:
+    _check_start(config, split)
   return split
 
 
@@ -113,14 +117,19 @@ def load_part(run, split="test", data_dir="", voc_year=0):
   Args:
     run: a `runs.Run`.
     split: "val" or "test" (the run's own ids), or any part of `data_dir`,
-      or "all" of it.
+      or "all" of it; of data that hold every image of the run, which are its
+      own in another place, again "val" or "test".
     data_dir: judge the data there instead of the run's own.
     voc_year: judge this VOC instead of the run's own.
   Raises:
-    UserError: other classes, no such part, or missing data.
+    UserError: other classes, no such part, missing data, or images that the
+      run was trained on.
   """
   config = run.config
   other = bool(data_dir or voc_year)
+  if data_dir and config.dataset not in FILES["dataset"]:
+    raise UserError(f"--data_dir={data_dir}: not used with a run on "
+                    f"--dataset={config.dataset}")
   config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
                                voc_year=voc_year or config.voc_year,
                                unlabeled_dir="")
@@ -129,12 +138,20 @@ def load_part(run, split="test", data_dir="", voc_year=0):
     raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
                     f"classes ({', '.join(data.class_names)[:80]}) than the "
                     f"run ({', '.join(run.class_names)[:80]})")
+  known = {r.id: r for part in data.splits.values() for r in part}
+  if other and known.keys() >= {i for part in ("train_labeled", "val", "test")
+                                for i in run.split[part]}:
+    if split not in ("val", "test"):
+      raise UserError(f"--split={split}: these are the run's own images, of "
+                      "which it may be judged by val or test")
+    print(f"note: these are the run's own images: its own {split} images are "
+          "taken", flush=True)
+    other = False
   if other and split == "all":
-    records = [r for part in data.splits.values() for r in part]
+    records = list(known.values())
   elif other:
     records = data.splits.get(split, [])
   else:
-    known = {r.id: r for part in data.splits.values() for r in part}
     wanted = run.split.get(split, [])
     records = [known[i] for i in wanted if i in known]
     if 0 < len(records) < len(wanted):
@@ -157,22 +174,38 @@ def shuffled(records, seed):
           for r, i in zip(records, order)}
 
 
-def _check_not_trained_on(config, split):
-  """Refuses to judge weights by images that they were trained on."""
-  run = pathlib.Path(config.warm_start)
-  if not config.warm_start or not (run / "splits.json").is_file():
+def _check_start(config, split):
+  """Refuses weights of other classes, and those that cannot be judged.
+
+  That is, by images that they were trained on, with or without their labels.
+  """
+  flag, run = f"--warm_start={config.warm_start}", pathlib.Path(
+      config.warm_start)
+  if run.is_file():  # RUN/checkpoints/best.weights.h5
+    run = run.parent.parent
+  if not (run / "splits.json").is_file():
     return
   before = Config.from_json((run / "config.json").read_text())
-  if before.dataset != config.dataset or (
-      os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir)):
+  theirs = json.loads((run / "splits.json").read_text())
+  for name in ("class_names", "multi_label"):
+    if theirs[name] != split[name]:
+      raise UserError(f"{flag}: its {name} are {theirs[name]}, those of these "
+                      f"data {split[name]}")
+  if config.objective in HEADS:
+    for name in ("reflect_padding", "input_range"):
+      ours, its = getattr(config, name), getattr(before, name)
+      if ours != its:
+        raise UserError(f"--{name}={ours}: the classifier of {flag} has {its}")
+  if os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir):
     return
-  trained = json.loads((run / "splits.json").read_text())["train_labeled"]
-  leaked = set(trained) & {*split["val"], *split["test"]}
+  trained = {*theirs["train_labeled"], *(
+      theirs["train_unlabeled"] if before.objective in UNLABELED else ())}
+  leaked = trained & {*split["val"], *split["test"]}
   if leaked:
     raise UserError(
-        f"--warm_start={run}: was trained on {len(leaked)} of this run's "
-        f"validation and test images; use --splits={run / 'splits.json'}, or "
-        f"its --split_seed={before.split_seed}")
+        f"{flag}: was trained on {len(leaked)} of this run's validation and "
+        f"test images; use --splits={run / 'splits.json'}, or its "
+        f"--split_seed={before.split_seed}")
 
 
 def _check_unlabeled(config, data, split):

@@ -11,8 +11,9 @@
     predictions.npz   per-image results on the test split
     figures/*.png     pictures
     result.json       every number; written last
-"""
 
+What else somebody puts there is left alone.
+"""
 
 import dataclasses
 import fcntl
@@ -28,6 +29,17 @@ from atcon_tf.config import Config
 from atcon_tf.config import UserError
 
 
+# What a run leaves, in the order in which it is set aside: without its
+# checkpoint first, so that a process that is killed half-way can tell.
+NAMES = ("checkpoints", "result.json", "tb", "attribution.csv",
+         "predictions.npz", "figures", "splits.json", "flags.txt",
+         "config.json")
+# Where --overwrite keeps the run before until the new one has a checkpoint.
+ASIDE = ".before"
+# Settings that every run has had from the first version on.
+_ALWAYS = {"objective", "dataset", "split_seed"}
+
+
 class Workdir:
   """The folder of one run, locked while it is open."""
 
@@ -37,11 +49,14 @@ class Workdir:
     Args:
       path: of the folder.
       config: the resolved settings.
-      overwrite: start anew whatever is there.
+      overwrite: start anew. The run that is there is gone with the first
+        checkpoint of the new one, and back if that never gets there.
     Raises:
       UserError: the run is finished, was started with other settings, or is
         at work in another process; or the folder holds something else.
     """
+    if not str(path):
+      raise UserError("--workdir=: must name a folder")
     self.path = pathlib.Path(path)
     self.config = config
     try:
@@ -54,32 +69,53 @@ class Workdir:
     except OSError as error:
       raise UserError(f"--workdir={path}: another process is at work there"
                       ) from error
+    self._settle()
     if overwrite:
-      self._clear()
-    self._check()
+      self._set_aside()
+    else:
+      self._check()
     files.write_text(self.path / "config.json", config.to_json())
     files.write_text(self.path / "flags.txt", config.to_flags())
 
-  def _clear(self):
-    if not (self.path / "config.json").exists() and self._others():
+  def _is_run(self):
+    """Whether the folder's config.json is that of a run."""
+    try:
+      stored = json.loads((self.path / "config.json").read_text())
+      return _ALWAYS <= set(stored)
+    except (OSError, ValueError, TypeError):
+      return False
+
+  def _set_aside(self):
+    """Makes room for a new run."""
+    others = self._others()
+    if others and not self._is_run():
       raise UserError(f"--workdir={self.path}: --overwrite clears a run's "
-                      f"folder, and this is none: it holds {self._others()[0]}")
-    # A run's folder until the last, and without a result from the first on,
-    # should this be killed.
-    order = {"result.json": 0, "checkpoints": 1, "config.json": 3}
-    for entry in sorted(self.path.iterdir(),
-                        key=lambda e: order.get(e.name, 2)):
-      if entry.is_dir():
-        shutil.rmtree(entry)
-      elif entry.name != ".lock":
-        entry.unlink()
+                      f"folder, and this is none: it holds {others[0]}")
+    (self.path / ASIDE).mkdir()
+    for name in NAMES:
+      if (self.path / name).exists():
+        os.replace(self.path / name, self.path / ASIDE / name)
+
+  def _settle(self):
+    """Lets go of the run that was set aside, or brings it back."""
+    aside = self.path / ASIDE
+    if not aside.exists():
+      return
+    if not (self.path / "checkpoints" / "last.npz").exists():
+      if (aside / "config.json").exists():  # all were moved: these are new
+        for name in NAMES:
+          _remove(self.path / name)
+      for name in reversed(NAMES):
+        if (aside / name).exists():
+          os.replace(aside / name, self.path / name)
+    shutil.rmtree(aside)
 
   def _others(self):
     return sorted(e.name for e in self.path.iterdir() if e.name != ".lock")
 
   def _check(self):
     stored = self.path / "config.json"
-    if not stored.exists():
+    if not self._is_run():
       if self._others():
         raise UserError(f"--workdir={self.path}: not empty and not a run's "
                         f"folder: it holds {self._others()[0]}")
@@ -102,6 +138,8 @@ class Workdir:
                       "another folder, or --overwrite to repeat it")
 
   def close(self):
+    """Ends the work in the folder."""
+    self._settle()
     self._lock.close()
 
   # What is saved.
@@ -121,6 +159,7 @@ class Workdir:
     with files.whole(path) as part:
       with open(part, "wb") as file:
         np.savez(file, **values, **{"progress.json": text})
+    self._settle()
 
   def load_checkpoint(self, variables):
     """Restores the variables.
@@ -175,6 +214,13 @@ def weights(path, classifier):
   if classifier.attention:
     kept.append((folder / "attention.weights.h5", classifier.attention))
   return kept
+
+
+def _remove(path):
+  if path.is_dir():
+    shutil.rmtree(path)
+  else:
+    path.unlink(missing_ok=True)
 
 
 def _shown(value):

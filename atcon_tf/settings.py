@@ -96,8 +96,8 @@ class Data:
                    minimum=0)
   unlabeled: str = flag(
       "all", "the unlabelled pool: all other training images, this many of "
-      "them, or 'labeled' (the labelled images without their labels); see "
-      "--unlabeled_dir")
+      "them, or 'labeled' (the labelled images once more, with their labels "
+      "where the objective uses them); see --unlabeled_dir")
   unlabeled_dir: str = flag(
       "", "folder with images that have no labels, in it or anywhere below: "
       "they are in the unlabelled pool, too", needs={"objective": UNLABELED})

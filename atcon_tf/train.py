@@ -28,7 +28,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
     config: a resolved `config.Config`.
     workdir: folder of the run; see `runs`. A run that was interrupted there
       is continued.
-    overwrite: start anew whatever is in the folder.
+    overwrite: start anew where there is a run.
   Returns:
     what result.json holds.
   Raises:
@@ -58,7 +58,8 @@ def define_flags():
   """The flags of this command."""
   config_lib.define_flags()
   flags.DEFINE_string("workdir", "W/run", "folder of the run")
-  flags.DEFINE_bool("overwrite", False, "start anew whatever is in workdir")
+  flags.DEFINE_bool("overwrite", False, "start anew where workdir has a run; "
+                    "that is gone with the first checkpoint of this one")
 
 
 def run():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import sys
 import time
 
@@ -44,6 +45,10 @@ class Training:
     """
     if like and not same_but_for_seed(config, like.config):
       raise ValueError("like: differs by more than seed and shots")
+    for name in ("weights", "warm_start", "splits"):
+      value = getattr(config, name)
+      if value not in ("", "none", "imagenet") and not os.path.exists(value):
+        raise config_lib.UserError(f"--{name}={value}: no such file")
     self.config = config
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
@@ -142,6 +147,12 @@ class Training:
       raise config_lib.UserError(
           f"stopped after {state['updates']} updates: {error}; try lower "
           "learning rates") from error
+    except tf.errors.ResourceExhaustedError as error:
+      raise config_lib.UserError(
+          f"--batch_size={self.config.batch_size}, --image_size="
+          f"{self.config.image_size}: more than the memory holds; try a "
+          "smaller one, also of --unlabeled_batch_size or --eval_batch_size"
+          ) from error
     finally:
       watcher.close()
     return results.finish(self.config, self.data, self.predictor, self.work,
@@ -186,8 +197,11 @@ class Training:
         continue
       bar.update(state["updates"])
       last = state["updates"] == config.steps
+      best = state["best"]
       watcher.follow(state)
-      if last or state["updates"] % config.checkpoint_every == 0:
+      # The best weights are never those of a later step than the checkpoint.
+      if last or state["best"] is not best or (
+          state["updates"] % config.checkpoint_every == 0):
         self._save(state)
 
   def steps(self, state):

@@ -44,7 +44,8 @@ class Watcher:
     if losses:
       self.head_scores = head_scores.HeadScores(config, data,
                                                 predictor.classifier)
-    texts = {"settings": config.to_json(), "flags": config.to_flags(),
+    shown = config.public()
+    texts = {"settings": shown.to_json(), "flags": shown.to_flags(),
              "split": summaries.split_text(data.split)}
     self._callback = summaries.Summaries(
         work.path / "tb", self.figure if config.summary_images else None,

@@ -85,6 +85,21 @@ class DefaultsTest(Case):
         UserError, "--bank_every=8: the run has only 8 steps"):
       parse("--objective=self_training", "--steps=8", "--bank_every=8")
 
+  def test_a_network_without_relu_has_no_atcon_term_by_default(self):
+    model = "--model=efficientnet_b0"
+    self.assertEqual(parse(model).atcon_weight, 0)
+    self.assertEqual(parse(model, "--atcon_weight=0.2").atcon_weight, 0.2)
+    self.assertEqual(parse(model).resolve(), parse(model))
+
+  def test_others_do_not_see_the_folders_of_this_machine(self):
+    path = self.file("own.keras")
+    got = parse(f"--model={path}", "--dataset=folder", "--data_dir=/x/photos/",
+                "--warm_start=W/run")
+    self.assertEqual((got.model, got.data_dir), (path, "/x/photos/"))
+    shown = got.public()
+    self.assertEqual((shown.model, shown.data_dir, shown.warm_start),
+                     ("own.keras", "photos", "W/run"))
+
   def test_the_split_follows_the_seed(self):
     self.assertEqual(parse("--seed=7").split_seed, 7)
     self.assertEqual(parse("--seed=7", "--split_seed=0").split_seed, 0)
@@ -251,6 +266,21 @@ class RefusalTest(Case):
                         "shapes; it goes with --dataset=binary_masks or folder "
                         "or image_list")
 
+  @parameterized.parameters(
+      ("--mask=constant", "--second_map=gradient"),
+      ("--mask=constant", "--mask_intensity=4"),
+      ("--mask=constant", "--mask_scale=std"),
+      ("--warm_start=W/run", "--weights=imagenet"))
+  def test_what_another_flag_makes_useless(self, other, argument):
+    line = self.refused("--model=mobilenet", "--objective=atcon", other,
+                        argument)
+    self.assertStartsWith(line, argument.partition("=")[0])
+    self.assertIn(f"not used with {other}", line)
+
+  def test_the_map_of_a_teacher_is_constant_already(self):
+    line = self.refused("--teacher=ema", "--stop_gradient=first")
+    self.assertStartsWith(line, "--stop_gradient=first: that map is the")
+
   def test_two_ways_to_say_the_same(self):
     line = self.refused("--alpha=2", "--supervised_share=0.2")
     self.assertStartsWith(line, "--alpha=2.0: says the same as "
@@ -304,7 +334,7 @@ RUNS = (
     ("--first_map=integrated_gradients", "--second_map=smooth_grad",
      "--ig_steps=4", "--noise_samples=3", "--match=upsample",
      "--similarity=ssim",
-     "--target=top2", "--stop_gradient=first", "--teacher=ema",
+     "--target=top2", "--stop_gradient=second", "--teacher=ema",
      "--ema_decay=0.9"),
     ("--mask=random", "--target=labels", "--unlabeled=labeled"),
     ("--objective=layer_consistency", "--cam_layer=conv4,relu4",

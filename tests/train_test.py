@@ -12,15 +12,19 @@ import time
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from atcon_tf import compare_runs
 from atcon_tf import comparison
 from atcon_tf import evaluate
 from atcon_tf import results
+from atcon_tf import run_data
 from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import schedule
+from atcon_tf import summaries
 from atcon_tf import train
+from atcon_tf import trainer
 from atcon_tf import training
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
@@ -136,11 +140,32 @@ def test_weights_are_not_judged_by_what_they_were_trained_on(finished,
   ids["val"], ids["train_labeled"] = ids["train_labeled"], ids["val"]
   other = tmp_path / "other.json"
   other.write_text(json.dumps(ids))
-  with pytest.raises(UserError, match=line):
-    train.train_and_evaluate(
-        Config(dataset="shapes", image_size=32, steps=4, warm_start=str(run),
-               objective="supervised", splits=str(other)).resolve(),
-        tmp_path / "w")
+  for start in (run, run / "checkpoints" / "best.weights.h5"):
+    with pytest.raises(UserError, match=line):
+      train.train_and_evaluate(
+          Config(dataset="shapes", image_size=32, steps=4,
+                 warm_start=str(start), objective="supervised",
+                 splits=str(other)).resolve(), tmp_path / "w")
+
+
+def test_weights_are_not_taken_for_those_of_other_classes(finished):
+  config = tiny(warm_start=str(finished / "supervised"))
+  split = json.loads((finished / "supervised/splits.json").read_text())
+  run_data._check_start(config, split)
+  for name, value in (("class_names", split["class_names"][::-1]),
+                      ("multi_label", False)):
+    with pytest.raises(UserError, match=f"supervised: its {name} are"):
+      run_data._check_start(config, {**split, name: value})
+  # What was the pool of ATCON was trained on, if without labels.
+  pool = {**split, "test": split["train_unlabeled"][:3]}
+  run_data._check_start(config, pool)
+  with pytest.raises(UserError, match="trained on 3 of"):
+    run_data._check_start(tiny(warm_start=str(finished / "atcon")), pool)
+
+
+def test_other_data_than_the_shapes_are_refused(finished):
+  with pytest.raises(UserError, match="--data_dir=photos: not used with"):
+    run_data.load_part(runs.load_run(finished / "atcon"), data_dir="photos")
 
 
 def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
@@ -156,6 +181,14 @@ def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
                 summary_images=0)
   train.train_and_evaluate(Config(data_dir=data, **common).resolve(),
                            tmp_path / "run")
+  # The same images in another place, and another draw of them.
+  run = runs.load_run(tmp_path / "run")
+  run.config = dataclasses.replace(run.config, split_seed=1)
+  moved = str(shutil.copytree(data, tmp_path / "moved"))
+  records, _ = run_data.load_part(run, "test", moved)
+  assert [r.id for r in records] == run.split["test"]
+  with pytest.raises(UserError, match="--split=all: these are the run's own"):
+    run_data.load_part(run, "all", moved)
   with pytest.raises(UserError, match="was trained on .* of this run's"):
     train.train_and_evaluate(Config(
         data_dir=data + "/", split_seed=1, warm_start=str(tmp_path / "run"),
@@ -188,6 +221,86 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="thesis.tex"):
       train.train_and_evaluate(tiny(), tmp_path, overwrite)
   assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_another_project_with_a_config_is_left_alone(tmp_path):
+  (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+  (tmp_path / "splits.json").write_text("mine")
+  for overwrite in (False, True):
+    with pytest.raises(UserError, match="config.json"):
+      run_folder.Workdir(tmp_path, tiny(), overwrite)
+  assert (tmp_path / "splits.json").read_text() == "mine"
+  with pytest.raises(UserError, match="--workdir=: must name"):
+    run_folder.Workdir("", tiny(), True)
+
+
+def _contents(folder):
+  return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*")
+          if p.is_file() and p.name != ".lock"}
+
+
+def test_a_run_is_back_where_the_new_one_cannot_begin(finished, tmp_path):
+  path = shutil.copytree(finished / "supervised", tmp_path / "run")
+  (path / "notes.txt").write_text("mine")
+  before = _contents(path)
+  for changes in (dict(weights="typo.h5"), dict(
+      splits=str(path / "splits.json"), shots=8, unlabeled="all")):
+    with pytest.raises(UserError, match="no such file"):
+      train.train_and_evaluate(tiny(objective="supervised", **changes), path,
+                               overwrite=True)
+    assert _contents(path) == before
+  # Killed after it was set aside: whoever opens it next brings it back.
+  work = run_folder.Workdir(path, tiny(), overwrite=True)
+  work._lock.close()
+  (path / "tb").mkdir()
+  with pytest.raises(UserError, match="finished"):
+    run_folder.Workdir(path, tiny(objective="supervised"))
+  assert _contents(path) == before
+  # It is gone once the new one can be resumed; what is not a run's stays.
+  work = run_folder.Workdir(path, tiny(), overwrite=True)
+  work.save_checkpoint({}, {"step": 1})
+  work.close()
+  assert {str(p) for p in _contents(path)} == {
+      "checkpoints/last.npz", "config.json", "flags.txt", "notes.txt"}
+
+
+def test_the_best_weights_are_not_newer_than_the_checkpoint(
+    tmp_path, monkeypatch):
+  order = []
+  for name in ("save_best", "save_checkpoint"):
+    def spy(self, *args, kept=getattr(run_folder.Workdir, name), name=name):
+      order.append(name)
+      return kept(self, *args)
+    monkeypatch.setattr(run_folder.Workdir, name, spy)
+  train.train_and_evaluate(tiny(objective="supervised", eval_every=1,
+                                checkpoint_every=100), tmp_path / "w")
+  assert order.count("save_checkpoint") >= order.count("save_best") > 0
+  for first, second in zip(order, order[1:]):
+    assert "save_checkpoint" in (first, second)
+  assert order[:2] == ["save_best", "save_checkpoint"]
+
+
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
+  def full(self, batches):
+    raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+  monkeypatch.setattr(trainer.Trainer, "run", full)
+  with pytest.raises(UserError, match="--batch_size=4.*memory"):
+    train.train_and_evaluate(tiny(objective="supervised"), tmp_path / "w")
+
+
+def test_a_file_that_the_system_refuses_is_one_line():
+  done = subprocess.run(
+      [sys.executable, "-c", "from atcon_tf import cli; cli.run(lambda _: "
+       "open('/no/such/file'), lambda: None)"], capture_output=True, text=True)
+  assert done.returncode == 2
+  assert done.stderr == "error: /no/such/file: No such file or directory\n"
+
+
+def test_names_that_are_not_utf_8_are_shown():
+  name = os.fsdecode(b"caf\xe9/1.jpg")
+  text = summaries.split_text({"train_labeled": [name]})
+  assert text.encode() and "caf\\udce9/1.jpg" in text
 
 
 def _command(workdir, **changes):

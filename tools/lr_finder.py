@@ -281,7 +281,8 @@ def main(argv):
   about["command"] = about["command"].replace("-m atcon_tf.train",
                                               "tools/lr_finder.py")
   files.write_text(out, json.dumps(
-      {**found, "config": json.loads(config.to_json()), **about}, indent=1))
+      {**found, "config": json.loads(config.public().to_json()), **about},
+      indent=1))
   files.write_bytes(picture, plots.to_png(plot({out.stem: found}), dpi=110))
   print(f"{out}\n{picture}")
   if found["stopped"]:

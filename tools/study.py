@@ -194,7 +194,7 @@ class Study:
         continue
       before = json.loads(path.read_text())["config"]
       wanted = parse(command(self.grid, cell, self.folder, self.extra))
-      wanted = json.loads(wanted.to_json())
+      wanted = json.loads(wanted.public().to_json())
       # A .keras file knows its image size itself.
       for name in set(wanted) - ({"image_size"} if not wanted["image_size"]
                                  else set()):

@@ -62,8 +62,11 @@ def _images_below(top):
 
   Links are followed, but no folder and no image is there twice.
   """
+  def refuse(error):
+    raise error  # or else the folder would be passed over
+
   found, seen = {}, set()
-  for where, below, names in os.walk(top, followlinks=True):
+  for where, below, names in os.walk(top, onerror=refuse, followlinks=True):
     here = os.path.realpath(where)
     below[:] = () if here in seen else sorted(
         name for name in below if not name.startswith("."))
