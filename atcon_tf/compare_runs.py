@@ -21,6 +21,7 @@ from atcon_tf import plots
 from atcon_tf import results
 from atcon_tf import run_data
 from atcon_tf import runs
+from atcon_tf.attribution import enlarge
 from atcon_tf.attribution import explain
 from atcon_tf.config import UserError
 from atcon_tf.metrics import localization
@@ -53,34 +54,41 @@ def compare(run, others, out):
     if set(base.split["train_labeled"]) != set(run.split["train_labeled"]):
       print(f"note: {names[0]} and {name} had different labelled images: the "
             "differences are theirs, too\n")
-    for path, what in _draw(run, base, (names[0], name), (table, one),
-                            differences):
-      print(f"{path}: {what}")
     kept[title] = differences
   if out:
     files.write_text(out, json.dumps(kept, indent=1))
     print(out)
+  # The images may not be here: what needs none of them comes first.
+  for name, base, one, differences in zip(names[1:], bases, tables,
+                                          kept.values()):
+    for path, what in _draw(run, base, (names[0], name), (table, one),
+                            differences):
+      print(f"{path}: {what}")
 
 
 def _draw(run, base, names, tables, differences):
   """Writes the figures of a pair of runs; yields paths and what they show."""
-  before, after = names[::-1], tables[::-1]
-  figures = {"classes": (
-      comparison_figures.classes(differences, f"{names[0]} over {names[1]}"),
-      "the difference of each class")}
-  if all("consistency" in t for t in tables):
-    figures["gain"] = (comparison_figures.gain(*after, before),
-                       "gain of consistency against consistency before")
-    figures["positives"] = (comparison_figures.positives(after, before),
-                            "consistency of true and false positives")
-  figures["maps"] = (changed_maps(base, run, before),
-                     "the maps that changed most, left for the better, right "
-                     "for the worse")
-  for kind, (figure, what) in figures.items():
+  for kind, figure, what in _figures(run, base, names, tables, differences):
     if figure is not None:
       path = run.path / "figures" / f"compare_{names[1]}_{kind}.png"
       files.write_bytes(path, plots.to_png(figure, dpi=110))
       yield path, what
+
+
+def _figures(run, base, names, tables, differences):
+  """Yields `(kind, figure or None, what it shows)`, that of images last."""
+  before, after = names[::-1], tables[::-1]
+  yield ("classes", comparison_figures.classes(
+      differences, f"{names[0]} over {names[1]}"),
+         "the difference of each class")
+  if all("consistency" in t for t in tables):
+    yield ("gain", comparison_figures.gain(*after, before),
+           "gain of consistency against consistency before")
+    yield ("positives", comparison_figures.positives(after, before),
+           "consistency of true and false positives")
+  yield ("maps", changed_maps(base, run, before),
+         "the maps that changed most, left for the better, right for the "
+         "worse")
 
 
 def changed_maps(first, second, names):
@@ -128,7 +136,8 @@ def _maps(classifier, pixels, rows, target, size, batch_size=32):
     part = slice(first, first + batch_size)
     cams = explain(classifier, pixels[rows[part]] / np.float32(255),
                    "grad_cam", target[part])
-    out.append(maps.resize(cams, size, classifier.geometry[-1]).numpy())
+    # Placed on the image that this classifier saw, then at the common size.
+    out.append(maps.resize(enlarge(classifier, cams), size).numpy())
   return np.concatenate(out)
 
 

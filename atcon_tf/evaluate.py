@@ -127,7 +127,8 @@ def judge_methods(run, values):
   about |= {"json": values.out or name, "target": target}
   if sane:
     board = randomization.judge(run.classifier, judged, methods, other,
-                                values.slow_images)
+                                values.slow_images,
+                                multi_label=run.multi_label)
     print(randomization.table(board))
     files.write_text(out, json.dumps(board | about, indent=1))
   else:

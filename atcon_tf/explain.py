@@ -48,8 +48,8 @@ def main(argv):
                     "this name; for example inferno, viridis, jet")
   names = values.class_names
   if len(names) == 1 and pathlib.Path(names[0]).is_file():
-    names = pathlib.Path(names[0]).read_text().split("\n")
-    names = [n.strip() for n in names if n.strip()]
+    names = [n.strip() for n in files.lines("--class_names", names[0])
+             if n.strip()]
   classifier, names, multi_label = load(
       values.workdir, values.model, names, values.input_range,
       values.image_size, values.multi_label, values.weights)
@@ -83,11 +83,15 @@ def _check_used(values):
           ()),
       "--label": ("top", "positive") if values.label else (),
       "--positive": ("top",) if values.positive else (),
-      "--images alone": () if values.video else ("video_format",)}
+      "--list_layers": ("images", "video") if values.list_layers else (),
+      "--images alone": () if values.video else ("video_format",),
+      "--video alone": () if values.images or values.list_layers else (
+          "threshold", "largest", "box_format")}
   for other, names in unused.items():
     for name in names:
       if values[name].present:
         shown = values[name].value
+        shown = ",".join(shown) if isinstance(shown, list) else shown
         raise UserError(f"--{name}={shown}: not used with {other}")
 
 
@@ -119,6 +123,9 @@ def _explain_images(explainer, paths, folder, values):
     notes += [f"{name}: {method} of {explainer.class_names[c]}: {note}"
               for (method, c), note in result["notes"].items() if note]
     bar.add(1)
+  if not sheets:
+    raise UserError(f"--images={','.join(values.images)}: none of the "
+                    f"{len(paths)} can be read; {notes[0]}")
   explain_files.save_boxes(folder, rows, values.box_format)
   print(*notes, f"{folder}: {sheets} sheets, {len(rows)} boxes", sep="\n")
 
@@ -128,7 +135,6 @@ def _explain_video(explainer, folder, values):
   seen = np.concatenate([explainer.see(frame) for frame in clip])
   classes = _chosen(explainer.probability(seen).mean(0), explainer, values)
   stem = pathlib.Path(values.video).stem
-  folder.mkdir(parents=True, exist_ok=True)
   for method in explainer.methods:
     for c in classes:
       label = explainer.class_names[c].replace(" ", "_").replace("/", "_")

@@ -7,6 +7,8 @@ Pictures come and go at their own size; in between stands the square that the
 network sees.
 """
 
+import collections
+
 import numpy as np
 import tensorflow as tf
 
@@ -54,7 +56,16 @@ def load(workdir="", model="", class_names=(), input_range="0..1",
   names = tuple(class_names) or tuple(f"class {i}" for i in range(count))
   if len(names) != count:
     raise UserError(f"--class_names: {len(names)} names for {count} classes")
-  return classifier, names, multi_label
+  return classifier, _told_apart(names), multi_label
+
+
+def _told_apart(names):
+  """Names with a number where one is there again: ImageNet has two cranes."""
+  seen, out = collections.Counter(), []
+  for name in names:
+    seen[name] += 1
+    out.append(f"{name} {seen[name]}" if seen[name] > 1 else name)
+  return tuple(out)
 
 
 def choose_classes(probability, class_names, labels=(), top=0,
@@ -114,8 +125,10 @@ class Explainer:
 
   def maps(self, images, method, class_index):
     """Raw maps at the network's size, `[B, S, S]`."""
-    heat = attribution.explain(self.classifier, images, method, class_index,
-                               batch_size=self.batch_size, **self.options)
+    heat = attribution.explain(
+        self.classifier, images, method, class_index,
+        batch_size=self.batch_size, **self.options,
+        **attribution.output_of(method, self.multi_label))
     return attribution.enlarge(self.classifier, heat).numpy()
 
 

@@ -32,6 +32,20 @@ def printable(text):
   return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def lines(flag, path):
+  """The lines of a UTF-8 text file that a flag names.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  try:
+    with open(path, encoding="utf-8-sig") as file:
+      return file.read().splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+    raise UserError(f"{flag}={path}: {reason}") from error
+
+
 def write_text(path, text):
   """Writes a text file whole or not at all."""
   write_bytes(path, text.encode())

@@ -12,6 +12,7 @@ own.
 import dataclasses
 import functools
 import json
+import pathlib
 import time
 import zlib
 
@@ -21,7 +22,6 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf import files
-from atcon_tf import runs
 from atcon_tf.attribution import forward
 from atcon_tf.attribution import perturbation
 from atcon_tf.config import UserError
@@ -71,14 +71,14 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
   metrics, methods = (tuple(dict.fromkeys(n)) for n in (metrics, methods))
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
   bar = keras.utils.Progbar(len(methods), unit_name="method")
-  weights, commit = _checksum(classifier), runs.environment()["commit"]
+  weights, code = _checksum(classifier), _checksum_of_code()
   for method in methods:
     part = pairs.part(slice(0, limit(method, slow_limit)))
     kept = folder and folder / f"{method}.json"
     wanted = {"ids": [str(i) for i in part.ids],
               "classes": part.class_index.tolist(), "metrics": list(metrics),
               "data": _checksum_of_data(part), "weights": weights,
-              "commit": commit}
+              "code": code}
     row = _known(kept, wanted)
     if row is None:
       try:
@@ -111,6 +111,8 @@ def limit(method, slow_limit):
 
 
 def _check(flag, names, allowed):
+  if not names:
+    raise UserError(f"{flag}=: must be any of {', '.join(allowed)}")
   for name in names:
     if name not in allowed:
       raise UserError(f"{flag}={name}: must be one of {', '.join(allowed)}")
@@ -126,6 +128,14 @@ def _checksum(classifier):
   return result
 
 
+def _checksum_of_code():
+  """A number that tells this package from any other version of it."""
+  result = 0
+  for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+    result = zlib.crc32(path.read_bytes(), result)
+  return result
+
+
 def _checksum_of_data(pairs):
   """A number that tells pairs from others with the same ids."""
   result = 0
@@ -135,7 +145,7 @@ def _checksum_of_data(pairs):
 
 
 def _known(path, wanted):
-  """A row that was finished before, if it is of the same pairs and weights."""
+  """A row that was finished before, of the same pairs, weights and code."""
   if not path or not path.exists():
     return None
   stored = json.loads(path.read_text())
@@ -159,7 +169,7 @@ def judgement(classifier, method, metrics, multi_label):
       input_signature=[tf.TensorSpec([None, *size, 3]),
                        tf.TensorSpec([None], tf.int64)])
   black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
-  explain = maps_of(classifier, method)
+  explain = maps_of(classifier, method, multi_label)
 
   def evidence_of(part, heat):
     return Evidence(
@@ -210,7 +220,7 @@ def cross_fit(table):
   return result
 
 
-def maps_of(classifier, method):
+def maps_of(classifier, method, multi_label):
   """`(images, class_index, normalized=False) -> maps at the image's size`."""
   size = classifier.image_size
   if method == CENTRE:
@@ -218,7 +228,8 @@ def maps_of(classifier, method):
     middle = np.exp(-2 * (y[:, None]**2 + x**2)).astype(np.float32)
     return lambda images, class_index, normalized=False: np.repeat(
         middle[None], len(images), 0)
-  function = attribution.build(classifier, method)
+  options = attribution.output_of(method, multi_label)
+  function = attribution.build(classifier, method, **options)
   # A noisy image comes normalised: the same methods over no normalisation.
   plain = dataclasses.replace(classifier, normalize=lambda x: x)
   signature = [tf.TensorSpec([None, *size, 3]),
@@ -228,7 +239,7 @@ def maps_of(classifier, method):
 
   @functools.cache
   def again():  # built before it is traced: what a method checks are numbers
-    of_noisy = attribution.build(plain, method)
+    of_noisy = attribution.build(plain, method, **options)
     return tf.function(lambda x, c: attribution.enlarge(
         classifier, of_noisy(x, c)), input_signature=signature)
 

@@ -83,7 +83,8 @@ def explanations(images, story, boxes, captions):
   Args:
     images: `[B, H, W, 3]` in [0, 1].
     story: dict of arrays at the image's size, `[B, H, W]`: "first",
-      "second", "mask", "first_masked".
+      "second", "mask", "first_masked"; and "seen", `[B, H, W, 3]`, what
+      the mask leaves of the images.
     boxes: list of B arrays `[n, 4]`, of the class that is explained.
     captions: list of B lines, shown beside the row.
   """
@@ -98,7 +99,7 @@ def explanations(images, story, boxes, captions):
     top = np.percentile(guided, 99)
     row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
     row[3].imshow(story["mask"][i], cmap="gray", vmin=0, vmax=1)
-    show_image(row[4], images[i] * story["mask"][i][..., None])
+    show_image(row[4], story["seen"][i])
     show_map(row[5], images[i], story["first_masked"][i])
     for one in (row[0], row[1], row[5]):
       show_boxes(one, boxes[i], size)

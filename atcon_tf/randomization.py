@@ -92,7 +92,8 @@ def load_other(run, workdir):
   return other.classifier
 
 
-def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0):
+def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
+          multi_label=True):
   """The sanity checks of methods.
 
   Args:
@@ -103,6 +104,7 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0):
       without this check.
     slow_limit: pairs that the methods in `leaderboard.SLOW` see.
     seed: of the random order.
+    multi_label: the probability is a sigmoid.
   Returns:
     `{"passes_below", "fails_above", "stages", "methods": {method: {"pairs",
     "parameters": {stage: similarity}, "parameters_verdict", "labels",
@@ -118,16 +120,16 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0):
     part = pairs.part(slice(0, leaderboard.limit(method, slow_limit)))
     try:
       board["methods"][method] = _judge_one(
-          classifier, part, method, groups, other, seed)
+          classifier, part, method, groups, other, seed, multi_label)
     except UserError as error:
       board["skipped"][method] = str(error)
     bar.add(1)
   return board
 
 
-def _judge_one(classifier, pairs, method, groups, other, seed):
+def _judge_one(classifier, pairs, method, groups, other, seed, multi_label):
   numbers = {name: i for i, name in enumerate(groups)}
-  explain = _explain(classifier, method, pairs)
+  explain = _explain(classifier, method, pairs, multi_label)
   trained = explain()
   with restored([v for group in groups.values() for v in group]):
     rows = sanity.parameter_randomization(
@@ -139,14 +141,14 @@ def _judge_one(classifier, pairs, method, groups, other, seed):
              [r["similarity"] for r in rows])}
   if other is not None:
     similarity = sanity.data_randomization(
-        trained, _explain(other, method, pairs)())
+        trained, _explain(other, method, pairs, multi_label)())
     row |= {"labels": similarity, "labels_verdict": sanity.verdict(similarity)}
   return row
 
 
-def _explain(classifier, method, pairs):
+def _explain(classifier, method, pairs, multi_label):
   """A function that gives one method's maps of all pairs, `[P, H, W]`."""
-  maps_of = leaderboard.maps_of(classifier, method)
+  maps_of = leaderboard.maps_of(classifier, method, multi_label)
   parts = [pairs.part(slice(i, i + leaderboard.BATCH))
            for i in range(0, len(pairs.ids), leaderboard.BATCH)]
   return lambda: np.concatenate(

@@ -148,9 +148,9 @@ def _both(run, other, names, images, records):
     side = one.classifier.image_size[0]
     seen = images if one is run else pipeline.Images(
         records, side).pixels.astype(np.float32) / 255
-    heat.append(maps.resize(
-        attribution.explain(one.classifier, seen, "grad_cam", target),
-        run.classifier.image_size, one.classifier.geometry[-1]).numpy())
+    cams = attribution.explain(one.classifier, seen, "grad_cam", target)
+    heat.append(maps.resize(attribution.enlarge(one.classifier, cams),
+                            run.classifier.image_size).numpy())
   boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]
   captions = [[run.class_names[c], "", ""] for c in target]
   return plots.before_after(images, heat, names[::-1], boxes, captions)

@@ -110,7 +110,7 @@ def sheet(image, names, rows, subtitle=""):
       side * height / width, side)
   wide = (1 + len(names)) * (shape[1] + .1) + .3
   titles = ["\n".join(textwrap.wrap(name.replace("_", " "),
-                                    int(10 * shape[1])))
+                                    max(1, int(10 * shape[1]))))
             for name in ["image", *names]]
   legend = textwrap.fill(LEGEND, int(14 * wide))
   # A line of text is about a sixth of an inch high.

@@ -56,6 +56,8 @@ def story_figure(classifier, images, records, class_names,
     story[name] = maps.resize(story[name], classifier.image_size,
                               classifier.geometry[-1])
   story = {name: value.numpy() for name, value in story.items()}
+  if "masked" in story:
+    story["seen"] = classifier.normalize.undo(story["masked"])
   captions, boxes = _told(records, class_names, story, multi_label)
   images = images.numpy()
   if "mask" not in story:

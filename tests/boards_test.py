@@ -55,12 +55,27 @@ def _write(tmp_path, contents):
 @pytest.mark.parametrize("contents, message", [
     ([BOARDS[0]], "two or more"),
     ([BOARDS[0], {"rows": []}], "not a leaderboard"),
+    ([{**BOARDS[0], "about": "val"}, {**BOARDS[1], "about": "test"}],
+     "not of the same about: test / val"),
     ([BOARDS[0], _board(1., 2., pairs=9)], "the same number")])
 def test_what_is_refused(contents, message, tmp_path):
   with pytest.raises(UserError, match=message):
     boards.read(_write(tmp_path, contents))
   with pytest.raises(UserError, match="--over=lime: must be one of grad_cam"):
     boards.combine(BOARDS, "lime")
+
+
+def test_one_board_is_not_two_seeds(tmp_path):
+  path = _write(tmp_path, BOARDS[:1])[0]
+  with pytest.raises(UserError, match="one of them is there twice"):
+    boards.read([path, f"{tmp_path}/./0.json"])
+
+
+def test_a_score_that_the_other_method_lacks_has_no_difference():
+  more = [{"pairs": 8, "methods": {"l_cam": {
+      **b["methods"]["tame"], "insertion": .5}}} for b in BOARDS]
+  combined = boards.combine(boards.merge([BOARDS, more]), "grad_cam")
+  assert combined["methods"]["l_cam"]["insertion"] == {"mean": .5}
 
 
 def test_a_second_list_adds_methods():

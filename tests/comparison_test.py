@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
+from atcon_tf import compare_runs
 from atcon_tf import comparison
 from atcon_tf import comparison_figures
+from atcon_tf import models
 from atcon_tf import plots
 from atcon_tf.config import UserError
 from tools import study
@@ -161,3 +164,16 @@ def test_the_command(tiny_run, tmp_path):
   assert done.returncode == 2 and not out.exists()
   assert done.stderr.strip().splitlines()[-1].startswith("error: --compare: ")
   assert "saw different test images" in done.stderr and not done.stdout
+
+
+def test_maps_of_another_size_lie_where_they_were():
+  """Places in units of the image, whatever the size it was seen at."""
+  keras.utils.set_random_seed(1)
+  classifier = models.build("tiny_cnn", 2, image_size=64)
+  images = np.random.default_rng(0).integers(0, 255, [3, 64, 64, 3], np.uint8)
+  rows, target = np.arange(3), np.array([0, 1, 0])
+  own, larger = (compare_runs._maps(classifier, images, rows, target, (n, n))
+                 for n in (64, 128))
+  # Halved, the larger maps are the others.
+  halved = larger.reshape(3, 64, 2, 64, 2).mean((2, 4))
+  np.testing.assert_allclose(halved, own, atol=.03 * np.abs(own).max())

@@ -156,6 +156,32 @@ def test_explain_image(explainer):
   assert png.startswith(b"\x89PNG")
 
 
+def test_a_class_alone_is_explained_by_its_own_probability():
+  """Of one logit a softmax is 1, whatever is hidden."""
+  keras.utils.set_random_seed(0)
+  images = keras.Input([16, 16, 3])
+  x = keras.layers.Conv2D(6, 3, activation="relu")(images)
+  x = keras.layers.GlobalAveragePooling2D()(x)
+  model = models.wrap(keras.Model(images, keras.layers.Dense(1)(x)))
+  seen = np.random.default_rng(0).random([1, 16, 16, 3], np.float32)
+  heat, flat = (explainer_lib.Explainer(
+      model, ("yes",), multi_label, ["occlusion"]).maps(
+          seen, "occlusion", np.array([0])) for multi_label in (True, False))
+  assert np.ptp(heat) > 1e-5 and not flat.any()
+
+
+def test_names_that_are_there_twice(model_file):
+  names = explainer_lib.load(model=model_file,
+                             class_names=["crane", "ox", "crane"])[1]
+  assert names == ("crane", "ox", "crane 2")
+
+
+def test_a_very_tall_picture_has_a_sheet(explainer):
+  image = np.asarray(_picture(size=(20, 800)))
+  result = explainer_lib.explain_image(explainer, image, [0])
+  assert explain_files.draw(explainer, image, result, [0])[:4] == b"\x89PNG"
+
+
 def test_a_clip(explainer, tmp_path):
   frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
   pictures.write_clip(tmp_path / "clip.gif", frames)
@@ -270,6 +296,15 @@ def test_the_command(model_file, tmp_path):
   assert header == "image,method,class,probability,x,y,width,height,score"
 
 
+def test_pictures_of_which_none_can_be_read(model_file, tmp_path):
+  for name in "ab":
+    (tmp_path / f"{name}.png").write_bytes(b"x")
+  done = _command(f"--model={model_file}", f"--images={tmp_path}",
+                  f"--out={tmp_path / 'out'}")
+  assert done.returncode == 2 and "none of the 2 can be read" in done.stderr
+  assert not (tmp_path / "out").exists()
+
+
 def test_list_layers(model_file):
   done = _command(f"--model={model_file}", "--list_layers")
   assert done.returncode == 0, done.stderr
@@ -282,6 +317,10 @@ def test_list_layers(model_file):
     (["--weights=x.h5"], "--weights=x.h5: not used with "),
     (["--label=cat", "--top=2"], "--top=2: not used with "),
     (["--video_format=mp4"], "--video_format=mp4: not used with "),
+    (["--list_layers"], "--images={0}/a.png: not used with --list_layers"),
+    (["--images=", "--video={0}", "--box_format=coco"],
+     "--box_format=coco: not used with --video alone"),
+    (["--class_names={0}/a.png"], "--class_names={0}/a.png: not a UTF-8"),
     (["--out={}/a.png/x"], "--out={0}/a.png/x: {0}/a.png is a file")])
 def test_one_line_for_a_mistake(model_file, tmp_path, flags, says):
   _picture().save(tmp_path / "a.png")

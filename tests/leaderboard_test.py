@@ -127,11 +127,19 @@ def test_other_classes_or_images_are_judged_anew(classifier, tmp_path):
   stored["row"]["scores"]["sparseness"] = [7., 7., 7.]
   (tmp_path / "grad_cam.json").write_text(json.dumps(stored))
   assert judge(pairs) == 7  # read, not made
+  (tmp_path / "grad_cam.json").write_text(json.dumps({**stored, "code": 0}))
+  assert judge(pairs) == first  # of other code
   pairs.class_index[:] = (pairs.class_index + 1) % 3
   second = judge(pairs)
   assert second not in (7, first)
   pairs.images[:] = pairs.images[:, ::-1] / 2  # of the same names
   assert judge(pairs) != second
+
+
+def test_nothing_to_judge_by_is_refused(classifier):
+  pairs = image_pairs.pairs_of(classifier, *_images(2), "prediction")
+  with pytest.raises(UserError, match="--metrics=: must be any of average_dr"):
+    leaderboard.judge(classifier, pairs, ["grad_cam"], [""][:0])
 
 
 def test_another_head_is_judged_anew(classifier, tmp_path):

@@ -14,6 +14,7 @@ interval leaves out 0. The table goes between the marks `<!-- boards -->` and
 """
 
 import json
+import os
 import pathlib
 import sys
 
@@ -38,7 +39,8 @@ def read(paths):
   """Boards from their files.
 
   Raises:
-    UserError: not boards, fewer than two, or of different images.
+    UserError: not boards, fewer than two, one of them twice, or of different
+      images.
   """
   boards = []
   for path in paths:
@@ -51,6 +53,13 @@ def read(paths):
     boards.append(board)
   if len(boards) < 2:
     raise UserError(f"--boards={','.join(paths)}: two or more are needed")
+  if len(set(map(os.path.realpath, paths))) < len(paths):
+    raise UserError(f"--boards={','.join(paths)}: one of them is there twice")
+  for name in ("about", "target"):
+    said = {board.get(name) for board in boards}
+    if len(said) > 1:
+      raise UserError(f"--boards={','.join(paths)}: are not of the same "
+                      f"{name}: {' / '.join(sorted(map(str, said)))}")
   pairs = [board["pairs"] for board in boards]
   if len(set(pairs)) > 1:
     raise UserError(f"--boards={','.join(paths)}: of {pairs} images; they "
@@ -109,7 +118,8 @@ def combine(boards, over):
       if not all(metric in row for row in rows):
         continue
       cell = {"mean": float(np.mean([row[metric] for row in rows]))}
-      if method != over and rows[0]["pairs"] == base[0]["pairs"]:
+      if method != over and rows[0]["pairs"] == base[0]["pairs"] and all(
+          metric in b for b in base):
         outcome = statistics.paired_seeds_test(
             [[row[metric] - b[metric]] for row, b in zip(rows, base)])
         cell |= {k: outcome[k] for k in ("difference", "interval")}

@@ -175,6 +175,8 @@ def main(argv):
   """Measures and writes the figures."""
   del argv
   values = flags.FLAGS
+  if values.doc and not pathlib.Path(values.doc).is_file():
+    raise UserError(f"--doc={values.doc}: no such file")
   figures = measure(values.model, values.clients, values.seconds,
                     values.workers)
   versions = [int(p.name) for p in pathlib.Path(values.model).glob("*")

@@ -81,6 +81,22 @@ MANY = frozenset([*PERTURBATIONS, *_FLAT, "integrated_gradients",
                   "smooth_grad", "var_grad"])
 BATCH_SIZE = 32
 
+# Methods that explain a probability, which is a softmax unless they are told.
+OF_PROBABILITY = frozenset(["score_cam", *PERTURBATIONS])
+
+
+def output_of(method, multi_label):
+  """The options with which a method explains the classifier's own output.
+
+  Example:
+    >>> attribution.output_of("rise", multi_label=True)
+    {'output': 'sigmoid'}
+    >>> attribution.output_of("grad_cam", multi_label=True)
+    {}
+  """
+  return {"output": "sigmoid"} if multi_label and (
+      method in OF_PROBABILITY) else {}
+
 
 def _builder(name, method):
   def build(classifier, smooth_views=False, **options):

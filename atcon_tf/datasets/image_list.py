@@ -24,6 +24,7 @@ validation set.
 import os
 
 from atcon_tf import config
+from atcon_tf import files
 from atcon_tf.datasets import folder
 from atcon_tf.datasets import record
 from atcon_tf.datasets import rules
@@ -89,20 +90,10 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
   return record.Dataset(names, False, splits)
 
 
-def _text(flag, path):
-  """The lines of a text file."""
-  try:
-    with open(path, encoding="utf-8-sig") as file:
-      return file.read().splitlines()
-  except (OSError, UnicodeDecodeError) as error:
-    reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-    raise config.UserError(f"{flag}={path}: {reason}") from error
-
-
 def _read(flag, path):
   """`[("FILE, line N", path, label)]` of a list."""
   found = []
-  for number, line in enumerate(_text(flag, path), 1):
+  for number, line in enumerate(files.lines(flag, path), 1):
     if not line.strip():
       continue
     where = f"{path}, line {number}"
@@ -130,7 +121,7 @@ def _class_folders(data_dir):
 
 
 def _names(path):
-  names = tuple(line.strip() for line in _text("--class_list", path)
+  names = tuple(line.strip() for line in files.lines("--class_list", path)
                 if line.strip())
   for name in names:
     if names.count(name) > 1:
