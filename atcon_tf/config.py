@@ -29,7 +29,8 @@ from atcon_tf.settings import UserError
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
          "unlabeled_dir", "splits", "model", "weights", "warm_start")
 
-WITHOUT_RELU = ("efficientnet_b0",)
+# Networks that have no ReLU, and so no guided mask.
+_WITHOUT_RELU = ("efficientnet_b0",)
 # Networks whose layers have no batch statistics.
 _WITHOUT_BATCH_NORM = ("tiny_cnn", "vgg16", "vgg19")
 
@@ -99,8 +100,9 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
       filled["image_size"] = IMAGE_SIZE[config.model]
     given = {f.name for f in dataclasses.fields(self)
              if getattr(self, f.name) != f.default} | set(explicit)
-    if config.model in WITHOUT_RELU and "atcon_weight" not in given:
-      filled["atcon_weight"] = 0.0  # its mask is that of guided ReLUs
+    if (config.objective == "self_training" and "atcon_weight" not in given
+        and config.model in _WITHOUT_RELU):
+      filled["atcon_weight"] = 0.0
     for field in dataclasses.fields(config):
       _check(config, field, field.name in given)
     _check_together(config, given)

@@ -14,7 +14,6 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from atcon_tf import attribution
-from atcon_tf import files
 from atcon_tf import maps
 from atcon_tf import masks
 from atcon_tf import plots
@@ -174,7 +173,7 @@ def split_text(split):
   sizes = [f"{part}: {len(ids)} images" for part, ids in split.items()
            if isinstance(ids, list) and part != "class_names"]
   return "\n".join([*sizes, "", "labelled:",
-                    *map(files.printable, split["train_labeled"])])
+                    *map(str, split["train_labeled"])])
 
 
 class Summaries(keras.callbacks.Callback):

@@ -89,7 +89,9 @@ class DefaultsTest(Case):
     model = "--model=efficientnet_b0"
     self.assertEqual(parse(model).atcon_weight, 0)
     self.assertEqual(parse(model, "--atcon_weight=0.2").atcon_weight, 0.2)
-    self.assertEqual(parse(model).resolve(), parse(model))
+    for objective in ("self_training", "supervised"):
+      got = parse(model, f"--objective={objective}")
+      self.assertEqual(got.resolve(), got)
 
   def test_others_do_not_see_the_folders_of_this_machine(self):
     path = self.file("own.keras")

@@ -22,7 +22,6 @@ from atcon_tf import run_data
 from atcon_tf import run_folder
 from atcon_tf import runs
 from atcon_tf import schedule
-from atcon_tf import summaries
 from atcon_tf import train
 from atcon_tf import trainer
 from atcon_tf import training
@@ -297,10 +296,23 @@ def test_a_file_that_the_system_refuses_is_one_line():
   assert done.stderr == "error: /no/such/file: No such file or directory\n"
 
 
-def test_names_that_are_not_utf_8_are_shown():
-  name = os.fsdecode(b"caf\xe9/1.jpg")
-  text = summaries.split_text({"train_labeled": [name]})
-  assert text.encode() and "caf\\udce9/1.jpg" in text
+def test_a_run_on_names_that_are_not_utf_8(tmp_path):
+  """Of classes and of images, as an old archive has them."""
+  rng = np.random.default_rng(0)
+  for name in (b"caf\xe9", b"dog"):
+    folder = os.path.join(os.fsencode(tmp_path), b"photos", name)
+    os.makedirs(folder)
+    for i in range(5):
+      with open(os.path.join(folder, b"\xe9%d.png" % i), "wb") as file:
+        PIL.Image.fromarray(rng.integers(255, size=[32, 32, 3],
+                                         dtype=np.uint8)).save(file, "PNG")
+  train.train_and_evaluate(Config(
+      dataset="folder", data_dir=str(tmp_path / "photos"), model="tiny_cnn",
+      image_size=32, steps=1, eval_every=1, shots=1, objective="supervised",
+      bootstrap=0, summary_images=2).resolve(), tmp_path / "run")
+  run = runs.load_run(tmp_path / "run")
+  assert run.class_names == ("caf\\udce9", "dog")
+  assert len(evaluate.evaluate(run)["test"]["per_class"]) == 2
 
 
 def _command(workdir, **changes):

@@ -9,6 +9,8 @@ import typing
 
 import numpy as np
 
+from atcon_tf import files
+
 NO_BOXES = np.zeros([0, 4], np.float32)
 NO_BOX_LABEL = np.zeros([0], np.int32)
 
@@ -25,6 +27,8 @@ class Record:
 
   Attributes:
     id: unique in its data set, stable between runs; stored in splits.json.
+      What is not UTF-8 in a file's name is an escape here, and in the names
+      of classes, as both are shown and stored in many ways.
     image: path of an image file, or a function that returns uint8
       `[height, width, 3]`.
     label: float32 `[classes]`, 1 where the class is present, else 0.
@@ -44,6 +48,9 @@ class Record:
       default_factory=lambda: NO_BOX_LABEL)
   mask: typing.Callable[[], np.ndarray] | None = None
 
+  def __post_init__(self):
+    object.__setattr__(self, "id", files.printable(self.id))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -61,3 +68,7 @@ class Dataset:
   class_names: tuple[str, ...]
   multi_label: bool
   splits: dict[str, list[Record]]
+
+  def __post_init__(self):
+    object.__setattr__(self, "class_names",
+                       tuple(map(files.printable, self.class_names)))
