@@ -18,42 +18,25 @@ import pathlib
 
 from absl import flags
 
-from atcon_tf import cli
-from atcon_tf import compare_runs
-from atcon_tf import files
-from atcon_tf import image_pairs
-from atcon_tf import leaderboard
-from atcon_tf import leaderboard_page
-from atcon_tf import prediction
-from atcon_tf import randomization
-from atcon_tf import results
-from atcon_tf import run_data
-from atcon_tf import runs
-from atcon_tf import scoring
 from atcon_tf.attribution import METHODS
+from atcon_tf.config import cli
+from atcon_tf.config import files
 from atcon_tf.config import UserError
-from atcon_tf.metrics import METRICS
+from atcon_tf.evaluation import cases
+from atcon_tf.evaluation import evaluate_run
+from atcon_tf.evaluation import leaderboard
+from atcon_tf.evaluation import method_scores
+from atcon_tf.evaluation.metrics import METRICS
+from atcon_tf.evaluation import randomization
+from atcon_tf.reports import compare_runs
+from atcon_tf.reports import leaderboard_page
+from atcon_tf.reports import tables
+from atcon_tf import runs
+from atcon_tf.runs import provenance
+from atcon_tf.runs import run_data
 
 # Among --metrics: the checks of `randomization` instead of scores.
 SANITY = "sanity"
-
-
-def evaluate(run, split="test", data_dir="", progress=False):
-  """Scores of a run on a split, at the thresholds it chose on validation.
-
-  Returns:
-    `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
-  """
-  records, images = run_data.load_part(run, split, data_dir)
-  config, thresholds = run.config, run.result["thresholds"]
-  predictor = prediction.Predictor(run.classifier, run.multi_label,
-                                   config.eval_batch_size, config.xla)
-  predictions = predictor.predict(images, records, progress)
-  table = scoring.tabulate(predictions, thresholds, run.class_names,
-                           config.false_alarm_rates)
-  return {"split": split, "images": len(records), "thresholds": thresholds,
-          "steps": run.result["steps"], "seconds": run.result["seconds"],
-          split: scoring.judge(table, config.bootstrap)}
 
 
 def main(argv):
@@ -67,7 +50,7 @@ def main(argv):
   for flag in ("out", "page"):
     if values[flag].value:
       files.check_file(flag, values[flag].value)
-  run = runs.load_run(values.workdir)
+  run = runs.load(values.workdir)
   name = os.path.basename(os.path.normpath(values.workdir))
   if values.compare:
     compare_runs.compare(run, values.compare, values.out)
@@ -75,8 +58,9 @@ def main(argv):
   if values.methods:
     judge_methods(run, values)
     return
-  result = evaluate(run, values.split, values.data_dir, progress=True)
-  print(results.table({name: result}, values.split))
+  result = evaluate_run.evaluate(
+    run, values.split, values.data_dir, progress=True)
+  print(tables.scores_table({name: result}, values.split))
   if values.out:
     files.write_text(values.out, json.dumps(result, indent=1))
     print(f"\n{values.out}")
@@ -112,24 +96,24 @@ def judge_methods(run, values):
   if values.page and sane:
     raise UserError(f"--page={values.page}: not for --metrics={SANITY}")
   other = randomization.load_other(run, values.random_model)
-  methods = [*METHODS, leaderboard.CENTRE] if values.methods == ["all"] else (
+  methods = [*METHODS, method_scores.CENTRE] if values.methods == ["all"] else (
       values.methods)
-  leaderboard.check_methods(methods)
+  method_scores.check_methods(methods)
   records, images = run_data.load_part(run, values.split, values.data_dir,
-                                values.voc_year)
+                                       values.voc_year)
   target = values.target or (
       "box" if any(len(r.boxes) for r in records) else "prediction")
-  judged = image_pairs.pairs_of(run.classifier, records, images, target,
-                                values.images)
+  judged = cases.cases_of(run.classifier, records, images, target,
+                          values.images)
   name = "sanity.json" if sane else "attribution.json"
   out = pathlib.Path(values.out or run.path / name)
-  about = leaderboard_page.about(run, values.split, values.voc_year)
+  about = provenance.about(run, values.split, values.voc_year)
   about |= {"json": values.out or name, "target": target}
   if sane:
     board = randomization.judge(run.classifier, judged, methods, other,
                                 values.slow_images,
                                 multi_label=run.multi_label)
-    print(randomization.table(board))
+    print(tables.randomization_table(board))
     files.write_text(out, json.dumps(board | about, indent=1))
   else:
     board = leaderboard.judge(
@@ -152,7 +136,7 @@ def define_flags():
                       "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
-  flags.DEFINE_enum("target", None, list(image_pairs.TARGETS), "which class "
+  flags.DEFINE_enum("target", None, list(cases.TARGETS), "which class "
                     "of an image they explain; default: of its largest box, or "
                     "what the classifier says where there are no boxes")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),

@@ -16,24 +16,24 @@ boxes.csv.
 
 import pathlib
 
+from absl import flags
 import keras
 import matplotlib
 import numpy as np
-from absl import flags
 
 from atcon_tf import attribution
-from atcon_tf import backbones
-from atcon_tf import cli
-from atcon_tf import explain_files
-from atcon_tf import files
-from atcon_tf import pictures
-from atcon_tf import plots
+from atcon_tf.attribution import maps
+from atcon_tf.config import cli
+from atcon_tf.config import files
 from atcon_tf.config import UserError
-from atcon_tf.explainer import Explainer
-from atcon_tf.explainer import choose_classes
-from atcon_tf.explainer import explain_clip
-from atcon_tf.explainer import explain_image
-from atcon_tf.explainer import load
+from atcon_tf.data import pictures
+from atcon_tf.models import backbones
+from atcon_tf.reports import explained_files
+from atcon_tf.reports.explainer import choose_classes
+from atcon_tf.reports.explainer import explain_clip
+from atcon_tf.reports.explainer import explain_image
+from atcon_tf.reports.explainer import Explainer
+from atcon_tf.runs.run import load_classifier
 
 
 def main(argv):
@@ -50,11 +50,11 @@ def main(argv):
   if len(names) == 1 and pathlib.Path(names[0]).is_file():
     names = [n.strip() for n in files.lines("--class_names", names[0])
              if n.strip()]
-  classifier, names, multi_label = load(
+  classifier, names, multi_label = load_classifier(
       values.workdir, values.model, names, values.input_range,
       values.image_size, values.multi_label, values.weights)
   if values.list_layers:
-    print(explain_files.layers_text(classifier))
+    print(explained_files.layers_text(classifier))
     return
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)
@@ -103,7 +103,7 @@ def _chosen(probability, explainer, values):
 def _explain_images(explainer, paths, folder, values):
   rows, notes = [], []
   bar, sheets = keras.utils.Progbar(len(paths), unit_name="image"), 0
-  for path, name in zip(paths, explain_files.unique_names(paths)):
+  for path, name in zip(paths, explained_files.unique_names(paths)):
     try:
       image = pictures.read(path)
     except UserError as error:
@@ -117,16 +117,16 @@ def _explain_images(explainer, paths, folder, values):
                       explainer, values)
     result = explain_image(explainer, image, classes, values.colormap,
                            values.alpha, values.threshold, values.largest)
-    explain_files.save_image(folder, name, explainer, image, result, classes)
-    rows += explain_files.box_rows(name, image, result, explainer.class_names,
-                                   values.box_format)
+    explained_files.save_image(folder, name, explainer, image, result, classes)
+    rows += explained_files.box_rows(name, image, result, explainer.class_names,
+                                     values.box_format)
     notes += [f"{name}: {method} of {explainer.class_names[c]}: {note}"
               for (method, c), note in result["notes"].items() if note]
     bar.add(1)
   if not sheets:
     raise UserError(f"--images={','.join(values.images)}: none of the "
                     f"{len(paths)} can be read; {notes[0]}")
-  explain_files.save_boxes(folder, rows, values.box_format)
+  explained_files.save_boxes(folder, rows, values.box_format)
   print(*notes, f"{folder}: {sheets} sheets, {len(rows)} boxes", sep="\n")
 
 
@@ -168,7 +168,7 @@ def define_flags():
   flags.DEFINE_list("cam_layer", [], "layers of the maps; several are fused")
   flags.DEFINE_bool("smooth_views", False, "average over mirrored views")
   flags.DEFINE_integer("batch_size", 32, "images at once", 1)
-  flags.DEFINE_string("colormap", plots.COLORMAP, "of matplotlib")
+  flags.DEFINE_string("colormap", maps.COLORMAP, "of matplotlib")
   flags.DEFINE_float("alpha", 0.6, "opacity of the colour", 0, 1)
   flags.DEFINE_float("threshold", 0.5, "share of the maximum inside a box",
                      0, 0.99)

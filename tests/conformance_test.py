@@ -12,14 +12,18 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import attribution
+from atcon_tf.attribution import registry
 from atcon_tf import config
-from atcon_tf import datasets
-from atcon_tf import metrics
+from atcon_tf.config.settings import HEADS
+from atcon_tf import data
+from atcon_tf.data.registry import DATASETS
+from atcon_tf.evaluation.metrics import Evidence
+from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf import models
-from atcon_tf import objectives
-from atcon_tf import settings
-from atcon_tf import vit
-from atcon_tf.attribution import learned
+from atcon_tf.models import explanation_head
+from atcon_tf.models import vit
+from atcon_tf.objectives import build
+from atcon_tf.objectives import OBJECTIVES
 
 SIZE = 16
 CLASSES = 3
@@ -116,10 +120,10 @@ TARGET = np.array([0, 1, 2, 1, 0])
 def _explained(method, classifiers, kind="plain"):
   """The classifier that a method is tried on, with a head if it needs one."""
   classifier = classifiers["vit" if method in VIT else kind][0]
-  if method not in attribution.LEARNED:
+  if method not in registry.LEARNED:
     return classifier
   keras.utils.set_random_seed(2)
-  return learned.attach(classifier, method, ["small_pool"])
+  return explanation_head.attach(classifier, method, ["small_pool"])
 
 
 def _function(method, classifiers, kind="plain", **options):
@@ -141,11 +145,9 @@ def _close(ours, reference, tolerance=1e-4):
 
 def test_every_entry_has_a_case():
   assert set(CASES) == set(attribution.METHODS)
-  assert set(OBJECTIVES) == set(objectives.OBJECTIVES)
-  assert set(DATASETS) == set(datasets.DATASETS)
-  assert set(METRICS) == set(metrics.METRICS)
-  assert set(settings.DATASETS) == set(datasets.DATASETS)
-  assert set(settings.OBJECTIVES) == set(objectives.OBJECTIVES)
+  assert set(OBJECTIVE_CASES) == set(OBJECTIVES)
+  assert set(DATASET_CASES) == set(DATASETS)
+  assert set(METRIC_CASES) == set(METRICS)
   for listed in (XLA_DIFFERS, HALF_DIFFERS):
     assert set(listed) <= set(CASES)
 
@@ -240,7 +242,7 @@ def test_mixed_precision(method, half, eager):
 
 
 # Objectives with their flags, and the layers of the maps they need.
-OBJECTIVES = {
+OBJECTIVE_CASES = {
     "supervised": ({}, ()),
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
@@ -262,16 +264,16 @@ def _batch(count=5):
           "mask": tf.constant(_images(count) > .5, tf.uint8)}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_CASES)
 def test_objective(name, classifiers):
   """Terms `[B]`, the same alone as in a batch, eager as compiled."""
-  flags, layers = OBJECTIVES[name]
+  flags, layers = OBJECTIVE_CASES[name]
   classifier = classifiers["plain"][0]
   if layers:
     classifier = classifier.with_cam_layers(layers)
-  if name in settings.HEADS:
-    classifier = learned.attach(classifier, name, ["small_pool"])
-  kinds = objectives.build(
+  if name in HEADS:
+    classifier = explanation_head.attach(classifier, name, ["small_pool"])
+  kinds = build(
       classifier, config.Config(objective=name, **flags).resolve(), True)
   for objective in kinds.values():
     variables = [v.value for v in (
@@ -292,11 +294,11 @@ def test_objective(name, classifiers):
 
 
 # Data sets and the flags that find them; None: only where real data are.
-DATASETS = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
-            "binary_masks": None}
+DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
+                 "binary_masks": None}
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", DATASET_CASES)
 def test_dataset(name, tmp_path, request):
   settings = dict(dataset=name)
   if name == "voc":
@@ -318,21 +320,21 @@ def test_dataset(name, tmp_path, request):
       path.parent.mkdir(exist_ok=True)
       PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(path)
     settings["data_dir"] = str(tmp_path)
-  data = datasets.load(config.Config(**settings).resolve())
-  assert set(data.splits) == {"train", "val", "test"}
-  ids = [r.id for part in data.splits.values() for r in part]
+  found = data.load(config.Config(**settings).resolve())
+  assert set(found.splits) == {"train", "val", "test"}
+  ids = [r.id for part in found.splits.values() for r in part]
   assert len(ids) == len(set(ids))
-  for part in data.splits.values():
+  for part in found.splits.values():
     assert part
     for record in part[:3]:
-      assert record.label.shape == (len(data.class_names),)
+      assert record.label.shape == (len(found.class_names),)
       assert record.boxes.shape == (len(record.box_label), 4)
       assert np.all((record.boxes >= 0) & (record.boxes <= 1))
 
 
 # What each score of a map that fills the left half should be when the class
 # is there and nowhere else; None: no such number.
-METRICS = {
+METRIC_CASES = {
     "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,  # 16 of 50
     "increase_in_confidence": 0, "increase_in_confidence_50": 0,
     "increase_in_confidence_15": 0, "average_gain": 0, "insertion": None,
@@ -342,17 +344,17 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRIC_CASES)
 def test_metric(name):
   heat = np.zeros([2, 10, 10])
   heat[:, :, :5] = 1
   images = heat[..., None] / 50
-  evidence = metrics.Evidence(
+  evidence = Evidence(
       heat, images, lambda x, pairs: x.sum((1, 2, 3)),
       lambda x: heat, [np.array([[0, 0, .5, 1]])] * 2,
       heat.astype(np.uint8))
-  score = metrics.METRICS[name](evidence)
+  score = METRICS[name](evidence)
   assert score.shape == (2,)
   assert np.all(np.isfinite(score))
-  if METRICS[name] is not None:
-    np.testing.assert_allclose(score, METRICS[name], atol=.01)
+  if METRIC_CASES[name] is not None:
+    np.testing.assert_allclose(score, METRIC_CASES[name], atol=.01)

@@ -13,7 +13,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 DATA = pathlib.Path(os.environ.get("ATCON_DATA_DIR", SHARED / "data"))
 
 # Two replicas on any machine; must come before TensorFlow's first operation.
@@ -34,7 +35,7 @@ def data_dir():
 def tiny_run(tmp_path_factory):
   """Folder of one finished ATCON run of a few steps on the drawn shapes."""
   from atcon_tf import train  # heavy: only for the tests that want a run
-  from atcon_tf.config import Config
+  from atcon_tf.config.config import Config
 
   path = tmp_path_factory.mktemp("session") / "run"
   train.train_and_evaluate(Config(
@@ -48,10 +49,10 @@ def tiny_run(tmp_path_factory):
 def tiny_export(tiny_run):
   """Folder of the versions of that run, exported once."""
   from atcon_tf import export
-  from atcon_tf import runs
+  from atcon_tf.runs import run
 
   out = tiny_run.parent / "served"
-  export.export(runs.load_run(tiny_run), out)
+  export.export(run.load_run(tiny_run), out)
   return out
 
 
@@ -101,7 +102,7 @@ def inspection_dir(tmp_path_factory):
 @pytest.fixture
 def browser_page():
   """A function that opens a page in a real browser, for a `with`."""
-  from tools import browser
+  from tests import browser
 
   with contextlib.ExitStack() as stack:
     def page(**options):

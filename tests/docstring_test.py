@@ -15,22 +15,23 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf import metrics
+from atcon_tf.attribution import registry
+from atcon_tf.evaluation import metrics
 from atcon_tf import models
-from atcon_tf import vit
+from atcon_tf.models import vit
 
 
 def _modules(package):
-  names = [m.name for m in pkgutil.iter_modules(package.__path__)]
-  return [package, *(importlib.import_module(f"{package.__name__}.{name}")
-                     for name in names)]
+  names = [m.name for m in pkgutil.walk_packages(package.__path__,
+                                                 f"{package.__name__}.")]
+  return [package, *map(importlib.import_module, names)]
 
 
 def _methods():
   """The functions behind the names in METHODS."""
-  return {function for group in (attribution.CAMS, attribution.GRADIENTS,
-                                 attribution.ROLLOUTS,
-                                 attribution.PERTURBATIONS)
+  return {function for group in (registry.CAMS, registry.GRADIENTS,
+                                 registry.ROLLOUTS,
+                                 registry.PERTURBATIONS)
           for function in group.values()}
 
 

@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from atcon_tf import backbones
-from atcon_tf import graph
-from atcon_tf import maps
+from atcon_tf.attribution import attention_mask
+from atcon_tf.attribution import consistency
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution.methods import integrated_gradients
+from atcon_tf.attribution.methods import trained_head
+from atcon_tf.evaluation.metrics import classification
+from atcon_tf.evaluation.metrics import faithfulness
 from atcon_tf import models
-from atcon_tf.attribution import forward
-from atcon_tf.attribution import learned
-from atcon_tf.attribution import path
-from atcon_tf.metrics import classification
-from atcon_tf.metrics import faithfulness
-from atcon_tf.objectives import atcon
+from atcon_tf.models import backbones
+from atcon_tf.models import explanation_head
+from atcon_tf.models import geometry
+from atcon_tf.models import graph
 from atcon_tf.objectives import gain
 from atcon_tf.objectives import laso
 from atcon_tf.objectives import layer_consistency
@@ -93,7 +95,7 @@ def classifier_of(net, cam_layers=None, normalize="0..1"):
   """A classifier whose maps are at the case's target layer."""
   base = keras_model(net)
   normalized = keras.Input(base.input_shape[1:])
-  walk = graph.Rerun(base, normalized)
+  walk = graph.ModelGraph(base, normalized)
   layers = cam_layers or [net["target"]]
   network = keras.Model(
       normalized, [*(walk.tensors[n] for n in layers), walk.outputs])
@@ -136,8 +138,8 @@ def _story(case, values):
   if case["mode"] == 4:
     changes = {**changes, "options": {"smooth_grad": dict(
         squared=True, noise=values["sg_z"], first_sample_class=True)}}
-  return atcon.Story(similarity=METRICS[case["metric"]],
-                     alignment=maps.ALIGNED, **changes)
+  return consistency.MapAgreement(similarity=METRICS[case["metric"]],
+                                  alignment=geometry.ALIGNED, **changes)
 
 
 # Our name of an array, by the role of the map, and the reference's.
@@ -156,8 +158,8 @@ def _check_atcon(case, images, normalize):
   net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net, normalize=normalize)
   with tf.GradientTape() as tape:
-    story = atcon.explain(classifier, tf.constant(images),
-                          _story(case, values))
+    story = consistency.explain(classifier, tf.constant(images),
+                                _story(case, values))
     loss = -tf.reduce_mean(story["similarity"])
   check("logits", story["logits"], arrays(net)["logits"])
   compared = 0
@@ -192,7 +194,7 @@ def run_layer_consistency(case):
     loss = tf.reduce_mean(cost)
   np.testing.assert_array_equal(weight, 1)
   story = layer_consistency.explain(
-      forward.forward(classifier, images), label, case["mask_intensity"])
+      forward_pass.forward(classifier, images), label, case["mask_intensity"])
   np.testing.assert_array_equal(story["class_index"], values["labels"])
   np.testing.assert_array_equal(story["other_index"], values["conf"])
   for ours, theirs in [("outer", "cam_outer"), ("inner", "cam_inner"),
@@ -216,11 +218,11 @@ def run_net(case):
 def run_integrated_gradients(case):
   net, values = BY_ID[case["net"]], arrays(case)
   _, classifier = classifier_of(net)
-  pass_ = forward.forward(classifier, tf.constant(arrays(net)["x"]))
+  pass_ = forward_pass.forward(classifier, tf.constant(arrays(net)["x"]))
   check("logits", pass_.logits, values["logits"])
   for output, name in [("probability", "ig_prob"), ("logit", "ig_logit")]:
     for batch_size in (None, 4):
-      check(name, path.ig_attributions(
+      check(name, integrated_gradients.ig_attributions(
           pass_, values["cls"], case["m_steps"], output=output, rule="mean",
           batch_size=batch_size), values[name])
 
@@ -229,14 +231,14 @@ def run_atcon_ig(case):
   """ATCON with integrated gradients in place of guided backpropagation."""
   net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net)
-  story = atcon.Story(
+  story = consistency.MapAgreement(
       second_map="integrated_gradients",
       mask_intensity=case["mask_intensity"],
       options={"integrated_gradients": dict(
           steps=case["m_steps"], output="probability", rule="mean",
           batch_size=7)})
   with tf.GradientTape() as tape:
-    told = atcon.explain(classifier, tf.constant(arrays(net)["x"]), story)
+    told = consistency.explain(classifier, tf.constant(arrays(net)["x"]), story)
     loss = -tf.reduce_mean(told["similarity"])
   np.testing.assert_array_equal(told["class_index"], values["cls"])
   for ours, theirs in [("second", "ig_abs"), ("mask", "soft_mask"),
@@ -256,8 +258,8 @@ def _with_head(case, values):
   """A classifier with the case's head, and `{name: variable of the head}`."""
   _, classifier = classifier_of(BY_ID[case["net"]], case["features"],
                                 "imagenet")
-  head = learned.AttentionMechanism(classifier, VERSIONS[case["version"]],
-                                    case["cap"], maps.HALF_PIXEL)
+  head = explanation_head.AttentionMechanism(classifier, VERSIONS[case["version"]],
+                                             case["cap"], geometry.HALF_PIXEL)
   named = {"att_fuse.kernel": head.kernel, "att_fuse.bias": head.bias}
   for i, branch in enumerate(head.branches):
     for layer, name in [(branch.conv, "att_conv"), (branch.norm, "att_bn")]:
@@ -303,10 +305,10 @@ def run_tame(case):
 
 def _check_class_maps(case, classifier, batch, values, training):
   """c and a of every class of every image."""
-  pass_ = forward.forward(classifier, batch["image"])
+  pass_ = forward_pass.forward(classifier, batch["image"])
   for c in range(classifier.num_classes):
     heat = classifier.attention(
-        learned.features_of(pass_), np.full(len(batch["image"]), c),
+        trained_head.features_of(pass_), np.full(len(batch["image"]), c),
         training=training)
     check("c", heat, values["c"][..., c])
     check("a", tf.sigmoid(heat), values["a"][..., c])
@@ -317,19 +319,19 @@ def run_tame_eval(case):
   values = arrays(case)
   classifier, _ = _with_head(case, values)
   images = tf.constant(values["x01"])
-  pass_ = forward.forward(classifier, images)
+  pass_ = forward_pass.forward(classifier, images)
   target = tf.argmax(pass_.logits, -1)
   np.testing.assert_array_equal(target, values["cls"])
-  probability = forward.pick(pass_.logits, target, "probability").numpy()
+  probability = forward_pass.pick(pass_.logits, target, "probability").numpy()
   check("y", probability, values["y"])
   head = classifier.attention
-  heat = head(learned.features_of(pass_), target).numpy()
+  heat = head(trained_head.features_of(pass_), target).numpy()
   heat = head.enlarge(tf.constant(faithfulness.unit(heat)),
                       classifier.image_size).numpy()
   for percent, dropped in case["percents"].items():
     mask = faithfulness.keep_top(heat, dropped)
     check(f"mask_{percent}", mask, values[f"mask_{percent}"])
-    masked = forward.pick(
+    masked = forward_pass.pick(
         classifier.model(images * mask[..., None], training=False), target,
         "probability").numpy()
     check(f"y_masked_{percent}", masked, values[f"y_masked_{percent}"])
@@ -360,8 +362,8 @@ def run_tame_metrics(case):
 
 
 def _attention(case, **options):
-  return gain.Attention(case["omega"], case["sigma"],
-                        alignment=maps.ALIGNED, **options)
+  return attention_mask.Attention(case["omega"], case["sigma"],
+                                  alignment=geometry.ALIGNED, **options)
 
 
 def _check_told(told, values, rows=slice(None)):
@@ -415,8 +417,8 @@ def run_gain_voc(case):
   base, classifier = classifier_of(net)
   given, attention = arrays(net), _attention(case)
   batch = {"image": tf.constant(given["x"]), "label": given[case["labels"]]}
-  _check_told(gain.explain(classifier, batch["image"], batch["label"],
-                           attention), values)
+  _check_told(attention_mask.explain(classifier, batch["image"], batch["label"],
+                                     attention), values)
   _check_gain(case, gain.Gain(classifier, attention, masks="joint",
                               **_gain_weights(case)), batch, base, values)
 
@@ -428,8 +430,8 @@ def run_gain_multi(case):
   labels, attention = values["labels"], _attention(case)
   image = tf.constant(arrays(net)["x"][values["image_index"]][None])
   classes = np.eye(net["classes"])[labels]
-  told = gain.explain(classifier, tf.repeat(image, len(labels), 0), classes,
-                      attention)
+  told = attention_mask.explain(classifier, tf.repeat(image, len(labels), 0), classes,
+                                attention)
   check("logits_cl", told["logits"][:1], values.pop("logits_cl"))
   _check_told(told, values)
   # The reference counts the cross-entropy once for each label.
@@ -443,8 +445,8 @@ def run_gain_multi(case):
 def run_gain_eval(case):
   net, values = BY_ID[case["net"]], arrays(case)
   _, classifier = classifier_of(net)
-  told = gain.explain(classifier, tf.constant(arrays(net)["x"]), None,
-                      _attention(case))
+  told = attention_mask.explain(classifier, tf.constant(arrays(net)["x"]), None,
+                                _attention(case))
   np.testing.assert_array_equal(np.argmax(told["classes"], -1),
                                 values["cls"])
   _check_told(told, values)
@@ -461,7 +463,7 @@ def run_gain_medt(case):
   mask = np.zeros([*given["x"].shape[:3], 2], np.uint8)
   mask[used, ..., 1] = values["gt_masks"]
   batch = {"image": tf.constant(given["x"]), "label": label, "mask": mask}
-  _check_told(gain.explain(classifier, batch["image"], label, attention),
+  _check_told(attention_mask.explain(classifier, batch["image"], label, attention),
               values)
   loss_of = gain.Gain(
       classifier, attention, masks="joint", cl_weight=case["cl_weight"],

@@ -5,7 +5,8 @@ import pathlib
 from absl import flags
 import pytest
 
-from atcon_tf import config
+from atcon_tf.config import define_flags
+from atcon_tf.config import from_flags
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PRESETS = sorted((ROOT / "flags").iterdir())
@@ -14,10 +15,10 @@ PRESETS = sorted((ROOT / "flags").iterdir())
 def _parse(monkeypatch, *arguments):
   monkeypatch.chdir(ROOT)
   values = flags.FlagValues()
-  config.define_flags(values)
+  define_flags(values)
   rest = values(["train", *arguments])
   assert rest == ["train"], rest
-  return config.from_flags(values)
+  return from_flags(values)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.name)

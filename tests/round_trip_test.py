@@ -11,16 +11,16 @@ import urllib.request
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from atcon_tf import attribution
 from atcon_tf import runs
-from atcon_tf import serving
+from atcon_tf.serving import image_ops
+from atcon_tf.serving import saved_model
 
 grpc = pytest.importorskip("grpc")
 predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
 pytest.importorskip("starlette")
-
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The preset, on two rare classes and for two updates.
@@ -68,12 +68,12 @@ def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
        f"--data_dir={data_dir}/VOCdevkit", f"--weights={weights}",
        f"--workdir={workdir}", *SMALL)
   _run("-m", "atcon_tf.export", f"--workdir={workdir}", f"--out={out}")
-  run = runs.load_run(workdir)
+  run = runs.load(workdir)
   files = [data_dir / f"VOCdevkit/VOC2007/JPEGImages/{i}.jpg"
            for i in run.split["test"][:3]]
   pictures = [f.read_bytes() for f in files]
   server = subprocess.Popen(
-      [sys.executable, "tools/serve.py", f"--model={out}", "--rest_port=0",
+      [sys.executable, "-m", "atcon_tf.serve", f"--model={out}", "--rest_port=0",
        "--grpc_port=0", "--timeout=120"], cwd=ROOT, stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL, text=True)
   try:
@@ -85,11 +85,11 @@ def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
     server.terminate()
     assert server.wait(60) == 0
   classifier = run.classifier
-  images = serving.decode(tf.constant(pictures), classifier.image_size)
+  images = image_ops.decode(tf.constant(pictures), classifier.image_size)
   logits = classifier.model(images, training=False)
   target = tf.argmax(logits, -1)
   want = {"probabilities": tf.sigmoid(logits), "class_index": target}
-  for method in serving.usable(classifier):
+  for method in saved_model.usable(classifier):
     want[method] = attribution.enlarge(classifier, attribution.explain(
         classifier, images, method, target))
   for name, value in want.items():

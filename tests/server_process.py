@@ -22,10 +22,10 @@ class Server:
 
   def __init__(self, model, *flags):
     self.process = subprocess.Popen(
-        [sys.executable, ROOT / "tools/serve.py", f"--model={model}",
+        [sys.executable, "-m", "atcon_tf.serve", f"--model={model}",
          "--name=shapes", "--rest_port=0", "--grpc_port=0",
          f"--max_bytes={MAX_BYTES}", *flags],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
     line = self.process.stdout.readline()
     self.rest, self.grpc = map(int, re.findall(r"127\.0\.0\.1:(\d+)", line))
 

@@ -5,7 +5,7 @@ import PIL.Image
 import pytest
 
 from atcon_tf.config import UserError
-from atcon_tf.datasets import voc
+from atcon_tf.data.sources import voc
 
 XML = """<annotation><size><width>{width}</width><height>{height}</height>
 <depth>3</depth></size>{objects}</annotation>"""

@@ -1,4 +1,4 @@
-"""Times and memory: `python tools/benchmark.py --what=steps|attribution`.
+"""Times and memory: `python -m tools.benchmark --what=steps|attribution`.
 
 What is compared runs alternately in one process, and medians and ratios are
 what counts: a machine's load changes by the minute.
@@ -6,31 +6,26 @@ what counts: a machine's load changes by the minute.
 
 import functools
 import json
-import pathlib
 import resource
 import shlex
 import statistics
 import sys
 import time
 
-# The tools also run from a clone that is not installed.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-# pylint: disable=wrong-import-position
+from absl import flags
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
 from atcon_tf import attribution
-from atcon_tf import cli
-from atcon_tf import files
+from atcon_tf.config import cli
+from atcon_tf.config import files
+from atcon_tf.config import settings
 from atcon_tf import models
-from atcon_tf import settings
-from atcon_tf import trainer as trainer_lib
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
+from atcon_tf.training.trainer import Trainer
 
 
 def alternate(functions, rounds, warm_up=2):
@@ -92,7 +87,7 @@ def steps(model, image_size, batch_size, rounds):
       ("self_training, atcon", self_training.SelfTraining(
           classifier, atcon_weight=0.2),
        {"supervised": batch, "consistency": pseudo})):
-    trainer = trainer_lib.Trainer(
+    trainer = Trainer(
         classifier, {"supervised": supervised.Supervised(classifier),
                      "consistency": objective},
         {name: keras.optimizers.Adam(1e-6)

@@ -1,6 +1,6 @@
 """Leaderboards of several seeds as one table.
 
-    python tools/boards.py --boards=W/tame0.json,W/tame1.json,W/tame2.json \
+    python -m tools.boards --boards=W/tame0.json,W/tame1.json,W/tame2.json \
       --boards=W/l_cam0.json,W/l_cam1.json,W/l_cam2.json \
       --over=grad_cam --out=docs/results/tame_voc.json --page=docs/tame.md
 
@@ -16,21 +16,16 @@ interval leaves out 0. The table goes between the marks `<!-- boards -->` and
 import json
 import os
 import pathlib
-import sys
 
-# The tools also run from a clone that is not installed.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-# pylint: disable=wrong-import-position
-import numpy as np
 from absl import flags
+import numpy as np
 
-from atcon_tf import cli
-from atcon_tf import files
+from atcon_tf.config import cli
+from atcon_tf.config import files
 from atcon_tf.config import UserError
-from atcon_tf.metrics import LOWER_IS_BETTER
-from atcon_tf.metrics import METRICS
-from atcon_tf.metrics import statistics
+from atcon_tf.evaluation.metrics import LOWER_IS_BETTER
+from atcon_tf.evaluation.metrics import METRICS
+from atcon_tf.evaluation.metrics import statistics
 
 MARKS = ("<!-- boards -->", "<!-- /boards -->")
 

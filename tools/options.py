@@ -1,19 +1,16 @@
-"""Writes docs/options.md, every flag of training: `python tools/options.py`.
+"""Writes docs/options.md, every flag of training: `python -m tools.options`.
 
 From the settings themselves, group by group; `tests/config_test.py` fails
 while the page says anything else.
 """
 
 import pathlib
-import sys
 
-# The tools also run from a clone that is not installed.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
-# pylint: disable=wrong-import-position
-from atcon_tf import config
-from atcon_tf import objective_settings
-from atcon_tf import settings
+from atcon_tf.config.defaults import FINE_TUNING
+from atcon_tf.config.defaults import FROM_SCRATCH
+from atcon_tf.config.defaults import IMAGE_SIZE
+from atcon_tf.config import objective_settings
+from atcon_tf.config import settings
 
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "options.md"
 GROUPS = (settings.Data, settings.Model, settings.Training,
@@ -33,10 +30,10 @@ def page():
   lines = [TOP, "What depends on the model:", "",
            "| | a network from scratch (tiny_cnn) | a pretrained one |",
            "|---|---|---|"]
-  lines += [f"| `--{name}` | {config.FROM_SCRATCH[name]} | {value} |"
-            for name, value in config.FINE_TUNING.items()]
+  lines += [f"| `--{name}` | {FROM_SCRATCH[name]} | {value} |"
+            for name, value in FINE_TUNING.items()]
   sizes = ", ".join(f"{name} {size}"
-                    for name, size in config.IMAGE_SIZE.items())
+                    for name, size in IMAGE_SIZE.items())
   lines += ["", f"`--image_size`: {sizes}."]
   for group in GROUPS:
     fields = [group.__dataclass_fields__[n] for n in group.__annotations__]

@@ -25,86 +25,24 @@ x is the normalised image. BatchNorm is frozen in the two passes above; under
 `training` the cross-entropy takes a third.
 """
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
-from atcon_tf import maps
-from atcon_tf.attribution import forward
-from atcon_tf.masks import UNKNOWN
-from atcon_tf.objectives import objective
+from atcon_tf.attribution import attention_mask
+from atcon_tf.attribution import forward_pass
+from atcon_tf.data import class_masks
+from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
 
 
-@dataclasses.dataclass(frozen=True)
-class Attention:
-  """How an image is masked by the attention of classes.
-
-  Attributes:
-    omega, sigma: slope and threshold of the soft mask.
-    fill: what is seen where it is cut out, "zero" (of the normalised image),
-      "mean" (the image's mean colour) or a colour `(r, g, b)` in [0, 1].
-    alignment: of the resize; None: where the classifier's cells lie.
-      "aligned" is the re-implementation's.
-  """
-
-  omega: float = 10.0
-  sigma: float = 0.5
-  fill: str | tuple = "zero"
-  alignment: str | None = None
-
-  def attend(self, pass_, classes, image=None):
-    """The attention of classes, and the images without what it covers.
-
-    Args:
-      pass_: a `forward.Pass` of B images.
-      classes: float `[P, classes]`, 1 for those whose logits are summed.
-      image: int `[P]`, which of the images each row is about; None: P = B,
-        one row for each.
-    Returns:
-      dict of "heatmap", "scaled" and "mask" `[P, H, W]`, and "masked"
-      `[P, H, W, 3]`, normalised.
-    """
-    normalized, features = pass_.normalized, pass_.features[-1]
-    if image is not None:
-      normalized = tf.gather(normalized, image)
-      features = tf.gather(features, image)
-    classifier = pass_.classifier
-    heatmap = maps.resize(
-        tf.nn.relu(_grad_cam(classifier.head, features, classes)),
-        normalized.shape[1:3], self.alignment or classifier.geometry[-1])
-    scaled = maps.min_max(heatmap)
-    mask = tf.sigmoid(self.omega * (scaled - self.sigma))
-    cut = mask[..., tf.newaxis]
-    masked = normalized - normalized * cut
-    if self.fill == "mean":
-      masked += cut * tf.reduce_mean(normalized, [1, 2], keepdims=True)
-    elif self.fill != "zero":
-      color = tf.constant([[[self.fill]]], normalized.dtype)
-      masked += cut * classifier.normalize(color)
-    return {"heatmap": heatmap, "scaled": scaled, "mask": mask,
-            "masked": masked}
-
-
-def _grad_cam(head, features, classes):
-  """Grad-CAM of the sum of some logits; its weights alpha are constants."""
-  with tf.GradientTape() as tape:
-    tape.watch(features)
-    score = tf.reduce_sum(head(features, training=False) * classes)
-  alpha = tf.reduce_mean(tape.gradient(score, features), [1, 2],
-                         keepdims=True)
-  return tf.reduce_sum(tf.stop_gradient(alpha) * features, -1)
-
-
-class Gain(objective.Objective):
+class Gain(base.Objective):
   """Terms "supervised" (CL), "attention_mining" and "extra_supervision".
 
   A term of weight 0 is not computed, but for the first. Before its start
   step a term counts for nothing and is logged as 0.
   """
 
-  def __init__(self, classifier, attention=Attention(), multi_label=True,
+  def __init__(self, classifier, attention=attention_mask.Attention(), multi_label=True,
                masks="per_label", cl_weight=1.0, am_weight=1.0,
                ex_weight=0.0, negative=None, am_gradient_scale=1.0,
                am_start_step=0, ex_start_step=0):
@@ -141,7 +79,7 @@ class Gain(objective.Objective):
     That is uint8 `[B, H, W, classes]`: 1 inside the class, 0 outside, 255
     unknown. An image without a 1 for its labels has no mask.
     """
-    pass_ = forward.forward(self.classifier, batch["image"])
+    pass_ = forward_pass.forward(self.classifier, batch["image"])
     logits = (self.classifier.model(batch["image"], training=True) if training
               else pass_.logits)
     label = tf.cast(batch["label"], logits.dtype)
@@ -182,7 +120,7 @@ class Gain(objective.Objective):
 
   def mined(self, masked, classes):
     """What is left of the classes' softmax in masked images, `[P]`."""
-    again = forward.forward_normalized(self.classifier, masked)
+    again = forward_pass.forward_normalized(self.classifier, masked)
     with again.tape:
       score = tf.math.divide_no_nan(
           tf.reduce_sum(tf.nn.softmax(again.logits) * classes, -1),
@@ -214,7 +152,7 @@ def extra_supervision(scaled, mask, classes):
   """
   meant = classes[:, tf.newaxis, tf.newaxis, :] > 0
   inside = tf.reduce_any(meant & (mask == 1), -1)
-  unknown = tf.reduce_any(meant & (mask == UNKNOWN), -1) & ~inside
+  unknown = tf.reduce_any(meant & (mask == class_masks.VOID), -1) & ~inside
   known = tf.cast(~unknown, scaled.dtype)
   square = known * tf.square(scaled - tf.cast(inside, scaled.dtype))
   error = tf.math.divide_no_nan(tf.reduce_sum(square, [1, 2]),
@@ -228,29 +166,3 @@ def _per_image(value, weight, image, count):
   mean = tf.math.divide_no_nan(
       tf.math.unsorted_segment_sum(value * weight, image, count), total)
   return mean, tf.cast(total > 0, mean.dtype)
-
-
-def explain(classifier, images, classes, attention=Attention()):
-  """The attention of classes, and what is left of them without it.
-
-  Args:
-    classifier: a `models.Classifier`.
-    images: `[B, H, W, 3]` in [0, 1].
-    classes: `[B, classes]`, 1 for those explained; None: the highest logit.
-    attention: an `Attention`.
-  Returns:
-    what `Attention.attend` gives, "classes", and the "logits" and
-    "logits_masked" `[B, classes]` of both passes.
-
-  Example:
-    >>> explain(classifier, images, None)["logits_masked"].shape
-    TensorShape([8, 6])
-  """
-  pass_ = forward.forward(classifier, images)
-  if classes is None:
-    classes = tf.one_hot(tf.argmax(pass_.logits, -1), classifier.num_classes)
-  classes = tf.cast(classes, pass_.logits.dtype)
-  told = attention.attend(pass_, classes)
-  again = forward.forward_normalized(classifier, told["masked"])
-  return {**told, "classes": classes, "logits": pass_.logits,
-          "logits_masked": again.logits}

@@ -32,7 +32,7 @@ import keras
 import tensorflow as tf
 
 from atcon_tf.config import UserError
-from atcon_tf.objectives import objective
+from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
 
 SLOPE = 0.2
@@ -45,7 +45,7 @@ WEIGHTS = {
 }
 
 
-class Laso(objective.Objective):
+class Laso(base.Objective):
   """Terms: those at the top of the file, one value a pair.
 
   Its batches are pairs: "image" and "label", "other_image" and "other_label".

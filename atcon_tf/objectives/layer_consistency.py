@@ -19,10 +19,10 @@ published, although the map beside it is scaled to [0, 1].
 
 import tensorflow as tf
 
-from atcon_tf.attribution import cam
-from atcon_tf.attribution import forward
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution.methods import cam
 from atcon_tf.config import UserError
-from atcon_tf.objectives import objective
+from atcon_tf.objectives import base
 
 EPSILON = 1.1920928955078125e-07  # of float32
 SIGMA_FACTOR = 0.55
@@ -31,7 +31,7 @@ THETA = 0.8
 FORMS = ("dice", "inclusion")
 
 
-class LayerConsistency(objective.Objective):
+class LayerConsistency(base.Objective):
   """The maps of two layers should tell the same; those of two classes not.
 
   Term: "consistency", the consistency and, if asked, the separation.
@@ -64,7 +64,7 @@ class LayerConsistency(objective.Objective):
     self.mask_intensity = mask_intensity
 
   def call(self, batch, training=False):
-    pass_ = forward.forward(self.classifier, batch["image"])
+    pass_ = forward_pass.forward(self.classifier, batch["image"])
     story = explain(pass_, batch.get("label"), self.mask_intensity)
     value = (dice if self.form == "dice" else inclusion)(story)
     if self.separation:

@@ -23,14 +23,14 @@ import numpy as np
 from scipy import special
 import tensorflow as tf
 
-from atcon_tf import attribution
-from atcon_tf import augment
-from atcon_tf import maps
-from atcon_tf.attribution import cam
-from atcon_tf.attribution import forward
+from atcon_tf.attribution import consistency
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution.methods import cam
+from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
-from atcon_tf.objectives import atcon
-from atcon_tf.objectives import objective
+from atcon_tf.data import augment
+from atcon_tf.models import geometry
+from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
 
 # Positives of a class when it is left to us: this share of the pool (40 of
@@ -38,7 +38,7 @@ from atcon_tf.objectives import supervised
 SHARE = 1 / 60
 
 
-class SelfTraining(objective.Objective):
+class SelfTraining(base.Objective):
   """Terms "pseudo" and, if weighted, "equivariance" and "atcon".
 
   Its batches are drawn from a bank: images with a pseudo-label, "image"
@@ -65,7 +65,7 @@ class SelfTraining(objective.Objective):
     self.negative_share = negative_share
     if atcon_weight:
       try:
-        attribution.check(classifier, "guided_backprop")
+        registry.check(classifier, "guided_backprop")
       except UserError as error:
         raise UserError(f"--atcon_weight={atcon_weight}: {error}; "
                         "--atcon_weight=0 trains without ATCON's term"
@@ -90,7 +90,7 @@ class SelfTraining(objective.Objective):
     return best_rank_labels(logits, count)
 
   def call(self, batch, training=False):
-    pass_ = forward.forward(self.classifier, batch["image"])
+    pass_ = forward_pass.forward(self.classifier, batch["image"])
     label = tf.cast(batch["label"], pass_.logits.dtype)
     weight = tf.cast(batch["label_weight"], pass_.logits.dtype)
     if self.multi_label:
@@ -104,20 +104,20 @@ class SelfTraining(objective.Objective):
     if self.loss_weights["equivariance"]:
       terms["equivariance"] = (-self._equivariance(batch, pass_), one)
     if self.loss_weights["atcon"]:
-      told = atcon.PUBLISHED.tell(pass_, batch["class_index"])
+      told = consistency.PUBLISHED.tell(pass_, batch["class_index"])
       terms["atcon"] = (-told["similarity"], one)
     return terms
 
   def _equivariance(self, batch, pass_):
     """Agreement of the map with the plain view's under the same warp."""
     size, place = self.classifier.image_size, self.classifier.geometry[-1]
-    plain = forward.forward(self.classifier, batch["plain"])
+    plain = forward_pass.forward(self.classifier, batch["plain"])
     target = batch["class_index"]
-    before = maps.resize(cam.grad_cam(plain, target), size, place)
+    before = geometry.resize(cam.grad_cam(plain, target), size, place)
     before = augment.warp(tf.stop_gradient(before)[..., tf.newaxis],
-                           batch["transform"])[..., 0]
-    after = maps.resize(cam.grad_cam(pass_, target), size, place)
-    return atcon.pearson(before, after)
+                          batch["transform"])[..., 0]
+    after = geometry.resize(cam.grad_cam(pass_, target), size, place)
+    return consistency.pearson(before, after)
 
 
 def ranks(logits):

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from atcon_tf.objectives import objective
+from atcon_tf.objectives import base
 
 
-class Supervised(objective.Objective):
+class Supervised(base.Objective):
   """Cross-entropy of the logits z with the labels y.
 
   Several labels an image: binary cross-entropy, the mean over the classes of

@@ -21,17 +21,17 @@ mode, and its batch statistics drift; here it is frozen.
 
 import tensorflow as tf
 
-from atcon_tf.attribution import forward
-from atcon_tf.attribution import learned
-from atcon_tf.objectives import atcon
-from atcon_tf.objectives import objective
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution.methods import trained_head
+from atcon_tf.models import explanation_head
+from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
 
 EPSILON = 5e-4  # the power's derivative at 0 is infinite
 BORDER = 0.3
 
 
-class Tame(objective.Objective):
+class Tame(base.Objective):
   """Terms "cross_entropy", "area" and "variation", of the head alone.
 
   Its `variables` and `state` are the head's; the classifier's weights get no
@@ -55,7 +55,7 @@ class Tame(objective.Objective):
                      area=area_weight, variation=variation_weight)
     self.multi_label, self.target = multi_label, target
     self.area_power = area_power
-    self.view = learned.with_features(classifier)
+    self.view = explanation_head.with_features(classifier)
     self.head = classifier.attention
     self.variables = self.head.trainable_variables
     self.state = self.head.non_trainable_variables
@@ -64,7 +64,7 @@ class Tame(objective.Objective):
     """The terms; `training`: the head's own BatchNorm learns its batch's."""
     story = self.explain(batch, training)
     if self.multi_label:
-      masked = forward.pick(story["logits"], story["class_index"])
+      masked = forward_pass.pick(story["logits"], story["class_index"])
       value = tf.nn.softplus(-masked)
     else:
       label = tf.one_hot(story["class_index"], self.classifier.num_classes,
@@ -86,9 +86,9 @@ class Tame(objective.Objective):
       `[B, classes]` of the masked image.
     """
     images = tf.cast(batch["image"], self.view.maps.input.dtype)
-    pass_ = forward.forward(self.view, images)
-    target, = atcon.targets(pass_.logits, batch, self.target)
-    features = [tf.stop_gradient(f) for f in learned.features_of(pass_)]
+    pass_ = forward_pass.forward(self.view, images)
+    target, = base.targets(pass_.logits, batch, self.target)
+    features = [tf.stop_gradient(f) for f in trained_head.features_of(pass_)]
     heat = tf.sigmoid(self.head(features, target, training=training))
     return {"class_index": target, "map": heat,
             "logits": self.masked_logits(images, features, heat)}

@@ -1,0 +1,150 @@
+"""Arithmetic on attribution maps `[B, height, width]`, pure and differentiable.
+
+Every function works on a batch, keeps the dtype, and can be differentiated
+twice: ATCON trains through these maps. `tf.image.resize` cannot (its second
+derivative is None), so `resize` is two products with fixed interpolation
+matrices.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def _spatial(m):
+  return list(range(1, len(m.shape)))
+
+
+def _centre(m):
+  """`m - mean(m)` and the mean, `[B, 1, ...]`.
+
+  The minimum is taken off first (a constant: it cancels out of the
+  derivative), so that a constant map gives exactly 0 and not the rounding
+  error of its mean, which divided by itself would look like a signal.
+  """
+  axes = _spatial(m)
+  low = tf.stop_gradient(tf.reduce_min(m, axes, keepdims=True))
+  rest = m - low
+  mean = tf.reduce_mean(rest, axes, keepdims=True)
+  return rest - mean, low + mean
+
+
+def moments(m):
+  """Mean and unbiased variance (divided by n - 1) of each map.
+
+  Args:
+    m: `[B, *spatial]`.
+  Returns:
+    mean and variance, both `[B, 1, ...]`.
+  """
+  rest, mean = _centre(m)
+  n = tf.cast(tf.reduce_prod(tf.shape(m)[1:]), m.dtype)
+  square = tf.reduce_sum(tf.square(rest), _spatial(m), keepdims=True)
+  return mean, square / tf.maximum(n - 1, 1)
+
+
+def std(m):
+  """Unbiased standard deviation of each map, `[B, 1, ...]`; 1 where it is 0.
+
+  A constant map has no spread; 1 in its place keeps values and gradients
+  finite (the derivative of a square root at 0 is not).
+  """
+  _, variance = moments(m)
+  return tf.sqrt(tf.where(variance > 0, variance, tf.ones_like(variance)))
+
+
+def standardize(m):
+  """`(m - mean) / std` of each map; 0 everywhere for a constant map."""
+  return _centre(m)[0] / std(m)
+
+
+def min_max(m, epsilon=0.0):
+  """`(m - min) / (max - min + epsilon)` of each map, in [0, 1].
+
+  A constant map gives 0 everywhere. Minimum and maximum are differentiated.
+  """
+  axes = _spatial(m)
+  low = tf.reduce_min(m, axes, keepdims=True)
+  span = tf.reduce_max(m, axes, keepdims=True) - low + epsilon
+  return (m - low) / tf.where(span > 0, span, tf.ones_like(span))
+
+
+def soft_mask(m, intensity=8.0, scale="none"):
+  """ATCON's soft mask `sigmoid(k (m - (mean(m) + std(m) / 2)))`.
+
+  Args:
+    m: `[B, *spatial]`, larger where a pixel matters more.
+    intensity: the slope k.
+    scale: "none" (the paper's code), or "std": m is divided by its standard
+      deviation first. A raw guided-backpropagation map of a small network is
+      of the order 1e-3: without scaling its mask is 0.5 everywhere.
+  Returns:
+    the mask in (0, 1), of m's shape.
+  """
+  if scale == "std":
+    m = m / std(m)
+  mean, variance = moments(m)
+  spread = tf.where(variance > 0, tf.sqrt(tf.where(
+      variance > 0, variance, tf.ones_like(variance))), 0)
+  return tf.sigmoid(intensity * (m - (mean + spread / 2)))
+
+
+def pearson(a, b):
+  """Pearson correlation of each pair of maps, `[B]`, in [-1, 1].
+
+  0 where one of the two is constant.
+  """
+  axes = _spatial(a)
+  a, b = _centre(a)[0], _centre(b)[0]
+  squares = [tf.reduce_sum(m * m, axes) for m in (a, b)]
+  varies = (squares[0] > 0) & (squares[1] > 0)
+  # Two roots, since the product of the squares of small maps is 0 in float32.
+  norms = [tf.sqrt(tf.where(varies, s, tf.ones_like(s))) for s in squares]
+  return tf.where(
+      varies, tf.reduce_sum(a * b, axes) / norms[0] / norms[1], 0)
+
+
+def ssim(a, b):
+  """Structural similarity of each pair of maps, `[B]` (Wang et al., 2004).
+
+  11x11 Gaussian window of sigma 1.5, zeros beyond the edge, C1 = 1e-4,
+  C2 = 9e-4 (of a range of 1), local variances `E[q^2] - E[q]^2`; the mean
+  over all pixels.
+  """
+  blurred = [_gaussian(m) for m in (a, b, a * a, b * b, a * b)]
+  mean_a, mean_b, square_a, square_b, product = blurred
+  covariance = product - mean_a * mean_b
+  variances = square_a - mean_a**2 + square_b - mean_b**2
+  score = ((2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)) / (
+      (mean_a**2 + mean_b**2 + 1e-4) * (variances + 9e-4))
+  return tf.reduce_mean(score, [1, 2])
+
+
+def _gaussian(m):
+  """The 11x11 Gaussian of SSIM as two products with band matrices."""
+  def band(size):
+    distance = np.arange(size)[:, None] - np.arange(size)
+    weight = np.exp(-distance**2 / (2 * 1.5**2)) * (np.abs(distance) <= 5)
+    return tf.constant(weight / np.exp(
+        -np.arange(-5, 6)**2 / (2 * 1.5**2)).sum(), m.dtype)
+
+  return tf.einsum("yh,bhw,xw->byx", band(m.shape[1]), m, band(m.shape[2]))
+
+
+def pool(m, size):
+  """Mean pooling of maps to a smaller `size`, `[B, height, width]`.
+
+  Cell i of n is the mean over the i-th n-th of the axis; where n does not
+  divide it, border pixels count for both cells by their share.
+  """
+  def matrix(pixels, cells):
+    edge = np.arange(cells + 1)[:, None] * pixels / cells
+    covered = np.clip(edge - np.arange(pixels), 0, 1)
+    return tf.constant((covered[1:] - covered[:-1]) * cells / pixels,
+                       m.dtype)
+
+  if tuple(m.shape[1:3]) == tuple(size):
+    return m
+  return tf.einsum("yh,bhw,xw->byx", matrix(m.shape[1], size[0]), m,
+                   matrix(m.shape[2], size[1]))
+
+COLORMAP = "inferno"

@@ -1,0 +1,1 @@
+"""The attribution methods, a family a file."""

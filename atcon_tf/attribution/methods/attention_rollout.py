@@ -1,0 +1,98 @@
+"""Attention rollout: what a Vision Transformer's tokens have looked at.
+
+The methods take a pass whose features are the attention matrices of all
+blocks, `[B, heads, T, T]`, in order; `with_attention` makes a classifier that
+gives them. `METHODS` does so by itself.
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+from atcon_tf.models import vit
+
+
+def with_attention(classifier):
+  """The same classifier with all its attention layers as cam_layers.
+
+  Raises:
+    UserError: it has none.
+  """
+  layers = {
+      name: tensor for name, tensor in classifier.walk.tensors.items()
+      if isinstance(tensor._keras_history.operation, vit.Attention)}
+  if not layers:
+    raise UserError(
+        f"{classifier.name} has no attention to roll out: it must be a Vision "
+        "Transformer made of atcon_tf.vit.Attention layers; use grad_cam "
+        "instead")
+  network = keras.Model(classifier.network.input,
+                        [*layers.values(), classifier.network.outputs[-1]])
+  return dataclasses.replace(classifier, network=network,
+                             cam_layers=tuple(layers),
+                             geometry=[None] * len(layers))
+
+
+def attention_rollout(pass_, class_index):
+  """Attention rollout (Abnar and Zuidema, arXiv 2005.00928).
+
+  `R = (A_L + I) / 2 ... (A_1 + I) / 2`, A_l the mean of block l's attention
+  over its heads. The map is the mean of R over the tokens that look (the
+  head averages them), on the grid of the tokens that are looked at.
+
+  Args:
+    pass_: a `forward.Pass` of `with_attention(classifier)`.
+    class_index: not used: the same map for every class.
+  Returns:
+    `[B, h, w]`, not negative, differentiable; sums to 1 without a class
+    token.
+
+  Example:
+    >>> model = vit.build(3, image_size=32, patch=8, width=8, depth=2, heads=2)
+    >>> attribution.explain(model, images, "attention_rollout").shape
+    TensorShape([2, 4, 4])
+  """
+  del class_index
+  rollout = None
+  for attention in pass_.features:
+    a = tf.reduce_mean(attention, 1)
+    a = (a + tf.eye(a.shape[-1], dtype=a.dtype)) / 2
+    rollout = a if rollout is None else a @ rollout
+  return _on_grid(pass_, rollout)
+
+
+def gradient_rollout(pass_, class_index):
+  """Gradient-weighted rollout (Chefer et al., arXiv 2103.15679).
+
+  `R <- R + E_h[relu(dy_c/dA * A)] R` through the blocks, from `R = I`, which
+  is taken off again: of the class c, unlike `attention_rollout`.
+
+  Args:
+    pass_: a `forward.Pass` of `with_attention(classifier)`.
+    class_index: int `[B]`.
+  Returns:
+    `[B, h, w]`, not negative, differentiable.
+
+  Example:
+    >>> model = vit.build(3, image_size=32, patch=8, width=8, depth=2, heads=2)
+    >>> attribution.explain(model, images, "gradient_rollout").shape
+    TensorShape([2, 4, 4])
+  """
+  identity = tf.eye(pass_.features[0].shape[-1],
+                    dtype=pass_.features[0].dtype)
+  rollout = identity
+  gradients = pass_.gradient(class_index, pass_.features)
+  for attention, gradient in zip(pass_.features, gradients):
+    a = tf.reduce_mean(tf.nn.relu(gradient * attention), 1)
+    rollout += a @ (rollout + tf.zeros_like(a))
+  return _on_grid(pass_, rollout - identity)
+
+
+def _on_grid(pass_, rollout):
+  """Mean over the tokens that look; those looked at on their grid."""
+  operation = pass_.classifier.maps.outputs[0]._keras_history.operation
+  height, width = operation.grid
+  seen = tf.reduce_mean(rollout, 1)[:, -height * width:]
+  return tf.reshape(seen, [-1, height, width])

@@ -1,0 +1,32 @@
+"""The maps of a head that was trained to explain its classifier."""
+
+import tensorflow as tf
+
+from atcon_tf.attribution import forward_pass
+
+
+def features_of(pass_):
+  """The feature maps that the head looks at."""
+  names = pass_.classifier.cam_layers
+  return [pass_.features[names.index(n)]
+          for n in pass_.classifier.attention.layers_used]
+
+
+def class_map(pass_, class_index, output="mask"):
+  """The map of each image's class, by the head that was trained for it.
+
+  Args:
+    pass_: a `forward.Pass` of a classifier as `with_features` gives it.
+    class_index: int `[B]`.
+    output: "mask", a = sigmoid(c), what the head was trained to multiply the
+      image by; or "logit", c, which the authors scale to [0, 1] for their
+      scores.
+  Returns:
+    `[B, H, W]` of the image's size: in (0, 1), or of any sign.
+  """
+  forward_pass.check("output", output, ("mask", "logit"))
+  head = pass_.classifier.attention
+  heat = head(features_of(pass_), class_index)
+  if output == "mask":
+    heat = tf.sigmoid(heat)
+  return head.enlarge(heat, pass_.classifier.image_size)

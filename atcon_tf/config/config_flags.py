@@ -1,0 +1,53 @@
+"""The settings as absl flags: one field, one flag."""
+
+import dataclasses
+import typing
+
+from absl import flags
+
+from atcon_tf.config.config import Config
+from atcon_tf.config.errors import UserError
+
+_DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,
+           float: flags.DEFINE_float, bool: flags.DEFINE_bool,
+           tuple: flags.DEFINE_list}
+
+
+def define_flags(flag_values=flags.FLAGS):
+  """Defines one absl flag for each field; called when a command starts."""
+  for field in dataclasses.fields(Config):
+    kind = typing.get_origin(field.type) or field.type
+    default = list(field.default) if kind is tuple else field.default
+    text = field.metadata["help"]
+    if field.metadata["choices"]:
+      text += " (%s)" % ", ".join(map(str, field.metadata["choices"]))
+    _DEFINE[kind](field.name, default, text, flag_values=flag_values)
+
+
+def from_flags(flag_values=flags.FLAGS):
+  """The resolved Config that the parsed flags describe."""
+  values, explicit = {}, set()
+  for field in dataclasses.fields(Config):
+    value = flag_values[field.name].value
+    values[field.name] = tuple(value) if isinstance(value, list) else value
+    if flag_values[field.name].present:
+      explicit.add(field.name)
+  return Config(**values).resolve(explicit)
+
+
+def parse(arguments):
+  """The `Config` that a command line of train describes.
+
+  Raises:
+    UserError: it describes none.
+  """
+  values = flags.FlagValues()
+  define_flags(values)
+  flags.DEFINE_string("workdir", "", "", flag_values=values)
+  try:
+    rest = values(["train", *arguments])[1:]
+  except flags.Error as error:
+    raise UserError(str(error)) from error
+  if rest:
+    raise UserError(f"'{rest[0]}': not a flag; flags begin with --")
+  return from_flags(values)

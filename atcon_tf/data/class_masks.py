@@ -1,0 +1,131 @@
+"""Where the labelled classes of images are, as arrays for training.
+
+From masks that somebody drew (`Record.mask`), or from boxes, filled.
+"""
+
+import numpy as np
+import PIL.Image
+
+from atcon_tf.config import UserError
+from atcon_tf.data import image_store
+
+# The value of a pixel whose class nobody knows, as in `Record.mask`.
+VOID = 255
+
+
+class ClassMasks:
+  """Masks of N images, class by class; indexed like an array.
+
+    masks[[0, 3]]   uint8 [2, size, size, classes]: 1 inside, 0 outside, 255
+                    unknown; 0 everywhere for an image without a mask
+
+  Only the classes that an image is labelled with are held.
+
+  Attributes:
+    shape, dtype: of the array.
+    drawn: int, which of the images have a mask, those left out too.
+    used: int, those that are given.
+  """
+
+  dtype = np.dtype(np.uint8)
+
+  def __init__(self, records, size, source="masks", fraction=1.0, seed=0):
+    """Reads the masks.
+
+    Args:
+      records: N `Record`s.
+      size: side of the square that images and masks are squeezed to.
+      source: "masks" or "boxes".
+      fraction: share of the masks that is used; the others are forgotten.
+        A larger share with the same seed holds the smaller one.
+      seed: of the choice.
+    Raises:
+      UserError: no image has a mask, or one does not fit its image.
+    """
+    read = {"masks": drawn, "boxes": filled}[source]
+    planes = {i: read(r, size) for i, r in enumerate(records)}
+    self.drawn = np.array([i for i, p in planes.items() if p], np.int64)
+    if not len(self.drawn):
+      raise UserError(
+          f"--ex_masks={source}: none of the {len(records)} labelled images "
+          f"has {'a mask' if source == 'masks' else 'a box'} of its classes; "
+          "use data that have some, "
+          f"--ex_masks={'boxes' if source == 'masks' else 'masks'}, or "
+          "--ex_weight=0")
+    order = np.random.default_rng([seed, 2]).permutation(self.drawn)
+    self.used = np.sort(order[:max(1, round(fraction * len(order)))])
+    self._planes = {i: planes[i] for i in self.used.tolist()}
+    self.shape = (len(records), size, size, len(records[0].label))
+
+  def __getitem__(self, chosen):
+    out = np.zeros([len(chosen), *self.shape[1:]], np.uint8)
+    for row, i in enumerate(np.asarray(chosen).tolist()):
+      for c, plane in self._planes.get(i, {}).items():
+        out[row, ..., c] = plane
+    return out
+
+
+def drawn(record, size):
+  """The masks of the labelled classes that somebody drew.
+
+  Args:
+    record: a `Record`.
+    size: side of the square.
+  Returns:
+    `{class: uint8 [size, size]}`, values as above; empty without a mask.
+  Raises:
+    UserError: the mask does not fit the image, or has a wrong value.
+  """
+  if record.mask is None:
+    return {}
+  mask, image = record.mask(), _image_size(record)
+  if mask.shape != image:
+    raise UserError(
+        f"{image_store.name_of(record)}: its mask has {mask.shape[1]} x {mask.shape[0]} "
+        f"pixels, the image {image[1]} x {image[0]}")
+  wrong = set(np.unique(mask).tolist()) - {VOID, *range(
+      len(record.label) + 1)}
+  if wrong:
+    raise UserError(
+        f"{image_store.name_of(record)}: its mask has the value {min(wrong)}; must be 0, "
+        f"the number of a class, 1 to {len(record.label)}, or {VOID}")
+  planes = {c: class_mask(mask, c, (size, size))
+            for c in np.flatnonzero(record.label).tolist()}
+  return {c: plane for c, plane in planes.items() if (plane == 1).any()}
+
+
+def filled(record, size):
+  """The same from boxes; a pixel that a box touches is inside."""
+  planes = {}
+  for c, box in zip(record.box_label.tolist(), record.boxes * size):
+    x0, y0 = np.floor(box[:2]).astype(int)
+    x1, y1 = np.ceil(box[2:]).astype(int)
+    plane = planes.setdefault(c, np.zeros([size, size], np.uint8))
+    plane[y0:y1, x0:x1] = 1
+  return planes
+
+
+def _image_size(record):
+  """Height and width."""
+  if isinstance(record.image, str):
+    with PIL.Image.open(record.image) as image:
+      return image_store.upright_size(image)[::-1]
+  return record.image().shape[:2]
+
+
+def class_mask(mask, class_index, size):
+  """A mask of all classes as that of one, at another size.
+
+  Args:
+    mask: `[height, width]`: 0 background, `1 + class`, VOID; or None.
+    class_index: which class.
+    size: (height, width); pixels are taken by their centres.
+  Returns:
+    uint8 of that size: 0, 1, or VOID; all VOID for None.
+  """
+  if mask is None:
+    return np.full(size, VOID, np.uint8)
+  rows, columns = ((2 * np.arange(n) + 1) * old // (2 * n)
+                   for n, old in zip(size, mask.shape))
+  mask = mask[rows[:, None], columns]
+  return np.where(mask == VOID, VOID, mask == 1 + class_index).astype(np.uint8)

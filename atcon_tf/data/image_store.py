@@ -1,0 +1,137 @@
+"""The decoded images of a data set, each read once."""
+
+import concurrent.futures
+import os
+import tempfile
+
+import keras
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from atcon_tf.config import UserError
+
+# Above this the decoded images live in a memory-mapped temporary file.
+_IN_MEMORY = 4 << 30
+# The EXIF tag that says which way up a photo stands.
+_ORIENTATION = 0x0112
+
+
+def decode(record, size):
+  """One image as uint8 `[size, size, 3]`, squeezed to a square.
+
+  A photo stands the way up that its EXIF says; grey, palette, RGBA and 16-bit
+  images become RGB (alpha over white, 16 bit scaled to 8).
+  """
+  image = record.image
+  image = (PIL.Image.open(image) if isinstance(image, str)
+           else PIL.Image.fromarray(image()))
+  image = to_rgb(image)
+  if image.size != (size, size):
+    image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
+  return np.asarray(image)
+
+
+def to_rgb(image):
+  """A PIL image of any mode as RGB, the way up that its EXIF says."""
+  image = PIL.ImageOps.exif_transpose(image)
+  if image.mode.startswith("I"):
+    values = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
+    return PIL.Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
+  if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    image = image.convert("RGBA")
+    white = PIL.Image.new("RGBA", image.size, "white")
+    image = PIL.Image.alpha_composite(white, image)
+  return image.convert("RGB")
+
+
+class Images:
+  """The decoded images of a data set, each read once.
+
+  Attributes:
+    pixels: uint8 `[N, size, size, 3]`.
+    records: the N records, those of a broken image left out.
+    bad: `{path: what is wrong}` of the images left out.
+  """
+
+  def __init__(self, records, size, max_bad_images=0, progress=False):
+    """Reads all images.
+
+    Args:
+      records: list of `Record`.
+      size: side of the square they are squeezed to.
+      max_bad_images: how many may fail to decode.
+      progress: show a bar.
+    Raises:
+      UserError: more images than that do not decode.
+    """
+    self.pixels = _room((len(records), size, size, 3))
+    self.bad = {}
+    bar = keras.utils.Progbar(len(records), verbose=int(progress),
+                              unit_name="image")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+      work = [pool.submit(_try, decode, r, size) for r in records]
+      try:
+        for i, record in enumerate(records):
+          image, error = work[i].result()
+          work[i] = None  # the copy in `pixels` is enough
+          if error:
+            self._count(record, error, max_bad_images)
+          else:
+            self.pixels[i] = image
+          if progress and (i % 100 == 99 or i + 1 == len(records)):
+            bar.update(i + 1)
+      except BaseException:  # Ctrl-C too: what has not begun is left undone
+        pool.shutdown(cancel_futures=True)
+        raise
+    good = [i for i, r in enumerate(records) if name_of(r) not in self.bad]
+    self.records = [records[i] for i in good]
+    self._row = {records[i].id: i for i in good}
+
+  def _count(self, record, error, most):
+    self.bad[name_of(record)] = error
+    if len(self.bad) > most:
+      raise UserError(
+          f"{name_of(record)}: does not decode ({error}); --max_bad_images="
+          f"{most} allows no more")
+
+  def rows(self, ids):
+    """Rows of `pixels`, int `[n]`, for image ids."""
+    return np.array([self._row[i] for i in ids], np.int64)
+
+  def __contains__(self, image_id):
+    return image_id in self._row
+
+
+def _room(shape):
+  """An array of zeros, in memory or, if it is large, in a temporary file."""
+  count = int(np.prod(shape, dtype=np.int64))
+  if count <= _IN_MEMORY:
+    return np.zeros(shape, np.uint8)
+  file = tempfile.TemporaryFile()
+  try:  # writing to a mapped file on a full disk would kill the process
+    os.posix_fallocate(file.fileno(), 0, count)
+  except OSError as error:
+    raise UserError(
+        f"{tempfile.gettempdir()}: {error.strerror}: the decoded images need "
+        f"{count >> 20} MB; use a smaller --image_size or another TMPDIR"
+    ) from error
+  return np.memmap(file, np.uint8, shape=shape)
+
+
+def name_of(record):
+  return record.image if isinstance(record.image, str) else record.id
+
+
+def _try(function, *args):
+  try:
+    return function(*args), None
+  except Exception as error:  # decoders raise almost anything
+    return None, f"{type(error).__name__}: {error}"
+
+
+def upright_size(image):
+  """Width and height of a PIL image the way up that its EXIF data say."""
+  width, height = image.size
+  turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+  return (height, width) if turned else (width, height)

@@ -1,0 +1,66 @@
+"""Lists of labels: what a classifier says, or what is known."""
+
+import os
+
+import keras
+import numpy as np
+
+from atcon_tf.config import UserError
+from atcon_tf.data import image_store
+from atcon_tf.data import pipeline
+
+# Images whose pixels are in memory at a time.
+AT_ONCE = 64
+
+
+def predict(classifier, records, max_bad_images=0, progress=False):
+  """The class that a classifier gives each image.
+
+  Args:
+    classifier: a `models.Classifier`.
+    records: list of `Record`.
+    max_bad_images: how many may fail to decode; they are left out.
+    progress: show a bar.
+  Returns:
+    `{image id: class index}`.
+  """
+  found, bad = {}, 0
+  bar = keras.utils.Progbar(len(records), verbose=int(progress),
+                            unit_name="image")
+  for first in range(0, len(records), AT_ONCE):
+    images = image_store.Images(records[first:first + AT_ONCE],
+                                classifier.image_size[0], max_bad_images - bad)
+    bad += len(images.bad)
+    for batch, pixels in pipeline.evaluation_batches(images, images.records,
+                                                     AT_ONCE):
+      logits = classifier.model(pixels, training=False)
+      found |= zip([r.id for r in batch],
+                   np.argmax(logits, -1).tolist())
+    bar.update(min(first + AT_ONCE, len(records)))
+  return found
+
+
+def truth(records):
+  """The label of each image that has exactly one."""
+  return {r.id: int(r.label.argmax()) for r in records if r.label.sum() == 1}
+
+
+def text(records, labels, names, data_dir):
+  """The list: a line for each record that has a label, which it names.
+
+  Not by its number: where classes are called by numbers, that of one may be
+  the name of another.
+
+  Raises:
+    UserError: the images are no files.
+  """
+  lines = []
+  for record in records:
+    if record.id not in labels:
+      continue
+    if not isinstance(record.image, str):
+      raise UserError(f"--dataset: image '{record.id}' is no file that a list "
+                      "could name")
+    path = os.path.relpath(record.image, data_dir).replace(os.sep, "/")
+    lines.append(f"{path}\t{names[labels[record.id]]}\n")
+  return "".join(lines)

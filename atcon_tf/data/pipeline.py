@@ -1,0 +1,119 @@
+"""Records and a split -> batches.
+
+Batch k of a training stream is a pure function of (seed, stream, k): order
+and augmentation are the same in a resumed run, and in a run of another
+objective.
+"""
+
+import functools
+
+import numpy as np
+import PIL.ImageOps
+import tensorflow as tf
+
+from atcon_tf.config import settings
+from atcon_tf.data.augment import CROP_AREA
+from atcon_tf.data.augment import distort
+from atcon_tf.data.augment import warp
+
+PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
+
+
+def order(count, batch_size, seed, stream, number):
+  """Indices of batch `number`: epoch after epoch, each shuffled anew."""
+  position = number * batch_size + np.arange(batch_size)
+  epoch, within = position // count, position % count
+  shuffled = {e: np.random.default_rng([seed, stream, e]).permutation(count)
+              for e in set(epoch.tolist())}
+  return np.array([shuffled[e][w] for e, w in zip(epoch.tolist(), within)])
+
+
+def balanced_order(positive, share, batch_size, seed, stream, number):
+  """As `order`, with `share` of every batch drawn from the positives.
+
+  Positives and negatives are each gone through epoch after epoch, so the
+  rarer ones come up more often.
+
+  Args:
+    positive: bool `[count]`, some of both.
+    share: of the batch; see `settings.positives`.
+    batch_size, seed, stream, number: as `order`.
+  """
+  count = settings.positives(share, batch_size)
+  parts = [of[order(len(of), size, seed, stream, number)] for of, size in (
+      (np.flatnonzero(positive), count),
+      (np.flatnonzero(~positive), batch_size - count))]
+  # Mixed, as each replica takes a stretch of the batch.
+  mixed = order(batch_size, batch_size, seed, stream, number)
+  return np.concatenate(parts)[mixed]
+
+
+def training_batches(images, records, batch_size, seed, stream, start, stop,
+                     augment=(), columns=None, crop_area=CROP_AREA,
+                     two_views=False, choose=None):
+  """Batches `start` to `stop` of a training stream.
+
+  Args:
+    images: `Images`.
+    records: list of `Record` to draw from.
+    batch_size: global, over all replicas.
+    seed: of order and augmentation.
+    stream: number of the stream; streams of one seed are independent.
+    start, stop: which batches.
+    augment: any of `settings.AUGMENTATIONS`.
+    columns: `{name: array [n, ...]}`, what a batch holds of each record
+      besides its image; default: its "label". A "mask" `[n, S, S, channels]`
+      (an array, or what is indexed like one) is moved along with the image.
+    crop_area: smallest share of the image that a random crop keeps.
+    two_views: add "plain", the image as it is, and "transform", the way from
+      it to "image" (see `augment.warp`).
+    choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
+      after epoch, each shuffled anew.
+  Returns:
+    `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
+    the columns, "label" float32 `[B, classes]` among them.
+  """
+  rows = images.rows([r.id for r in records])
+  columns = columns or {"label": np.stack([r.label for r in records])}
+  shape = (batch_size, *images.pixels.shape[1:])
+
+  choose = choose or functools.partial(
+      order, len(records), batch_size, seed, stream)
+
+  def read(number):
+    chosen = choose(int(number))
+    return [images.pixels[rows[chosen]],
+            *(column[chosen] for column in columns.values())]
+
+  def batch(number):
+    pixels, *rest = tf.numpy_function(
+        read, [number], [tf.uint8, *(c.dtype for c in columns.values())])
+    plain = tf.cast(tf.ensure_shape(pixels, shape), tf.float32) / 255
+    result = {name: tf.ensure_shape(value, [batch_size, *column.shape[1:]])
+              for (name, column), value in zip(columns.items(), rest)}
+    # One seed for each (seed, stream, number).
+    state = tf.random.experimental.stateless_fold_in(
+        tf.constant([seed, stream], tf.int64), number)
+    result["image"], transform = distort(plain, augment, state,
+                                         crop_area)
+    if "mask" in result:
+      result["mask"] = warp(result["mask"], transform,
+                            interpolation="NEAREST")
+    if two_views:
+      result |= {"plain": plain, "transform": transform}
+    return result
+
+  return tf.data.Dataset.range(start, stop).map(
+      batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def evaluation_batches(images, records, batch_size):
+  """All records in order, without augmentation; the last batch is smaller.
+
+  Yields:
+    `(records of the batch, float32 images [B, S, S, 3] in [0, 1])`.
+  """
+  rows = images.rows([r.id for r in records])
+  for first in range(0, len(records), batch_size):
+    part = slice(first, first + batch_size)
+    yield records[part], images.pixels[rows[part]].astype(np.float32) / 255

@@ -1,0 +1,1 @@
+"""Where images come from: a layout of files a file."""

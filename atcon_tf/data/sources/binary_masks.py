@@ -1,0 +1,205 @@
+"""Binary inspection data: positives with masks, and negatives.
+
+The layout of the endoscopy data of the open re-implementation of GAIN
+(https://github.com/ilyak93/GAIN-pytorch), whose folders are `Pos` and `Neg`:
+
+    data_dir/training/positives/7.jpg     an image (or training/Pos/7.jpg)
+    data_dir/training/positives/7m.png    its mask, where somebody drew one
+    data_dir/training/negatives/8.jpg     (or training/Neg/8.jpg)
+    data_dir/validation/...               the same
+    data_dir/testing/...                  the same; optional
+
+Masks. Among the positives a name that ends in `m` is a mask: as large as its
+image is shown (a photo is turned as its EXIF data say), one channel, without
+loss (.png, .bmp or .gif), 0 where the object is not and 255 - or 1 - where it
+is, which must be somewhere. Negatives have none.
+Each connected part of a mask is an object with a box.
+
+Which images test. Those of `testing/`. Without it `rules.complete` applies:
+`validation/` is the test set, as it is what others report, and weights and
+thresholds are chosen on a fifth of the training images of each class. Cutting
+`validation/` in two instead would put frames of one patient, or of one part,
+on both sides: the thresholds would have seen the test set.
+"""
+
+import functools
+import os
+
+import numpy as np
+import PIL.Image
+from scipy import ndimage
+
+from atcon_tf import config
+from atcon_tf.data import image_store
+from atcon_tf.data import record
+from atcon_tf.data.sources import folder
+from atcon_tf.data.sources import rules
+
+CLASSES = ("negative", "positive")
+POSITIVE = 1
+SPLITS = {"training": "train", "validation": "val", "testing": "test"}
+FOLDERS = {"negatives": 0, "Neg": 0, "positives": 1, "Pos": 1}
+MASK_EXTENSIONS = (".png", ".bmp", ".gif")
+
+
+def load(data_dir, seed=0):
+  """Reads a folder of the form above.
+
+  Every mask is read once to be checked, and again when it is wanted.
+
+  Args:
+    data_dir: the folder that holds `training` and `validation`.
+    seed: another seed draws other validation images, where `testing` is
+      missing.
+  Returns:
+    a single-label `Dataset` of the classes "negative" and "positive", with
+    boxes and masks of the positives that have a mask; an image's id is its
+    path below data_dir, with "/".
+  Raises:
+    UserError: one line that names the folder or file.
+  """
+  if not os.path.isdir(data_dir):
+    raise config.UserError(f"--data_dir={data_dir}: no such folder")
+  found = [_read_split(data_dir, name) for name in _splits(data_dir)]
+  splits = {"train": [], "val": [], "test": []}
+  for label in range(len(CLASSES)):
+    known = {r.id: r for _, classes in found for r in classes[label]}
+    ids = {split: [r.id for r in classes[label]] for split, classes in found}
+    for split, chosen in rules.complete(ids, f"{seed}/").items():
+      if not chosen:
+        raise config.UserError(
+            f"--data_dir={data_dir}: {len(known)} {CLASSES[label]} images "
+            f"leave none for the {split} split")
+      splits[split] += [known[i] for i in chosen]
+  return record.Dataset(CLASSES, False, splits)
+
+
+def _splits(data_dir):
+  """Names of the split folders."""
+  below = _folders(data_dir)
+  for name in below:
+    if name not in SPLITS:
+      raise config.UserError(
+          f"{os.path.join(data_dir, name)}: there may only be the folders "
+          f"{', '.join(SPLITS)}")
+  for name in ("training", "validation"):
+    if name not in below:
+      raise config.UserError(
+          f"--data_dir={data_dir}: no folder {name} in it; needs training and "
+          "validation, each with positives and negatives")
+  return [name for name in SPLITS if name in below]
+
+
+def _read_split(data_dir, name):
+  """`(split, [negative records, positive records])` of a split folder."""
+  where = os.path.join(data_dir, name)
+  classes = [None] * len(CLASSES)
+  for below in _folders(where):
+    label = FOLDERS.get(below)
+    if label is None or classes[label] is not None:
+      raise config.UserError(
+          f"{os.path.join(where, below)}: {name} must hold one folder of "
+          "positives (or Pos) and one of negatives (or Neg)")
+    classes[label] = _read_class(data_dir, f"{name}/{below}", label)
+  for label, records in enumerate(classes):
+    if not records:
+      raise config.UserError(
+          f"{where}: no {CLASSES[label]}s there; must hold positives (or Pos) "
+          "and negatives (or Neg) with images "
+          f"({', '.join(folder.EXTENSIONS)})")
+  return SPLITS[name], classes
+
+
+def _read_class(data_dir, prefix, label):
+  """The records of one folder, in alphabetical order."""
+  where = os.path.join(data_dir, *prefix.split("/"))
+  files, masks = {}, {}
+  for name in sorted(f.name for f in os.scandir(where) if f.is_file()
+                     and not f.name.startswith(".")
+                     and f.name.lower().endswith(folder.EXTENSIONS)):
+    stem = os.path.splitext(name)[0]
+    kind = masks if label == POSITIVE and stem.endswith("m") else files
+    if stem in kind:
+      raise config.UserError(
+          f"{os.path.join(where, name)}: {kind[stem]} has the same name")
+    kind[stem] = name
+  for stem, name in masks.items():
+    if stem[:-1] not in files:
+      raise config.UserError(
+          f"{os.path.join(where, name)}: a mask (its name ends in m) without "
+          f"its image {stem[:-1]}; if it is an image, name it otherwise")
+  for stem, name in files.items():
+    if label != POSITIVE and stem + "m" in files:
+      raise config.UserError(
+          f"{os.path.join(where, files[stem + 'm'])}: a mask of {name}, but "
+          "negatives have none")
+  one_hot = np.eye(len(CLASSES), dtype=np.float32)[label]
+  records = []
+  for stem, name in files.items():
+    more = {}
+    if stem + "m" in masks:
+      mask = functools.partial(
+          _read_mask, os.path.join(where, masks[stem + "m"]),
+          os.path.join(where, name))
+      boxes = _boxes(mask())
+      more = dict(mask=mask, boxes=boxes,
+                  box_label=np.full(len(boxes), POSITIVE, np.int32))
+    records.append(record.Record(
+        f"{prefix}/{name}", os.path.join(where, name), one_hot, **more))
+  return records
+
+
+def _read_mask(path, image_path):
+  """A mask in `Record.mask`'s values."""
+  def wrong(text):
+    return config.UserError(f"{path}: {text}")
+
+  if not path.lower().endswith(MASK_EXTENSIONS):
+    raise wrong("a mask must be stored without loss, as "
+                f"{', '.join(MASK_EXTENSIONS)}")
+  try:
+    with PIL.Image.open(path) as image:
+      mode, values = image.mode, np.asarray(image).astype(np.uint8)
+  except (OSError, SyntaxError) as error:
+    raise wrong(f"not a readable mask: {error}") from None
+  if mode not in ("1", "L", "P"):
+    raise wrong("a mask must have one channel of 8 bits or less, this is an "
+                f"image of mode {mode}")
+  size = _size(image_path)
+  if size and size != values.shape[::-1]:
+    raise wrong("a mask of %d x %d pixels, but its image %s has %d x %d" % (
+        *values.shape[::-1], os.path.basename(image_path), *size))
+  seen = set(np.unique(values).tolist())
+  if not (seen <= {0, 255} or seen <= {0, 1}):
+    strange = min(seen - {0, 255})
+    raise wrong(f"a mask must be 0 and 255, or 0 and 1; it holds {strange}"
+                + (" beside 255" if strange == 1 else ""))
+  if seen == {0}:
+    raise wrong("a mask must mark the object somewhere; it is 0 everywhere")
+  return np.where(values > 0, 1 + POSITIVE, 0).astype(np.uint8)
+
+
+def _size(image_path):
+  """Width and height as it is shown.
+
+  None for a broken image, which `Images` will report.
+  """
+  try:
+    with PIL.Image.open(image_path) as image:
+      return image_store.upright_size(image)
+  except (OSError, SyntaxError):
+    return None
+
+
+def _boxes(mask):
+  """The box of each connected part (corners connect), float32 `[n, 4]`."""
+  height, width = mask.shape
+  parts, _ = ndimage.label(mask, np.ones([3, 3]))
+  return np.array([
+      (x.start / width, y.start / height, x.stop / width, y.stop / height)
+      for y, x in ndimage.find_objects(parts)], np.float32)
+
+
+def _folders(where):
+  return sorted(f.name for f in os.scandir(where)
+                if f.is_dir() and not f.name.startswith("."))

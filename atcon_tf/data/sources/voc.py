@@ -1,0 +1,95 @@
+"""PASCAL VOC 2007 and 2012, from a VOCdevkit folder or from TFDS.
+
+Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV
+2010, http://host.robots.ox.ac.uk/pascal/VOC.
+
+Which images. The official lists, from `ImageSets/Main` or, where that folder
+is absent, `ImageSets/Segmentation`. Where there is no test list - and for
+2012, whose test annotations were never published - val is the test set and a
+validation set is carved out of train (`rules.complete`). An image without a
+label among the chosen classes is left out of all three splits: it has no
+class whose map could be drawn or boxed.
+
+Which objects. Those marked difficult count neither as labels nor as boxes
+unless `keep_difficult`.
+
+Which mask pixels. A class that was not chosen is background. A chosen class
+that the labels lack (only difficult objects of it are there) is unknown, 255:
+it must count neither as a hit nor as a miss.
+"""
+
+import functools
+
+import numpy as np
+import PIL.Image
+
+from atcon_tf import config
+from atcon_tf.data import record
+from atcon_tf.data.sources import rules
+from atcon_tf.data.sources import voc_devkit
+from atcon_tf.data.sources import voc_tfds
+
+UNKNOWN = 255
+
+
+def load(data_dir="", year=2007, classes=(), keep_difficult=False):
+  """Reads VOC.
+
+  Args:
+    data_dir: a VOCdevkit folder, its parent, or its VOC<year> folder; empty
+      to let TFDS download the data.
+    year: 2007 or 2012.
+    classes: names of the classes to keep, in the order wanted; empty for all.
+    keep_difficult: objects marked difficult count like the others.
+  Returns:
+    a multi-label `Dataset`, masks where the devkit has them.
+  Raises:
+    UserError: one line that names the file, for everything that is missing
+      or malformed.
+  """
+  names = rules.choose_classes(classes, voc_devkit.CLASSES)
+  source = voc_devkit.read(data_dir, year) if data_dir else voc_tfds.load(year)
+  splits = {}
+  for split, items in source.items():
+    records = [_record(item, names, keep_difficult) for item in items]
+    splits[split] = [r for r in records if r.label.any()]
+    if not splits[split]:
+      raise config.UserError(
+          f"--classes={','.join(names)}: no image of these classes in the "
+          f"{split} split of VOC{year}")
+  return record.Dataset(names, True, splits)
+
+
+def _record(item, names, keep_difficult):
+  kept = [o for o in item.objects
+          if o.name in names and (keep_difficult or not o.difficult)]
+  box_label = np.array([names.index(o.name) for o in kept], np.int32)
+  label = np.zeros([len(names)], np.float32)
+  label[box_label] = 1
+  mask = None
+  if item.mask:
+    present = frozenset(o.name for o in kept)
+    mask = functools.partial(_read_mask, item.mask, names, present)
+  boxes = np.array([o.box for o in kept], np.float32).reshape([-1, 4])
+  return record.Record(item.id, item.image, label, boxes, box_label, mask)
+
+
+def _read_mask(path, names, present):
+  """The mask in `Record.mask`'s values; see the top of this file."""
+  table = np.full([256], UNKNOWN, np.uint8)
+  table[0] = 0
+  for value, name in enumerate(voc_devkit.CLASSES, 1):
+    if name not in names:
+      table[value] = 0
+    elif name in present:
+      table[value] = 1 + names.index(name)
+  try:
+    with PIL.Image.open(path) as image:
+      mode, values = image.mode, np.asarray(image)
+  except OSError as error:
+    raise config.UserError(f"{path}: not a readable mask: {error}") from None
+  if mode not in ("P", "L"):
+    raise config.UserError(
+        f"{path}: a mask must hold class numbers (a palette image), this is "
+        f"an image of mode {mode}")
+  return table[values]

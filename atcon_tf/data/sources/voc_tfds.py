@@ -1,0 +1,80 @@
+"""PASCAL VOC from TensorFlow Datasets."""
+
+import functools
+import io
+import os
+import pathlib
+
+import numpy as np
+import PIL.Image
+
+from atcon_tf import config
+from atcon_tf.data.sources import rules
+from atcon_tf.data.sources import voc_devkit
+
+
+def load(year):
+  """`{split: items}` from TFDS; pixels stay on disk until they are wanted."""
+  try:
+    sources = _tfds_sources(year)
+  except Exception as error:
+    cause = " ".join(str(error).split())[:200]
+    raise config.UserError(
+        f"--data_dir: not given, and TFDS cannot prepare voc/{year} "
+        f"({type(error).__name__}: {cause}); pass --data_dir=<VOCdevkit "
+        "folder>, or run once with a network for the TFDS download"
+        ) from error
+  items = {split: [_tfds_item(source, i) for i in range(len(source))]
+           for split, source in sources.items()}
+  known = {item.id: item for split in items.values() for item in split}
+  # Sorted, as in the official lists: TFDS shuffles its examples.
+  ids = rules.complete({split: sorted(item.id for item in found)
+                        for split, found in items.items()})
+  return {split: [known[i] for i in chosen] for split, chosen in ids.items()}
+
+
+def _tfds_sources(year):
+  """`{split: random-access source}`; downloads and prepares what is not."""
+  # Here, as they are slow to import and a devkit folder does without.
+  # pylint: disable=g-import-not-at-top
+  import requests
+  import tensorflow_datasets as tfds
+  name = f"voc/{year}"
+  root = pathlib.Path(tfds.builder(name).data_dir).parents[2]
+  # Only this format can be read in any order. It has a folder of its own, as
+  # TFDS keeps one format in a folder and may have prepared another before.
+  builder = tfds.builder(
+      name, file_format="array_record", data_dir=root / "array_record")
+  downloads = root / "downloads"
+  if not (pathlib.Path(builder.data_dir).exists() or
+          any(downloads.rglob("*.tar"))):
+    # Without a network TFDS would go on trying for minutes.
+    requests.head(next(iter(builder.url_infos)), timeout=20)
+  builder.download_and_prepare(download_dir=downloads)
+  names = {"train": "train", "val": "validation", "test": "test"}
+  if year == 2012:
+    del names["test"]
+  raw = {"image": tfds.decode.SkipDecoding()}
+  return {split: builder.as_data_source(name, decoders=raw)
+          for split, name in names.items()}
+
+
+def _tfds_item(source, index):
+  example = source[index]
+  width, height = PIL.Image.open(io.BytesIO(example["image"])).size
+  found = example["objects"]
+  objects = []
+  for label, difficult, (y1, x1, y2, x2) in zip(
+      found["label"], found["is_difficult"], found["bbox"]):
+    # TFDS divides the 1-based corner by the size; pixel 1 begins at 0.
+    box = (max(0.0, x1 - 1 / width), max(0.0, y1 - 1 / height), x2, y2)
+    objects.append(
+        voc_devkit.Object(voc_devkit.CLASSES[label], bool(difficult), box))
+  name = os.path.splitext(example["image/filename"].decode())[0]
+  return voc_devkit.Item(
+      name, functools.partial(_tfds_image, source, index), objects)
+
+
+def _tfds_image(source, index):
+  image = PIL.Image.open(io.BytesIO(source[index]["image"]))
+  return np.asarray(image.convert("RGB"))

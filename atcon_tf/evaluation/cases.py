@@ -1,0 +1,100 @@
+"""Images with one class each, by which attribution methods are judged.
+
+One pair of an image and a class for each image: the class of its largest
+box, its label, or what the classifier says; with all boxes of that class and
+its mask.
+"""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from atcon_tf.config import UserError
+from atcon_tf.data import class_masks
+
+BATCH = 16
+# Which class of an image is explained.
+TARGETS = {
+    "box": "the class of its largest object",
+    "label": "its label (of several the one the classifier prefers)",
+    "prediction": "the class that the classifier gives it",
+}
+
+
+@dataclasses.dataclass(eq=False)
+class Cases:
+  """The pairs that are judged; fields as in `metrics.Evidence`."""
+
+  ids: list
+  images: np.ndarray
+  class_index: np.ndarray
+  boxes: list
+  masks: np.ndarray
+
+  def part(self, chosen):
+    return Cases(self.ids[chosen], self.images[chosen],
+                 self.class_index[chosen], self.boxes[chosen],
+                 self.masks[chosen])
+
+
+def cases_of(classifier, records, images, target="box", limit=0):
+  """One pair for each of the first `limit` records.
+
+  Args:
+    classifier: a `models.Classifier`.
+    records: list of `Record`.
+    images: `pipeline.Images` that holds them.
+    target: a key of TARGETS; "box" takes the records with a box alone.
+    limit: 0: all.
+  Raises:
+    UserError: no record has a box.
+  """
+  if target == "box":
+    records = [r for r in records if len(r.boxes)]
+    if not records:
+      raise UserError("--target=box: these data have no boxes; one of label, "
+                      "prediction")
+  records = _taking_turns(records)[:limit or None]
+  pixels = images.pixels[images.rows([r.id for r in records])]
+  pixels = pixels.astype(np.float32) / 255
+  if target == "box":
+    chosen = [_largest(r) for r in records]
+  else:
+    logits = np.concatenate([
+        classifier.model(pixels[first:first + BATCH], training=False)
+        for first in range(0, len(pixels), BATCH)])
+    if target == "label":
+      label = np.stack([r.label for r in records])
+      logits = np.where(label > 0, logits, -np.inf)
+    chosen = logits.argmax(-1).tolist()
+  boxes, masks = [], []
+  for record, c in zip(records, chosen):
+    boxes.append(record.boxes[record.box_label == c])
+    masks.append(class_masks.class_mask(record.mask and record.mask(), c,
+                                        pixels.shape[1:3]))
+  return Cases([r.id for r in records], pixels, np.array(chosen), boxes,
+               np.stack(masks))
+
+
+def _taking_turns(records):
+  """Records in an order in which their classes take turns.
+
+  Data of one label an image come class by class: the first so many of them
+  would be all of one. Methods that are slow see the first part of what the
+  others see, so that every first part must be mixed.
+  """
+  if any(r.label.sum() != 1 for r in records):
+    return records
+  count, turns = collections.Counter(), []
+  for record in records:
+    c = int(record.label.argmax())
+    turns.append((count[c], c))
+    count[c] += 1
+  return [records[i] for i in sorted(range(len(turns)), key=turns.__getitem__)]
+
+
+def _largest(record):
+  """The class of a record's largest box."""
+  sides = record.boxes[:, 2:] - record.boxes[:, :2]
+  return int(record.box_label[np.argmax(sides.prod(1))])

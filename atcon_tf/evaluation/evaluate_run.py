@@ -1,0 +1,23 @@
+"""Scores of a run on a split."""
+
+from atcon_tf.evaluation.predictor import Predictor
+from atcon_tf.evaluation import scoring
+from atcon_tf.runs import run_data
+
+
+def evaluate(run, split="test", data_dir="", progress=False):
+  """Scores of a run on a split, at the thresholds it chose on validation.
+
+  Returns:
+    `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
+  """
+  records, images = run_data.load_part(run, split, data_dir)
+  config, thresholds = run.config, run.result["thresholds"]
+  predictor = Predictor(run.classifier, run.multi_label,
+                        config.eval_batch_size, config.xla)
+  predictions = predictor.predict(images, records, progress)
+  table = scoring.tabulate(predictions, thresholds, run.class_names,
+                           config.false_alarm_rates)
+  return {"split": split, "images": len(records), "thresholds": thresholds,
+          "steps": run.result["steps"], "seconds": run.result["seconds"],
+          split: scoring.judge(table, config.bootstrap)}

@@ -1,0 +1,147 @@
+"""How one attribution method is judged."""
+
+import dataclasses
+import functools
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution.methods import perturbation
+from atcon_tf.attribution import registry
+from atcon_tf.config import UserError
+from atcon_tf.evaluation.metrics import Evidence
+from atcon_tf.evaluation.metrics import localization
+from atcon_tf.evaluation.metrics import METRICS
+
+# A map that sees no image: brightest in the middle.
+CENTRE = "(centre)"
+# Methods that cost hundreds of passes an image see fewer images.
+SLOW = frozenset(["score_cam", "rise", "occlusion",
+                  "meaningful_perturbation"])
+CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
+BATCH = 16
+
+
+def check_methods(methods):
+  """Refuses a method that is none by name."""
+  _check("--methods", methods, [*attribution.METHODS, CENTRE])
+
+
+def limit(method, slow_limit):
+  """How many pairs a method sees; None: all."""
+  return slow_limit if method in SLOW else None
+
+
+def _check(flag, names, allowed):
+  if not names:
+    raise UserError(f"{flag}=: must be any of {', '.join(allowed)}")
+  for name in names:
+    if name not in allowed:
+      raise UserError(f"{flag}={name}: must be one of {', '.join(allowed)}")
+
+
+def judgement(classifier, method, metrics, multi_label):
+  """How one method is judged, again and again: what it needs is traced once.
+
+  Args:
+    classifier, method, metrics, multi_label: see `judge`.
+  Returns:
+    `fn(pairs) -> {"scores": {metric: [P]}, "images_a_second",
+    "forward_passes"}`.
+  """
+  size = classifier.image_size
+  output = "sigmoid" if multi_label else "probability"
+  predict = tf.function(
+      lambda x, c: forward_pass.score(classifier, x, c, output),
+      input_signature=[tf.TensorSpec([None, *size, 3]),
+                       tf.TensorSpec([None], tf.int64)])
+  black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
+  explain = maps_of(classifier, method, multi_label)
+
+  def evidence_of(part, heat):
+    return Evidence(
+        heat, classifier.normalize(part.images).numpy(),
+        lambda x, i: predict(x, part.class_index[i]).numpy(),
+        lambda x: explain(x, part.class_index, True),
+        part.boxes, part.masks, black=black[0, 0, 0])
+
+  def judged(pairs):
+    seconds = []
+    rows = {metric: [] for metric in metrics}
+    for first in range(0, len(pairs.ids), BATCH):
+      part = pairs.part(slice(first, first + BATCH))
+      started = time.perf_counter()
+      heat = explain(part.images, part.class_index)
+      seconds.append((time.perf_counter() - started, len(heat)))
+      evidence = evidence_of(part, heat)
+      for metric in metrics:
+        rows[metric].append(_score(metric, evidence))
+    scores = {metric: np.concatenate(parts) for metric, parts in rows.items()}
+    for metric in CUT.keys() & scores.keys():
+      scores[metric] = cross_fit(scores[metric])
+    # The first batch traces; a last, smaller one is no fair measure either.
+    timed = seconds[1:-1] or seconds[-1:]
+    return {"scores": {m: s.tolist() for m, s in scores.items()},
+            "images_a_second": sum(n for _, n in timed) / sum(
+                s for s, _ in timed) if method != CENTRE else None,
+            "forward_passes": passes(classifier, method)}
+
+  return judged
+
+
+def _score(metric, evidence):
+  """Scores `[P]`, or `[P, T]` at every threshold where the map is cut."""
+  if metric not in CUT:
+    return METRICS[metric](evidence)
+  return np.stack([METRICS[metric](dataclasses.replace(
+      evidence, **{CUT[metric]: t})) for t in localization.THRESHOLDS], 1)
+
+
+def cross_fit(table):
+  """Scores `[P]` of `table [P, T]` at thresholds chosen on other pairs."""
+  result = np.full(len(table), np.nan)
+  for own in (0, 1):
+    other = np.nan_to_num(table[1 - own::2], nan=0.0)
+    best = np.argmax(other.mean(0)) if len(other) else len(table[0]) // 2
+    result[own::2] = table[own::2, best]
+  return result
+
+
+def maps_of(classifier, method, multi_label):
+  """`(images, class_index, normalized=False) -> maps at the image's size`."""
+  size = classifier.image_size
+  if method == CENTRE:
+    y, x = (np.linspace(-1, 1, n) for n in size)
+    middle = np.exp(-2 * (y[:, None]**2 + x**2)).astype(np.float32)
+    return lambda images, class_index, normalized=False: np.repeat(
+        middle[None], len(images), 0)
+  options = registry.output_of(method, multi_label)
+  function = attribution.build(classifier, method, **options)
+  # A noisy image comes normalised: the same methods over no normalisation.
+  plain = dataclasses.replace(classifier, normalize=lambda x: x)
+  signature = [tf.TensorSpec([None, *size, 3]),
+               tf.TensorSpec([None], tf.int64)]
+  usual = tf.function(lambda x, c: attribution.enlarge(
+      classifier, function(x, c)), input_signature=signature)
+
+  @functools.cache
+  def again():  # built before it is traced: what a method checks are numbers
+    of_noisy = attribution.build(plain, method, **options)
+    return tf.function(lambda x, c: attribution.enlarge(
+        classifier, of_noisy(x, c)), input_signature=signature)
+
+  return lambda images, class_index, normalized=False: (
+      again() if normalized else usual)(images, class_index).numpy()
+
+
+def passes(classifier, method):
+  """Forward passes of the whole network an image, by default options."""
+  channels = classifier.maps.outputs[-2].shape[-1]
+  windows = perturbation.windows(classifier.image_size)
+  more = {"score_cam": channels, "integrated_gradients": 33,
+          "smooth_grad": 25, "var_grad": 25, "rise": 500,
+          "occlusion": windows, "meaningful_perturbation": 150}
+  return 0 if method == CENTRE else 1 + more.get(method, 0)

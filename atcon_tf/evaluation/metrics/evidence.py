@@ -1,0 +1,50 @@
+"""What the scores of a map are computed from."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from atcon_tf.evaluation.metrics import faithfulness
+
+
+@dataclasses.dataclass(eq=False)
+class Evidence:
+  """P pairs of an image and a class, and one method's maps of them.
+
+  Attributes:
+    maps: `[P, H, W]`, raw, at the images' size.
+    images: `[P, H, W, C]`; see `metrics.faithfulness`.
+    predict: `(images [n], pairs [n]) -> [n]`, probability of the class.
+    explain: `images [P, H, W, C] -> maps [P, H, W]` of the same classes.
+    boxes: list of P arrays `[n, 4]`, or None.
+    masks: `[P, H, W]` with 255 where unknown, a pair without a mask all
+      255, or None.
+    box_threshold, mask_threshold: shares of a map's maximum.
+    black: what a black pixel is in `images`, a number or `[C]`.
+  """
+
+  maps: np.ndarray
+  images: np.ndarray | None = None
+  predict: typing.Callable | None = None
+  explain: typing.Callable | None = None
+  boxes: list | None = None
+  masks: np.ndarray | None = None
+  box_threshold: float = 0.5
+  mask_threshold: float = 0.5
+  black: np.ndarray | float = 0.0
+
+  def __post_init__(self):
+    self._whole, self._masked = None, {}
+
+  def masked(self, dropped=0.0):
+    """Probabilities of the whole and of the masked images, `[P]` each.
+
+    See `faithfulness.masked_probabilities`; each is asked for once.
+    """
+    if self._whole is None:
+      self._whole = faithfulness.probabilities(self.predict, self.images)
+    if dropped not in self._masked:
+      self._masked[dropped] = faithfulness.masked_probabilities(
+          self.predict, self.images, self.maps, dropped, self.black)
+    return self._whole, self._masked[dropped]

@@ -1,0 +1,279 @@
+"""Does a map show what the classifier used? Scores without ground truth.
+
+P pairs of an image and a class; `maps` is `[P, H, W]`, higher where a pixel
+speaks for the class, at the size of the `images` `[P, H, W, C]`.
+`predict(images, pairs) -> [n]` is the classifier's probability of the class
+of each of the pairs (int `[n]`) for other images in their place; a score
+calls it with `BATCH` images at most. Removed pixels become 0: give the images
+in the space in which 0 means nothing (normalised, for most networks); only
+the scores of a masked image, which are defined so, turn them black.
+
+Every score is one number a pair, `[P]`; higher is better unless it says drop,
+deletion, sensitivity or infidelity.
+"""
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+BATCH = 32
+STEPS = 10
+
+
+def unit(maps):
+  """Each map from 0 to 1; a constant map is 0 everywhere.
+
+  Example:
+    >>> faithfulness.unit([[[2, 3], [4, 6]]]).tolist()
+    [[[0.0, 0.25], [0.5, 1.0]]]
+  """
+  maps = np.asarray(maps, np.float64)
+  low = maps.min((1, 2), keepdims=True)
+  span = maps.max((1, 2), keepdims=True) - low
+  return (maps - low) / np.where(span > 0, span, 1)
+
+
+def keep_top(maps, dropped):
+  """Maps whose lowest pixels, a share `dropped` of all, are set to 0.
+
+  As in TAME (Ntrougkas et al., ISM 2022): of n pixels, those below the
+  `floor(dropped n)`-th smallest value become 0; then, of the pixels equal to
+  it, in reading order, as many as leave `ceil((1 - dropped) n)` positive.
+
+  Args:
+    maps: `[P, H, W]`, not negative.
+    dropped: in [0, 1).
+
+  Example:
+    >>> faithfulness.keep_top([[[1., 2.], [2., 3.]]], 0.5).tolist()
+    [[[0.0, 0.0], [2.0, 3.0]]]
+  """
+  if not 0 <= dropped < 1:
+    raise ValueError(f"dropped must be in [0, 1), not {dropped}")
+  out = np.array(maps, np.float64)
+  count = out[0].size
+  rank = math.floor(dropped * count)
+  kept = math.ceil((1 - dropped) * count)
+  for flat in out.reshape(len(out), -1) if rank else ():
+    level = np.partition(flat, rank - 1)[rank - 1]
+    flat[flat < level] = 0
+    surplus = max(np.count_nonzero(flat > 0) - kept, 0)
+    flat[np.flatnonzero(flat == level)[:surplus]] = 0
+  return out
+
+
+def ask(predict, images, pairs):
+  """`predict`, BATCH images at once."""
+  parts = [predict(images[first:first + BATCH], pairs[first:first + BATCH])
+           for first in range(0, len(images), BATCH)]
+  return np.concatenate([np.asarray(p, np.float64) for p in parts])
+
+
+def _pairs(maps):
+  return np.arange(len(maps))
+
+
+def probabilities(predict, images):
+  """y, `[P]`."""
+  return ask(predict, images, _pairs(images))
+
+
+def masked_probabilities(predict, images, maps, dropped=0.0, black=0.0):
+  """y when the image is multiplied by its map, `[P]`.
+
+  The map is scaled to [0, 1] and its lowest pixels are dropped: `keep_top`.
+  TAME and L-CAM keep 100, 50 and 15 %: dropped 0, 0.5 and 0.85.
+
+  Args:
+    black: what a black pixel is in the space of the images, a number or
+      `[C]`. The papers multiply images in [0, 1], before the normalisation:
+      there what is not in the map turns black.
+
+  Example:
+    >>> faithfulness.masked_probabilities(predict, images, maps)
+    array([1., 1.])
+  """
+  mask = keep_top(unit(maps), dropped).astype(images.dtype)[..., None]
+  black = np.asarray(black, images.dtype)
+  return ask(predict, black + (images - black) * mask, _pairs(maps))
+
+
+def average_drop(whole, masked):
+  """Average drop (Chattopadhay et al., arXiv 1710.11063), in percent.
+
+  `100 max(y - y_masked, 0) / y` of each pair. Lower is better.
+
+  Example:
+    >>> faithfulness.average_drop(np.array([.5, .8]), np.array([.25, .9]))
+    array([50.,  0.])
+  """
+  return 100 * np.maximum(whole - masked, 0) / np.maximum(whole, 1e-12)
+
+
+def increase_in_confidence(whole, masked):
+  """`100` where `y_masked > y`, else 0 (the same paper).
+
+  Example:
+    >>> faithfulness.increase_in_confidence(np.array([.5, .8]),
+    ...                                     np.array([.25, .9]))
+    array([  0., 100.])
+  """
+  return 100.0 * (masked > whole)
+
+
+def average_gain(whole, masked):
+  """Average gain (Zhang et al., Opti-CAM, arXiv 2301.07002), in percent.
+
+  `100 max(y_masked - y, 0) / (1 - y)` of each pair.
+
+  Example:
+    >>> faithfulness.average_gain(np.array([.5, .8]), np.array([.25, .9]))
+    array([ 0., 50.])
+  """
+  return 100 * np.maximum(masked - whole, 0) / np.maximum(1 - whole, 1e-12)
+
+
+def blurred(images, sigma):
+  """Images without their details: a Gaussian of `sigma` pixels."""
+  return ndimage.gaussian_filter(images, [0, sigma, sigma, 0],
+                                 mode="nearest")
+
+
+def curve(predict, images, others, maps, steps=STEPS):
+  """y while pixels of `others` replace those of `images`, highest first.
+
+  Args:
+    others: `[P, H, W, C]`.
+    steps: the pixels are replaced in so many equal parts; ties in reading
+      order.
+  Returns:
+    `[P, steps + 1]`.
+  """
+  rank = np.argsort(np.argsort(-np.asarray(maps).reshape(len(maps), -1),
+                               kind="stable"), kind="stable")
+  count = rank.shape[1]
+  rank = rank.reshape(np.shape(maps))[..., None]
+  columns = [ask(predict, np.where(rank < count * step // steps, others,
+                                   images), _pairs(maps))
+             for step in range(steps + 1)]
+  return np.stack(columns, 1)
+
+
+def area(values):
+  """Area under curves `[P, steps + 1]` over [0, 1], by trapezoids."""
+  return (values[:, 1:] + values[:, :-1]).mean(1) / 2
+
+
+def deletion(predict, images, maps, steps=STEPS):
+  """Deletion (Petsiuk et al., RISE, arXiv 1806.07421): lower is better.
+
+  The area under y while the highest pixels are set to 0, step by step.
+
+  Example:
+    >>> faithfulness.deletion(predict, images, maps, steps=4)
+    array([0.25, 0.25])
+  """
+  return area(curve(predict, images, np.zeros_like(images), maps, steps))
+
+
+def deletion_blur(predict, images, maps, steps=STEPS):
+  """Deletion by a blur in place of 0, which leaves no hard edges.
+
+  Example:
+    >>> faithfulness.deletion_blur(predict, images, maps, steps=4).round(2)
+    array([0.98, 0.98])
+  """
+  return area(curve(predict, images, _blur_of(images), maps, steps))
+
+
+def insertion(predict, images, maps, steps=STEPS):
+  """Insertion (the same paper): higher is better.
+
+  The area under y while the highest pixels appear on the blurred image.
+
+  Example:
+    >>> faithfulness.insertion(predict, images, maps, steps=4).round(2)
+    array([0.99, 0.99])
+  """
+  return area(curve(predict, _blur_of(images), images, maps, steps))
+
+
+def _blur_of(images):
+  return blurred(images, max(images.shape[1:3]) / 16)
+
+
+def max_sensitivity(explain, images, maps, radius=0.02, samples=4, seed=0):
+  """Max-sensitivity (Yeh et al., arXiv 1901.09392): lower is better.
+
+  `max_r |Phi(x + r) - Phi(x)| / |Phi(x)|`, r uniform in a box of `radius`
+  times the range of the images, |.| the Euclidean norm.
+
+  Args:
+    explain: `images -> maps`, of the pairs' classes.
+
+  Example:
+    >>> faithfulness.max_sensitivity(explain, images, maps)
+    array([0., 0.])
+  """
+  random = np.random.default_rng(seed)
+  reach = radius * (images.max() - images.min())
+  norm = np.sqrt(np.square(maps).sum((1, 2)))
+  worst = np.zeros(len(maps))
+  for _ in range(samples):
+    noise = random.uniform(-reach, reach, images.shape).astype(images.dtype)
+    change = np.sqrt(np.square(explain(images + noise) - maps).sum((1, 2)))
+    worst = np.maximum(worst, change / np.where(norm > 0, norm, 1))
+  return worst
+
+
+def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
+  """Infidelity (Yeh et al., arXiv 1901.09392): lower is better.
+
+  `E_I (beta sum_I Phi - (y(x) - y(x without I)))^2 / E_I (y(x) - y(x without
+  I))^2`, I random rectangles whose sides are up to `share` of the image's,
+  and beta the best scale of the map (the authors' normalisation). 1: the map
+  tells nothing of the drops; 0: everything.
+
+  Example:
+    >>> faithfulness.infidelity(predict, images, maps).round(3)
+    array([0., 0.])
+  """
+  random = np.random.default_rng(seed)
+  height, width = images.shape[1:3]
+  whole = ask(predict, images, _pairs(maps))
+  told, drops = [], []
+  for _ in range(samples):
+    tall = random.integers(1, max(2, round(share * height) + 1))
+    wide = random.integers(1, max(2, round(share * width) + 1))
+    top = random.integers(height - tall + 1)
+    left = random.integers(width - wide + 1)
+    part = slice(top, top + tall), slice(left, left + wide)
+    without = images.copy()
+    without[:, part[0], part[1]] = 0
+    drops.append(whole - ask(predict, without, _pairs(maps)))
+    told.append(np.asarray(maps, np.float64)[:, part[0], part[1]].sum((1, 2)))
+  told, drops = np.stack(told, 1), np.stack(drops, 1)
+  energy = (told**2).sum(1)
+  beta = (told * drops).sum(1) / np.where(energy > 0, energy, 1)
+  rest = ((beta[:, None] * told - drops)**2).sum(1)
+  size = (drops**2).sum(1)
+  return np.where(size > 0, rest / np.where(size > 0, size, 1), 1.0)
+
+
+def sparseness(maps):
+  """Gini index of |map| (Chalasani et al., arXiv 1810.06583), in [0, 1).
+
+  0: all pixels the same; `1 - 1/n`: one of n pixels has everything.
+
+  Example:
+    >>> faithfulness.sparseness([[[0, 0], [0, 2]], [[1, 1], [1, 1]]])
+    array([0.75, 0.  ])
+  """
+  flat = np.sort(np.abs(np.asarray(maps, np.float64)).reshape(
+      len(maps), -1), axis=1)
+  n = flat.shape[1]
+  total = flat.sum(1)
+  weights = 2 * np.arange(1, n + 1) - n - 1
+  return np.where(total > 0, (flat * weights).sum(1) / (
+      n * np.where(total > 0, total, 1)), 0.0)

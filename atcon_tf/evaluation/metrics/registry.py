@@ -1,0 +1,68 @@
+"""The scores of a map by name: `METRICS[name](evidence) -> [P]`."""
+
+import numpy as np
+
+from atcon_tf.evaluation.metrics.evidence import Evidence
+from atcon_tf.evaluation.metrics import faithfulness
+from atcon_tf.evaluation.metrics import localization
+from atcon_tf.evaluation.metrics import road
+from atcon_tf.evaluation.metrics import segmentation
+
+Evidence = Evidence
+
+
+def _masked(score, dropped=0.0):
+  return lambda e: score(*e.masked(dropped))
+
+
+def _changed(score):
+  return lambda e: score(e.predict, e.images, e.maps)
+
+
+def _boxed(score):
+  """NaN for pairs without a box."""
+  def scores(evidence):
+    known = [i for i, boxes in enumerate(evidence.boxes) if len(boxes)]
+    result = np.full(len(evidence.boxes), np.nan)
+    if known:
+      result[known] = score(np.asarray(evidence.maps)[known],
+                            [evidence.boxes[i] for i in known], evidence)
+    return result
+
+  return scores
+
+
+METRICS = {
+    "average_drop": _masked(faithfulness.average_drop),
+    "average_drop_50": _masked(faithfulness.average_drop, 0.5),
+    "average_drop_15": _masked(faithfulness.average_drop, 0.85),
+    "increase_in_confidence": _masked(faithfulness.increase_in_confidence),
+    "increase_in_confidence_50": _masked(
+        faithfulness.increase_in_confidence, 0.5),
+    "increase_in_confidence_15": _masked(
+        faithfulness.increase_in_confidence, 0.85),
+    "average_gain": _masked(faithfulness.average_gain),
+    "insertion": _changed(faithfulness.insertion),
+    "deletion": _changed(faithfulness.deletion),
+    "deletion_blur": _changed(faithfulness.deletion_blur),
+    "road": _changed(road.road),
+    "infidelity": _changed(faithfulness.infidelity),
+    "max_sensitivity": lambda e: faithfulness.max_sensitivity(
+        e.explain, e.images, e.maps),
+    "sparseness": lambda e: faithfulness.sparseness(e.maps),
+    "pointing_game": _boxed(
+        lambda maps, boxes, e: localization.pointing_game(maps, boxes)),
+    "energy_pointing_game": _boxed(
+        lambda maps, boxes, e: localization.energy_pointing_game(maps, boxes)),
+    "box_iou": _boxed(lambda maps, boxes, e: localization.box_iou(
+        maps, boxes, [e.box_threshold])[:, 0]),
+    "mask_iou": lambda e: segmentation.mask_ious(
+        e.maps, e.masks, [e.mask_threshold])[:, 0],
+}
+
+# What a metric needs beside the maps: fields of `Evidence`.
+NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
+         "box_iou": "boxes", "mask_iou": "masks"}
+LOWER_IS_BETTER = frozenset([
+    "average_drop", "average_drop_50", "average_drop_15", "deletion",
+    "deletion_blur", "infidelity", "max_sensitivity"])

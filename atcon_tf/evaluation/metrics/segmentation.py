@@ -1,0 +1,67 @@
+"""Does a map cover the object? Scores against masks that somebody drew.
+
+A pair is one image and one class present in it, and `maps` are those of P
+pairs, as in `localization`. `masks`, of the same shape, are 0 outside the
+class, VOID where nobody knows, and anything else on it.
+
+    masks = [class_mask(record.mask(), c, maps.shape[1:]) for ...]
+    iou = mask_ious(val_maps, masks)                          # [P, T]
+
+`centre_map` sees no image; its score belongs beside every such figure.
+"""
+
+import numpy as np
+
+from atcon_tf.data import class_masks
+from atcon_tf.evaluation.metrics import localization
+
+
+def mask_iou(maps, masks, threshold):
+  """IoU of `relu(map) > threshold * max(map)` with the mask of the class.
+
+  Args:
+    maps: `[P, height, width]`.
+    masks: the same shape: 0 is not the class, VOID (255) is unknown and not
+      counted, anything else is the class, which must occur.
+    threshold: share of the maximum, in [0, 1).
+  Returns:
+    `[P]` in [0, 1]; 0 for a map without a positive value.
+
+  Example:
+    >>> segmentation.mask_iou(maps, masks, 0.5)
+    array([1., 1.])
+  """
+  maps, masks = localization.check_maps(maps), np.asarray(masks)
+  threshold, = localization.check_thresholds([threshold])
+  if masks.shape != maps.shape:
+    raise ValueError(f"masks must be {list(maps.shape)} like the maps, not "
+                     f"{list(masks.shape)}")
+  known = masks != class_masks.VOID
+  truth = known & (masks != 0)
+  empty = np.flatnonzero(~truth.any((1, 2)))
+  if empty.size:
+    raise ValueError(f"pair {empty[0]} has no pixel of its class")
+  level = threshold * np.maximum(maps.max((1, 2), keepdims=True), 0)
+  found = known & (maps > level)
+  return (found & truth).sum((1, 2)) / (found | truth).sum((1, 2))
+
+
+def mask_ious(maps, masks, thresholds=localization.THRESHOLDS):
+  """`mask_iou` at T thresholds, `[P, T]`; NaN without a pixel of the class."""
+  masks = np.asarray(masks)
+  known = ((masks != 0) & (masks != class_masks.VOID)).any((1, 2))
+  result = np.full([len(masks), len(thresholds)], np.nan)
+  if known.any():
+    maps, masks = np.asarray(maps)[known], masks[known]
+    result[known] = np.stack([mask_iou(maps, masks, t) for t in thresholds],
+                             1)
+  return result
+
+
+def centre_map(size):
+  """A map that sees no image, 1 in the middle and 0 at the edges.
+
+  Above t it is the centred rectangle with 1 - t of the image's sides.
+  """
+  y, x = (np.abs(2 * np.arange(n) + 1 - n) / n for n in size)
+  return 1 - np.maximum(y[:, None], x)

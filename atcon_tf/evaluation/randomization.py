@@ -1,0 +1,155 @@
+"""Does a method's map depend on what its classifier learned?
+
+    board = randomization.judge(classifier, pairs, methods, other)
+    print(randomization.table(board))
+
+The two checks of Adebayo et al. (arXiv 1810.03292), for every method: the
+weights in random order, from the logits down to the image, and a second
+classifier, trained on labels in random order. `metrics.sanity` compares the
+maps and gives the verdicts.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from atcon_tf.config import UserError
+from atcon_tf.evaluation import method_scores
+from atcon_tf.evaluation.metrics import sanity
+from atcon_tf import runs
+
+# The layers below the logits are made random in so many steps.
+STEPS = 4
+
+
+def stages(classifier, steps=STEPS):
+  """Groups of a classifier's layers, the one nearest to the logits first.
+
+  Returns:
+    `{name: variables}`: "logits", then "25%" to "100%" of the layers below.
+    Each variable is in one group.
+  """
+  layers = [layer for layer in reversed(classifier.network.layers)
+            if layer.variables]
+  parts = [layers[:1], *np.array_split(np.array(layers[1:], object), steps)]
+  names = ["logits", *(f"{(i + 1) / steps:.0%}" for i in range(steps))]
+  groups, seen = {}, set()
+  for name, part in zip(names, parts):
+    own = [v for layer in part for v in layer.variables if id(v) not in seen]
+    seen |= {id(v) for v in own}
+    if own:
+      groups[name] = own
+  return groups
+
+
+def shuffle(variables, seed):
+  """Puts the numbers of each variable in random order.
+
+  Nothing learned is left, and each keeps its spread: activations neither
+  explode nor vanish, as they may with weights drawn anew.
+  """
+  random = np.random.default_rng(seed)
+  for variable in variables:
+    values = variable.numpy()
+    variable.assign(random.permutation(values.ravel()).reshape(values.shape))
+
+
+@contextlib.contextmanager
+def restored(variables):
+  """Gives variables their values back when the block ends."""
+  before = [variable.numpy() for variable in variables]
+  try:
+    yield
+  finally:
+    for variable, value in zip(variables, before):
+      variable.assign(value)
+
+
+def load_other(run, workdir):
+  """The classifier that was trained on labels in random order.
+
+  Args:
+    run: the `runs.Run` that it is compared with.
+    workdir: folder of its run; "": there is none.
+  Raises:
+    UserError: its labels were true, or it is another network.
+  """
+  if not workdir:
+    return None
+  flag, other = f"--random_model={workdir}", runs.load(
+      workdir, "random_model")
+  if not other.config.random_labels:
+    raise UserError(f"{flag}: was trained on true labels; train it with "
+                    "--random_labels")
+  for what, same in [
+      ("model", other.config.model == run.config.model),
+      ("image size", (other.classifier.image_size
+                      == run.classifier.image_size)),
+      ("classes", other.class_names == run.class_names)]:
+    if not same:
+      raise UserError(f"{flag}: has another {what} than {run.path}")
+  return other.classifier
+
+
+def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
+          multi_label=True):
+  """The sanity checks of methods.
+
+  Args:
+    classifier: a `models.Classifier`; its weights are the same afterwards.
+    pairs: `image_pairs.Pairs`.
+    methods: keys of `attribution.METHODS`, or `leaderboard.CENTRE`.
+    other: a classifier like it, trained on labels in random order; None:
+      without this check.
+    slow_limit: pairs that the methods in `leaderboard.SLOW` see.
+    seed: of the random order.
+    multi_label: the probability is a sigmoid.
+  Returns:
+    `{"passes_below", "fails_above", "stages", "methods": {method: {"pairs",
+    "parameters": {stage: similarity}, "parameters_verdict", "labels",
+    "labels_verdict"}}, "skipped": {method: reason}}`; "labels" only with
+    `other`. A similarity is a mean over the pairs, in [-1, 1].
+  """
+  method_scores.check_methods(methods)
+  groups = stages(classifier)
+  board = {"passes_below": sanity.PASSES, "fails_above": sanity.FAILS,
+           "stages": list(groups), "methods": {}, "skipped": {}}
+  bar = keras.utils.Progbar(len(methods), unit_name="method")
+  for method in methods:
+    part = pairs.part(slice(0, method_scores.limit(method, slow_limit)))
+    try:
+      board["methods"][method] = _judge_one(
+          classifier, part, method, groups, other, seed, multi_label)
+    except UserError as error:
+      board["skipped"][method] = str(error)
+    bar.add(1)
+  return board
+
+
+def _judge_one(classifier, pairs, method, groups, other, seed, multi_label):
+  numbers = {name: i for i, name in enumerate(groups)}
+  explain = _explain(classifier, method, pairs, multi_label)
+  trained = explain()
+  with restored([v for group in groups.values() for v in group]):
+    rows = sanity.parameter_randomization(
+        explain, lambda name: shuffle(groups[name], [seed, numbers[name]]),
+        groups)
+  row = {"pairs": len(pairs.ids),
+         "parameters": {r["layer"]: r["similarity"] for r in rows},
+         "parameters_verdict": sanity.verdict(
+             [r["similarity"] for r in rows])}
+  if other is not None:
+    similarity = sanity.data_randomization(
+        trained, _explain(other, method, pairs, multi_label)())
+    row |= {"labels": similarity, "labels_verdict": sanity.verdict(similarity)}
+  return row
+
+
+def _explain(classifier, method, pairs, multi_label):
+  """A function that gives one method's maps of all pairs, `[P, H, W]`."""
+  maps_of = method_scores.maps_of(classifier, method, multi_label)
+  parts = [pairs.part(slice(i, i + method_scores.BATCH))
+           for i in range(0, len(pairs.ids), method_scores.BATCH)]
+  return lambda: np.concatenate(
+      [maps_of(part.images, part.class_index) for part in parts])

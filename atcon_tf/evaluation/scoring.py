@@ -1,0 +1,195 @@
+"""What predictions are worth: thresholds, tables and all scores.
+
+    thresholds = scoring.choose_thresholds(validation_predictions)
+    table = scoring.tabulate(predictions, thresholds, class_names)
+    scores = scoring.judge(table)                       # result.json
+"""
+
+import numpy as np
+
+from atcon_tf.evaluation.metrics import classification
+from atcon_tf.evaluation.metrics import localization
+from atcon_tf.evaluation.metrics import statistics
+
+
+def choose_thresholds(predictions):
+  """What is chosen on validation data, as a dict.
+
+  "probability": the threshold of a positive decision (several labels);
+  "cam": the share of a map's maximum that bounds its box; "centre_box": the
+  side of the best box in the middle of the image, as a share of the image's;
+  "mask": the share of a map's maximum above which is its mask; "centre_mask":
+  the same of `segmentation.centre_map`.
+  """
+  chosen = {}
+  if predictions.multi_label:
+    chosen["probability"] = classification.best_threshold(
+        predictions.label, predictions.probability)
+  if len(predictions.pair_boxes):
+    chosen["cam"] = localization.best_threshold(predictions.iou)
+    chosen["centre_box"] = localization.best_centre_box(
+        predictions.pair_boxes)
+  for name in ("mask", "centre_mask"):
+    iou = getattr(predictions, f"{name}_iou")
+    iou = iou[np.isfinite(iou[:, 0])]
+    if len(iou):
+      chosen[name] = localization.best_threshold(iou)
+  return {name: float(value) for name, value in chosen.items()}
+
+
+def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
+  """Everything that scores are made of, one row an image.
+
+  Args:
+    predictions: `prediction.Predictions`.
+    thresholds: from `choose_thresholds` of the validation split.
+    class_names: of the classes.
+    false_alarm_rates: of binary data, where sensitivity is told.
+  Returns:
+    dict of arrays, the content of predictions.npz: "id" `[N]`; "label" and
+    "probability" `[N, classes]`; "class_names"; "multi_label"; "threshold"
+    of a positive decision (several labels); "consistency" and
+    "consistency_raw" `[N]` where the network has them; and, `[N, classes]`
+    with NaN where an image has no such box or mask: "box_iou",
+    "pointing_game", "centre_box_iou", "centre_point_pointing_game",
+    "mask_iou" and "centre_mask_iou"; of binary data "false_alarm_rates".
+  """
+  table = {"id": predictions.id.astype(str), "label": predictions.label,
+           "probability": predictions.probability,
+           "class_names": np.array(class_names),
+           "multi_label": np.array(predictions.multi_label)}
+  if predictions.multi_label:
+    table["threshold"] = np.array(thresholds["probability"])
+  for name in ("consistency", "consistency_raw"):
+    if getattr(predictions, name) is not None:
+      table[name] = getattr(predictions, name)
+  if classification.is_binary(predictions.label, predictions.multi_label):
+    table["false_alarm_rates"] = np.array(false_alarm_rates, float)
+  for name, value in _of_pairs(predictions, thresholds).items():
+    table[name] = np.full(predictions.label.shape, np.nan)
+    table[name][predictions.pair_image, predictions.pair_class] = value
+  return table
+
+
+def _of_pairs(predictions, thresholds):
+  """`{name in PER_PAIR: [P]}`, what pairs and thresholds allow."""
+  boxes, levels = predictions.pair_boxes, np.array(localization.THRESHOLDS)
+
+  def cut(table, name):
+    return table[:, np.argmin(np.abs(levels - thresholds[name]))]
+
+  values = {}
+  if boxes and "cam" in thresholds:
+    values |= {
+        "box_iou": cut(predictions.iou, "cam"),
+        "pointing_game": predictions.pointing,
+        "centre_box_iou": localization.centre_box(
+            boxes, thresholds["centre_box"]),
+        "centre_point_pointing_game": localization.centre_point(boxes)}
+  if boxes and "mask" in thresholds:
+    values |= {
+        "mask_iou": cut(predictions.mask_iou, "mask"),
+        "centre_mask_iou": cut(predictions.centre_mask_iou, "centre_mask")}
+  return values
+
+
+PER_IMAGE = ("consistency", "consistency_raw")
+PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
+            "centre_point_pointing_game", "mask_iou", "centre_mask_iou")
+
+
+def _threshold(table):
+  return float(table["threshold"]) if "threshold" in table else None
+
+
+def statistic(table, classes=False):
+  """All scores as a function of the images that count.
+
+  Args:
+    table: from `tabulate`, or a loaded predictions.npz.
+    classes: also of each class.
+  Returns:
+    `fn(indices [n]) -> {metric: float}`, what `metrics.statistics` resamples;
+    with `classes` also `{(class name, metric): float}`. Scores of boxes are
+    means over (image, class) pairs.
+  """
+  threshold, multi_label = _threshold(table), bool(table["multi_label"])
+  sums = {name: np.nansum(table[name], 1) for name in PER_PAIR
+          if name in table}
+  counts = {name: np.isfinite(table[name]).sum(1) for name in sums}
+
+  def scores(indices):
+    result, columns = classification.evaluate_all(
+        table["label"][indices], table["probability"][indices], threshold,
+        multi_label)
+    if "false_alarm_rates" in table:
+      result |= classification.sensitivities(
+          table["label"][indices], table["probability"][indices],
+          table["false_alarm_rates"])
+    for name in PER_IMAGE:
+      if name in table:
+        result[name] = float(table[name][indices].mean())
+    for name, total in sums.items():
+      count = counts[name][indices].sum()
+      if count:
+        result[name] = float(total[indices].sum() / count)
+    if classes:
+      rows = _per_class(table, columns, indices)
+      result |= {(c, metric): value for c, row in rows.items()
+                 for metric, value in row.items()}
+    return result
+
+  return scores
+
+
+def judge(table, samples=500, seed=0):
+  """Scores of one split.
+
+  Args:
+    table: from `tabulate`.
+    samples: bootstrap resamples; 0 leaves "ci90" out.
+    seed: of the resampling.
+  Returns:
+    `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
+    high]}, "roc": of binary data, see `_roc`}`; metrics that the data cannot
+    give are absent.
+  """
+  everything = np.arange(len(table["id"]))
+  scores = statistic(table)
+  result = scores(everything)
+  result["per_class"] = _per_class(table, classification.per_class(
+      table["label"], table["probability"], _threshold(table),
+      bool(table["multi_label"])), everything)
+  if "false_alarm_rates" in table and table["label"].any(0).all():
+    result["roc"] = _roc(table)
+  if samples:
+    result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
+                                          seed=seed)
+  return result
+
+
+def _roc(table):
+  """The ROC curve of the second class by its corners, as lists.
+
+  The first has no threshold: nothing is an alarm there.
+  """
+  alarms, sensitivity, threshold = classification.roc(
+      table["label"][:, 1], table["probability"][:, 1], corners=True)
+  return {"false_alarm_rate": alarms.tolist(),
+          "sensitivity": sensitivity.tolist(),
+          "threshold": [None, *threshold[1:].tolist()]}
+
+
+def _per_class(table, columns, indices):
+  """`{class: {metric: float}}` of `classification.per_class` and of boxes."""
+  columns = dict(columns)
+  for name in PER_PAIR:
+    if name in table:
+      values = table[name][indices]
+      counts = np.isfinite(values).sum(0)
+      columns[name] = [total / count if count else None for total, count in
+                       zip(np.nansum(values, 0), counts)]
+  return {str(class_name): {key: float(value[c])
+                            for key, value in columns.items()
+                            if value[c] is not None}
+          for c, class_name in enumerate(table["class_names"])}

@@ -1,0 +1,115 @@
+"""Writes a data set as a list of images, labelled by a classifier.
+
+    python -m atcon_tf.label --workdir=RUN --part=train --out=W/train.txt
+    python -m atcon_tf.label --model=mine.keras --input_range=-1..1 \
+      --dataset=voc --data_dir=VOCdevkit --part=val --out=W/val.txt
+    python -m atcon_tf.label --labels=truth --dataset=folder \
+      --data_dir=photos --part=test --out=W/test.txt
+
+Explanation heads are trained on what a classifier says, not on what is right:
+the lists that came with TAME and L-CAM are of this kind. A line is the path of
+an image below --data_dir and the number of its class; the names of the
+classes go beside it, into W/train_classes.txt, so that
+
+    python -m atcon_tf.train --dataset=image_list --data_dir=... \
+      --train_list=W/train.txt --class_list=W/train_classes.txt ...
+
+reads both. --labels=truth and --single_label_only leave out what has several
+labels. Flags of `atcon_tf.train` say which data and which .keras file; with
+--workdir they are the run's, but for those given.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from absl import flags
+import numpy as np
+
+from atcon_tf.config import cli
+from atcon_tf.config import config_flags
+from atcon_tf.config import files
+from atcon_tf.config import settings
+from atcon_tf.config import UserError
+from atcon_tf.data import labelling
+from atcon_tf.data import registry
+from atcon_tf import models
+from atcon_tf import runs
+
+
+def _source(values):
+  """The settings of the data, the classifier and its class names.
+
+  The last two are None where --labels=truth needs neither.
+  """
+  if not values.workdir:
+    config = config_flags.from_flags()
+    if values.labels == "truth":
+      return config, None, None
+    if not config.model.endswith(".keras"):
+      raise UserError("--workdir or --model=FILE.keras: needed by "
+                      "--labels=prediction")
+    return config, models.load(config.model, config.input_range,
+                               config.image_size), None
+  if values["model"].present:
+    raise UserError(f"--model={values.model}: give either this or --workdir")
+  run = runs.load(values.workdir)
+  given = {f.name: values[f.name].value
+           for f in dataclasses.fields(settings.Data)
+           if values[f.name].present}
+  given = {name: tuple(v) if isinstance(v, list) else v
+           for name, v in given.items()}
+  return (dataclasses.replace(run.config, **given), run.classifier,
+          run.class_names)
+
+
+def main(argv):
+  """Writes the list and the names of its classes."""
+  del argv
+  values = flags.FLAGS
+  if not values.out:
+    raise UserError("--out: needed, the list to write")
+  config, classifier, names = _source(values)
+  data = registry.load(config)
+  records = data.splits[values.part]
+  if config.single_label_only:
+    records = [r for r in records if r.label.sum() == 1]
+  if values.labels == "truth":
+    names, labels = data.class_names, labelling.truth(records)
+  else:
+    if names is None:
+      fit = classifier.num_classes == len(data.class_names)
+      names = data.class_names if fit else tuple(
+          map(str, range(classifier.num_classes)))
+    labels = labelling.predict(classifier, records, config.max_bad_images,
+                               sys.stderr.isatty())
+  out = pathlib.Path(values.out)
+  classes = out.with_name(f"{out.stem}_classes.txt")
+  files.write_text(out, labelling.text(records, labels, names, config.data_dir))
+  files.write_text(classes, "".join(f"{name}\n" for name in names))
+  print(f"{out}: {len(labels)} images of the {values.part} part by "
+        f"{values.labels}\n{classes}: {len(names)} classes")
+  if values.labels == "prediction" and names == data.class_names:
+    right = np.mean([r.label[labels[r.id]] for r in records
+                     if r.id in labels])
+    print(f"{right:.1%} are one of the image's own labels")
+
+
+def define_flags():
+  """The flags of this command."""
+  config_flags.define_flags()
+  flags.DEFINE_string("workdir", "", "run whose classifier labels the images")
+  flags.DEFINE_enum("part", "train", ["train", "val", "test"],
+                    "which images of the data set")
+  flags.DEFINE_enum("labels", "prediction", ["prediction", "truth"],
+                    "what an image's label is")
+  flags.DEFINE_string("out", "", "the list to write")
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

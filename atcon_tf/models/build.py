@@ -1,0 +1,169 @@
+"""Classifiers: a backbone or a user's model, split where its map is.
+
+    classifier = models.build("mobilenet_v2", 20, weights="imagenet",
+                              image_size=225, prior=label.mean(axis=0))
+    logits = classifier.model(images)            # images [B, H, W, 3] in [0, 1]
+
+`normalize`, `features`, `head` and `model` are Keras models over shared
+layers; all ReLUs in them know the guided rule, and batch normalisations with
+fixed statistics are folded into convolutions (`fold.py`).
+"""
+
+import os
+
+import keras
+import numpy as np
+
+from atcon_tf.config.defaults import IMAGE_SIZE
+from atcon_tf.config import UserError
+from atcon_tf.models import backbones
+from atcon_tf.models import classifier
+from atcon_tf.models import graph
+from atcon_tf.models import user_model
+
+
+def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
+          prior=None, multi_label=True, cam_layer=(), reflect_padding=False,
+          input_range="0..1"):
+  """Builds a classifier.
+
+  Args:
+    name: one of `settings.MODELS`, or the path of a .keras file (a functional
+      or Sequential model; a final softmax or sigmoid is taken off, its head
+      is kept if it has `num_classes` outputs, else replaced).
+    num_classes: number of logits.
+    weights: "imagenet", "none", or the path of a weights file of the
+      backbone without its head.
+    image_size: side of the square input; 0: the file's own, or the usual
+      one of the backbone.
+    width: width multiplier of mobilenet and mobilenet_v2.
+    prior: `[classes]` share of images that show each class; the head's bias
+      starts at `-log((1 - p) / p)` (log p for softmax), so that the first
+      logits predict the prior. With a zero bias a few-shot head pushes every
+      weight negative and its Grad-CAM comes out inverted.
+    multi_label: sigmoid (True) or softmax (False) reading of the logits.
+    cam_layer: names of layers that carry the maps; "nested/layer" finds one
+      inside a nested model. Default: the last with a spatial extent.
+    reflect_padding: every convolution of the backbone pads by reflection.
+    input_range: what a .keras file expects, a key of `backbones.INPUT_RANGES`.
+  Returns:
+    a `Classifier`.
+  Raises:
+    UserError: for everything that does not fit together.
+  """
+  own_head = name.endswith(".keras")
+  if own_head:
+    base, size = user_model.load(name, image_size)
+  else:
+    size = image_size or IMAGE_SIZE[name]
+    base = backbones.make(name, weights, size, width)
+    input_range = backbones.input_range(name)
+  return _assemble(name, base, size, input_range, own_head, num_classes,
+                   prior, multi_label, cam_layer, reflect_padding)
+
+
+def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
+  """A classifier around a Keras model that is there already.
+
+  Args:
+    model: functional or Sequential, one batch of square RGB images ->
+      logits or probabilities (a final softmax or sigmoid is taken off). It
+      is not changed; its variables are shared.
+    input_range: what it expects, a key of `backbones.INPUT_RANGES`; "0..1"
+      leaves images as they are.
+    image_size: needed where the model takes any size.
+    cam_layer: see `build`.
+  Raises:
+    UserError: it does not fit.
+  """
+  name = model.name
+  base, size = user_model.fitting(model, name, image_size)
+  return _assemble(name, base, size, input_range, True, _classes(name, base),
+                   cam_layer=cam_layer)
+
+
+def load(path, input_range="0..1", image_size=0, cam_layer=()):
+  """A classifier around the model in a .keras file; see `wrap`."""
+  if not os.path.isfile(path):
+    raise UserError(f"--model={path}: no such file")
+  base, size = user_model.load(path, image_size)
+  return _assemble(path, base, size, input_range, True, _classes(path, base),
+                   cam_layer=cam_layer)
+
+
+def _classes(name, base):
+  """The number of classes of a model that stays as it is."""
+  shape = base.outputs[0].shape
+  if len(shape) != 2 or not shape[1]:
+    raise UserError(f"--model={name}: its output is {shape}; must be a number "
+                    "for each class, [None, classes]")
+  return shape[1]
+
+
+def stock(name, weights="imagenet"):
+  """A Keras application with its own 1000 ImageNet classes.
+
+  Args:
+    name: one of `settings.MODELS` but tiny_cnn.
+    weights: "imagenet" (downloaded), "none", or a file of the whole model.
+  """
+  if name not in backbones.BACKBONES:
+    raise UserError(f"--model={name}: must be a .keras file or one of "
+                    f"{', '.join(backbones.BACKBONES)}")
+  make, input_range = backbones.BACKBONES[name]
+  try:
+    model = make(weights="imagenet" if weights == "imagenet" else None)
+  except Exception as error:  # urllib's, OSError: no network
+    raise UserError(f"--weights=imagenet: cannot download {name} ({error}); "
+                    "pass --weights=FILE or --weights=none") from error
+  if weights not in ("imagenet", "none"):
+    backbones.load_weights(model, weights, f"--weights={weights}", name)
+  if name == "efficientnet_b0":  # it normalises by itself
+    input_range = "0..255"
+  return wrap(model, input_range)
+
+
+def _assemble(name, base, size, input_range, own_head, num_classes,
+              prior=None, multi_label=True, cam_layer=(),
+              reflect_padding=False):
+  """The classifier over a base model, with its own head or a new one."""
+  normalize = backbones.Normalize(**backbones.INPUT_RANGES[input_range],
+                                  name="normalize")
+  normalized = keras.Input([size, size, 3], name="normalized")
+  try:
+    walk = graph.ModelGraph(base, normalized, reflect_padding, logits=own_head)
+  except UserError:
+    raise
+  except ValueError as error:  # a layer that cannot take this size
+    raise UserError(f"--model={name} --image_size={size}: "
+                    f"{backbones.first_line(error)}") from error
+  (output,) = keras.tree.flatten(walk.outputs)
+  if own_head and output.shape[1:] != (num_classes,):
+    output, own_head = walk.tensors[classifier.last_map(name, walk)], False
+  head_variables = []
+  if not own_head:
+    output, head_variables = _new_head(walk, output, num_classes, prior,
+                                       multi_label)
+  layers = cam_layer or (classifier.last_map(name, walk),)
+  for layer in layers:
+    classifier.check_map(name, walk, layer)
+  network = keras.Model(normalized,
+                        [*(walk.tensors[n] for n in layers), output])
+  return classifier.Classifier(name, normalize, network, head_variables,
+                               [walk.geometry[n] for n in layers], walk.swapped,
+                               tuple(layers), walk)
+
+
+def _new_head(walk, features, num_classes, prior, multi_label):
+  """Global average pooling and a dense layer whose bias is the prior."""
+  if len(features.shape) == 4:
+    features = keras.layers.GlobalAveragePooling2D(
+        name=walk.unique("pool"))(features)
+  bias = np.zeros([num_classes])
+  if prior is not None:
+    p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)
+    bias = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
+  dense = keras.layers.Dense(
+      num_classes, name=walk.unique("logits"), dtype=keras.config.floatx(),
+      bias_initializer=keras.initializers.Constant(bias))
+  return dense(features), dense.trainable_variables

@@ -1,0 +1,175 @@
+"""A classifier whose maps can be taken, and where they can be."""
+
+import dataclasses
+
+import keras
+
+from atcon_tf.config import UserError
+from atcon_tf.models import batch_norm_folding
+from atcon_tf.models.geometry import HALF_PIXEL
+from atcon_tf.models.geometry import resize
+from atcon_tf.models import graph
+from atcon_tf.models import vit
+
+
+def enlarge(classifier, heat, layer=None):
+  """Maps at the size of the image, every cell where it lies on the image.
+
+  Args:
+    classifier: whose maps they are.
+    heat: `[B, h, w]`, of a cam_layer's size or of the image's.
+    layer: which cam_layer they are of; None: the last of that size.
+  Returns:
+    `[B, H, W]`.
+
+  Example:
+    >>> heat = attribution.explain(classifier, images, "grad_cam")
+    >>> attribution.enlarge(classifier, heat).shape
+    TensorShape([2, 32, 32])
+  """
+  size = tuple(classifier.image_size)
+  if tuple(heat.shape[1:]) == size:
+    return heat
+  if layer is None:
+    shapes = map_sizes(classifier)
+    own = [i for i, s in enumerate(shapes) if s == tuple(heat.shape[1:])]
+    layer = own[-1] if own else None
+  place = None if layer is None else classifier.geometry[layer]
+  return resize(heat, size, place or HALF_PIXEL)
+
+
+def map_sizes(classifier):
+  return [tuple(t.shape[1:3]) for t in classifier.maps.outputs[:-1]]
+
+
+@dataclasses.dataclass(eq=False)
+class Classifier:
+  """A classifier whose maps can be taken.
+
+  Attributes:
+    name: of the backbone, for messages.
+    normalize: images in [0, 1] -> normalised images.
+    network: normalised images -> `[features of each cam_layer..., logits]`,
+      layer by layer, as files hold it.
+    maps: the same, folded: what is computed.
+    model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`, folded.
+    head_variables: trainable variables of layers that are new here.
+    geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
+      n of an axis is centred on pixel offset + stride n; see `maps.resize`.
+    relus: number of ReLUs that know the guided rule.
+    cam_layers: names of the layers that carry the maps.
+    walk: the graph that `network` is a part of, with every layer's output.
+    attention: a head that was trained to explain it, an
+      `attribution.learned.AttentionMechanism`; None: there is none.
+  """
+
+  name: str
+  normalize: keras.Layer
+  network: keras.Model
+  head_variables: list
+  geometry: list
+  relus: int
+  cam_layers: tuple[str, ...]
+  walk: graph.ModelGraph | None = None
+  attention: keras.Model | None = None
+
+  def __post_init__(self):
+    self.image_size = self.network.input_shape[1:3]
+    self.num_classes = self.network.outputs[-1].shape[-1]
+    self.maps = batch_norm_folding.fold(self.network)
+    self.model = self._of_images(self.maps)
+    self._features, self._heads = None, {}
+
+  def _of_images(self, network):
+    images = keras.Input([*self.image_size, 3], name="images")
+    return keras.Model(images, network(self.normalize(images))[-1],
+                       name="classifier")
+
+  @property
+  def stored(self):
+    """`model` layer by layer: a file of its weights has nothing folded."""
+    return self._of_images(self.network)
+
+  @property
+  def features(self):
+    """Normalised images -> the (last) feature map that carries the CAM."""
+    if self._features is None:
+      self._features = keras.Model(self.maps.input, self.maps.outputs[-2])
+    return self._features
+
+  @property
+  def head(self):
+    """That feature map -> logits; see `head_of`."""
+    return self.head_of(-1)
+
+  def head_of(self, layer):
+    """The feature map of one of the cam_layers -> logits.
+
+    Raises:
+      UserError: other paths lead around the map (a skip connection), so
+        that the logits are no function of it alone.
+    """
+    layer %= len(self.cam_layers)
+    if layer not in self._heads:
+      try:
+        self._heads[layer] = keras.Model(self.maps.outputs[layer],
+                                         self.maps.outputs[-1])
+      except ValueError as error:
+        raise UserError(f"--cam_layer={self.cam_layers[layer]}: the logits "
+                        "depend on more than this layer") from error
+    return self._heads[layer]
+
+  def with_cam_layers(self, cam_layers, flag="cam_layer"):
+    """The same classifier, over the same variables, with maps elsewhere.
+
+    Args:
+      cam_layers: names of layers.
+      flag: which flag named them, for the error.
+    Raises:
+      UserError: no such layers, or without a spatial extent.
+    """
+    for layer in cam_layers:
+      check_map(self.name, self.walk, layer, flag)
+    outputs = [self.walk.tensors[n] for n in cam_layers]
+    return dataclasses.replace(
+        self, cam_layers=tuple(cam_layers), network=keras.Model(
+            self.network.input, [*outputs, self.network.outputs[-1]]),
+        geometry=[self.walk.geometry[n] for n in cam_layers])
+
+  @property
+  def backbone_variables(self):
+    """Trainable variables that are not the head's."""
+    new = {id(v) for v in self.head_variables}
+    return [v for v in self.model.trainable_variables if id(v) not in new]
+
+
+def map_layers(walk):
+  """Names of the layers that can carry a map, in order of execution."""
+  return [name for name, tensor in walk.tensors.items() if is_map(tensor)]
+
+
+def is_map(tensor):
+  shape = getattr(tensor, "shape", ())
+  if len(shape) == 4 and isinstance(tensor._keras_history.operation,
+                                    vit.Attention):
+    return False  # four axes, too, but heads and tokens
+  return len(shape) == 4 and None not in shape[1:] and (
+      shape[1] * shape[2] > 1)
+
+
+def last_map(name, walk):
+  layers = map_layers(walk)
+  if not layers:
+    raise UserError(f"--model={name}: has no layer with a spatial map of "
+                    "more than 1x1 cells at this image size")
+  return layers[-1]
+
+
+def check_map(name, walk, layer, flag="cam_layer"):
+  tensor = walk.tensors.get(layer)
+  if tensor is None or not is_map(tensor):
+    problem = "no such layer" if tensor is None else (
+        f"its output {tensor.shape} has no spatial extent")
+    raise UserError(f"--{flag}={layer}: {problem} in {name}; the last "
+                    f"that can carry a map: "
+                    f"{', '.join(map_layers(walk)[-6:])}")

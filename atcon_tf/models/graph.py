@@ -1,0 +1,218 @@
+"""A Keras model's graph, run once more over the same layers.
+
+`rerun` is how a classifier gets its guided ReLUs, its reflected padding and
+its feature maps without touching the model it was given: every layer object,
+and so every variable, is shared; only the calls are new.
+"""
+
+import keras
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+from atcon_tf.models import geometry
+from atcon_tf.models import guided_relu
+
+
+@keras.saving.register_keras_serializable("atcon_tf")
+class ReflectionPadding(keras.layers.Layer):
+  """Pads rows and columns by reflection, without repeating the edge."""
+
+  def __init__(self, amounts, **kwargs):
+    super().__init__(**kwargs)
+    self.amounts = amounts
+
+  def call(self, x):
+    return tf.pad(x, [[0, 0], *self.amounts, [0, 0]], mode="REFLECT")
+
+  def compute_output_shape(self, shape):
+    (top, bottom), (left, right) = self.amounts
+    return (shape[0], shape[1] + top + bottom, shape[2] + left + right,
+            shape[3])
+
+
+class ModelGraph:
+  """One walk through a model's graph.
+
+  Attributes:
+    outputs: the symbolic outputs of the new graph.
+    tensors: `{layer name: its output}`; a layer inside a nested model is
+      also known as "nested/layer".
+    geometry: `{layer name: its cells' place on the image}`.
+    swapped: number of ReLUs that now know the guided rule.
+    left_out: the final "softmax" or "sigmoid" that was left out, or "".
+  """
+
+  def __init__(self, model, inputs, reflect_padding=False, logits=False):
+    """Runs `model` on the symbolic `inputs`.
+
+    Args:
+      model: a functional or Sequential Keras model.
+      inputs: a `keras.Input`, of any size that the layers can take.
+      reflect_padding: convolutions pad by reflection instead of zeros.
+      logits: leave out a final softmax or sigmoid.
+    """
+    self.tensors, self.geometry, self.swapped = {}, {}, 0
+    self.left_out = ""
+    self._reflect = reflect_padding
+    self._final = _final_operation(model) if logits else None
+    self._stand_ins = {}
+    self._names = {inputs._keras_history.operation.name}
+    self._size = inputs.shape[1:3]
+    # The tensor is kept beside its place: the id of one that is gone may
+    # come back as another's.
+    self._place = {id(inputs): (inputs, geometry.IDENTITY)}
+    self.outputs = self._walk(model, inputs, "")
+
+  def unique(self, name):
+    """A layer name that the new graph does not have yet."""
+    new, number = name, 1
+    while new in self._names:
+      new, number = f"{name}_{number}", number + 1
+    self._names.add(new)
+    return new
+
+  def _walk(self, model, inputs, prefix):
+    graph = functional_of(model)
+
+    def call(operation, *args, **kwargs):
+      if not args:  # called by keyword: layer(inputs=x)
+        args = (kwargs.pop(next(iter(kwargs))),)
+      if isinstance(operation, keras.Model):
+        output = self._walk(operation, args[0], f"{prefix}{operation.name}/")
+      else:
+        output = self._call(operation, args, kwargs)
+      for name in dict.fromkeys([operation.name, prefix + operation.name]):
+        self.tensors.pop(name, None)  # a layer called again is a later one
+        self.tensors[name] = output
+        self.geometry[name] = self._place.get(id(output), (None, None))[1]
+      return output
+
+    # clone_model() would end in a new model whose tensors are cut off from
+    # `inputs`; the walk underneath it is what is wanted here.
+    return graph._run_through_graph(inputs, call_fn=call)
+
+  def _call(self, operation, args, kwargs):
+    source = next(x for x in keras.tree.flatten(args)
+                  if isinstance(x, keras.KerasTensor))
+    if self._leaves_out(operation, operation):
+      return source
+    if self._reflect and isinstance(operation, keras.layers.ZeroPadding2D):
+      output = self._reflected(operation, source, operation.padding)
+    else:
+      if self._reflects(operation):
+        args = (self._reflected(operation, source,
+                                _same_padding(operation, source)),)
+      output = self._run(operation, source.dtype, args, kwargs)
+    if isinstance(output, keras.KerasTensor):
+      self._locate(operation, source, output)
+    return output
+
+  def _run(self, operation, dtype, args, kwargs):
+    if id(operation) not in self._stand_ins:
+      self._stand_ins[id(operation)] = self._layers_for(operation, dtype)
+    first, *rest = self._stand_ins[id(operation)]
+    output = first(*args, **kwargs)
+    for layer in rest:
+      output = layer(output)
+    return output
+
+  def _layers_for(self, operation, dtype):
+    """What is called in place of a layer, over the same variables."""
+    name = self.unique(operation.name)
+    relu = guided_relu.guided_version(operation, name, dtype)
+    if relu is not None:
+      self.swapped += 1
+      return [relu]
+    settings = {} if name == operation.name else {"name": name}
+    if self._reflects(operation):
+      settings["padding"] = "valid"
+    activation = guided_relu.fused_activation(operation)
+    relu = guided_relu.guided_version(activation)
+    if relu is not None:
+      self.swapped += 1
+      relu = guided_relu.GuidedReLU(relu.max_value, dtype=operation.dtype_policy,
+                                    name=self.unique(f"{operation.name}_relu"))
+    if relu is not None or self._leaves_out(operation, activation):
+      settings["activation"] = keras.activations.linear
+    layer = guided_relu.altered(
+      operation, **settings) if settings else operation
+    return [layer] if relu is None else [layer, relu]
+
+  def _leaves_out(self, operation, activation):
+    """Whether an activation of the model's last operation is to go."""
+    kind = _probability(activation) if operation is self._final else ""
+    self.left_out = self.left_out or kind
+    return bool(kind)
+
+  def _reflects(self, operation):
+    return self._reflect and isinstance(operation, geometry.WINDOWED) and (
+        operation.padding == "same" and max(operation.kernel_size) > 1)
+
+  def _reflected(self, operation, source, amounts):
+    """The input of a layer, padded by reflection."""
+    if any(size <= max(amount)
+           for size, amount in zip(source.shape[1:3], amounts)):
+      raise UserError(
+          f"--reflect_padding: the map at layer {operation.name} is only "
+          f"{source.shape[1]}x{source.shape[2]}; use a larger --image_size")
+    name = self.unique(f"{operation.name}_pad")
+    return ReflectionPadding(amounts, name=name, dtype=source.dtype)(source)
+
+  def _locate(self, operation, source, output):
+    """Notes where the cells of an output lie on the image."""
+    if len(output.shape) != 4 or None in output.shape[1:3]:
+      return
+    known = self._place.get(id(source))
+    if known and len(source.shape) == 4:
+      place = geometry.follow(operation, known[1], source.shape,
+                              output.shape)
+    else:  # cells made of a vector or of tokens: spread over the image
+      place = geometry.recut(geometry.IDENTITY, self._size,
+                             output.shape[1:3])
+    self._place[id(output)] = output, place
+
+
+def _same_padding(layer, source):
+  """What "same" pads before and after rows and columns."""
+  return [geometry.same_padding(size, (window - 1) * dilation + 1, step)
+          for size, window, dilation, step in zip(
+              source.shape[1:3], layer.kernel_size, layer.dilation_rate,
+              layer.strides)]
+
+
+def _probability(operation):
+  """"softmax" or "sigmoid": a layer, an op or a function; "" otherwise."""
+  if isinstance(operation, keras.layers.Activation):
+    operation = operation.activation
+  for kind in ("softmax", "sigmoid"):
+    if operation is getattr(keras.activations, kind) or guided_relu.is_keras(
+        operation, kind.capitalize()):
+      return kind
+  return ""
+
+
+def _final_operation(model):
+  """The innermost operation that gives a model's first output."""
+  operation = model.outputs[0]._keras_history.operation
+  if isinstance(operation, keras.Model):
+    return _final_operation(functional_of(operation))
+  return operation
+
+
+def functional_of(model):
+  """The functional graph of a functional or Sequential model.
+
+  Raises:
+    UserError: a subclassed model has no graph to walk, nor has a Sequential
+      one that does not know its input yet.
+  """
+  if isinstance(model, keras.Sequential):
+    if not model.built:
+      raise UserError(f"model {model.name}: has no input shape; let it begin "
+                      "with keras.Input")
+    return keras.Model(model.inputs, model.outputs[0], name=model.name)
+  if not hasattr(model, "_run_through_graph"):
+    raise UserError(
+        f"model {model.name}: must be a functional or Sequential Keras "
+        "model; a subclassed one has no graph to take maps from")
+  return model

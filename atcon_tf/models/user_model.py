@@ -1,0 +1,46 @@
+"""A user's own model: read from its file, and whether it can be used."""
+
+import keras
+
+from atcon_tf.config import UserError
+from atcon_tf.models import backbones
+from atcon_tf.models import graph
+
+
+def load(path, image_size):
+  """A user's model and the side of its input."""
+  try:
+    model = keras.saving.load_model(path, compile=False)
+  except Exception as error:  # every layer may raise its own
+    raise UserError(f"--model={path}: cannot be loaded: "
+                    f"{backbones.first_line(error)}") from error
+  return fitting(model, path, image_size)
+
+
+def fitting(model, path, image_size):
+  """A user's model, if it can be a classifier, and the side of its input."""
+  model = graph.functional_of(model)
+  if len(model.inputs) != 1 or len(model.outputs) != 1:
+    raise UserError(f"--model={path}: has {len(model.inputs)} inputs and "
+                    f"{len(model.outputs)} outputs; must have one of each")
+  shape = model.inputs[0].shape
+  if len(shape) != 4 or shape[-1] != 3:
+    raise UserError(f"--model={path}: its input is {shape}; must be one "
+                    "batch of RGB images, [None, height, width, 3]")
+  sizes = {s for s in shape[1:3] if s} or {image_size}
+  if sizes == {0}:
+    raise UserError(f"--image_size: needed, since {path} takes images of any "
+                    "size")
+  if len(sizes) > 1 or image_size not in (0, *sizes):
+    raise UserError(f"--image_size={image_size}: {path} takes "
+                    f"{shape[1]}x{shape[2]}; must be square and the same")
+  return model, sizes.pop()
+
+
+def file_image_size(path):
+  """Side of the images that a .keras file takes.
+
+  Raises:
+    UserError: it takes any size, or cannot be used.
+  """
+  return load(path, 0)[1]

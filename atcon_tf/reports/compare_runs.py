@@ -1,0 +1,156 @@
+"""A run beside others: tables, and figures of what changed.
+
+    compare_runs.compare(runs.load_run("W/atcon"), ["W/baseline"])
+
+prints the scores of all side by side, then the paired differences to each of
+the others, over all and of each class, and writes figures into the run's
+folder.
+"""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from atcon_tf.attribution import enlarge
+from atcon_tf.attribution import explain
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf.evaluation import comparison
+from atcon_tf.evaluation.metrics import localization
+from atcon_tf.models import geometry
+from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import comparison_figures
+from atcon_tf.reports.figures import map_rows
+from atcon_tf.reports.tables import class_tables
+from atcon_tf.reports.tables import differences_table
+from atcon_tf.reports.tables import scores_table
+from atcon_tf import runs
+from atcon_tf.runs import run_data
+from atcon_tf.runs import stored_predictions
+
+# Rows of a comparison picture: half gains, half losses.
+SHOWN = 8
+
+
+def compare(run, others, out):
+  """Tables and figures of `run` against each of the others.
+
+  Args:
+    run: a finished `runs.Run`.
+    others: folders of the runs it is compared with.
+    out: a JSON file for all differences, or "".
+  """
+  names = _names([run.path, *others])
+  bases = [runs.load(other, "compare") for other in others]
+  everything = {name: r.result for name, r in zip(names, [run, *bases])}
+  table, *tables = [stored_predictions.load_predictions(r.path) for r in (run, *bases)]
+  for name, one in zip(names[1:], tables):
+    comparison.check(table, one, (names[0], name))
+  print(scores_table(everything))
+  kept = {}
+  for name, base, one in zip(names[1:], bases, tables):
+    differences = comparison.compare(one, table)
+    title = f"{names[0]} over {name}"
+    print(f"\n{differences_table(differences, title)}\n")
+    print(class_tables(differences, (name, names[0])), end="\n\n")
+    if set(base.split["train_labeled"]) != set(run.split["train_labeled"]):
+      print(f"note: {names[0]} and {name} had different labelled images: the "
+            "differences are theirs, too\n")
+    kept[title] = differences
+  if out:
+    files.write_text(out, json.dumps(kept, indent=1))
+    print(out)
+  # The images may not be here: what needs none of them comes first.
+  for name, base, one, differences in zip(names[1:], bases, tables,
+                                          kept.values()):
+    for path, what in _draw(run, base, (names[0], name), (table, one),
+                            differences):
+      print(f"{path}: {what}")
+
+
+def _draw(run, base, names, tables, differences):
+  """Writes the figures of a pair of runs; yields paths and what they show."""
+  for kind, figure, what in _figures(run, base, names, tables, differences):
+    if figure is not None:
+      path = run.path / "figures" / f"compare_{names[1]}_{kind}.png"
+      files.write_bytes(path, canvas.to_png(figure, dpi=110))
+      yield path, what
+
+
+def _figures(run, base, names, tables, differences):
+  """Yields `(kind, figure or None, what it shows)`, that of images last."""
+  before, after = names[::-1], tables[::-1]
+  yield ("classes", comparison_figures.classes(
+      differences, f"{names[0]} over {names[1]}"),
+         "the difference of each class")
+  if all("consistency" in t for t in tables):
+    yield ("gain", comparison_figures.gain(*after, before),
+           "gain of consistency against consistency before")
+    yield ("positives", comparison_figures.positives(after, before),
+           "consistency of true and false positives")
+  yield ("maps", changed_maps(base, run, before),
+         "the maps that changed most, left for the better, right for the "
+         "worse")
+
+
+def changed_maps(first, second, names):
+  """The images whose maps changed most between two runs, better and worse.
+
+  Of every (image, class with a box), the share of the rectified Grad-CAM
+  inside the boxes is measured under both runs; shown are the largest gains
+  on the left and the largest losses on the right, so that neither story hides
+  the other.
+
+  Args:
+    first, second: `runs.Run`s with the same test images.
+    names: what to call them.
+  Returns:
+    a matplotlib figure, or None where the data have no boxes.
+  """
+  records, images = run_data.load_part(first)
+  size = first.classifier.image_size
+  pairs = [(r, c) for r in records for c in sorted(set(r.box_label.tolist()))]
+  if not pairs:
+    return None
+  ids = [r.id for r, _ in pairs]
+  rows = images.rows(ids)
+  target = np.array([c for _, c in pairs])
+  boxes = [r.boxes[r.box_label == c] for r, c in pairs]
+  others = (images if second.classifier.image_size == size else
+            run_data.load_part(second)[1])
+  heat = [_maps(run.classifier, own.pixels, own.rows(ids), target, size)
+          for run, own in ((first, images), (second, others))]
+  energy = [localization.energy_pointing_game(m, boxes) for m in heat]
+  order = np.argsort(energy[0] - energy[1], kind="stable")
+  half = min(SHOWN // 2, len(order) // 2)
+  chosen = np.concatenate([order[:half], order[len(order) - half:]])
+  captions = [[first.class_names[target[p]],
+               *(f"{e[p]:.0%} in the box" for e in energy)] for p in chosen]
+  return map_rows.before_after(
+      images.pixels[rows[chosen]] / 255, [m[chosen] for m in heat], names,
+      [boxes[p] for p in chosen], captions, ("gained most", "lost most"))
+
+
+def _maps(classifier, pixels, rows, target, size, batch_size=32):
+  """Grad-CAM of each row's class, `[P, *size]`."""
+  out = []
+  for first in range(0, len(rows), batch_size):
+    part = slice(first, first + batch_size)
+    cams = explain(classifier, pixels[rows[part]] / np.float32(255),
+                   "grad_cam", target[part])
+    # Placed on the image that this classifier saw, then at the common size.
+    out.append(geometry.resize(enlarge(classifier, cams), size).numpy())
+  return np.concatenate(out)
+
+
+def _names(folders):
+  """What to call runs: their folders' names, with as much of the path before
+  them as tells them apart."""
+  parts = [pathlib.Path(os.path.abspath(f)).parts for f in folders]
+  for depth in range(1, max(map(len, parts)) + 1):
+    names = ["_".join(p[-depth:]).replace("/", "") for p in parts]
+    if len(set(names)) == len(names):
+      return names
+  raise UserError("--compare: the same run is named twice")

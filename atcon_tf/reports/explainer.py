@@ -1,0 +1,137 @@
+"""A classifier with the methods that explain it, for pictures of any size.
+
+    explainer = Explainer(*load(workdir="W/run"), ["grad_cam"])
+    result = explain_image(explainer, image, classes=[3])
+
+Pictures come and go at their own size; in between stands the square that the
+network sees.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf.attribution.maps import COLORMAP
+from atcon_tf.attribution import registry
+from atcon_tf.config import UserError
+from atcon_tf.data import pictures
+from atcon_tf.evaluation import predictor
+from atcon_tf.reports.figures import contact_sheets
+
+
+def choose_classes(probability, class_names, labels=(), top=0,
+                   positive=False, threshold=0.5):
+  """Which classes of one image are explained, best first.
+
+  Args:
+    probability: `[classes]`.
+    labels: names of classes; or
+    top: the so many highest; or
+    positive: all above `threshold`. Without any of them, or when none is
+      above it: the highest.
+  Raises:
+    UserError: an unknown class.
+  """
+  order = np.argsort(-probability, kind="stable").tolist()
+  if labels:
+    for label in labels:
+      if label not in class_names:
+        raise UserError(f"--label={label}: no such class; one of "
+                        f"{', '.join(class_names[:30])}")
+    return [class_names.index(label) for label in labels]
+  if top > len(class_names):
+    raise UserError(f"--top={top}: there are {len(class_names)} classes")
+  if positive:
+    return [c for c in order if probability[c] > threshold] or order[:1]
+  return order[:max(top, 1)]
+
+
+class Explainer:
+  """A classifier with the methods that explain it."""
+
+  def __init__(self, classifier, class_names, multi_label, methods,
+               smooth_views=False, batch_size=32):
+    """Checks that each method works for this classifier.
+
+    Raises:
+      UserError: naming the first that does not.
+    """
+    self.classifier, self.class_names = classifier, tuple(class_names)
+    self.multi_label, self.methods = multi_label, methods
+    self.options = {"smooth_views": True} if smooth_views else {}
+    self.batch_size = batch_size
+    for method in methods:
+      attribution.build(classifier, method)
+
+  def see(self, image):
+    """A picture as the network sees it, float32 `[1, S, S, 3]`."""
+    return pictures.squeeze(image, self.classifier.image_size[0])[np.newaxis]
+
+  def probability(self, images):
+    """`[B, classes]` of images `[B, S, S, 3]`."""
+    logits = [self.classifier.model(tf.constant(images[i:i + self.batch_size]),
+                                    training=False).numpy()
+              for i in range(0, len(images), self.batch_size)]
+    return predictor.to_probability(np.concatenate(logits), self.multi_label)
+
+  def maps(self, images, method, class_index):
+    """Raw maps at the network's size, `[B, S, S]`."""
+    heat = attribution.explain(
+        self.classifier, images, method, class_index,
+        batch_size=self.batch_size, **self.options,
+        **registry.output_of(method, self.multi_label))
+    return attribution.enlarge(self.classifier, heat).numpy()
+
+
+def explain_image(explainer, image, classes, colormap=COLORMAP,
+                  alpha=0.6, threshold=0.5, largest=True):
+  """All maps of one picture.
+
+  Args:
+    explainer: an `Explainer`.
+    image: uint8 `[height, width, 3]`.
+    classes: list of class numbers.
+    colormap, alpha, threshold, largest: see `sheets`.
+  Returns:
+    dict: "probability" `[classes]`; "maps" `{(method, class): [S, S]}`;
+    "notes" `{(method, class): what is wrong with the map, or ""}`; "overlays"
+    `{(method, class): uint8 [height, width, 3]}`; "boxes" `{(method, class):
+    [{"box", "score"}]}`.
+  """
+  seen = np.repeat(explainer.see(image), len(classes), 0)
+  result = {"probability": explainer.probability(seen[:1])[0], "maps": {},
+            "notes": {}, "overlays": {}, "boxes": {}}
+  for method in explainer.methods:
+    for c, heat in zip(classes, explainer.maps(seen, method,
+                                               np.array(classes))):
+      key = method, c
+      result["maps"][key] = heat
+      result["notes"][key] = contact_sheets.note(heat)
+      light = contact_sheets.stretch(
+        contact_sheets.brightness(heat), image.shape[:2])
+      result["overlays"][key] = contact_sheets.overlay(
+          image, np.clip(light, 0, 1), colormap, alpha)
+      # Gradients are dots: see `sheets.gathered`.
+      area = contact_sheets.gathered(
+        heat) if method in registry.GRADIENTS else heat
+      result["boxes"][key] = contact_sheets.boxes(
+          contact_sheets.stretch(area, image.shape[:2]), threshold, largest)
+  return result
+
+
+def explain_clip(explainer, clip, class_index, method,
+                 colormap=COLORMAP, alpha=0.6):
+  """A clip with the map of one class over every frame.
+
+  The brightness is that of the whole clip: frames do not flicker.
+
+  Args:
+    clip: list of uint8 `[height, width, 3]`.
+  Returns:
+    list of uint8 `[height, width, 3]`.
+  """
+  seen = np.concatenate([explainer.see(frame) for frame in clip])
+  light = contact_sheets.brightness(explainer.maps(seen, method, class_index))
+  return [contact_sheets.overlay(frame, np.clip(contact_sheets.stretch(
+      one, frame.shape[:2]), 0, 1), colormap, alpha)
+          for frame, one in zip(clip, light)]

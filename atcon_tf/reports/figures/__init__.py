@@ -1,0 +1,1 @@
+"""Figures: matplotlib without a screen, PNG bytes out."""

@@ -1,0 +1,141 @@
+"""Figures of two runs side by side: consistency and classes.
+
+The tables are those of predictions.npz; see `comparison`. Consistency is
+agreement under the guided mask scaled by its standard deviation.
+"""
+
+from matplotlib.figure import Figure
+import numpy as np
+
+from atcon_tf.evaluation import comparison
+from atcon_tf.evaluation.metrics import classification
+from atcon_tf.evaluation.metrics import statistics
+from atcon_tf.reports.figures.canvas import BAD
+from atcon_tf.reports.figures.canvas import GOOD
+from atcon_tf.reports.figures.canvas import UNCLEAR
+from atcon_tf.reports.figures import score_plots
+
+
+def right_and_wrong(table):
+  """Which images the class that comes first is a true, a false positive of.
+
+  Args:
+    table: of predictions.npz.
+  Returns:
+    two bool `[N]`; both are False where no class reaches the threshold.
+  """
+  first = table["probability"].argmax(1)
+  every = np.arange(len(first))
+  positive = table["probability"][every, first] >= float(
+      table.get("threshold", 0))
+  shown = table["label"][every, first] > 0
+  return positive & shown, positive & ~shown
+
+
+def gain(before, after, names, samples=500):
+  """Gain of consistency against consistency before, an image a point.
+
+  The line is least squares, its band the 90 % of bootstrap resamples of the
+  images. The gain lies between `-1 - before` and `1 - before` (dashed). That
+  the line falls proves little: where the two values of an image had nothing to
+  do with each other it would fall with slope -1. How many points lie above 0,
+  and where the line crosses it, is what the figure shows.
+
+  Args:
+    before, after: tables of two runs on the same images.
+    names: of the two runs.
+    samples: resamples.
+  """
+  x = before["consistency"]
+  y = after["consistency"] - x
+  places = np.linspace(x.min(), x.max(), 40)
+
+  def line(indices):
+    slope, height = np.polyfit(x[indices], y[indices], 1)
+    return {"slope": slope, **dict(enumerate(height + slope * places))}
+
+  best = line(np.arange(len(x)))
+  spread = statistics.bootstrap(line, len(x), samples)
+  mean = statistics.bootstrap(lambda i: {"gain": y[i].mean()}, len(x),
+                              samples)["gain"]
+  figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+  axes = figure.subplots()
+  up = y > 0
+  for rows, color, word in [(up, GOOD, "gain"), (~up, BAD, "lose")]:
+    axes.scatter(x[rows], y[rows], s=9, alpha=.45, linewidths=0, color=color,
+                 label=f"{rows.mean():.0%} of the images {word}")
+  axes.axhline(0, color="black", linewidth=.8)
+  for end, label in [(1, "limits of the scale"), (-1, None)]:
+    axes.plot(places, end - places, "--", color=UNCLEAR, linewidth=1,
+              label=label)
+  low, high = np.array([spread[k] for k in range(len(places))]).T
+  axes.fill_between(places, low, high, color="black", alpha=.25, linewidth=0)
+  axes.plot(places, [best[k] for k in range(len(places))], color="black",
+            linewidth=1.8, label=f"fit, slope {best['slope']:.2f} "
+            f"[{spread['slope'][0]:.2f}, {spread['slope'][1]:.2f}]\n"
+            "(-1: the two values are unrelated)")
+  axes.set_xlabel(f"consistency of an image under {names[0]}")
+  axes.set_ylabel(f"gain under {names[1]}")
+  axes.set_title(f"Mean gain of consistency {y.mean():+.3f} "
+                 f"[{mean[0]:+.3f}, {mean[1]:+.3f}]", fontsize=11)
+  axes.grid(alpha=.25)
+  axes.legend(fontsize=8, loc="lower left")
+  return figure
+
+
+def positives(tables, names):
+  """Consistency of true and of false positives, a panel for each run.
+
+  In each title: how often a true positive is the more consistent of the two
+  when one of each is drawn (area under the ROC curve; 0.5: consistency does
+  not tell right from wrong), with its 90 % interval.
+  """
+  figure = Figure(figsize=(4.6 * len(tables), 3.4), layout="constrained")
+  panels = figure.subplots(1, len(tables), sharex=True, sharey=True,
+                           squeeze=False)[0]
+  edges = np.linspace(-1, 1, 26)
+  for axes, table, name in zip(panels, tables, names):
+    right, wrong = right_and_wrong(table)
+    for rows, color, word in [(right, GOOD, "true"), (wrong, BAD, "false")]:
+      values = table["consistency"][rows]
+      if not len(values):
+        continue
+      axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)),
+                color=color, alpha=.45, label=f"{len(values)} {word} positives")
+      axes.axvline(np.median(values), color=color, linewidth=2,
+                   label=f"median {np.median(values):.2f}")
+    axes.set_title(f"{name}\n{_told_apart(table, right, wrong)}", fontsize=10)
+    axes.set_xlabel("consistency of an image")
+    axes.legend(fontsize=8)
+  panels[0].set_ylabel("share of the images")
+  return figure
+
+
+def _told_apart(table, right, wrong, samples=500):
+  if not right.any() or not wrong.any():
+    return "positives of one kind only"
+  rows = np.flatnonzero(right | wrong)
+  label, score = right[rows], table["consistency"][rows]
+
+  def area(indices):
+    if len(set(label[indices])) < 2:
+      return {}
+    return {"auc": classification.auc(label[indices], score[indices])}
+
+  low, high = statistics.bootstrap(area, len(rows), samples)["auc"]
+  return (f"true above false in {classification.auc(label, score):.0%} "
+          f"[{low:.0%}, {high:.0%}] of pairs")
+
+
+def classes(differences, name):
+  """The difference of each class with its interval, a panel a metric.
+
+  Args:
+    differences: from `comparison.compare`.
+    name: title.
+  """
+  panels = {label: dict(comparison.of_classes(differences, metric))
+            for metric, label in comparison.CLASS_METRICS.items()}
+  return score_plots.forest({label: rows for label, rows in panels.items() if rows},
+                            f"{name}: difference of each class, 90 % interval over "
+                            "images (grey: holds 0)")

@@ -1,0 +1,138 @@
+"""Maps over images: overlays, side-by-side sheets, boxes.
+
+Maps come raw, at the network's size; here they meet the picture of the user's
+own size and shape.
+"""
+
+import textwrap
+
+import matplotlib
+from matplotlib.figure import Figure
+import numpy as np
+import PIL.Image
+from scipy import ndimage
+
+from atcon_tf.attribution import maps
+from atcon_tf.evaluation.metrics import localization
+from atcon_tf.reports.figures import canvas
+
+# A few pixels of a gradient hold its largest values: full brightness begins
+# at this percentile.
+TOP = 99.5
+# For whoever sees a sheet without having made it.
+LEGEND = "Bright: what matters to the class. Box: around the brightest part."
+
+
+def brightness(heat):
+  """The positive part of a map from 0 to 1; all 0 without one."""
+  heat = np.maximum(heat, 0)
+  top = np.percentile(heat, TOP) or heat.max()
+  return np.clip(heat / top, 0, 1) if top > 0 else heat
+
+
+def note(heat):
+  """What a person should know of a map that shows nothing; "" of others."""
+  if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
+    return "the same everywhere"
+  return "" if heat.max() > 0 else "no positive value"
+
+
+def gathered(heat, share=1 / 20):
+  """A map of single pixels, drawn together into areas that have a box.
+
+  A Gaussian whose sigma is `share` of the map's side: the map of a gradient
+  is dots, and the largest connected part of it one of them.
+  """
+  return ndimage.gaussian_filter(np.maximum(heat, 0), share * max(heat.shape))
+
+
+def stretch(heat, size):
+  """A map `[h, w]` at another `(height, width)`, linear."""
+  image = PIL.Image.fromarray(np.asarray(heat, np.float32))
+  return np.asarray(image.resize(size[::-1], PIL.Image.Resampling.BILINEAR))
+
+
+def overlay(image, light, colormap=maps.COLORMAP, alpha=0.6):
+  """A map in colour over a grey image.
+
+  Args:
+    image: uint8 `[height, width, 3]`.
+    light: `[height, width]` in [0, 1]; see `brightness`.
+    colormap: of matplotlib.
+    alpha: opacity of the colour where the map is 1; nothing where it is 0.
+  Returns:
+    uint8 `[height, width, 3]`.
+  """
+  grey = 0.15 + 0.7 * image.mean(-1, keepdims=True) / 255
+  color = matplotlib.colormaps[colormap](light)[..., :3]
+  share = alpha * np.sqrt(light)[..., np.newaxis]
+  mixed = (1 - share) * grey + share * color
+  return (255 * np.clip(mixed, 0, 1)).round().astype(np.uint8)
+
+
+def boxes(heat, threshold=0.5, largest=True):
+  """Boxes around the parts of `relu(map) > threshold * max`.
+
+  Args:
+    heat: `[height, width]`.
+    threshold: share of the maximum, in [0, 1).
+    largest: only around the largest connected part.
+  Returns:
+    list of `{"box": [x_min, y_min, x_max, y_max] in units of the map's sides,
+    "score": the mean of the map inside, over its maximum}`, best first.
+  """
+  peak = heat.max()
+  if not peak > 0:
+    return []
+  mask = heat > threshold * peak
+  parts, count = ndimage.label(mask, np.ones([3, 3]))
+  if largest:
+    parts, count = localization.largest_component(mask).astype(int), 1
+  found = [{"box": localization.box_of(parts == i).tolist(),
+            "score": float(heat[parts == i].mean() / peak)}
+           for i in range(1, count + 1)]
+  return sorted(found, key=lambda one: -one["score"])
+
+
+def sheet(image, names, rows, subtitle=""):
+  """One image beside its maps: a row for each class, a column each method.
+
+  Args:
+    image: uint8 `[height, width, 3]`.
+    names: of the methods.
+    rows: list of `(caption, [(overlay, boxes, note) of each method])`.
+    subtitle: under the image.
+  Returns:
+    a matplotlib figure.
+  """
+  height, width = image.shape[:2]
+  side = 2.4
+  shape = (side, side * width / height) if height > width else (
+      side * height / width, side)
+  wide = (1 + len(names)) * (shape[1] + .1) + .3
+  titles = ["\n".join(textwrap.wrap(name.replace("_", " "),
+                                    max(1, int(10 * shape[1]))))
+            for name in ["image", *names]]
+  legend = textwrap.fill(LEGEND, int(14 * wide))
+  # A line of text is about a sixth of an inch high.
+  lines = (max(title.count("\n") for title in titles) + subtitle.count("\n")
+           + legend.count("\n") + 4)
+  figure = Figure(figsize=(wide, len(rows) * (shape[0] + .35) + lines / 6),
+                  layout="constrained")
+  axes = figure.subplots(len(rows), 1 + len(names), squeeze=False)
+  for one, title in zip(axes[0], titles):
+    one.set_title(title, fontsize=10, fontweight="bold")
+  for number, (row, (caption, cells)) in enumerate(zip(axes, rows)):
+    row[0].imshow(image)
+    row[0].set_ylabel(caption, fontsize=10)
+    if number == len(rows) - 1 and subtitle:
+      row[0].set_xlabel(subtitle, fontsize=8)
+    for one, (picture, found, note) in zip(row[1:], cells):
+      one.imshow(picture)
+      canvas.show_boxes(one, found, image.shape[:2])
+      one.set_xlabel(note, fontsize=8)
+  for one in axes.flat:
+    one.set_xticks([])
+    one.set_yticks([])
+  figure.supxlabel(legend, fontsize=8, color="#555555")
+  return figure

@@ -1,0 +1,104 @@
+"""Pictures of images, maps, masks and boxes, as matplotlib figures.
+
+    figure = plots.explanations(pictures, story, ...)
+    png = plots.to_png(figure)
+
+Figures are made without pyplot: no global state, no screen.
+"""
+
+import numpy as np
+
+from atcon_tf.reports.figures import canvas
+
+STORY_COLUMNS = ("image", "Grad-CAM", "guided backprop", "soft mask",
+                 "masked image", "Grad-CAM, masked")
+
+
+def explanations(images, story, boxes, captions):
+  """ATCON's story of some images, a row each.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    story: dict of arrays at the image's size, `[B, H, W]`: "first",
+      "second", "mask", "first_masked"; and "seen", `[B, H, W, 3]`, what
+      the mask leaves of the images.
+    boxes: list of B arrays `[n, 4]`, of the class that is explained.
+    captions: list of B lines, shown beside the row.
+  """
+  figure, axes = canvas.grid(len(images), len(STORY_COLUMNS), STORY_COLUMNS)
+  size = images.shape[1:3]
+  for i, row in enumerate(axes):
+    canvas.show_image(row[0], images[i])
+    row[0].set_ylabel(captions[i], fontsize=7)
+    canvas.show_map(row[1], images[i], story["first"][i])
+    guided = story["second"][i]
+    # A few pixels hold the largest values: show all up to the 99th percentile.
+    top = np.percentile(guided, 99)
+    row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
+    row[3].imshow(story["mask"][i], cmap="gray", vmin=0, vmax=1)
+    canvas.show_image(row[4], story["seen"][i])
+    canvas.show_map(row[5], images[i], story["first_masked"][i])
+    for one in (row[0], row[1], row[5]):
+      canvas.show_boxes(one, boxes[i], size)
+  return figure
+
+
+ATTENTION_COLUMNS = ("image", "attention", "soft mask", "masked image")
+
+
+def attention(images, told, outlines, boxes, captions):
+  """GAIN's view of some images, a row each.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    told: dict of arrays: "scaled" and "mask" `[B, H, W]` in [0, 1], "seen"
+      `[B, H, W, 3]` in [0, 1], what is left of the images.
+    outlines: list of B bool `[H, W]`, where the object is.
+    boxes: list of B arrays `[n, 4]`.
+    captions: list of B lines, shown beside the row.
+  """
+  figure, axes = canvas.grid(len(images), len(
+    ATTENTION_COLUMNS), ATTENTION_COLUMNS)
+  for i, row in enumerate(axes):
+    canvas.show_image(row[0], images[i])
+    row[0].set_ylabel(captions[i], fontsize=7)
+    canvas.show_boxes(row[0], boxes[i], images.shape[1:3])
+    if 0 < outlines[i].mean() < 1:
+      row[0].contour(outlines[i], [0.5], colors=canvas.BOX_COLOR, linewidths=1)
+    canvas.show_map(row[1], images[i], told["scaled"][i])
+    row[2].imshow(told["mask"][i], cmap="gray", vmin=0, vmax=1)
+    canvas.show_image(row[3], told["seen"][i])
+  return figure
+
+
+def before_after(images, maps, names, boxes, captions,
+                 headings=("image",)):
+  """Maps of several models side by side, an image after the other.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    maps: list of `[B, H, W]`, one for each model.
+    names: of the models.
+    boxes: list of B arrays `[n, 4]`.
+    captions: list of B lists of lines, one for the image and for each model.
+    headings: of the columns of images; each takes its share of them.
+  """
+  width, blocks = 1 + len(maps), len(headings)
+  rows = -(-len(images) // blocks)
+  figure, axes = canvas.grid(rows, width * blocks,
+                             [t for h in headings for t in (h, *names)], 1.9)
+  size = images.shape[1:3]
+  for i in range(rows * blocks):
+    first = i // rows * width
+    cells = axes[i % rows, first:first + width]
+    if i >= len(images):
+      for one in cells:
+        one.axis("off")
+      continue
+    canvas.show_image(cells[0], images[i])
+    for one, heat in zip(cells[1:], maps):
+      canvas.show_map(one, images[i], heat[i])
+    for one, caption in zip(cells, captions[i]):
+      one.set_xlabel(caption, fontsize=7)
+      canvas.show_boxes(one, boxes[i], size)
+  return figure

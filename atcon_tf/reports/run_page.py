@@ -1,0 +1,152 @@
+"""A run as one page: HTML that holds everything."""
+
+import os
+
+import jinja2
+import numpy as np
+
+from atcon_tf import attribution
+from atcon_tf.attribution import maps
+from atcon_tf.config import UserError
+from atcon_tf.evaluation import comparison
+from atcon_tf.evaluation import randomization
+from atcon_tf.reports import run_page_figures
+from atcon_tf.reports import tables as tables_lib
+from atcon_tf.reports.tables import cell
+from atcon_tf.reports.tables import ROWS
+from atcon_tf.runs import stored_predictions
+
+CLASS_COLUMNS = {"support": "images", "ap": "AP", "auc": "AUC", "f1": "F1",
+                 "box_iou": "box IoU", "mask_iou": "mask IoU",
+                 "pointing_game": "pointing"}
+
+THRESHOLDS = {"probability": "a class is present from probability %.3f on",
+              "cam": "a map's box holds what is above %.2f of its maximum",
+              "mask": "a map's mask is what is above %.2f of its maximum",
+              "centre_box": "the centred box has %.2f of the image's sides"}
+
+
+def report(run, other=None):
+  """A run as an HTML page, text.
+
+  Args:
+    run: a finished `runs.Run`.
+    other: another one, tested on the same images.
+  Raises:
+    UserError: a run is not finished, or they saw other test images.
+  """
+  result, names = run.result, _names(run, other)
+  tables = [stored_predictions.load_predictions(
+    r.path) for r in (run, other) if r]
+  differences = comparison.compare(tables[1], tables[0]) if other else {}
+  loader = jinja2.Environment(loader=jinja2.PackageLoader("atcon_tf.reports", "."),
+                              autoescape=True, trim_blocks=True)
+  try:
+    pictures = run_page_figures.pictures(run, other, names, tables[0])
+    missing = ""
+  except UserError as error:  # the data may be elsewhere by now
+    pictures, missing = [], str(error)
+  return loader.get_template("run_page.html").render(
+      title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
+      config=result["config"], steps=result["steps"], data=result["data"],
+      thresholds=[THRESHOLDS[key] % value for key, value in
+                  result["thresholds"].items() if key in THRESHOLDS],
+      skipped=result["skipped_images"],
+      scores=_scores(result, other and other.result, differences),
+      checks=_checks(run), curves=run_page_figures.curves(run, other, names),
+      class_columns=_class_columns(result).values(), classes=_classes(result),
+      pictures=pictures, no_pictures=missing,
+      consistency=run_page_figures.histogram(tables, names),
+      class_names=run.class_names,
+      flags=run.config.public().to_flags(),
+      environment={**result["versions"], "commit": result["commit"],
+                   "command": result["command"],
+                   "time": f"{result['seconds'] / 60:.1f} minutes"})
+
+
+def _names(*some):
+  return [os.path.basename(os.path.abspath(r.path)) for r in some if r]
+
+
+def _scores(result, other, differences):
+  rows = []
+  for metric, label in tables_lib.rows(result["test"]).items():
+    if metric not in result["test"]:
+      continue
+    cells = [cell(r["test"], metric) for r in (result, other) if r]
+    if metric in differences and not metric.startswith("centre"):
+      low, high = differences[metric]["interval"]
+      cells += [f"{differences[metric]['difference']:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}]", f"{differences[metric]['p']:.3f}"]
+    elif other:
+      cells += ["", ""]
+    rows.append({"label": label.strip(), "cells": cells,
+                 "trivial": metric.startswith("centre")})
+  return rows
+
+
+def _class_columns(result):
+  known = set().union(*result["test"]["per_class"].values())
+  return {key: label for key, label in CLASS_COLUMNS.items() if key in known}
+
+
+def _classes(result):
+  rows = []
+  for name, scores in result["test"]["per_class"].items():
+    rows.append((name, [
+        "-" if key not in scores else
+        f"{scores[key]:.0f}" if key == "support" else f"{scores[key]:.3f}"
+        for key in _class_columns(result)]))
+  return rows
+
+
+def _checks(run):
+  """What a careful reader asks first: `[(whether it is well, sentence)]`."""
+  test, val = run.result["test"], run.result["val"]
+  parts = [set(run.split[p]) for p in ("train_labeled", "train_unlabeled",
+                                       "val", "test")]
+  apart = len(set().union(*parts)) == sum(map(len, parts))
+  checks = [(apart, "No image is in two of the parts." if apart else
+             "Some images are in two parts: the scores are not to be "
+             "trusted.")]
+  for metric, trivial, what in [
+      ("pointing_game", "centre_point_pointing_game", "the image's centre"),
+      ("box_iou", "centre_box_iou", "a centred box"),
+      ("mask_iou", "centre_mask_iou", "a centred mask")]:
+    if metric in test:
+      fine = test[metric] > test[trivial]
+      label = ROWS[metric]
+      checks.append((fine, (
+          f"{label[0].upper()}{label[1:]}: {test[metric]:.3f}, "
+          f"{'above' if fine else 'NOT above'} what {what} scores without "
+          f"looking ({test[trivial]:.3f}).")))
+  gap = val["map_macro"] - test["map_macro"]
+  checks.append((abs(gap) < 0.05, f"mAP is {val['map_macro']:.3f} on "
+                 f"validation, which chose the weights and thresholds, and "
+                 f"{test['map_macro']:.3f} on test."))
+  best, last = run.result["steps"]["best"], run.result["history"][-1]["step"]
+  checks.append((best < last, f"The best weights came after {best} of {last} "
+                 "updates" + ("." if best < last else
+                              ": longer training may be better.")))
+  checks.append(_random_network(run))
+  return checks
+
+
+def _random_network(run):
+  """Adebayo et al., arXiv 1810.03292: maps must depend on the weights."""
+  classifier = run.classifier
+  size = classifier.image_size
+  noise = np.random.default_rng(0).uniform(
+      size=[8, *(-(-s // 8) for s in size), 3]).astype(np.float32)
+  images = noise.repeat(8, 1).repeat(8, 2)[:, :size[0], :size[1]]
+  target = np.arange(8) % classifier.num_classes
+  learned = attribution.explain(classifier, images, "grad_cam", target)
+  variables = classifier.network.variables
+  with randomization.restored(variables):
+    randomization.shuffle(variables, 0)
+    random = attribution.explain(classifier, images, "grad_cam", target)
+  alike = float(np.mean(np.abs(maps.pearson(learned, random))))
+  return alike < 0.5, (
+      "Grad-CAM of the same network with its weights in random order is "
+      f"another one: mean |correlation| {alike:.2f} on noise (1 would mean "
+      "that the maps do not depend on what was learnt).")

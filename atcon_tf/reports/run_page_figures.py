@@ -1,0 +1,157 @@
+"""The pictures of a report, each with words for who cannot see it."""
+
+import base64
+import dataclasses
+import io
+
+from matplotlib.figure import Figure
+import numpy as np
+
+from atcon_tf import attribution
+from atcon_tf.config import UserError
+from atcon_tf.data import image_store
+from atcon_tf.data import registry
+from atcon_tf.models import geometry
+from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import classifier_maps
+from atcon_tf.reports.figures import map_rows
+
+# Best, and as many worst, images.
+SHOWN = 4
+CURVES = {"val_map_macro": "mAP, validation",
+          "val_f1_macro": "macro F1, validation",
+          "val_consistency": "consistency, validation",
+          "supervised": "supervised loss",
+          "val_cross_entropy": "cross-entropy of masked images, validation",
+          "val_area": "area of the head's maps, validation"}
+
+
+def inline(figure, alt, caption, kind="svg"):
+  """A matplotlib figure as what the template shows."""
+  if kind == "png":
+    data, media = canvas.to_png(figure, dpi=90), "image/png"
+  else:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    data, media = buffer.getvalue(), "image/svg+xml"
+  encoded = base64.b64encode(data).decode()
+  return {"source": f"data:{media};base64,{encoded}", "alt": alt,
+          "caption": caption}
+
+
+def curves(run, other, names):
+  """Validation scores and the loss of one or two runs."""
+  known = [name for name in CURVES if name in run.result["history"][-1]]
+  figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2)),
+                  layout="constrained")
+  axes = figure.subplots(-(-len(known) // 2), 2, squeeze=False).flat
+  words = []
+  for one, metric in zip(axes, known):
+    for r, name, style in zip((run, other), names, ("-", "--")):
+      points = [(row["step"], row[metric]) for row in r.result["history"]
+                if metric in row]
+      if points:
+        one.plot(*zip(*points), style, marker=".", label=name)
+        words.append(f"{CURVES[metric]} of {name} goes from "
+                     f"{points[0][1]:.3f} to {points[-1][1]:.3f}")
+    one.set_title(CURVES[metric], fontsize=10)
+    one.set_xlabel("supervised updates", fontsize=9)
+    one.grid(alpha=.3)
+    one.legend(fontsize=8)
+  for one in list(axes):
+    one.set_axis_off()
+  return inline(figure, "Curves: " + "; ".join(words) + ".",
+                "Scores on validation and the loss over training.")
+
+
+def histogram(tables, names):
+  """Consistency of the test images; None where no run has it."""
+  if "consistency" not in tables[0]:
+    return None
+  figure = Figure(figsize=(7, 2.6), layout="constrained")
+  axes = figure.subplots()
+  words = []
+  for table, name in zip(tables, names):
+    if "consistency" in table:
+      values = table["consistency"]
+      axes.hist(values, np.linspace(-1, 1, 41), alpha=.6, label=name)
+      low, middle, high = np.percentile(values, [10, 50, 90])
+      words.append(f"{name}: median {middle:.2f}, 80 % of images between "
+                   f"{low:.2f} and {high:.2f}")
+  axes.set_xlabel("consistency of an image", fontsize=9)
+  axes.set_ylabel("test images", fontsize=9)
+  axes.legend(fontsize=8)
+  text = "; ".join(words) + "."
+  return inline(figure, "Histogram of consistency. " + text, text)
+
+
+def pictures(run, other, names, table):
+  """The images the run is most and least right about, with their maps.
+
+  Args:
+    run, other: `runs.Run`s; the second may be None.
+    names: of the runs.
+    table: predictions of the first.
+  Returns:
+    list of what `inline` gives.
+  Raises:
+    UserError: the images are not there any more.
+  """
+  label, p = table["label"], np.clip(table["probability"], 1e-7, 1 - 1e-7)
+  loss = -(label * np.log(p) + (1 - label) * np.log1p(-p)).mean(1)
+  order = np.argsort(loss, kind="stable")
+  # The easiest images are those that show nothing the model knows.
+  shows = [i for i in order if label[i].any()]
+  config = dataclasses.replace(run.config, unlabeled_dir="")
+  known = {r.id: r for part in registry.load(config).splits.values()
+           for r in part}
+  out = []
+  there = [i for i in shows if str(table["id"][i]) in known]
+  if not there:
+    raise UserError("the images of this run are not where they were")
+  for rows, kind in [(there[:SHOWN], "best"), (there[::-1][:SHOWN], "worst")]:
+    records = [known[str(table["id"][i])] for i in rows]
+    pixels = image_store.Images(records, run.classifier.image_size[0]).pixels
+    images = pixels.astype(np.float32) / 255
+    words = "; ".join(
+        f"{r.id}: shows {_listed(run, r.label)}, "
+        f"{_listed(run, table['probability'][i])} comes first"
+        for r, i in zip(records, rows))
+    out.append(inline(
+        classifier_maps.story_figure(run.classifier, images, records,
+                                     run.class_names, multi_label=run.multi_label),
+        f"The {kind} images with their maps. {words}.",
+        f"The {len(records)} test images with the "
+        f"{'lowest' if kind == 'best' else 'highest'} loss, and what "
+        "explains the class the model puts first; boxes are the true ones.",
+        "png"))
+    if other:
+      out.append(inline(
+          _both(run, other, names, images, records),
+          f"The same images, Grad-CAM of {names[1]} and of {names[0]}.",
+          f"The same images: Grad-CAM of a true class, {names[1]} and "
+          f"{names[0]}.", "png"))
+  return out
+
+
+def _listed(run, values):
+  """The positive classes of a label, or the first of probabilities."""
+  values = np.asarray(values)
+  chosen = (np.flatnonzero(values) if set(values.tolist()) <= {0., 1.}
+            else [values.argmax()])
+  return ", ".join(run.class_names[c] for c in chosen)
+
+
+def _both(run, other, names, images, records):
+  target = np.array([r.label.argmax() for r in records])
+  heat = []
+  for one in (other, run):
+    side = one.classifier.image_size[0]
+    seen = images if one is run else image_store.Images(
+        records, side).pixels.astype(np.float32) / 255
+    cams = attribution.explain(one.classifier, seen, "grad_cam", target)
+    heat.append(geometry.resize(attribution.enlarge(one.classifier, cams),
+                                run.classifier.image_size).numpy())
+  boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]
+  captions = [[run.class_names[c], "", ""] for c in target]
+  return map_rows.before_after(images, heat, names[::-1], boxes, captions)

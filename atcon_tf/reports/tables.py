@@ -1,0 +1,138 @@
+"""Scores and differences as tables of text."""
+
+from atcon_tf.evaluation import comparison
+from atcon_tf.evaluation.metrics import statistics
+
+
+def differences_table(differences, name):
+  """The differences of all metrics as text."""
+  lines = [[name, "difference", "90 % interval", "p"]]
+  lines += [[label, *_cells(differences[metric])]
+            for metric, label in rows(differences).items()
+            if metric in differences and not metric.startswith("centre")]
+  return align(lines)
+
+
+def _cells(row):
+  low, high = row["interval"]
+  return [f"{row['difference']:+.3f}", f"[{low:+.3f}, {high:+.3f}]",
+          f"{row['p']:.3f}"]
+
+
+def class_tables(differences, names):
+  """The classes, a table for each metric, the largest gains first.
+
+  Args:
+    differences: from `compare`.
+    names: of the first and of the second run.
+  """
+  blocks = []
+  for metric, label in comparison.CLASS_METRICS.items():
+    rows = comparison.of_classes(differences, metric)
+    if rows:
+      lines = [[f"{label} of a class", "images", *names, "difference",
+                "90 % interval", "p", ""]]
+      lines += [[c, str(row["images"]), f"{row['first']:.3f}",
+                 f"{row['second']:.3f}", *_cells(row),
+                 "*" if comparison.differs(row) else ""] for c, row in rows]
+      found = [row["difference"] > 0 for _,
+               row in rows if comparison.differs(row)]
+      blocks.append(align(lines) + (
+          f"\n* {sum(found)} better, {len(found) - sum(found)} worse of "
+          f"{len(rows)}; about {(1 - statistics.LEVEL) * len(rows):.0f} "
+          "expected of chance alone"))
+  return "\n\n".join(blocks)
+
+
+def randomization_table(board):
+  """A board as text: similarities and verdicts, a line a method."""
+  labels = any("labels" in row for row in board["methods"].values())
+  lines = [["method", *board["stages"], "weights"]
+           + ["labels", "labels"] * labels]
+  for method, row in board["methods"].items():
+    lines.append([method, *(f"{s:.2f}" for s in row["parameters"].values()),
+                  row["parameters_verdict"]])
+    if labels:
+      lines[-1] += [f"{row['labels']:.2f}", row["labels_verdict"]]
+  widths = [max(map(len, column)) for column in zip(*lines)]
+  text = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip()
+          for line in lines]
+  return "\n".join([
+      f"Similarity of the maps once the logits, and then so much of the layers "
+      f"below, are random{' or the labels were' * labels}: a method passes "
+      f"below {board['passes_below']} and fails above "
+      f"{board['fails_above']}.", "", *text])
+
+# What a table shows, and how a person calls it.
+ROWS = {
+    "map_macro": "mAP, macro", "map_weighted": "mAP, weighted",
+    "f1_macro": "F1, macro", "f1_macro_at_half": "F1 at 0.5, macro",
+    "f1_micro": "F1, micro", "auc_macro": "AUC, macro",
+    "accuracy": "accuracy", "loss": "loss",
+    "consistency": "consistency of maps",
+    "consistency_raw": "consistency, raw mask",
+    "box_iou": "box IoU", "centre_box_iou": "  (centred box)",
+    "pointing_game": "pointing game",
+    "centre_point_pointing_game": "  (centre point)",
+    "mask_iou": "mask IoU", "centre_mask_iou": "  (centred mask)",
+}
+_SENSITIVITY = "sensitivity_at_"
+
+
+def rows(*parts):
+  """`{metric: what a person calls it}` of ROWS and of any rate of alarms.
+
+  Args:
+    parts: scores as `scoring.judge` gives them.
+  """
+  rates = {name.removeprefix(_SENSITIVITY) for part in parts for name in part
+           if name.startswith(_SENSITIVITY)}
+  return ROWS | {_SENSITIVITY + rate: f"sensitivity at {rate} alarms"
+                 for rate in sorted(rates, key=float)}
+
+
+def scores_table(results, part="test"):
+  """Scores of several results side by side, as text.
+
+  Args:
+    results: `{name: result}`, results of the form of result.json.
+    part: which split.
+  Returns:
+    a table with a row for each metric: the score and, in brackets, its 90 %
+    interval over images.
+  """
+  names = list(results)
+  lines = [[part, *names]]
+  lines.append(["supervised updates",
+                *(str(r["steps"]["supervised"]) for r in results.values())])
+  lines.append(["  best after",
+                *(str(r["steps"]["best"]) for r in results.values())])
+  lines.append(["consistency updates",
+                *(str(r["steps"]["consistency"]) for r in results.values())])
+  lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
+  for metric, label in rows(*(r[part] for r in results.values())).items():
+    if any(metric in r[part] for r in results.values()):
+      lines.append([label, *(cell(r[part], metric)
+                             for r in results.values())])
+  return align(lines)
+
+
+def cell(scores, metric):
+  """A score with its interval."""
+  if metric not in scores:
+    return "-"
+  text = f"{scores[metric]:.3f}"
+  if metric in scores.get("ci90", {}):
+    low, high = scores["ci90"][metric]
+    text += f" [{low:.3f}, {high:.3f}]"
+  return text
+
+
+def align(lines):
+  """Rows of cells as text with a rule under the first."""
+  widths = [max(len(line[i]) for line in lines)
+            for i in range(len(lines[0]))]
+  text = ["  ".join(value.ljust(width) for value, width in
+                    zip(line, widths)).rstrip() for line in lines]
+  text.insert(1, "-" * max(map(len, text)))
+  return "\n".join(text)

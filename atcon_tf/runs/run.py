@@ -1,0 +1,120 @@
+"""A run that was trained, and what a run is made of: its classifier."""
+
+import collections
+import dataclasses
+import json
+import pathlib
+
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+from atcon_tf.data import splits
+from atcon_tf import models
+from atcon_tf.models import backbones
+from atcon_tf.models.build import stock
+from atcon_tf.runs import run_classifier
+from atcon_tf.runs import run_folder
+
+
+def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
+                    image_size=0, multi_label=False, weights="imagenet"):
+  """What is to be explained.
+
+  Args:
+    workdir: folder of a run; or else
+    model: a .keras file, or the name of a stock Keras model with its 1000
+      ImageNet classes.
+    class_names: of a model; default: numbers.
+    input_range, image_size: of a .keras file.
+    multi_label: its classes can be present together; so they can where it
+      ends in a sigmoid.
+    weights: of a stock model: "imagenet", "none" or a file.
+  Returns:
+    `(classifier, class_names, multi_label)`.
+  """
+  if bool(workdir) == bool(model):
+    raise UserError("give either --workdir=RUN or --model=FILE.keras")
+  if workdir:
+    run = load(workdir)
+    return run.classifier, run.class_names, run.multi_label
+  if model.endswith(".keras"):
+    classifier = models.load(model, input_range, image_size)
+    multi_label = multi_label or classifier.walk.left_out == "sigmoid"
+    if classifier.num_classes == 1 and not multi_label:
+      raise UserError(f"--model={model}: has one output, which is no choice "
+                      "between classes; if it is the logit of one, "
+                      "--multi_label")
+  else:
+    classifier = stock(model, weights)
+  count = classifier.num_classes
+  names = tuple(class_names) or tuple(f"class {i}" for i in range(count))
+  if len(names) != count:
+    raise UserError(f"--class_names: {len(names)} names for {count} classes")
+  return classifier, _told_apart(names), multi_label
+
+
+def _told_apart(names):
+  """Names with a number where one is there again: ImageNet has two cranes."""
+  seen, out = collections.Counter(), []
+  for name in names:
+    seen[name] += 1
+    out.append(f"{name} {seen[name]}" if seen[name] > 1 else name)
+  return tuple(out)
+
+
+@dataclasses.dataclass(eq=False)
+class Run(splits.Described):
+  """A run that was trained.
+
+  Attributes:
+    path: its folder.
+    config: its `Config`.
+    split: its splits.json.
+    classifier: with its best weights.
+  """
+
+  path: pathlib.Path
+  config: Config
+  split: dict
+  classifier: models.Classifier
+
+  @property
+  def result(self):
+    """result.json.
+
+    Raises:
+      UserError: the run is not finished.
+    """
+    return _read_json(self.path / "result.json", "the run is not finished; "
+                      "the command that started it continues it")
+
+
+def _read_json(path, otherwise):
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError as error:
+    raise UserError(f"{path}: no such file: {otherwise}") from error
+  except ValueError as error:
+    raise UserError(f"{path}: not JSON: {error}") from error
+
+
+def load(workdir, flag="workdir"):
+  """The run in a folder, with its best weights.
+
+  Args:
+    workdir: the folder.
+    flag: that named it.
+  Raises:
+    UserError: no run there, or it has no checkpoint yet.
+  """
+  path = pathlib.Path(workdir)
+  if not (path / "config.json").exists():
+    raise UserError(f"--{flag}={workdir}: no run there (no config.json)")
+  config = Config.from_json((path / "config.json").read_text())
+  split = _read_json(path / "splits.json", "the run has not begun")
+  classifier = run_classifier.build_classifier(config, len(split["class_names"]),
+                                               split["multi_label"], trained=True)
+  for best, model in run_folder.weights(path, classifier):
+    if not best.exists():
+      raise UserError(f"--{flag}={workdir}: the run has no checkpoint yet")
+    backbones.load_weights(model, best, str(best), config.model)
+  return Run(path, config, split, classifier)

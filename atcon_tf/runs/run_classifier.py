@@ -1,0 +1,35 @@
+"""The classifier that a config describes."""
+
+import dataclasses
+
+from atcon_tf.config.settings import HEADS
+from atcon_tf import models
+from atcon_tf.models import explanation_head
+from atcon_tf.models import user_model
+
+
+def build_classifier(config, num_classes, multi_label, prior=None,
+                     trained=False):
+  """The classifier that a config describes.
+
+  Args:
+    trained: its weights will be loaded; do not read those it started from.
+  """
+  classifier = models.build(
+      config.model, num_classes, "none" if trained else config.weights,
+      image_size=config.image_size, width=config.width, prior=prior,
+      multi_label=multi_label, cam_layer=config.cam_layer,
+      reflect_padding=config.reflect_padding,
+      input_range=config.input_range)
+  if config.objective not in HEADS:
+    return classifier
+  version = "l_cam" if config.objective == "l_cam" else config.tame_version
+  return explanation_head.attach(classifier, version, config.feature_layers)
+
+
+def with_image_size(config):
+  """The config with the image size that a .keras file itself has."""
+  if config.image_size:
+    return config
+  return dataclasses.replace(
+      config, image_size=user_model.file_image_size(config.model))

@@ -1,0 +1,29 @@
+"""predictions.npz: what a run said of its test images."""
+
+import io
+import pathlib
+
+import numpy as np
+
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+
+
+def save_predictions(path, table):
+  """Writes predictions.npz: the arrays of `scoring.tabulate`."""
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **table)
+  files.write_bytes(path, buffer.getvalue())
+
+
+def load_predictions(run_path):
+  """predictions.npz of a run as a dict of arrays.
+
+  Raises:
+    UserError: the run is not finished.
+  """
+  path = pathlib.Path(run_path) / "predictions.npz"
+  if not path.exists():
+    raise UserError(f"{path}: no such file: the run is not finished")
+  with np.load(path) as arrays:
+    return dict(arrays)

@@ -1,0 +1,57 @@
+"""Serves an exported model: `python -m atcon_tf.serve --model=DIR`.
+
+TensorFlow Serving's own protocols, REST (--rest_port) and gRPC
+(--grpc_port), so that a client written for it works unchanged; a demo page
+at /, /healthz, and Prometheus's figures at /metrics. Needs the packages of
+the extra `serve` (pip install 'atcon_tf[serve]').
+"""
+
+from absl import flags
+
+from atcon_tf.config import cli
+from atcon_tf.config import UserError
+
+
+def main(argv):
+  """Parses the flags and serves."""
+  del argv
+  values = flags.FLAGS
+  try:  # the packages of the extra `serve`
+    from atcon_tf.serving.server import served_model
+    from atcon_tf.serving.server import server
+  except ImportError as missing:
+    raise UserError(f"{missing.name} is not installed: pip install "
+                    "'atcon_tf[serve]'") from missing
+  model = served_model.ServedModel(
+      values.model, values.name, values.workers, values.waiting,
+      values.max_batch, values.max_pixels)
+  server.serve(model, values.host, values.rest_port, values.grpc_port,
+               values.timeout, values.max_bytes)
+
+
+def define_flags():
+  """The flags of this command."""
+  flags.DEFINE_string("model", "W/served", "folder of the model's versions")
+  flags.DEFINE_string("name", "", "of the model; default: the folder's name")
+  flags.DEFINE_string("host", "127.0.0.1", "address to listen on")
+  flags.DEFINE_integer("rest_port", 8501, "of REST and the page; 0: any", 0,
+                       65535)
+  flags.DEFINE_integer("grpc_port", 8500, "of gRPC; 0: any", 0, 65535)
+  flags.DEFINE_integer("workers", 2, "requests at work at once", 1)
+  flags.DEFINE_integer("waiting", 64, "requests that may wait; more get 503",
+                       0)
+  flags.DEFINE_integer("max_batch", 64, "images in a request", 1)
+  flags.DEFINE_integer("max_bytes", 32 << 20, "bytes of a request", 1)
+  # What PIL itself refuses is not to be allowed.
+  flags.DEFINE_integer("max_pixels", 100_000_000, "pixels of a request's "
+                       "pictures together", 1, 170_000_000)
+  flags.DEFINE_float("timeout", 30.0, "seconds a request may take", 0.1)
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

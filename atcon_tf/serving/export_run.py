@@ -1,0 +1,169 @@
+"""A run as the next version of a served model."""
+
+import contextlib
+import errno
+import importlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import uuid
+
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf.config.config import PATHS
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf.runs.provenance import environment
+from atcon_tf.serving import formats
+from atcon_tf.serving import saved_model
+
+# What each optional file is written with.
+NEEDS = {"onnx": "tf2onnx"}
+WARMUP = "tf_serving_warmup_requests"
+
+
+def export(run, out, methods=(), version=0, say=print):
+  """Writes a run as the next version of a served model.
+
+  Args:
+    run: a finished `runs.Run`.
+    out: the model's folder, that of its versions.
+    methods: of `serving.METHODS`, the first one draws the overlay; empty for
+      all that the network can have.
+    version: its number; 0: one more than the highest there.
+    say: takes a line on what was left out, and why.
+  Returns:
+    the path of the version.
+  Raises:
+    UserError: the run is not finished, `out` holds something else, the
+      version exists, or the disk is full; nothing is left behind.
+
+  Example:
+    export(runs.load_run("W/run"), "W/served")
+  """
+  out = pathlib.Path(out)
+  files.check_folder("out", out)
+  methods = tuple(methods) or saved_model.usable(run.classifier)
+  data = metadata(run, methods)
+  module = saved_model.ServingModule(run.classifier, run.class_names, run.multi_label,
+                                     methods)
+  version = _version(out, version)
+  with _whole(out / str(version)) as part:
+    with tempfile.TemporaryDirectory() as folder:
+      asset = pathlib.Path(folder) / "metadata.json"
+      asset.write_text(json.dumps(data, indent=1))
+      module.save(part, asset)
+    extra = part / "assets.extra"
+    extra.mkdir()
+    _write_formats(formats.plain(run.classifier, run.multi_label), extra, say)
+    _write_warmup(run, extra, say)
+  return out / str(version)
+
+
+def metadata(run, methods):
+  """What a client may want to know of a model, JSON-able.
+
+  Args:
+    run: a finished `runs.Run`.
+    methods: the maps that it answers with.
+  """
+  result = run.result
+  config = {name: value for name, value in result["config"].items()
+            if name not in PATHS}
+  for name in ("model", "weights"):  # a name, or a file that had one
+    config[name] = os.path.basename(result["config"][name])
+  return {
+      "class_names": list(run.class_names),
+      "multi_label": run.multi_label,
+      "input": {"size": list(run.classifier.image_size), "range": [0, 1],
+                "channels": "RGB"},
+      "thresholds": result["thresholds"],
+      "methods": list(methods),
+      "commit": result["commit"], "exported_by": environment()["commit"],
+      "versions": result["versions"], "data": result["data"],
+      "metrics": result["test"], "config": config}
+
+
+def _version(out, version):
+  """The number of the new version."""
+  try:
+    there = sorted(p.name for p in out.iterdir()
+                   if not p.name.startswith(".")) if out.exists() else []
+  except OSError as error:
+    raise UserError(f"--out={out}: {error.strerror}") from error
+  strange = [name for name in there if not name.isdecimal()]
+  if strange:
+    raise UserError(f"--out={out}: exists and holds {strange[0]}, so it is "
+                    "no folder of versions; name another one")
+  if version and str(version) in there:
+    raise UserError(f"--version={version}: {out / str(version)} exists; "
+                    "versions are never overwritten")
+  return version or 1 + max(map(int, there), default=0)
+
+
+@contextlib.contextmanager
+def _whole(path):
+  """A folder beside `path` that takes its name when the block ends well."""
+  part = path.with_name(f".part-{uuid.uuid4().hex[:12]}-{path.name}")
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.mkdir()
+    yield part
+    os.rename(part, path)  # refuses a folder that came there meanwhile
+  except (OSError, tf.errors.OpError) as error:
+    full = isinstance(error, tf.errors.ResourceExhaustedError)
+    if full or getattr(error, "errno", None) in (
+        *files.CANNOT_WRITE, errno.ENOTEMPTY):
+      why = getattr(error, "strerror", None) or "No space left on device"
+      raise UserError(f"--out={path.parent}: cannot be written: {why}; "
+                      "nothing was left there") from error
+    raise
+  finally:
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_formats(model, folder, say):
+  """The classifier in every other format that can be written here."""
+  for ending, save in formats.FORMATS.items():
+    try:
+      importlib.import_module(NEEDS.get(ending, "keras"))
+    except ImportError:
+      say(f"classifier.{ending}: left out, {NEEDS[ending]} is not installed")
+      continue
+    path = folder / f"classifier.{ending}"
+    try:
+      save(model, path)
+    except OSError:
+      raise
+    except Exception as error:  # converters raise almost anything
+      path.unlink(missing_ok=True)
+      lines = str(error).strip().splitlines() or [type(error).__name__]
+      say(f"classifier.{ending}: left out: {lines[0][:160]}")
+
+
+def _write_warmup(run, folder, say):
+  """One request of each signature, for TensorFlow Serving to warm up with."""
+  try:
+    from tensorflow_serving.apis import predict_pb2  # an optional package
+    from tensorflow_serving.apis import prediction_log_pb2
+  except ImportError:
+    say(f"{WARMUP}: left out, tensorflow-serving-api is not installed")
+    return
+  image = np.full([*run.classifier.image_size, 3], 0.5, np.float32)
+  picture = tf.io.encode_png(tf.cast(image * 255, tf.uint8)).numpy()
+  pixels, packed = {"images": image[np.newaxis]}, {"image_bytes": [picture]}
+  target = {"class_index": np.array([-1], np.int32)}
+  with tf.io.TFRecordWriter(str(folder / WARMUP)) as writer:
+    for signature, inputs in [
+        ("serving_default", pixels), ("serve_bytes", packed),
+        ("explain", pixels | target), ("explain_bytes", packed | target)]:
+      request = predict_pb2.PredictRequest()
+      request.model_spec.signature_name = signature
+      for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+      log = prediction_log_pb2.PredictLog(request=request)
+      writer.write(prediction_log_pb2.PredictionLog(
+          predict_log=log).SerializeToString())

@@ -1,0 +1,79 @@
+"""The classifier alone, for hosts that want no maps: .keras, TFLite, ONNX.
+
+`plain` is built of Keras's own layers and operations, so that `keras` alone
+loads the file; the weights are the classifier's, shared.
+"""
+
+import contextlib
+import io
+
+import keras
+import tensorflow as tf
+
+from atcon_tf.models import backbones
+from atcon_tf.models import graph
+from atcon_tf.models import guided_relu
+
+
+def plain(classifier, multi_label):
+  """Images in [0, 1] `[B, H, W, 3]` -> probabilities `[B, classes]`.
+
+  Returns:
+    a functional Keras model in which ReLU layers stand for the guided ones,
+    a Rescaling for the normalisation, and a padding operation for the
+    reflection; it shares the classifier's variables.
+  """
+  images = keras.Input([*classifier.image_size, 3], name="images")
+  tensor = _normalized(classifier.normalize, images)
+  *_, tensor = classifier.network._run_through_graph(tensor, call_fn=_call)
+  kind = "sigmoid" if multi_label else "softmax"
+  tensor = keras.layers.Activation(kind, name="probabilities",
+                                   dtype="float32")(tensor)
+  return keras.Model(images, tensor, name="classifier")
+
+
+def _normalized(normalize, images):
+  if not isinstance(normalize, backbones.Normalize):
+    return normalize(images)
+  if normalize.reverse:
+    images = keras.ops.flip(images, -1)
+  return keras.layers.Rescaling(
+      list(normalize.scale), list(normalize.offset), name="normalize")(images)
+
+
+def _call(operation, *args, **kwargs):
+  """A call of the new graph; what only this package knows is replaced."""
+  if isinstance(operation, guided_relu.GuidedReLU):
+    operation = keras.layers.ReLU(operation.max_value, name=operation.name,
+                                  dtype=operation.dtype_policy)
+  elif isinstance(operation, graph.ReflectionPadding):
+    amounts = [[0, 0], *operation.amounts, [0, 0]]
+    return keras.ops.pad(args[0], amounts, mode="reflect")
+  return operation(*args, **kwargs)
+
+
+def save_keras(model, path):
+  """Writes the .keras file."""
+  model.save(path)
+
+
+def save_tflite(model, path):
+  """Writes a TFLite file, float32."""
+  with contextlib.redirect_stdout(io.StringIO()):  # it prints its steps
+    path.write_bytes(
+        tf.lite.TFLiteConverter.from_keras_model(model).convert())
+
+
+def save_onnx(model, path):
+  """Writes an ONNX file; its batch is free."""
+  import tf2onnx  # an optional package
+
+  spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, "images")
+  function = tf.function(
+      lambda images: {"probabilities": model(images, training=False)},
+      input_signature=[spec], autograph=False)
+  tf2onnx.convert.from_function(function, [spec], output_path=str(path))
+
+
+# Ending of a file -> how it is written.
+FORMATS = {"keras": save_keras, "tflite": save_tflite, "onnx": save_onnx}

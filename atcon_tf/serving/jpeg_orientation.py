@@ -1,0 +1,82 @@
+"""Which way up a JPEG stands, read and put right in a TensorFlow graph.
+
+A phone stores its pictures as its sensor lies and notes in the EXIF data how
+they are to be turned. TensorFlow's decoder does not read that note; a served
+model must, or it sees another picture than the network was trained on.
+
+EXIF 2.3 (CIPA DC-008): the APP1 segment that begins with "Exif" holds a TIFF
+header and a directory of entries of 12 bytes; tag 0x0112 is the orientation:
+
+    1 as it is   2 mirrored        3 upside down    4 both
+    5 to 8: the same after rows and columns have changed places
+"""
+
+import tensorflow as tf
+
+_HEAD = 1 << 17  # The segment comes before the picture and has at most 64 kB.
+_SEGMENTS = 64
+_ENTRIES = 256
+_TAG = 0x0112
+
+
+def orientation(contents):
+  """The orientation of a JPEG, int64 in 1..8; 1 where none is noted.
+
+  Args:
+    contents: string scalar, the bytes of the file. Whatever they are, the
+      answer is one of the eight.
+
+  Example:
+    upright = exif.turn(tf.io.decode_jpeg(contents), orientation(contents))
+  """
+  head = tf.strings.substr(contents, 0, _HEAD)
+  data = tf.cast(tf.io.decode_raw(head + b"\0", tf.uint8), tf.int64)
+  size = tf.size(data, tf.int64)
+
+  def number(at, count, big):
+    """Unsigned integers of `count` bytes at places `at`; 0 behind the end."""
+    place = tf.expand_dims(at, -1) + tf.range(count, dtype=tf.int64)
+    known = tf.logical_and(place >= 0, place < size)
+    value = tf.where(known, tf.gather(data, tf.where(known, place, 0)), 0)
+    power = 256 ** tf.range(count, dtype=tf.int64)
+    return tf.reduce_sum(
+        value * tf.where(big, tf.reverse(power, [0]), power), -1)
+
+  def is_exif(at):
+    return (number(at, 2, True) == 0xFFE1) & (
+        number(at + 4, 6, True) == int.from_bytes(b"Exif\0\0", "big"))
+
+  def goes_on(at):
+    marker = number(at, 2, True)
+    # Behind 0xFFDA are the pixels.
+    return (marker > 0xFF00) & (marker != 0xFFDA) & ~is_exif(at)
+
+  at, = tf.while_loop(
+      goes_on, lambda at: (at + 2 + number(at + 2, 2, True),),
+      (tf.constant(2, tf.int64),), maximum_iterations=_SEGMENTS)
+  tiff = at + 10
+  big = number(tiff, 2, True) == int.from_bytes(b"MM", "big")
+  directory = tiff + number(tiff + 4, 4, big)
+  count = tf.minimum(number(directory, 2, big), _ENTRIES)
+  entries = directory + 2 + 12 * tf.range(count)
+  entries = tf.boolean_mask(
+      entries, entries + 12 <= at + 2 + number(at + 2, 2, True))
+  noted = tf.boolean_mask(number(entries + 8, 2, big),
+                          number(entries, 2, big) == _TAG)[:1]
+  found = is_exif(at) & (tf.size(noted) == 1)
+  value = tf.reduce_sum(noted)
+  return tf.where(found & (value >= 1) & (value <= 8), value, 1)
+
+
+def turn(pixels, orientation):
+  """A picture `[h, w, channels]` the way up that its orientation says."""
+  def when(numbers, change):
+    return lambda x: tf.cond(
+        tf.reduce_any(orientation == tf.constant(numbers, tf.int64)),
+        lambda: change(x), lambda: x)
+
+  for step in (when([5, 6, 7, 8], lambda x: tf.transpose(x, [1, 0, 2])),
+               when([2, 3, 6, 7], lambda x: tf.reverse(x, [1])),
+               when([3, 4, 7, 8], lambda x: tf.reverse(x, [0]))):
+    pixels = step(pixels)
+  return pixels

@@ -1,0 +1,164 @@
+"""A classifier as a TensorFlow module that explains itself.
+
+    module = Serving(classifier, class_names, multi_label)
+    module.save(folder)
+
+Decoding, resizing, both backward rules and the overlay are traced into the
+graph: who loads it needs TensorFlow alone, neither Keras nor this package.
+"""
+
+import tensorflow as tf
+
+from atcon_tf import attribution
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution import registry
+from atcon_tf.config import UserError
+from atcon_tf.models import explanation_head
+from atcon_tf.serving import image_ops
+
+METHODS = ("tame", "l_cam", "grad_cam", "guided_backprop")
+# How far beyond [0, 1] a pixel may be (rounding of a client's own resize).
+SLACK = 1e-3
+
+
+class ServingModule(tf.Module):
+  """The signatures of a served classifier; B, the batch, is free.
+
+  Attributes:
+    functions: `{signature: tf.function}`:
+      serving_default: images `[B, H, W, 3]` in [0, 1] -> "probabilities" and
+        "class_names" `[B, classes]`.
+      serve_bytes: image_bytes `[B]`, JPEG or PNG of any size -> the same.
+      explain: images, class_index int32 `[B]` (-1: the highest
+        probability) -> the same, "class_index" `[B]`, and a raw map `[B, H,
+        W]` under the name of each method.
+      explain_bytes: image_bytes, class_index -> the same, and
+        "overlay_bytes" `[B]`, PNG pictures of the first method's map.
+    No images, pixels outside [0, 1] or NaN, bytes that are no picture and
+    classes that do not exist raise InvalidArgumentError.
+  """
+
+  def __init__(self, classifier, class_names, multi_label, methods=()):
+    """Traces nothing yet.
+
+    Args:
+      classifier: a `models.Classifier`.
+      class_names: of the classes.
+      multi_label: sigmoid or softmax.
+      methods: which of `METHODS` explain and in which order; empty: all
+        `usable` ones.
+    Raises:
+      UserError: an unknown method, or one that the network cannot have.
+    """
+    super().__init__()
+    methods = methods or usable(classifier)
+    if [m for m in methods if m not in METHODS]:
+      raise UserError(f"--method={','.join(methods)}: must be any of "
+                      f"{', '.join(METHODS)}")
+    self._methods = {name: registry.DIFFERENTIABLE[name]
+                     for name in methods}
+    for name in methods:
+      registry.check(classifier, name)
+    if classifier.attention:
+      self.head_variables = list(classifier.attention.variables)
+      classifier = explanation_head.with_features(classifier)
+    self._classifier = _Untracked(classifier)
+    self._class_names = list(class_names)
+    self._multi_label = multi_label
+    self.model_variables = list(classifier.model.variables)
+    images = tf.TensorSpec([None, *classifier.image_size, 3], tf.float32,
+                           "images")
+    image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+    class_index = tf.TensorSpec([None], tf.int32, "class_index")
+    self.functions = {
+        "serving_default": _traced(self._classify, images),
+        "serve_bytes": _traced(self._classify_bytes, image_bytes),
+        "explain": _traced(self._explain, images, class_index),
+        "explain_bytes": _traced(self._explain_bytes, image_bytes,
+                                 class_index),
+    }
+
+  def save(self, folder, metadata=None):
+    """Writes a SavedModel; `metadata` is the path of a file to go with it."""
+    if metadata:
+      self.metadata = tf.saved_model.Asset(str(metadata))
+    # The gradients are in the graph already; nobody trains what is served.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(self, str(folder), dict(self.functions), options)
+
+  def _classify(self, images):
+    classifier = self._classifier.value
+    logits = classifier.model(_checked(images, classifier), training=False)
+    return self._answer(logits)
+
+  def _answer(self, logits):
+    logits = tf.cast(logits, tf.float32)
+    probability = (tf.sigmoid(logits) if self._multi_label
+                   else tf.nn.softmax(logits))
+    names = tf.constant(self._class_names)[tf.newaxis]
+    return {"probabilities": probability,
+            "class_names": tf.tile(names, [tf.shape(logits)[0], 1])}
+
+  def _classify_bytes(self, image_bytes):
+    return self._classify(self._decode(image_bytes))
+
+  def _decode(self, image_bytes):
+    return image_ops.decode(image_bytes, self._classifier.value.image_size)
+
+  def _explain(self, images, class_index):
+    classifier = self._classifier.value
+    pass_ = forward_pass.forward(classifier, _checked(images, classifier))
+    tf.debugging.assert_equal(
+        tf.shape(class_index)[0], tf.shape(images)[0],
+        "class_index: must be one for each image")
+    tf.debugging.assert_greater_equal(
+        class_index, -1, "class_index: must be -1 or the number of a class")
+    tf.debugging.assert_less(
+        class_index, classifier.num_classes,
+        f"class_index: must be less than {classifier.num_classes}")
+    best = tf.argmax(pass_.logits, -1, tf.int32)
+    target = tf.where(class_index < 0, best, class_index)
+    answer = {**self._answer(pass_.logits), "class_index": target}
+    for name, method in self._methods.items():
+      heat = attribution.enlarge(classifier, method(pass_, target))
+      answer[name] = tf.cast(heat, tf.float32)
+    return answer
+
+  def _explain_bytes(self, image_bytes, class_index):
+    images = self._decode(image_bytes)
+    answer = self._explain(images, class_index)
+    heat = answer[next(iter(self._methods))]
+    return {**answer, "overlay_bytes": image_ops.overlay(images, heat)}
+
+
+def usable(classifier):
+  """Those of `METHODS` that a network can have; a trained head comes first."""
+  def fits(name):
+    try:
+      registry.check(classifier, name)
+    except UserError:
+      return False
+    return True
+
+  return tuple(name for name in METHODS if fits(name))
+
+
+class _Untracked:
+  """Hides a value from tf.Module: only its variables shall be saved."""
+
+  def __init__(self, value):
+    self.value = value
+
+
+def _traced(function, *signature):
+  return tf.function(function, input_signature=signature, autograph=False)
+
+
+def _checked(images, classifier):
+  """Images as the classifier's dtype, refused where no [0, 1] image."""
+  low, high = tf.reduce_min(images), tf.reduce_max(images)
+  # NaN compares false with everything, and of no images low is infinite.
+  fine = (low >= -SLACK) & (low <= high) & (high <= 1 + SLACK)
+  message = "images: must be at least one, finite and in [0, 1]"
+  with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
+    return tf.cast(images, classifier.maps.input.dtype)

@@ -1,0 +1,1 @@
+"""The reference server: REST, gRPC and a demo page, on TensorFlow alone."""

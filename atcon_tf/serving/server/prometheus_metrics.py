@@ -1,0 +1,49 @@
+"""What Prometheus reads of the server."""
+
+import contextlib
+import time
+import types
+
+import prometheus_client
+
+from atcon_tf.serving.server.served_model import Refused
+
+
+class Metrics:
+  """What Prometheus reads."""
+
+  def __init__(self, signatures):
+    self.known = frozenset(signatures)
+    self.registry = prometheus_client.CollectorRegistry()
+    prometheus_client.ProcessCollector(registry=self.registry)
+    self.requests = prometheus_client.Counter(
+        "serve_requests", "requests by outcome",
+        ["protocol", "signature", "status"], registry=self.registry)
+    self.seconds = prometheus_client.Histogram(
+        "serve_seconds", "time to the answer", ["protocol", "signature"],
+        registry=self.registry)
+    self.at_work = prometheus_client.Gauge(
+        "serve_at_work", "requests waiting or at work",
+        registry=self.registry)
+
+  @contextlib.contextmanager
+  def observe(self, protocol):
+    """Counts and times what happens inside; a `Refused` by its status.
+
+    Yields an object whose `signature` is to be set. A name that a client
+    made up is not counted as one: labels stay few.
+    """
+    seen, status = types.SimpleNamespace(signature=""), 500
+    started = time.perf_counter()
+    with self.at_work.track_inprogress():
+      try:
+        yield seen
+        status = 200
+      except Refused as error:
+        status = error.status
+        raise
+      finally:
+        signature = seen.signature if seen.signature in self.known else "other"
+        self.requests.labels(protocol, signature, status).inc()
+        self.seconds.labels(protocol, signature).observe(
+            time.perf_counter() - started)

@@ -1,0 +1,45 @@
+"""The server: REST and gRPC around one model, until it is told to stop."""
+
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from atcon_tf.config import UserError
+from atcon_tf.serving.server import grpc_api
+from atcon_tf.serving.server import prometheus_metrics
+from atcon_tf.serving.server import rest_api
+
+
+def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
+  """Serves until SIGTERM or Ctrl-C; requests at work are answered first."""
+  metrics = prometheus_metrics.Metrics(model.inputs)
+  remote, grpc_port = grpc_api.make_server(
+      model, f"{host}:{grpc_port}", timeout, max_bytes, metrics.observe)
+
+  def stop():
+    remote.stop(timeout).wait()
+    model.close()
+
+  # uvicorn passes on, at the end, the signal that stopped it.
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: sys.exit(0))
+  patient = rest_api.PatientOnly
+  patient.seconds = min(patient.seconds, timeout)
+  config = uvicorn.Config(
+      rest_api.Rest(model, metrics, timeout, max_bytes).app(stop), host,
+      rest_port,
+      http=patient, ws="none", log_level="warning", timeout_keep_alive=5,
+      timeout_graceful_shutdown=int(timeout))
+  try:  # whoever reads the line below may connect
+    listening = socket.create_server(
+        (host, rest_port), backlog=config.backlog,
+        family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+  except OSError as error:
+    raise UserError(f"--rest_port={rest_port}: cannot listen there on {host}: "
+                    f"{error.strerror}") from error
+  remote.start()
+  print(f"{model.name} version {model.version}: http://{host}:"
+        f"{listening.getsockname()[1]}/  gRPC {host}:{grpc_port}", flush=True)
+  uvicorn.Server(config).run([listening])

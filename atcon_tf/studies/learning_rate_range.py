@@ -1,0 +1,212 @@
+"""The learning rate range test: the loss while the rate grows."""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+
+import keras
+from matplotlib.figure import Figure
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+from atcon_tf.objectives import base
+from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf import training
+
+SMOOTHING = 0.9
+EXPLODED = 3
+# Settings that are learning rates.
+RATES = tuple(f.name for f in dataclasses.fields(Config)
+              if f.name.endswith("learning_rate"))
+
+
+class Curve:
+  """The smoothed loss, point by point.
+
+  Example:
+    >>> curve = Curve([("supervised",)])
+    >>> curve.add(("supervised",), 2.0)
+    2.0
+  """
+
+  def __init__(self, kinds):
+    """Args: kinds, the kinds of step that will come."""
+    self._mean = {kind: 0.0 for kind in kinds}
+    self._count = {kind: 0 for kind in kinds}
+    self._values = []
+
+  def add(self, kind, loss):
+    """The curve after one more loss; None before every kind has come."""
+    self._mean[kind] = (SMOOTHING * self._mean[kind]
+                        + (1 - SMOOTHING) * loss)
+    self._count[kind] += 1
+    if not all(self._count.values()):
+      return None
+    value = sum(mean / (1 - SMOOTHING**self._count[kind])
+                for kind, mean in self._mean.items())
+    self._values.append(value)
+    return value
+
+  @property
+  def exploded(self):
+    """Whether the last point is far above the minimum."""
+    if not self._values:
+      return False
+    low = min(self._values)
+    return self._values[-1] - low > EXPLODED * max(
+        abs(low), self._values[0] - low)
+
+
+def hold_rates(trainer):
+  """Multiplies every rate of a trainer by one variable, and returns it."""
+  with trainer.strategy.scope():
+    factor = tf.Variable(1.0, trainable=False)
+  for optimizer in trainer.optimizers.values():
+    # A schedule of ours knows its maximum; a constant is its own.
+    rate = getattr(optimizer._learning_rate, "maximum",
+                   None) or float(optimizer.learning_rate)
+    optimizer.learning_rate = lambda rate=rate: rate * factor
+  return factor
+
+
+def sweep(config, low, high, count, progress=False):
+  """Trains with rising rates.
+
+  Args:
+    config: a resolved `Config`.
+    low, high: first and last factor of the rates.
+    count: of the steps in between.
+    progress: show a bar.
+  Returns:
+    dict: "rates" `{flag: rate at the factor 1}`; "factor", "loss" and
+    "smoothed", lists, one entry a step ("smoothed" is None where the curve
+    has not begun); "stopped": why, before the last step, or None; and
+    what `suggest` returns.
+  Raises:
+    UserError: as `train.train_and_evaluate`.
+  """
+  config = with_image_size(config)
+  rates = {name: getattr(config, name) for name in RATES
+           if getattr(config, name)}
+  # As many steps as are needed, behind those before the first bank.
+  config = dataclasses.replace(config, steps=count + config.bank_every)
+  with tempfile.TemporaryDirectory() as folder:
+    run = training.Training(config, pathlib.Path(folder) / "splits.json")
+  first = next((i for i, kinds in enumerate(run.plan)
+                if base.CONSISTENCY in kinds), 0)
+  state = {"step": first, "updates": 0}
+  kinds = set(run.plan[first:first + count])
+  factors = np.geomspace(low, high, len(run.plan[first:first + count]))
+  curve, factor = Curve(kinds), hold_rates(run.trainer)
+  found = {"rates": rates, "factor": [], "loss": [], "smoothed": [],
+           "stopped": None}
+  steps = run.steps(state)
+  bar = keras.utils.Progbar(len(factors), verbose=int(progress),
+                            unit_name="step")
+  for value in factors.tolist():
+    factor.assign(value)
+    try:
+      kind, logs = next(steps)
+    except FloatingPointError:
+      found["stopped"] = "the loss is not finite"
+      break
+    found["factor"].append(value)
+    found["loss"].append(logs["loss"])
+    found["smoothed"].append(curve.add(kind, logs["loss"]))
+    bar.add(1)
+    if curve.exploded:
+      found["stopped"] = "the loss exploded"
+      break
+  return found | suggest(found["factor"], found["smoothed"], rates)
+
+
+def suggest(factor, smoothed, rates):
+  """The suggestion; see the top of this file.
+
+  Args:
+    factor, smoothed: as `sweep` returns them.
+    rates: `{flag: rate at the factor 1}`.
+  Returns:
+    dict: "minimum" and "steepest", the factors there, "suggested", the
+    factor, and "suggested_rates" `{flag: rate}`; all None where the curve
+    never falls.
+  """
+  points = [(f, s) for f, s in zip(factor, smoothed) if s is not None]
+  tenth = max(2, len(points) // 10)
+  points = points[tenth:]
+  names = ("minimum", "steepest", "suggested", "suggested_rates")
+  bottom = int(np.argmin([s for _, s in points])) if points else 0
+  if bottom < 2:
+    return dict.fromkeys(names)
+  x, y = np.array(points[:bottom + 1]).T
+  slopes = [np.polyfit(np.log(x[part]), y[part], 1)[0]
+            for part in (slice(max(0, i - tenth), i + tenth + 1)
+                         for i in range(len(x)))]
+  minimum, steepest = x[-1], x[np.argmin(slopes)]
+  best = float(min(minimum / 10, steepest))
+  rounded = {name: float(f"{best * rate:.2g}")
+             for name, rate in rates.items()}
+  return dict(zip(names, (float(minimum), float(steepest), best, rounded)))
+
+
+def plot(sweeps):
+  """All sweeps in one plot.
+
+  Args:
+    sweeps: `{name: what sweep returns}`.
+  Returns:
+    a matplotlib figure. Its x axis is the rate where all have the same
+    single one, else the factor.
+  """
+  figure = Figure(figsize=(6.4, 4), layout="constrained")
+  axes = figure.subplots()
+  kinds = [found["rates"] for found in sweeps.values()]
+  single = len(kinds[0]) == 1 and all(k.keys() == kinds[0].keys()
+                                      for k in kinds)
+  for i, (name, found) in enumerate(sweeps.items()):
+    scale = list(found["rates"].values())[0] if single else 1
+    x = scale * np.array(found["factor"])
+    y = np.array(found["smoothed"], float)
+    color = f"C{i}"
+    if len(sweeps) == 1:
+      axes.plot(x, found["loss"], color=color, alpha=.25, linewidth=1)
+    label = name
+    if found["suggested"]:
+      best = scale * found["suggested"]
+      label += f": {best:.2g}"
+      axes.axvline(best, color=color, linestyle=":", linewidth=1)
+      axes.plot(best, np.interp(best, x, y), "o", color=color)
+    axes.plot(x, y, color=color, label=label)
+  # Of an explosion, in the last few steps, the beginning is enough.
+  smoothed = [[s for s in found["smoothed"] if s is not None]
+              for found in sweeps.values()]
+  low = min(min(s) for s in smoothed if s)
+  top = max(np.percentile(s, 90) for s in smoothed if s)
+  margin = .3 * (top - low) + 1e-6
+  axes.set_ylim(low - margin, top + margin)
+  axes.set_xscale("log")
+  axes.set_xlabel(f"--{list(kinds[0])[0]}" if single else
+                  "factor of the learning rates")
+  axes.set_ylabel("loss, smoothed")
+  axes.grid(alpha=.3)
+  axes.legend(title="suggested maximum", fontsize=8, title_fontsize=8)
+  return figure
+
+
+def read(path):
+  """A sweep from its file.
+
+  Raises:
+    UserError: no such file, or no sweep.
+  """
+  try:
+    found = json.loads(pathlib.Path(path).read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f"--compare={path}: {error}") from error
+  if not isinstance(found, dict) or not {"rates", "factor", "smoothed",
+                                         "suggested"} <= set(found):
+    raise UserError(f"--compare={path}: not what atcon_tf.find_lr writes")
+  return found

@@ -1,0 +1,200 @@
+"""A study: its rows so far, and the runs that are still to be made."""
+
+import concurrent.futures
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from atcon_tf.config import config_flags
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf.studies import study_grid
+from atcon_tf.studies import study_tables
+
+
+def row_of(grid, cell, result):
+  """What the table keeps of a result."""
+  arm, shots, seed = cell
+  numbers = {part: {k: v for k, v in result[part].items()
+                    if k not in ("per_class", "ci90", "roc")}
+             for part in ("val", "test")}
+  return {"arm": arm, "shots": shots, "seed": seed,
+          "flags": [*grid["flags"], *grid["arms"][arm]],
+          "steps": result["steps"], "seconds": result["seconds"],
+          "peak_gib": result.get("peak_gib"),
+          "thresholds": result["thresholds"], "data": result["data"],
+          "commit": result["commit"], **numbers}
+
+
+class Study:
+  """The rows so far, and the runs that are still to be made."""
+
+  def __init__(self, grid, out, folder, extra):
+    self.grid, self.out, self.extra = grid, pathlib.Path(out), extra
+    self.folder = pathlib.Path(folder)
+    self.rows = study_tables.read(self.out)["rows"]
+    for row in self.rows:
+      arm = row["arm"]
+      if arm in grid["arms"] and row["flags"] != [*grid["flags"],
+                                                  *grid["arms"][arm]]:
+        name = study_grid.name_of((arm, row["shots"], row["seed"]))
+        raise UserError(f"--out={out}: its run {name} was made with "
+                        f"{' '.join(row['flags'])}, not with what the grid "
+                        "has now; use another --out")
+    self._lock = threading.Lock()
+
+  def missing(self):
+    """The cells without a row."""
+    have = {(r["arm"], r["shots"], r["seed"]) for r in self.rows}
+    return [cell for cell in study_grid.cells(self.grid)
+            if cell not in have]
+
+  def check_flags(self, cells):
+    """Refuses an arm that is none, before any run.
+
+    Raises:
+      UserError: its flags are no settings, or are those of the cell.
+    """
+    for cell in {arm: (arm, *rest) for arm, *rest in reversed(cells)}.values():
+      config = config_flags.parse(study_grid.command(
+        self.grid, cell, self.folder, self.extra))
+      for name, value in zip(("shots", "seed"), cell[1:]):
+        if getattr(config, name) != value:
+          raise UserError(f"--{name}={getattr(config, name)}: the grid says "
+                          "it of each run")
+
+  def check_ready(self, cells):
+    """Refuses finished runs in the folder that were made with other settings.
+
+    Raises:
+      UserError: naming the first of them.
+    """
+    for cell in cells:
+      path = self.folder / study_grid.name_of(cell) / "result.json"
+      if not path.exists():
+        continue
+      before = json.loads(path.read_text())["config"]
+      wanted = config_flags.parse(study_grid.command(
+        self.grid, cell, self.folder, self.extra))
+      wanted = json.loads(wanted.public().to_json())
+      # A .keras file knows its image size itself.
+      for name in set(wanted) - ({"image_size"} if not wanted["image_size"]
+                                 else set()):
+        if wanted[name] != before.get(name):
+          raise UserError(
+              f"--folder={self.folder}: its run {study_grid.name_of(cell)} was made with "
+              f"--{name}={before.get(name)}, not {wanted[name]}; use another "
+              "--folder")
+
+  def make(self, cells, threads, keep, tell):
+    """Runs of one arm in a process of their own.
+
+    Args:
+      cells: which.
+      threads: of the process.
+      keep: the folders of the runs.
+      tell: called as `tell(cell, whether it ended well)` after each.
+    """
+    folders = {str(self.folder / study_grid.name_of(cell))
+               : cell for cell in cells}
+    ready = [f for f in folders if (pathlib.Path(f) / "result.json").exists()]
+    for folder in ready:
+      cell = folders.pop(folder)
+      self._add(cell, keep)
+      tell(cell, True)
+    if not folders:
+      return
+    self.folder.mkdir(parents=True, exist_ok=True)
+    # From the current folder, of which the paths in the flags are.
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
+                   "OMP_NUM_THREADS": str(threads)}
+    with open(self.folder / "stderr.log", "a") as log, subprocess.Popen(
+        [sys.executable, "-m", "atcon_tf.studies.worker"], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        env=environment) as process:
+      json.dump([study_grid.command(self.grid, c, self.folder, self.extra)
+                 for c in folders.values()], process.stdin)
+      process.stdin.close()
+      for line in process.stdout:
+        cell = folders.pop(line.strip(), None)
+        if cell:
+          self._add(cell, keep)
+          tell(cell, True)
+    for cell in folders.values():
+      tell(cell, False)
+
+  def _add(self, cell, keep):
+    """The row of a finished run."""
+    workdir = self.folder / study_grid.name_of(cell)
+    result = json.loads((workdir / "result.json").read_text())
+    with self._lock:
+      self.rows.append(row_of(self.grid, cell, result))
+      self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
+      self.save()
+    if not keep:
+      shutil.rmtree(workdir)
+
+  def save(self):
+    """Writes the rows with the grid as it is now."""
+    files.write_text(self.out, json.dumps(
+        {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
+
+  @contextlib.contextmanager
+  def _alone(self):
+    """Keeps other processes from adding rows to the same file."""
+    try:
+      self.out.parent.mkdir(parents=True, exist_ok=True)
+      lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
+    except OSError as error:
+      raise UserError(f"--out={self.out}: {error.strerror}") from error
+    with lock:
+      try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError as error:
+        raise UserError(f"--out={self.out}: another process adds rows to it"
+                        ) from error
+      yield
+
+  def run(self, workers, keep):
+    """Makes all missing runs; returns the cells that failed."""
+    with self._alone():
+      self.rows = study_tables.read(self.out)["rows"]
+      return self._run(workers, keep)
+
+  def _run(self, workers, keep):
+    todo, failed, started = self.missing(), [], time.time()
+    self.check_flags(todo)
+    self.check_ready(todo)
+    total = len(study_grid.cells(self.grid))
+    print(f"{total - len(todo)} of {total} runs are there", flush=True)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    counter = itertools.count(1)
+
+    def tell(cell, well):
+      with self._lock:
+        if not well:
+          failed.append(cell)
+        count = next(counter)
+        left = (time.time() - started) / count * (len(todo) - count)
+        print(f"{count}/{len(todo)} {study_grid.name_of(cell)}: "
+              f"{'done' if well else 'FAILED'}, about {left / 60:.0f} min "
+              "left", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+      work = [pool.submit(self.make, group, threads, keep, tell)
+              for group in study_grid.together(self.grid, todo)]
+      try:
+        for future in concurrent.futures.as_completed(work):
+          future.result()
+      except BaseException:  # what is at work ends, nothing new begins
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    return failed

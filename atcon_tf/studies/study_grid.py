@@ -1,0 +1,77 @@
+"""The cells of a study, and the command line of each."""
+
+import json
+import pathlib
+
+from atcon_tf.config import UserError
+
+
+def cells(grid):
+  """Every run of a grid as `(arm, shots, seed)`.
+
+  The shots of the endpoints come first, seed by seed and all arms of a seed
+  together: a study that is stopped half-way is one of fewer seeds.
+  """
+  ends = grid["endpoint_shots"]
+  last = [s for s in grid["shots"] if s not in ends]
+  limits = grid.get("fewer", {})
+  return [(arm, shots, seed) for part in (ends, last)
+          for seed in grid["seeds"] for shots in part for arm in grid["arms"]
+          if shots in limits.get(arm, {}).get("shots", part)
+          and seed in limits.get(arm, {}).get("seeds", grid["seeds"])]
+
+
+def read_grid(path):
+  """A grid from its file.
+
+  Raises:
+    UserError: not a grid.
+  """
+  try:
+    grid = json.loads(pathlib.Path(path).read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f"--grid={path}: {error}") from error
+  for key in ("flags", "arms", "baseline", "shots", "seeds",
+              "endpoint_shots"):
+    if key not in grid:
+      raise UserError(f"--grid={path}: has no '{key}'")
+  if grid["baseline"] not in grid["arms"]:
+    raise UserError(f"--grid={path}: the baseline '{grid['baseline']}' is "
+                    f"none of the arms {', '.join(grid['arms'])}")
+  for name, given in {"flags": grid["flags"], **grid["arms"]}.items():
+    if not isinstance(given, list) or not all(
+        str(f).startswith("--") for f in given):
+      raise UserError(f"--grid={path}: '{name}' must be a list of flags, each "
+                      f"beginning with --, not {json.dumps(given)}")
+  for arm, limits in grid.get("fewer", {}).items():
+    if arm not in grid["arms"] or not set(limits) <= {"shots", "seeds"}:
+      raise UserError(f"--grid={path}: 'fewer' of '{arm}' must be shots or "
+                      f"seeds of one of the arms {', '.join(grid['arms'])}")
+  for key in ("variants", "controls"):
+    for parent, others in grid.get(key, {}).items():
+      for arm in (parent, *others):
+        if arm not in grid["arms"]:
+          raise UserError(f"--grid={path}: '{arm}' in {key} of '{parent}' is "
+                          f"none of the arms {', '.join(grid['arms'])}")
+  return grid
+
+
+def name_of(cell):
+  arm, shots, seed = cell
+  return f"{arm}_{shots}shot_seed{seed}"
+
+
+def command(grid, cell, folder, extra):
+  """The command line of one run: what follows `atcon_tf.train`."""
+  arm, shots, seed = cell
+  return [*grid["flags"], *grid["arms"][arm], f"--shots={shots}",
+          f"--seed={seed}", *extra, f"--workdir={folder / name_of(cell)}"]
+
+
+def together(grid, cells):
+  """Cells as lists for one process each, in the order of their firsts."""
+  groups, one = {}, len(grid["shots"]) == 1
+  for arm, shots, seed in cells:
+    key = arm, None if one else seed, shots in grid["endpoint_shots"]
+    groups.setdefault(key, []).append((arm, shots, seed))
+  return list(groups.values())

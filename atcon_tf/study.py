@@ -1,0 +1,86 @@
+"""Many runs, one table: `python -m atcon_tf.study --grid=FILE --workers=2`.
+
+A grid is a JSON file:
+
+    {"flags": ["--dataset=voc", ...],          of every run
+     "arms": {"supervised": ["--objective=supervised"], "atcon": [], ...},
+     "baseline": "supervised",
+     "shots": [1, 2, 4, 8, 16], "seeds": [10, 11, 12, 13, 14],
+     "endpoint_shots": [2, 4, 8]}
+
+With `"fewer": {"gain": {"seeds": [10, 11, 12]}, ...}` an arm is run at some of
+the seeds or shots only; with `"controls": {"atcon": ["atcon_constant", ...],
+...}` an arm is also compared with others than the baseline. With `"variants":
+{"atcon": ["second_gradient", ...], ...}` it is an ablation: each variant is
+compared with the arm that it is a variant of.
+
+--seed is also the seed of a run's split, so that the arms are paired. The runs
+of an arm that differ by shots alone, or by seed where there is one number of
+shots, share a process (`study_runs.py`). A run that was finished is not
+repeated, one that was interrupted continues, one that failed is named at the
+end and tried again the next time. Rows go into --out as they come; the table
+and the plot are made from that file alone (--render_only makes them again),
+also of half a study. A row, or a finished run in --folder, that was made with
+other flags than the grid now has is refused.
+
+    python -m atcon_tf.study --grid=flags/studies/voc_fewshot.json --workers=2 \
+      --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
+
+What follows `--` goes to every run and is not stored: the paths of a machine.
+Paths are seen from the current folder.
+"""
+
+import pathlib
+
+from absl import flags
+
+from atcon_tf.config import cli
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf.studies.study import Study
+from atcon_tf.studies import study_grid
+from atcon_tf.studies import study_tables
+
+
+def main(argv):
+  """Runs a grid and renders its table and plot."""
+  values = flags.FLAGS
+  files.check_file("out", values.out)
+  files.check_folder("folder", pathlib.Path(values.folder))
+  grid = study_grid.read_grid(values.grid)
+  study = Study(grid, values.out, values.folder, argv[1:])
+  failed = [] if values.render_only else study.run(values.workers,
+                                                   values.keep)
+  if not study.rows and not failed:
+    raise UserError(f"--out={values.out}: no rows; nothing to render")
+  if study.rows:
+    if study_tables.read(study.out)["grid"] != grid:
+      study.save()
+    for path in study_tables.render(study.out, values.readme):
+      print(path)
+  if failed:
+    logs = ", ".join(
+      f"{study.folder / study_grid.name_of(c)}.log" for c in failed[:3])
+    raise UserError(f"{len(failed)} runs failed, see {logs}; the same "
+                    "command tries them again")
+
+
+def define_flags():
+  """The flags of this command."""
+  flags.DEFINE_string("grid", "flags/studies/voc_fewshot.json", "what to run")
+  flags.DEFINE_string("out", "docs/results/voc_fewshot.json", "the rows")
+  flags.DEFINE_string("folder", "W/study", "where the runs are made")
+  flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
+  flags.DEFINE_bool("keep", False, "keep the folders of finished runs")
+  flags.DEFINE_bool("render_only", False, "table and plot, no runs")
+  flags.DEFINE_string("readme", "", "also put the table into this file, "
+                      "between its study markers")
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags, arguments=True)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,100 @@
+"""When does it help on my data? A sweep over small training sets.
+
+    python -m atcon_tf.sweep --dataset=folder --data_dir=photos \
+      --objective=self_training --shot_list=1,2,4,8 --repeats=3 --out=W/sweep
+
+Trains with and without the objective on few images of each class, several
+seeds each, and extrapolates the gain: a straight line over the logarithm of
+the number of images. Ends with a plot, a JSON file and one sentence, which
+says up to how many images the gain is worth its time. Resumable; the scores
+are those of the validation images, so that the test images stay unseen while
+one chooses; that needs folders `val` and `test`, as without them every seed
+cuts its own from all the images.
+
+Flags of `atcon_tf.train` go through, but for those of the subsets.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from atcon_tf.config import cli
+from atcon_tf.config import config_flags
+from atcon_tf.config import files
+from atcon_tf.config import settings
+from atcon_tf.config import UserError
+from atcon_tf.reports.figures import canvas
+from atcon_tf.studies import study_grid
+from atcon_tf.studies import shot_sweep
+from atcon_tf.studies import study
+
+# Settings that the sweep itself gives to each run.
+_OURS = ("shots", "seed", "split_seed", "splits")
+
+
+def main(argv):
+  """Runs the sweep and gives its advice."""
+  del argv
+  values = flags.FLAGS
+  for name in _OURS:
+    if values[name].present:
+      raise UserError(f"--{name}={values[name].value}: the sweep draws its own "
+                      "subsets; see --shot_list and --repeats")
+  config = config_flags.from_flags()
+  if config.objective == shot_sweep.SUPERVISED:
+    raise UserError("--objective=supervised: name the one to compare with it")
+  if config.objective in settings.HEADS:
+    raise UserError(f"--objective={config.objective}: explains a classifier "
+                    "and leaves its scores as they are; name one that trains "
+                    "it")
+  if not all(s.isdecimal() and int(s) for s in values.shot_list) or len(
+      set(values.shot_list)) < 2:
+    raise UserError(f"--shot_list={','.join(values.shot_list)}: must be at "
+                    "least two numbers of images")
+  out = pathlib.Path(values.out)
+  files.check_folder("out", out)
+  shots = sorted(map(int, set(values.shot_list)))
+  grid = {"flags": [], "arms": shot_sweep.arms(config), "baseline": shot_sweep.SUPERVISED,
+          "shots": shots, "seeds": list(range(values.repeats)),
+          "endpoint_shots": shots}
+  sweep = study.Study(grid, out / "rows.json", out / "runs", [])
+  failed = sweep.run(values.workers, keep=False)
+  if failed:
+    raise UserError(f"{len(failed)} runs failed, see "
+                    f"{out / 'runs' / study_grid.name_of(failed[0])}.log; the same "
+                    "command tries them again")
+  # An earlier sweep of more images may have left rows of its own.
+  wanted = set(study_grid.cells(grid))
+  rows = [r for r in sweep.rows
+          if (r["arm"], r["shots"], r["seed"]) in wanted]
+  gain = shot_sweep.gains(rows, config.objective, values.metric)
+  advice = shot_sweep.advise(gain, config.objective, values.metric, values.worth,
+                             shot_sweep.times_as_long(rows, config.objective))
+  files.write_text(out / "sweep.json", json.dumps(advice, indent=1))
+  files.write_bytes(out / "sweep.png", canvas.to_png(
+      shot_sweep.plot(gain, advice), dpi=120))
+  print(advice["advice"])
+  print(f"{out / 'sweep.png'}, {out / 'sweep.json'}")
+
+
+def define_flags():
+  """The flags of this command: those of training, and its own."""
+  config_flags.define_flags()
+  flags.DEFINE_list("shot_list", ["1", "2", "4", "8"],
+                    "numbers of labelled images per class")
+  flags.DEFINE_integer("repeats", 3, "seeds", 2)
+  flags.DEFINE_string("out", "W/sweep", "folder of the sweep")
+  flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
+  flags.DEFINE_enum("metric", "map_macro", list(shot_sweep.METRICS),
+                    "what should get better")
+  flags.DEFINE_float("worth", 1.0, "points of gain that are worth the time")
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

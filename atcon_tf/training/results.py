@@ -1,0 +1,79 @@
+"""The result of a run: what is tested, stored, and shown as a table."""
+
+import json
+import resource
+import sys
+
+from atcon_tf.evaluation import scoring
+from atcon_tf.objectives import base
+from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import score_plots
+from atcon_tf.runs import provenance
+from atcon_tf.runs import stored_predictions
+
+
+def finish(config, data, predictor, work, watcher, state, plan, seconds):
+  """Tests the best weights of a run and writes what it leaves behind.
+
+  Args:
+    config, data, predictor, work, watcher: of the run.
+    state: how far it came.
+    plan: the kinds of its steps.
+    seconds: function that gives its time so far.
+  Returns:
+    what result.json holds.
+  """
+  work.load_best(predictor.classifier)
+  predictions = {}
+  for part in ("val", "test"):
+    print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
+    predictions[part] = predictor.predict(
+        data.images, data.records[part], watcher.interactive,
+        consistency=part == "test")
+  thresholds = scoring.choose_thresholds(predictions["val"])
+  tables = {part: scoring.tabulate(p, thresholds, data.class_names,
+                                   config.false_alarm_rates)
+            for part, p in predictions.items()}
+  scores = {part: scoring.judge(rows, config.bootstrap)
+            for part, rows in tables.items()}
+  stored_predictions.save_predictions(
+    work.path / "predictions.npz", tables["test"])
+  followed = ["val_loss", "val_cross_entropy", "val_area"] if (
+      watcher.losses) else ["val_map_macro", "val_f1_macro"]
+  work.save_figure("history", canvas.to_png(score_plots.curves(
+      state["history"], followed), dpi=110))
+  curves = {part: s["roc"] for part, s in scores.items() if "roc" in s}
+  if curves:
+    work.save_figure("roc", canvas.to_png(score_plots.roc(curves), dpi=110))
+  if config.summary_images:
+    work.save_figure("maps", canvas.to_png(watcher.figure(), dpi=110))
+  result = {
+      "config": json.loads(config.public().to_json()), **provenance.environment(),
+      "data": {part: len(r) for part, r in data.records.items()},
+      "steps": {"supervised": sum(base.SUPERVISED in s for s in plan),
+                "consistency": sum(base.CONSISTENCY in s for s in plan),
+                "best": state["best"]["updates"]},
+      "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
+      "thresholds": thresholds,
+      "skipped_images": len(data.images.bad), **scores,
+      "history": state["history"]}
+  if watcher.losses:
+    result["head"] = _head(predictor.classifier.attention, watcher, data)
+  work.save_result(result)
+  return result
+
+
+def _head(attention, watcher, data):
+  """What a run has trained that explains its classifier."""
+  scores = {
+      part: watcher.losses(data.records[part]) | watcher.head_scores(part)
+      for part in ("val", "test")}
+  return {"version": attention.name, "layers": list(attention.layers_used),
+          "map": list(attention.size), "parameters": attention.count_params(),
+          **scores}
+
+
+def peak_memory():
+  """The most memory that this process has held so far, in GiB."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / (2**30 if sys.platform == "darwin" else 2**20)

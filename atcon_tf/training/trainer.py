@@ -1,0 +1,191 @@
+"""The one training step, for every objective and any number of replicas.
+
+Only here is a `[B]` term reduced, and only here are replicas counted.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+from atcon_tf.objectives.base import SUPERVISED
+
+
+def named_variables(trainer):
+  """`{name: variable}` of a trainer: weights, objectives, optimisers."""
+  named = {f"model/{i}/{v.path}": v
+           for i, v in enumerate(trainer.classifier.model.variables)}
+  for kind, objective in trainer.objectives.items():
+    named |= {f"{kind}/{i}": v for i, v in enumerate(
+        [*objective.variables, *objective.state])}
+  for name, optimizer in trainer.optimizers.items():
+    named |= {f"optimizer/{name}/{i}": v
+              for i, v in enumerate(optimizer.variables)}
+  return named
+
+
+def make_strategy(devices=None):
+  """MirroredStrategy over several devices, one device's strategy otherwise.
+
+  Args:
+    devices: names as TensorFlow's; None: all GPUs, or else the CPU.
+  """
+  devices = devices or [
+      d.name for d in tf.config.list_logical_devices("GPU")] or ["/cpu:0"]
+  if len(devices) == 1:
+    return tf.distribute.OneDeviceStrategy(devices[0])
+  # CPUs meet through collectives whose keys a second strategy in the same
+  # process would use again ("shape mismatch in the collective instance").
+  cpus = all("cpu" in d.lower() for d in devices)
+  return tf.distribute.MirroredStrategy(
+      devices, tf.distribute.ReductionToOneDevice() if cpus else None)
+
+
+class Trainer(keras.Model):
+  """A classifier with its objectives and optimisers.
+
+  `train_step` works with and without `tf.distribute`, inside or outside
+  `run`; build the trainer under the strategy's scope.
+
+  Attributes:
+    classifier: a `models.Classifier`.
+    objectives: `{kind: Objective}`; a step takes one batch for each kind it
+      is made of.
+    optimizers: `{"backbone", "head", "consistency"}`; a step with a
+      supervised part uses the first two, any other step the third, which
+      keeps moments of its own. Or any others, with groups of their own.
+  """
+
+  def __init__(self, classifier, objectives, optimizers, batch_norm="freeze",
+               groups=None):
+    """Prepares the steps.
+
+    Args:
+      classifier, objectives, optimizers: see above.
+      batch_norm: "train": supervised steps use and update batch statistics.
+      groups: `{name of an optimizer: variables that supervised steps update
+        by it}`; None: the whole classifier, and what the objectives own.
+    """
+    super().__init__(name="trainer")
+    self.classifier = classifier
+    self.network = classifier.model
+    self.objectives = objectives
+    self.optimizers = optimizers
+    self.batch_norm = batch_norm
+    self.strategy = tf.distribute.get_strategy()
+    own = [v for o in objectives.values() for v in o.variables]
+    new = classifier.head_variables + own
+    old = classifier.backbone_variables
+    groups = groups or {"backbone": old, "head": new}
+    self._groups = {True: list(groups.items()),
+                    False: [("consistency", old + new)]}
+    # Every variable of an optimiser exists before the first traced step.
+    for name, variables in [*self._groups[True], *self._groups[False]]:
+      if name in optimizers:
+        optimizers[name].build(variables)
+    self._distributed_step = tf.function(
+        lambda batches: self.strategy.run(self.train_step, [batches]),
+        reduce_retracing=True)
+    self._terms = {kind: tf.function(o.call, reduce_retracing=True)
+                   for kind, o in objectives.items()}
+    self.built = True
+
+  def call(self, images, training=False):
+    """Logits of images in [0, 1]."""
+    return self.network(images, training=training)
+
+  def train_step(self, batches):
+    """One update from one replica's part of the batches.
+
+    Args:
+      batches: `{kind: batch}`.
+    Returns:
+      `{"loss" and each term: this replica's share of the global mean}`:
+      the sum over the replicas is the mean over the global batch.
+    """
+    supervised = SUPERVISED in batches
+    groups = [(self.optimizers[name], variables)
+              for name, variables in self._groups[supervised] if variables]
+    terms, factors = {}, {}
+    with tf.GradientTape() as tape:
+      for kind, batch in batches.items():
+        objective = self.objectives[kind]
+        # Batch statistics are updated by supervised images alone.
+        training = self.batch_norm == "train" and kind == SUPERVISED
+        terms.update(objective.call(batch, training=training))
+        factors.update(objective.loss_weights)
+      logs = self._global_means(terms)
+      logs["loss"] = loss = tf.add_n(
+          [factor * logs[name] for name, factor in factors.items() if factor])
+    variables = [v for _, group in groups for v in group]
+    gradients = dict(zip(map(id, variables), tape.gradient(
+        loss, [v.value for v in variables])))
+    for optimizer, group in groups:
+      # A variable that a loss does not reach (the head's bias under a
+      # consistency loss) is left alone: Adam would move it on a zero.
+      reached = [v for v in group if gradients[id(v)] is not None]
+      optimizer.apply([gradients[id(v)] for v in reached], reached)
+    return logs
+
+  def _global_means(self, terms):
+    """This replica's share of each term's `sum(value w) / sum(w)`."""
+    totals = tf.stack([tf.reduce_sum(w) for _, w in terms.values()])
+    if self.strategy.num_replicas_in_sync > 1:
+      totals = tf.distribute.get_replica_context().all_reduce("SUM", totals)
+    return {name: tf.math.divide_no_nan(tf.reduce_sum(value * weight), total)
+            for (name, (value, weight)), total
+            in zip(terms.items(), tf.unstack(totals))}
+
+  def run(self, batches):
+    """One update from global batches; returns the logs as floats.
+
+    Raises:
+      FloatingPointError: the loss is not finite.
+    """
+    if self.strategy.num_replicas_in_sync > 1:
+      batches = {k: self._split(b, k) for k, b in batches.items()}
+    logs = self._distributed_step(batches)
+    for objective in self.objectives.values():
+      objective.after_update()
+    logs = {name: float(self.strategy.reduce("SUM", value, axis=None))
+            for name, value in logs.items()}
+    if not all(value - value == 0 for value in logs.values()):
+      raise FloatingPointError(f"the loss is not finite: {logs}")
+    return logs
+
+  def losses(self, kind, batches):
+    """Mean terms of an objective, without an update.
+
+    Args:
+      kind: of step, whose objective it is.
+      batches: as `train_step` takes them; the last may be smaller.
+    Returns:
+      `{"loss" and each term: float}`.
+    """
+    objective, sums = self.objectives[kind], {}
+    for batch in batches:
+      for name, (value, weight) in self._terms[kind](batch).items():
+        total = np.array([np.sum(value * weight), np.sum(weight)], np.float64)
+        sums[name] = sums.get(name, 0) + total
+    means = {name: float(total / weight)
+             for name, (total, weight) in sums.items()}
+    return {"loss": sum(factor * means[name] for name, factor in
+                        objective.loss_weights.items() if name in means),
+            **means}
+
+  def _split(self, batch, kind):
+    """Cuts a global batch into nearly equal parts, one for each replica."""
+    replicas = self.strategy.num_replicas_in_sync
+    size = len(batch["image"])
+    if size < replicas:
+      flag = "batch_size" if kind == SUPERVISED else "unlabeled_batch_size"
+      raise UserError(f"--{flag}={size}: must be at least the number of "
+                      f"replicas, {replicas}")
+    edges = [size * i // replicas for i in range(replicas + 1)]
+
+    def part(context):
+      i = context.replica_id_in_sync_group
+      return {name: value[edges[i]:edges[i + 1]]
+              for name, value in batch.items()}
+
+    return self.strategy.experimental_distribute_values_from_function(part)

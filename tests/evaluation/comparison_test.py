@@ -1,0 +1,180 @@
+"""Two runs side by side: differences by hand, refusals, figures."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from atcon_tf.config import UserError
+from atcon_tf.evaluation import comparison
+from atcon_tf import models
+from atcon_tf.reports import compare_runs
+from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import comparison_figures
+from atcon_tf.reports import tables
+from tests.conftest import ROOT
+
+CLASSES = ("cat", "dog")
+
+
+def _table(probability, consistency=None, **changes):
+  """Six images: three cats, then three dogs."""
+  count = len(probability)
+  label = np.repeat(np.eye(2), count // 2, 0)
+  return {"id": np.array([f"image{i}" for i in range(count)]),
+          "label": label, "probability": np.asarray(probability, float),
+          "class_names": np.array(CLASSES), "multi_label": np.array(True),
+          "threshold": np.array(.5),
+          "consistency": np.asarray(
+              np.linspace(-.5, .5, count) if consistency is None
+              else consistency),
+          "box_iou": np.where(label, .25, np.nan), **changes}
+
+
+# Every cat is found; the dogs have a cat's probability.
+FIRST = _table([[.9, .1]] * 3 + [[.9, .1], [.8, .2], [.1, .9]])
+SECOND = _table([[.9, .1]] * 3 + [[.1, .9]] * 3,
+                box_iou=np.where(FIRST["label"], [.25, .5], np.nan))
+
+
+def test_each_class_is_compared():
+  found = comparison.compare(FIRST, SECOND, samples=200)
+  # Cats: 3 hits and 2 false alarms, F1 = 6 / 8; then 3 and none.
+  cat, dog = found["per_class"]["cat"], found["per_class"]["dog"]
+  assert cat["f1"]["first"] == .75 and cat["f1"]["second"] == 1
+  # Dogs: one hit, two missed, F1 = 2 / 4.
+  assert dog["f1"]["first"] == .5 and dog["f1"]["difference"] == .5
+  assert found["f1_macro"]["difference"] == pytest.approx((.25 + .5) / 2)
+  assert dog["f1"]["images"] == 3
+  # The box IoU of every dog grows by 0.25, that of no cat.
+  assert dog["box_iou"]["difference"] == .25
+  assert dog["box_iou"]["interval"] == pytest.approx([.25, .25])
+  assert cat["box_iou"]["interval"] == [0, 0]
+  assert comparison.differs(dog["box_iou"])
+  assert not comparison.differs(cat["box_iou"])
+  assert [c for c, _ in comparison.of_classes(found, "box_iou")] == [
+      "dog", "cat"]
+  assert comparison.of_classes(found, "pointing_game") == []
+
+
+def test_the_tables_as_text():
+  found = comparison.compare(FIRST, SECOND, samples=200)
+  text = tables.differences_table(found, "new over old").splitlines()
+  assert text[0].split() == ["new", "over", "old", "difference", "90", "%",
+                             "interval", "p"]
+  iou = next(line for line in text if line.startswith("box IoU"))
+  assert iou.split()[2] == "+0.125"
+  blocks = tables.class_tables(found, ("old", "new")).split("\n\n")
+  assert [b.split(" of a class")[0] for b in blocks] == ["AP", "F1",
+                                                         "box IoU"]
+  lines = blocks[-1].splitlines()
+  assert lines[2].split() == ["dog", "3", "0.250", "0.500", "+0.250",
+                              "[+0.250,", "+0.250]", "0.010", "*"]
+  assert lines[-1] == ("* 1 better, 0 worse of 2; about 0 expected of chance "
+                       "alone")
+
+
+def test_other_images_or_classes_are_refused_in_one_line():
+  other = {**SECOND, "id": np.array([f"image{i}" for i in range(2, 8)])}
+  with pytest.raises(UserError, match=r"a and b saw different test images "
+                     r"\(6 and 6, 4 in common\)") as caught:
+    comparison.check(FIRST, other, ("a", "b"))
+  assert "\n" not in str(caught.value)
+  with pytest.raises(UserError, match="different classes"):
+    comparison.compare(FIRST, {**SECOND, "class_names": np.array(["cat",
+                                                                  "cow"])})
+
+
+def test_other_labels_of_the_same_images_are_refused():
+  with pytest.raises(UserError, match="other labels"):
+    comparison.check(FIRST, {**SECOND, "label": 1 - SECOND["label"]})
+
+
+def test_true_and_false_positives():
+  table = _table([[.9, .1], [.6, .7], [.3, .4], [.2, .9], [.9, .8], [.4, .2]])
+  right, wrong = comparison_figures.right_and_wrong(table)
+  # Of the third and the last image no class reaches 0.5.
+  assert right.tolist() == [True, False, False, True, False, False]
+  assert wrong.tolist() == [False, True, False, False, True, False]
+  single = {k: v for k, v in table.items() if k != "threshold"}
+  right, wrong = comparison_figures.right_and_wrong(single)
+  assert (right ^ wrong).all()
+
+
+def test_the_figures_say_their_numbers():
+  before = _table(FIRST["probability"], [-.5, -.3, 0, .2, .4, .6])
+  # Gains of 0.5 - x: a line of slope -1 through every point.
+  after = _table(SECOND["probability"], [.5] * 6)
+  figure = comparison_figures.gain(before, after, ("old", "new"), 50)
+  (axes,) = figure.axes
+  # 0.5 - 0.4 / 6, and five of six images gain.
+  assert axes.get_title().startswith("Mean gain of consistency +0.433 [")
+  words = [t.get_text() for t in axes.get_legend().get_texts()]
+  assert "83% of the images gain" in words
+  assert any(w.startswith("fit, slope -1.00 [-1.00, -1.00]") for w in words)
+  line = axes.get_lines()[-1]
+  np.testing.assert_allclose(line.get_ydata(), .5 - line.get_xdata(),
+                             atol=1e-9)
+
+  # The false positives are images 3 and 4, the true ones the others.
+  figure = comparison_figures.positives((before, after), ("old", "new"))
+  left, right = figure.axes
+  # Of the 4 x 2 pairs the true one is higher in 2: image 5 against both.
+  assert "25% [" in left.get_title()
+  assert right.get_title().endswith("positives of one kind only")
+  assert canvas.to_png(figure).startswith(b"\x89PNG")
+
+
+def test_the_figure_of_classes_is_grey_where_nothing_is_shown():
+  found = comparison.compare(FIRST, SECOND, samples=200)
+  figure = comparison_figures.classes(found, "new over old")
+  assert [a.get_title() for a in figure.axes] == ["AP", "F1", "box IoU"]
+  colors = [line.get_color() for line in figure.axes[2].get_lines()
+            if len(line.get_xdata()) == 1]
+  assert colors == [canvas.GOOD, canvas.UNCLEAR]
+
+
+def test_the_command(tiny_run, tmp_path):
+  """Against a copy of itself in a folder of the same name."""
+  twin, out = tmp_path / "run", tmp_path / "differences.json"
+  subprocess.run(["cp", "-r", tiny_run, twin], check=True)
+  command = [sys.executable, "-m", "atcon_tf.evaluate", f"--workdir={twin}",
+             f"--compare={tiny_run}", f"--out={out}"]
+  done = subprocess.run(command, capture_output=True, text=True,
+                        cwd=ROOT)
+  assert done.returncode == 0, done.stderr
+  assert "AP of a class" in done.stdout
+  (title, found), = json.loads(out.read_text()).items()
+  first, second = title.split(" over ")
+  assert first != second and first.endswith("run") and second.endswith("run")
+  assert found["map_macro"]["difference"] == 0
+  assert sorted(p.name.rsplit("_", 1)[1] for p in (
+      twin / "figures").glob("compare_*")) == [
+          "classes.png", "gain.png", "maps.png", "positives.png"]
+  # Other test images: one line, and nothing is written.
+  with np.load(twin / "predictions.npz") as arrays:
+    arrays = dict(arrays)
+  np.savez(twin / "predictions.npz", **{
+      **arrays, "id": np.char.add("other/", arrays["id"])})
+  out.unlink()
+  done = subprocess.run(command, capture_output=True, text=True,
+                        cwd=ROOT)
+  assert done.returncode == 2 and not out.exists()
+  assert done.stderr.strip().splitlines()[-1].startswith("error: --compare: ")
+  assert "saw different test images" in done.stderr and not done.stdout
+
+
+def test_maps_of_another_size_lie_where_they_were():
+  """Places in units of the image, whatever the size it was seen at."""
+  keras.utils.set_random_seed(1)
+  classifier = models.build("tiny_cnn", 2, image_size=64)
+  images = np.random.default_rng(0).integers(0, 255, [3, 64, 64, 3], np.uint8)
+  rows, target = np.arange(3), np.array([0, 1, 0])
+  own, larger = (compare_runs._maps(classifier, images, rows, target, (n, n))
+                 for n in (64, 128))
+  # Halved, the larger maps are the others.
+  halved = larger.reshape(3, 64, 2, 64, 2).mean((2, 4))
+  np.testing.assert_allclose(halved, own, atol=.03 * np.abs(own).max())

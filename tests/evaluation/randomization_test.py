@@ -1,0 +1,161 @@
+"""The sanity checks: by hand, and by the command."""
+
+import json
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+from atcon_tf import data
+from atcon_tf import evaluate
+from atcon_tf.evaluation import cases
+from atcon_tf.evaluation import leaderboard
+from atcon_tf.evaluation import randomization
+from atcon_tf import models
+from atcon_tf.reports import tables
+from atcon_tf.runs import run_data
+from atcon_tf import training
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def classifier():
+  return models.build("tiny_cnn", 3, image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+  """Five images, each with the box of its left half and no mask."""
+  images = np.random.default_rng(0).uniform(size=[5, SIZE, SIZE, 3])
+  return cases.Cases(
+      list("abcde"), images.astype(np.float32), np.array([0, 1, 2, 0, 1]),
+      [np.array([[0, 0, .5, 1]])] * 5,
+      np.full([5, SIZE, SIZE], 255, np.uint8))
+
+
+def test_finished_methods_are_found_again_for_the_same_weights_only(
+    classifier, pairs, tmp_path):
+  judge = lambda model: leaderboard.judge(
+      model, pairs, ["gradient"], ["sparseness"], folder=tmp_path, samples=0)
+  first = judge(classifier)
+  stored = json.loads((tmp_path / "gradient.json").read_text())
+  stored["row"]["scores"]["sparseness"] = [0.25] * 5
+  (tmp_path / "gradient.json").write_text(json.dumps(stored))
+  assert judge(classifier)["methods"]["gradient"]["sparseness"] == 0.25
+  other = models.build("tiny_cnn", 3, image_size=SIZE)
+  again = judge(other)["methods"]["gradient"]["sparseness"]
+  assert again != 0.25 and again != first
+
+
+# The sanity checks.
+
+
+def test_stages_hold_every_variable_once_from_the_logits_down(classifier):
+  stages = randomization.stages(classifier)
+  assert list(stages)[0] == "logits" and list(stages)[-1] == "100%"
+  ids = [id(v) for group in stages.values() for v in group]
+  assert sorted(ids) == sorted(id(v) for v in classifier.model.variables)
+  kernel, bias = stages["logits"]
+  assert kernel.shape[1:] == bias.shape == (3,)  # the classes
+
+
+def test_shuffled_weights_are_the_same_numbers_and_come_back(classifier):
+  variable = classifier.model.variables[0]
+  before = variable.numpy()
+  with pytest.raises(KeyError), randomization.restored([variable]):
+    randomization.shuffle([variable], 0)
+    assert (variable.numpy() != before).any()
+    np.testing.assert_array_equal(np.sort(variable.numpy().ravel()),
+                                  np.sort(before.ravel()))
+    raise KeyError
+  np.testing.assert_array_equal(variable.numpy(), before)
+
+
+def test_a_map_that_sees_no_network_fails(classifier, pairs):
+  before = classifier.model.get_weights()
+  board = randomization.judge(classifier, pairs, ["grad_cam", "(centre)"],
+                              other=classifier, slow_limit=2)
+  centre = board["methods"]["(centre)"]
+  np.testing.assert_allclose(list(centre["parameters"].values()), 1)
+  assert centre["parameters_verdict"] == centre["labels_verdict"] == "fails"
+  cam = board["methods"]["grad_cam"]
+  assert list(cam["parameters"]) == board["stages"]
+  assert cam["parameters"]["100%"] < 0.9
+  assert cam["labels"] == pytest.approx(1)  # of the very same network
+  for a, b in zip(before, classifier.model.get_weights()):
+    np.testing.assert_array_equal(a, b)
+  lines = tables.randomization_table(board).splitlines()
+  assert lines[-1].startswith("(centre)") and lines[-1].endswith("fails")
+
+
+def test_random_labels_are_those_of_the_others():
+  records = [data.Record(str(i), "", np.eye(10, dtype=np.float32)[i])
+             for i in range(10)]
+  one, again, other = (run_data.shuffled(records, s) for s in (0, 0, 1))
+  labels = lambda by_id: [int(by_id[r.id].label.argmax()) for r in records]
+  assert labels(one) == labels(again) != labels(other)
+  assert sorted(labels(one)) == list(range(10)) != labels(one)
+
+
+# The command.
+
+
+@pytest.fixture(scope="module")
+def random_run(tmp_path_factory):
+  """A run like `tiny_run` whose labels were random."""
+  path = tmp_path_factory.mktemp("random") / "run"
+  result = training.train_and_evaluate(Config(
+      dataset="shapes", shots=2, steps=4, eval_every=2, bootstrap=0,
+      summary_images=0, unlabeled="40", batch_size=4, objective="supervised",
+      random_labels=True).resolve(), path)
+  assert result["steps"]["best"] == 4  # the last weights
+  return path
+
+
+def _command(*arguments):
+  return subprocess.run(
+      [sys.executable, "-m", "atcon_tf.evaluate", *arguments],
+      capture_output=True, text=True, check=False)
+
+
+def test_sanity_of_a_run(tiny_run, random_run, tmp_path):
+  out = tmp_path / "sanity.json"
+  done = _command(f"--workdir={tiny_run}", "--methods=grad_cam,(centre)",
+                  "--metrics=sanity", f"--random_model={random_run}",
+                  "--images=4", f"--out={out}")
+  assert done.returncode == 0, done.stderr
+  board = json.loads(out.read_text())
+  assert set(board["methods"]) == {"grad_cam", "(centre)"}
+  assert board["methods"]["(centre)"]["labels_verdict"] == "fails"
+  assert board["passes_below"] == 0.3 and board["fails_above"] == 0.6
+  assert "atcon_tf.evaluate" in board["command"]
+  assert f"below {board['passes_below']}" in done.stdout
+
+
+def test_what_a_random_model_may_be(tiny_run, random_run):
+  class Run:
+    config = Config(model="resnet50")
+
+  with pytest.raises(UserError, match="trained on true labels"):
+    randomization.load_other(None, tiny_run)
+  with pytest.raises(UserError, match="has another model"):
+    Run.path, Run.class_names = "x", ()
+    Run.classifier = models.build("tiny_cnn", 2, image_size=SIZE)
+    randomization.load_other(Run, random_run)
+
+
+@pytest.mark.parametrize("flags, message", [
+    (dict(methods=["grad_cma"]), "--methods=grad_cma: must be one of"),
+    (dict(metrics=["sanity", "road"]), "=sanity,road: sanity stands alone"),
+    (dict(random_model="x"), "--random_model=x: goes with --metrics=sanity"),
+    (dict(metrics=["sanity"], page="x.md"), "--page=x.md: not for --metrics")])
+def test_refused_before_anything_is_read(flags, message):
+  values = dict(methods=["grad_cam"], metrics=["road"], random_model="",
+                voc_year=0, page="")
+  with pytest.raises(UserError, match=message):
+    evaluate.judge_methods(None, types.SimpleNamespace(**{**values, **flags}))
