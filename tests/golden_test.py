@@ -26,7 +26,7 @@ from atcon_tf import models
 from atcon_tf.models import backbones
 from atcon_tf.models import explanation_head
 from atcon_tf.models import geometry
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
 from atcon_tf.objectives import gain
 from atcon_tf.objectives import laso
 from atcon_tf.objectives import layer_consistency
@@ -95,14 +95,14 @@ def classifier_of(net, cam_layers=None, normalize="0..1"):
   """A classifier whose maps are at the case's target layer."""
   base = keras_model(net)
   normalized = keras.Input(base.input_shape[1:])
-  walk = graph.ModelGraph(base, normalized)
+  graph = ModelGraph(base, normalized)
   layers = cam_layers or [net["target"]]
   network = keras.Model(
-      normalized, [*(walk.tensors[n] for n in layers), walk.outputs])
+      normalized, [*(graph.tensors[n] for n in layers), graph.outputs])
   layer = backbones.Normalize(**backbones.INPUT_RANGES[normalize])
   return base, models.Classifier(
-      net["id"], layer, network, [], [walk.geometry[n] for n in layers],
-      walk.swapped, tuple(layers))
+      net["id"], layer, network, [], [graph.geometry[n] for n in layers],
+      graph.guided_relus, tuple(layers))
 
 
 def check_gradients(prefix, base, values, tape, loss):

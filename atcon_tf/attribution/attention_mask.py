@@ -89,7 +89,7 @@ def explain(classifier, images, classes, attention=Attention()):
   if classes is None:
     classes = tf.one_hot(tf.argmax(pass_.logits, -1), classifier.num_classes)
   classes = tf.cast(classes, pass_.logits.dtype)
-  told = attention.attend(pass_, classes)
-  again = forward_pass.forward_normalized(classifier, told["masked"])
-  return {**told, "classes": classes, "logits": pass_.logits,
+  attended = attention.attend(pass_, classes)
+  again = forward_pass.forward_normalized(classifier, attended["masked"])
+  return {**attended, "classes": classes, "logits": pass_.logits,
           "logits_masked": again.logits}

@@ -51,7 +51,7 @@ class MapAgreement:
     return dataclasses.replace(
         self, options={**self.options, "smooth_grad": smooth})
 
-  def tell(self, pass_, target, teacher=None, stop_gradient="none"):
+  def compare(self, pass_, target, teacher=None, stop_gradient="none"):
     """Both maps of each image's class, and how far they agree.
 
     Args:
@@ -164,4 +164,4 @@ def explain(classifier, images, story=PUBLISHED):
   pass_ = forward_pass.forward(classifier, images)
   target = tf.stop_gradient(tf.argmax(pass_.logits, -1))
   return {"class_index": target, "logits": pass_.logits,
-          **story.tell(pass_, target)}
+          **story.compare(pass_, target)}

@@ -65,7 +65,7 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
       besides its image; default: its "label". A "mask" `[n, S, S, channels]`
       (an array, or what is indexed like one) is moved along with the image.
     crop_area: smallest share of the image that a random crop keeps.
-    two_views: add "plain", the image as it is, and "transform", the way from
+    two_views: add "unaugmented", the image as it is, and "transform", the way from
       it to "image" (see `augment.warp`).
     choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
       after epoch, each shuffled anew.
@@ -100,7 +100,7 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
       result["mask"] = warp(result["mask"], transform,
                             interpolation="NEAREST")
     if two_views:
-      result |= {"plain": plain, "transform": transform}
+      result |= {"unaugmented": plain, "transform": transform}
     return result
 
   return tf.data.Dataset.range(start, stop).map(

@@ -5,7 +5,7 @@ With its moving statistics, `BN(conv(x, W) + b)` is one convolution:
     s = gamma / sqrt(variance + epsilon)
     y = conv(x, W s) + beta + (b - mean) s
 
-The same numbers, without a walk over the activations for each operation of
+The same numbers, without a graph over the activations for each operation of
 the normalisation and for each of its derivatives. W, gamma and beta are
 trained as before, through the product, and batch statistics are still there
 to be trained with.

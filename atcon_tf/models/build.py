@@ -18,7 +18,7 @@ from atcon_tf.config.defaults import IMAGE_SIZE
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
 from atcon_tf.models import classifier
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
 from atcon_tf.models import user_model
 
 
@@ -131,39 +131,39 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
                                   name="normalize")
   normalized = keras.Input([size, size, 3], name="normalized")
   try:
-    walk = graph.ModelGraph(base, normalized, reflect_padding, logits=own_head)
+    graph = ModelGraph(base, normalized, reflect_padding, logits=own_head)
   except UserError:
     raise
   except ValueError as error:  # a layer that cannot take this size
     raise UserError(f"--model={name} --image_size={size}: "
                     f"{backbones.first_line(error)}") from error
-  (output,) = keras.tree.flatten(walk.outputs)
+  (output,) = keras.tree.flatten(graph.outputs)
   if own_head and output.shape[1:] != (num_classes,):
-    output, own_head = walk.tensors[classifier.last_map(name, walk)], False
+    output, own_head = graph.tensors[classifier.last_map(name, graph)], False
   head_variables = []
   if not own_head:
-    output, head_variables = _new_head(walk, output, num_classes, prior,
+    output, head_variables = _new_head(graph, output, num_classes, prior,
                                        multi_label)
-  layers = cam_layer or (classifier.last_map(name, walk),)
+  layers = cam_layer or (classifier.last_map(name, graph),)
   for layer in layers:
-    classifier.check_map(name, walk, layer)
+    classifier.check_map(name, graph, layer)
   network = keras.Model(normalized,
-                        [*(walk.tensors[n] for n in layers), output])
+                        [*(graph.tensors[n] for n in layers), output])
   return classifier.Classifier(name, normalize, network, head_variables,
-                               [walk.geometry[n] for n in layers], walk.swapped,
-                               tuple(layers), walk)
+                               [graph.geometry[n] for n in layers], graph.guided_relus,
+                               tuple(layers), graph)
 
 
-def _new_head(walk, features, num_classes, prior, multi_label):
+def _new_head(graph, features, num_classes, prior, multi_label):
   """Global average pooling and a dense layer whose bias is the prior."""
   if len(features.shape) == 4:
     features = keras.layers.GlobalAveragePooling2D(
-        name=walk.unique("pool"))(features)
+        name=graph.unique("pool"))(features)
   bias = np.zeros([num_classes])
   if prior is not None:
     p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)
     bias = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
   dense = keras.layers.Dense(
-      num_classes, name=walk.unique("logits"), dtype=keras.config.floatx(),
+      num_classes, name=graph.unique("logits"), dtype=keras.config.floatx(),
       bias_initializer=keras.initializers.Constant(bias))
   return dense(features), dense.trainable_variables

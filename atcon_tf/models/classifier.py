@@ -8,7 +8,7 @@ from atcon_tf.config import UserError
 from atcon_tf.models import batch_norm_folding
 from atcon_tf.models.geometry import HALF_PIXEL
 from atcon_tf.models.geometry import resize
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
 from atcon_tf.models import vit
 
 
@@ -58,7 +58,7 @@ class Classifier:
       n of an axis is centred on pixel offset + stride n; see `maps.resize`.
     relus: number of ReLUs that know the guided rule.
     cam_layers: names of the layers that carry the maps.
-    walk: the graph that `network` is a part of, with every layer's output.
+    graph: the graph that `network` is a part of, with every layer's output.
     attention: a head that was trained to explain it, an
       `attribution.learned.AttentionMechanism`; None: there is none.
   """
@@ -70,7 +70,7 @@ class Classifier:
   geometry: list
   relus: int
   cam_layers: tuple[str, ...]
-  walk: graph.ModelGraph | None = None
+  graph: ModelGraph | None = None
   attention: keras.Model | None = None
 
   def __post_init__(self):
@@ -129,12 +129,12 @@ class Classifier:
       UserError: no such layers, or without a spatial extent.
     """
     for layer in cam_layers:
-      check_map(self.name, self.walk, layer, flag)
-    outputs = [self.walk.tensors[n] for n in cam_layers]
+      check_map(self.name, self.graph, layer, flag)
+    outputs = [self.graph.tensors[n] for n in cam_layers]
     return dataclasses.replace(
         self, cam_layers=tuple(cam_layers), network=keras.Model(
             self.network.input, [*outputs, self.network.outputs[-1]]),
-        geometry=[self.walk.geometry[n] for n in cam_layers])
+        geometry=[self.graph.geometry[n] for n in cam_layers])
 
   @property
   def backbone_variables(self):
@@ -143,9 +143,9 @@ class Classifier:
     return [v for v in self.model.trainable_variables if id(v) not in new]
 
 
-def map_layers(walk):
+def map_layers(graph):
   """Names of the layers that can carry a map, in order of execution."""
-  return [name for name, tensor in walk.tensors.items() if is_map(tensor)]
+  return [name for name, tensor in graph.tensors.items() if is_map(tensor)]
 
 
 def is_map(tensor):
@@ -157,19 +157,19 @@ def is_map(tensor):
       shape[1] * shape[2] > 1)
 
 
-def last_map(name, walk):
-  layers = map_layers(walk)
+def last_map(name, graph):
+  layers = map_layers(graph)
   if not layers:
     raise UserError(f"--model={name}: has no layer with a spatial map of "
                     "more than 1x1 cells at this image size")
   return layers[-1]
 
 
-def check_map(name, walk, layer, flag="cam_layer"):
-  tensor = walk.tensors.get(layer)
+def check_map(name, graph, layer, flag="cam_layer"):
+  tensor = graph.tensors.get(layer)
   if tensor is None or not is_map(tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
     raise UserError(f"--{flag}={layer}: {problem} in {name}; the last "
                     f"that can carry a map: "
-                    f"{', '.join(map_layers(walk)[-6:])}")
+                    f"{', '.join(map_layers(graph)[-6:])}")

@@ -28,7 +28,7 @@ import tensorflow as tf
 from atcon_tf.config import UserError
 from atcon_tf.models.classifier import map_layers
 from atcon_tf.models import geometry
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ReflectionPadding
 
 # Most cells of the fused map along an axis, and layers that are fused.
 CAP = 56
@@ -178,19 +178,19 @@ class AttentionMechanism(keras.Model):
     return geometry.resize(heat, size, self.place)
 
 
-def default_layers(walk, count=LAYERS):
+def default_layers(graph, count=LAYERS):
   """The last layer of each of the last `count` resolutions, large to small.
 
   For ResNets these are the ends of the last stages, as in the paper. Layers
   that only pad are no resolution of their own.
   """
   last = {}
-  for name in map_layers(walk):
-    operation = walk.tensors[name]._keras_history.operation
+  for name in map_layers(graph):
+    operation = graph.tensors[name]._keras_history.operation
     if isinstance(operation, (keras.layers.ZeroPadding2D,
-                              graph.ReflectionPadding)):
+                              ReflectionPadding)):
       continue
-    last[walk.tensors[name].shape[1]] = name  # a later one takes its place
+    last[graph.tensors[name].shape[1]] = name  # a later one takes its place
   sizes = sorted(last)[:count]
   return tuple(last[size] for size in reversed(sizes))
 
@@ -209,7 +209,7 @@ def attach(classifier, version="tame", layers=(), cap=CAP):
   """
   if not layers:
     layers = (classifier.cam_layers[-1:] if version == "l_cam"
-              else default_layers(classifier.walk))
+              else default_layers(classifier.graph))
   view = classifier.with_cam_layers(layers, "feature_layers")
   return dataclasses.replace(
       classifier, attention=AttentionMechanism(view, version, cap))

@@ -31,14 +31,14 @@ class ReflectionPadding(keras.layers.Layer):
 
 
 class ModelGraph:
-  """One walk through a model's graph.
+  """A model's graph, run once more over its layers.
 
   Attributes:
     outputs: the symbolic outputs of the new graph.
     tensors: `{layer name: its output}`; a layer inside a nested model is
       also known as "nested/layer".
     geometry: `{layer name: its cells' place on the image}`.
-    swapped: number of ReLUs that now know the guided rule.
+    guided_relus: number of ReLUs that now know the guided rule.
     left_out: the final "softmax" or "sigmoid" that was left out, or "".
   """
 
@@ -51,7 +51,7 @@ class ModelGraph:
       reflect_padding: convolutions pad by reflection instead of zeros.
       logits: leave out a final softmax or sigmoid.
     """
-    self.tensors, self.geometry, self.swapped = {}, {}, 0
+    self.tensors, self.geometry, self.guided_relus = {}, {}, 0
     self.left_out = ""
     self._reflect = reflect_padding
     self._final = _final_operation(model) if logits else None
@@ -88,7 +88,7 @@ class ModelGraph:
       return output
 
     # clone_model() would end in a new model whose tensors are cut off from
-    # `inputs`; the walk underneath it is what is wanted here.
+    # `inputs`; the graph underneath it is what is wanted here.
     return graph._run_through_graph(inputs, call_fn=call)
 
   def _call(self, operation, args, kwargs):
@@ -121,7 +121,7 @@ class ModelGraph:
     name = self.unique(operation.name)
     relu = guided_relu.guided_version(operation, name, dtype)
     if relu is not None:
-      self.swapped += 1
+      self.guided_relus += 1
       return [relu]
     settings = {} if name == operation.name else {"name": name}
     if self._reflects(operation):
@@ -129,7 +129,7 @@ class ModelGraph:
     activation = guided_relu.fused_activation(operation)
     relu = guided_relu.guided_version(activation)
     if relu is not None:
-      self.swapped += 1
+      self.guided_relus += 1
       relu = guided_relu.GuidedReLU(relu.max_value, dtype=operation.dtype_policy,
                                     name=self.unique(f"{operation.name}_relu"))
     if relu is not None or self._leaves_out(operation, activation):
@@ -203,7 +203,7 @@ def functional_of(model):
   """The functional graph of a functional or Sequential model.
 
   Raises:
-    UserError: a subclassed model has no graph to walk, nor has a Sequential
+    UserError: a subclassed model has no graph, nor has a Sequential
       one that does not know its input yet.
   """
   if isinstance(model, keras.Sequential):

@@ -4,7 +4,7 @@ import keras
 
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
-from atcon_tf.models import graph
+from atcon_tf.models.graph import functional_of
 
 
 def load(path, image_size):
@@ -19,7 +19,7 @@ def load(path, image_size):
 
 def fitting(model, path, image_size):
   """A user's model, if it can be a classifier, and the side of its input."""
-  model = graph.functional_of(model)
+  model = functional_of(model)
   if len(model.inputs) != 1 or len(model.outputs) != 1:
     raise UserError(f"--model={path}: has {len(model.inputs)} inputs and "
                     f"{len(model.outputs)} outputs; must have one of each")

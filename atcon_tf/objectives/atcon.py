@@ -74,17 +74,17 @@ class Atcon(base.Objective):
 
   def call(self, batch, training=False):
     pass_ = forward_pass.forward(self.classifier, batch["image"])
-    taught = None
+    teacher_pass = None
     if self.teacher:
-      taught = forward_pass.forward(self.teacher, batch["image"])
+      teacher_pass = forward_pass.forward(self.teacher, batch["image"])
     story = self.story.with_noise_of(batch["image"])
-    told = [story.tell(pass_, target, taught, self.stop_gradient)
+    compared = [story.compare(pass_, target, teacher_pass, self.stop_gradient)
             for target in base.targets(pass_.logits, batch, self.target)]
-    value = -tf.add_n([t["similarity"] for t in told]) / len(told)
+    value = -tf.add_n([t["similarity"] for t in compared]) / len(compared)
     one = tf.ones_like(value)
     terms = {"consistency": (value, one)}
-    if "mask" in told[0]:
-      mean, variance = maps.moments(told[0]["mask"])
+    if "mask" in compared[0]:
+      mean, variance = maps.moments(compared[0]["mask"])
       terms["mask_mean"] = (tf.reshape(mean, [-1]), one)
       terms["mask_std"] = (tf.sqrt(tf.reshape(variance, [-1])), one)
     return terms

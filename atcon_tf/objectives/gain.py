@@ -88,13 +88,13 @@ class Gain(base.Objective):
     image, classes = self._rows(label)
     per_row = {}
     if any(self.loss_weights[name] for name in self.start):
-      told = self.attention.attend(pass_, classes, image)
+      attended = self.attention.attend(pass_, classes, image)
     if self.loss_weights["attention_mining"]:
-      score = self.mined(told["masked"], classes)
+      score = self.mined(attended["masked"], classes)
       per_row["attention_mining"] = score, tf.reduce_max(classes, -1)
     if self.loss_weights["extra_supervision"]:
       per_row["extra_supervision"] = extra_supervision(
-          told["scaled"], tf.gather(batch["mask"], image), classes)
+          attended["scaled"], tf.gather(batch["mask"], image), classes)
     for name, (value, weight) in per_row.items():
       value, weight = _per_image(value, weight, image, tf.shape(label)[0])
       begun = self.state[0] >= self.start[name]

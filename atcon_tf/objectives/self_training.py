@@ -42,7 +42,7 @@ class SelfTraining(base.Objective):
   """Terms "pseudo" and, if weighted, "equivariance" and "atcon".
 
   Its batches are drawn from a bank: images with a pseudo-label, "image"
-  augmented, "plain" not, "transform" `[B, 8]` between them, "label" and
+  augmented, "unaugmented" not, "transform" `[B, 8]` between them, "label" and
   "label_weight" `[B, classes]`, "class_index" `[B]` one positive class.
   """
 
@@ -104,14 +104,14 @@ class SelfTraining(base.Objective):
     if self.loss_weights["equivariance"]:
       terms["equivariance"] = (-self._equivariance(batch, pass_), one)
     if self.loss_weights["atcon"]:
-      told = consistency.PUBLISHED.tell(pass_, batch["class_index"])
-      terms["atcon"] = (-told["similarity"], one)
+      compared = consistency.PUBLISHED.compare(pass_, batch["class_index"])
+      terms["atcon"] = (-compared["similarity"], one)
     return terms
 
   def _equivariance(self, batch, pass_):
     """Agreement of the map with the plain view's under the same warp."""
     size, place = self.classifier.image_size, self.classifier.geometry[-1]
-    plain = forward_pass.forward(self.classifier, batch["plain"])
+    plain = forward_pass.forward(self.classifier, batch["unaugmented"])
     target = batch["class_index"]
     before = geometry.resize(cam.grad_cam(plain, target), size, place)
     before = augment.warp(tf.stop_gradient(before)[..., tf.newaxis],

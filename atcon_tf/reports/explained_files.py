@@ -113,10 +113,10 @@ def layers_text(classifier):
   head = classifier.attention
   marks = {n: ["cam"] for n in classifier.cam_layers}
   for name in (head.layers_used if head else
-               explanation_head.default_layers(classifier.walk)):
+               explanation_head.default_layers(classifier.graph)):
     marks.setdefault(name, []).append(head.name if head else "tame")
   lines = []
-  for name in map_layers(classifier.walk):
-    shape = " x ".join(map(str, classifier.walk.tensors[name].shape[1:]))
+  for name in map_layers(classifier.graph):
+    shape = " x ".join(map(str, classifier.graph.tensors[name].shape[1:]))
     lines.append(f"{name:40s} {shape:18s} {', '.join(marks.get(name, []))}")
   return "\n".join(line.rstrip() for line in lines)

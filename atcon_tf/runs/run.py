@@ -38,7 +38,7 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
     return run.classifier, run.class_names, run.multi_label
   if model.endswith(".keras"):
     classifier = models.load(model, input_range, image_size)
-    multi_label = multi_label or classifier.walk.left_out == "sigmoid"
+    multi_label = multi_label or classifier.graph.left_out == "sigmoid"
     if classifier.num_classes == 1 and not multi_label:
       raise UserError(f"--model={model}: has one output, which is no choice "
                       "between classes; if it is the logit of one, "

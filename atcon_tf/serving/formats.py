@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from atcon_tf.models import backbones
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
 
 
@@ -46,7 +46,7 @@ def _call(operation, *args, **kwargs):
   if isinstance(operation, guided_relu.GuidedReLU):
     operation = keras.layers.ReLU(operation.max_value, name=operation.name,
                                   dtype=operation.dtype_policy)
-  elif isinstance(operation, graph.ReflectionPadding):
+  elif isinstance(operation, ReflectionPadding):
     amounts = [[0, 0], *operation.amounts, [0, 0]]
     return keras.ops.pad(args[0], amounts, mode="reflect")
   return operation(*args, **kwargs)

@@ -178,7 +178,7 @@ class Study:
     threads = max(1, (os.cpu_count() or 1) // workers)
     counter = itertools.count(1)
 
-    def tell(cell, well):
+    def compare(cell, well):
       with self._lock:
         if not well:
           failed.append(cell)

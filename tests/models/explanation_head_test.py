@@ -131,7 +131,7 @@ def test_l_cam_fm_masks_the_feature_map(classifier):
                       "conv5_block3_out"))])
 def test_default_layers(name, size, layers):
   classifier = models.build(name, 2, image_size=size)
-  assert explanation_head.default_layers(classifier.walk) == layers
+  assert explanation_head.default_layers(classifier.graph) == layers
 
 
 def test_the_cap_and_the_place_of_the_map():

@@ -7,7 +7,7 @@ import pytest
 from atcon_tf.config.defaults import IMAGE_SIZE
 from atcon_tf import models
 from atcon_tf.models import geometry
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
 
 LAYERS = keras.layers
 
@@ -117,8 +117,8 @@ def test_merged_branches_have_one_place():
   short = LAYERS.Conv2D(2, 1, strides=2)(images)
   long = LAYERS.Conv2D(2, 3, strides=2, padding="same")(images)
   model = keras.Model(images, LAYERS.Add(name="sum")([short, long]))
-  walk = graph.ModelGraph(model, keras.Input([33, 33, 3]))
-  assert walk.geometry["sum"] == ((0, 2), (0, 2))
+  graph = ModelGraph(model, keras.Input([33, 33, 3]))
+  assert graph.geometry["sum"] == ((0, 2), (0, 2))
 
 
 def test_mobilenet_v2_at_161():

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf.config import UserError
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
+from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
 
 LAYERS = keras.layers
@@ -20,8 +21,8 @@ def seed():
 
 def _rerun(model, size=12, **options):
   inputs = keras.Input([size, size, 3], name="normalized")
-  walk = graph.ModelGraph(model, inputs, **options)
-  return walk, keras.Model(inputs, walk.outputs)
+  graph = ModelGraph(model, inputs, **options)
+  return graph, keras.Model(inputs, graph.outputs)
 
 
 def _chain(*layers, name=None, size=12):
@@ -32,19 +33,19 @@ def _chain(*layers, name=None, size=12):
 
 
 def _check_same(model, **options):
-  walk, again = _rerun(model, **options)
+  graph, again = _rerun(model, **options)
   np.testing.assert_allclose(again(X), model(X), atol=1e-5)
   assert {id(v) for v in again.variables} == {id(v) for v in model.variables}
-  return walk, again
+  return graph, again
 
 
 def test_layers_inside_nested_models_have_two_names():
   inner = _chain(LAYERS.Conv2D(4, 3, name="conv"), name="inner")
   middle = keras.Sequential([keras.Input([12, 12, 3]), inner], name="middle")
-  walk, _ = _check_same(_chain(middle, LAYERS.Flatten(), LAYERS.Dense(2)))
-  assert walk.tensors["conv"] is walk.tensors["middle/inner/conv"]
-  assert walk.tensors["inner"] is walk.tensors["conv"]
-  assert walk.geometry["middle/inner/conv"] == ((1, 1), (1, 1))
+  graph, _ = _check_same(_chain(middle, LAYERS.Flatten(), LAYERS.Dense(2)))
+  assert graph.tensors["conv"] is graph.tensors["middle/inner/conv"]
+  assert graph.tensors["inner"] is graph.tensors["conv"]
+  assert graph.geometry["middle/inner/conv"] == ((1, 1), (1, 1))
 
 
 def test_equal_names_in_different_models():
@@ -59,10 +60,10 @@ def test_equal_names_in_different_models():
   outer = _chain(first, second, LAYERS.Conv2D(2, 3, name="conv"))
   for layer in (first.layers[2], second.layers[2]):
     layer.moving_mean.assign([.1, .2, .3])
-  walk, again = _check_same(outer)
-  assert walk.swapped == 4
-  assert walk.tensors["first/conv"].shape[-1] == 3
-  assert walk.tensors["conv"].shape[-1] == 2  # the outermost, called last
+  graph, again = _check_same(outer)
+  assert graph.guided_relus == 4
+  assert graph.tensors["first/conv"].shape[-1] == 3
+  assert graph.tensors["conv"].shape[-1] == 2  # the outermost, called last
   # A renamed BatchNorm still knows about training.
   np.testing.assert_allclose(again(X, training=True),
                              outer(X, training=True), atol=1e-4)
@@ -79,17 +80,17 @@ def test_names_that_look_like_ours():
 def test_a_layer_called_twice_is_known_by_its_last_call():
   conv = LAYERS.Conv2D(3, 3, activation="relu", name="shared")
   model = _chain(conv, LAYERS.MaxPooling2D(name="pool"), conv)
-  walk, _ = _check_same(model)
-  assert walk.swapped == 1
-  assert walk.tensors["shared"].shape == (None, 3, 3, 3)
-  assert list(walk.tensors) == ["pool", "shared"]
-  assert walk.geometry["shared"] == ((3.5, 2), (3.5, 2))
+  graph, _ = _check_same(model)
+  assert graph.guided_relus == 1
+  assert graph.tensors["shared"].shape == (None, 3, 3, 3)
+  assert list(graph.tensors) == ["pool", "shared"]
+  assert graph.geometry["shared"] == ((3.5, 2), (3.5, 2))
 
 
 def test_a_nested_model_called_twice():
   inner = _chain(LAYERS.Conv2D(3, 3, padding="same", activation="relu"))
-  walk, again = _check_same(_chain(inner, inner))
-  assert walk.swapped == 1
+  graph, again = _check_same(_chain(inner, inner))
+  assert graph.guided_relus == 1
   assert len(again.trainable_variables) == 2
 
 
@@ -105,9 +106,9 @@ def test_several_inputs_keywords_and_constants():
 def test_a_map_made_of_tokens_is_spread_over_the_image():
   model = _chain(LAYERS.Conv2D(5, 4, strides=4), LAYERS.Reshape([9, 5]),
                  LAYERS.Dense(5), LAYERS.Reshape([3, 3, 5], name="map"))
-  walk, _ = _check_same(model)
+  graph, _ = _check_same(model)
   # Three cells of four pixels each: 1.5 5.5 9.5.
-  assert walk.geometry["map"] == ((1.5, 4), (1.5, 4))
+  assert graph.geometry["map"] == ((1.5, 4), (1.5, 4))
 
 
 @pytest.mark.parametrize("ending", [
@@ -149,7 +150,7 @@ def test_relus_keep_the_dtype_of_the_model():
   y = LAYERS.ReLU(dtype="float64")(y)
   model = keras.Model(images, y)
   inputs = keras.Input([12, 12, 3], dtype="float64")
-  again = keras.Model(inputs, graph.ModelGraph(model, inputs).outputs)
+  again = keras.Model(inputs, ModelGraph(model, inputs).outputs)
   x = X.astype(np.float64) / 3
   np.testing.assert_allclose(again(x), model(x), rtol=1e-14)
 
@@ -199,7 +200,7 @@ def test_the_new_graph_is_an_ordinary_keras_model(tmp_path):
 
 def test_reflection_by_hand():
   row = tf.constant([1., 2., 3.])[tf.newaxis, tf.newaxis, :, tf.newaxis]
-  padded = graph.ReflectionPadding([[0, 0], [1, 2]])(row)
+  padded = ReflectionPadding([[0, 0], [1, 2]])(row)
   np.testing.assert_array_equal(padded[0, 0, :, 0], [2, 1, 2, 3, 2, 1])
 
 
@@ -235,7 +236,7 @@ def test_reflect_padding_is_tf_pad_and_a_valid_convolution(name):
   layers = build()
   model = _chain(*layers)
   before = model(X)
-  walk, again = _rerun(model, reflect_padding=True)
+  graph, again = _rerun(model, reflect_padding=True)
   conv = layers[-1]
   config = {**conv.get_config(), "padding": "valid"}
   valid = type(conv).from_config(config)
@@ -247,7 +248,7 @@ def test_reflect_padding_is_tf_pad_and_a_valid_convolution(name):
   np.testing.assert_array_equal(model(X), before)
   # Cells lie where zero padding puts them.
   plain, _ = _rerun(model)
-  assert walk.geometry == plain.geometry
+  assert graph.geometry == plain.geometry
 
 
 @pytest.mark.parametrize("layer", [
@@ -276,8 +277,8 @@ def test_second_order_through_reflect_padding():
       images)
   y = LAYERS.Conv2D(1, 5, padding="same", dtype=dtype)(y)
   inputs = keras.Input([5, 5, 1], dtype=dtype)
-  walk = graph.ModelGraph(keras.Model(images, y), inputs, reflect_padding=True)
-  again = keras.Model(inputs, walk.outputs)
+  graph = ModelGraph(keras.Model(images, y), inputs, reflect_padding=True)
+  again = keras.Model(inputs, graph.outputs)
   assert {layer.compute_dtype for layer in again.layers[1:]} == {
       dtype}
   x = tf.constant(np.random.default_rng(0).normal(size=[1, 5, 5, 1]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
 from atcon_tf.models import guided_relu
 
 X = np.array([-2., 0., 1., 3., 6., 7.])
@@ -176,11 +176,11 @@ def test_found(name):
   build, count = HIDDEN[name]
   model = build()
   inputs = keras.Input([6, 6, 3])
-  walk = graph.ModelGraph(model, inputs)
-  again = keras.Model(inputs, walk.outputs)
+  graph = ModelGraph(model, inputs)
+  again = keras.Model(inputs, graph.outputs)
   x = tf.constant(np.random.default_rng(0).normal(size=[2, 6, 6, 3]) * 4,
                   tf.float32)
-  assert walk.swapped == count
+  assert graph.guided_relus == count
   np.testing.assert_allclose(again(x), model(x), atol=1e-6)
 
   with tf.GradientTape(persistent=True) as tape:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf import models
-from atcon_tf.models import graph
+from atcon_tf.models.graph import ModelGraph
 
 LAYERS = keras.layers
 X = np.random.default_rng(0).uniform(size=[3, 16, 16, 3]).astype(np.float32)
@@ -124,7 +124,7 @@ def test_the_model_given_is_not_changed():
   """Neither its outputs nor its settings, whatever is done to its graph."""
   model = _net(*_pooled(LAYERS.Dense(3, activation="softmax")))
   before, settings = model(X), model.get_config()
-  graph.ModelGraph(model, keras.Input([16, 16, 3]), reflect_padding=True,
+  ModelGraph(model, keras.Input([16, 16, 3]), reflect_padding=True,
                    logits=True)
   np.testing.assert_array_equal(model(X), before)
   assert model.get_config() == settings

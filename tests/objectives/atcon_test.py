@@ -30,7 +30,7 @@ def batch():
 def _tell(classifier, batch, **story):
   pass_ = forward_pass.forward(classifier, batch["image"])
   target = tf.argmax(pass_.logits, -1)
-  return consistency.MapAgreement(**story).tell(pass_, target), pass_, target
+  return consistency.MapAgreement(**story).compare(pass_, target), pass_, target
 
 
 def test_a_constant_mask_halves_the_contrast(classifier, batch):
@@ -86,7 +86,7 @@ def test_top2_is_the_mean_of_two_classes(classifier, batch):
   pass_ = forward_pass.forward(classifier, batch["image"])
   first, second = base.targets(pass_.logits, batch, "top2")
   value, _ = atcon.Atcon(classifier, target="top2").call(batch)["consistency"]
-  told = [consistency.PUBLISHED.tell(pass_, t)["similarity"]
+  told = [consistency.PUBLISHED.compare(pass_, t)["similarity"]
           for t in (first, second)]
   np.testing.assert_allclose(value, -(told[0] + told[1]) / 2, rtol=1e-5)
 
@@ -103,8 +103,8 @@ def test_the_teacher_follows_by_moving_averages(classifier, batch):
                              rtol=1e-5)
   assert any(v is kernel for v in loss.state)
   alone = atcon.Atcon(classifier).call(batch)["consistency"][0]
-  taught = loss.call(batch)["consistency"][0]
-  assert np.abs(alone - taught).max() > 1e-3
+  followed = loss.call(batch)["consistency"][0]
+  assert np.abs(alone - followed).max() > 1e-3
 
 
 def test_a_nearly_constant_mask_is_logged_as_such(classifier, batch):

@@ -60,7 +60,7 @@ def _batch(transform=(1, 0, 0, 0, 1, 0, 0, 0)):
   rng = np.random.default_rng(1)
   plain = tf.constant(rng.uniform(size=[2, 32, 32, 3]), tf.float32)
   moved = tf.constant([transform] * 2, tf.float32)
-  return {"plain": plain, "image": augment.warp(plain, moved),
+  return {"unaugmented": plain, "image": augment.warp(plain, moved),
           "transform": moved, "class_index": tf.constant([0, 2], tf.int64),
           "label": tf.constant([[1., 0, 0], [0, 0, 1]]),
           "label_weight": tf.constant([[1., 0, 1], [0, 0, 1]])}
@@ -128,7 +128,7 @@ def test_the_bank_gives_positive_images_with_a_class_of_theirs():
   batches = list(made.batches(images, records, config, 3, 6))
   assert len(batches) == 3
   for batch in batches:
-    index = np.round(batch["plain"].numpy()[:, 0, 0, 0] * 25.5).astype(int)
+    index = np.round(batch["unaugmented"].numpy()[:, 0, 0, 0] * 25.5).astype(int)
     assert set(index) <= {0, 1, 2}  # images 3 and 4 are nobody's positives
     np.testing.assert_array_equal(batch["label"], label[index])
     np.testing.assert_array_equal(batch["label_weight"], weight[index])

@@ -21,7 +21,7 @@ def with_attention(classifier):
     UserError: it has none.
   """
   layers = {
-      name: tensor for name, tensor in classifier.walk.tensors.items()
+      name: tensor for name, tensor in classifier.graph.tensors.items()
       if isinstance(tensor._keras_history.operation, vit.Attention)}
   if not layers:
     raise UserError(

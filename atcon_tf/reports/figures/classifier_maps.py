@@ -111,11 +111,11 @@ def attention_story(classifier, images, records, class_names, attention,
     a matplotlib figure, and a Markdown table with a line for each image: the
     score of every label and of the prediction in both passes.
   """
-  told = attention_mask.explain(classifier, tf.cast(
+  attended = attention_mask.explain(classifier, tf.cast(
       images, classifier.maps.input.dtype), None, attention)
-  told = {name: value.numpy() for name, value in told.items()}
-  told["seen"] = classifier.normalize.undo(told["masked"])
-  scores = [_probability(told[name], multi_label)
+  attended = {name: value.numpy() for name, value in attended.items()}
+  attended["seen"] = classifier.normalize.undo(attended["masked"])
+  scores = [_probability(attended[name], multi_label)
             for name in ("logits", "logits_masked")]
   lines = ["| image | is | says |", "|---|---|---|"]
   captions, outlines = [], []
@@ -124,14 +124,14 @@ def attention_story(classifier, images, records, class_names, attention,
       first, second = (s[i][c] for s in scores)
       return f"{class_names[c]} {first:.3f} → {second:.3f}"
 
-    target = int(told["classes"][i].argmax())
+    target = int(attended["classes"][i].argmax())
     truth = ", ".join(map(score, np.flatnonzero(record.label))) or "-"
     lines.append(f"| {record.id} | {truth} | {score(target)} |")
     captions.append(f"{record.id[-24:]}\n{score(target)}")
     planes = class_masks.drawn(record, images.shape[1]).values()
     outlines.append(np.any([np.zeros(images.shape[1:3], bool),
                             *(plane == 1 for plane in planes)], 0))
-  figure = map_rows.attention(images, told, outlines,
+  figure = map_rows.attention(images, attended, outlines,
                               [r.boxes for r in records], captions)
   return figure, "\n".join(lines)
 

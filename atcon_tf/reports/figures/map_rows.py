@@ -46,7 +46,7 @@ def explanations(images, story, boxes, captions):
 ATTENTION_COLUMNS = ("image", "attention", "soft mask", "masked image")
 
 
-def attention(images, told, outlines, boxes, captions):
+def attention(images, attended, outlines, boxes, captions):
   """GAIN's view of some images, a row each.
 
   Args:
@@ -65,9 +65,9 @@ def attention(images, told, outlines, boxes, captions):
     canvas.show_boxes(row[0], boxes[i], images.shape[1:3])
     if 0 < outlines[i].mean() < 1:
       row[0].contour(outlines[i], [0.5], colors=canvas.BOX_COLOR, linewidths=1)
-    canvas.show_map(row[1], images[i], told["scaled"][i])
-    row[2].imshow(told["mask"][i], cmap="gray", vmin=0, vmax=1)
-    canvas.show_image(row[3], told["seen"][i])
+    canvas.show_map(row[1], images[i], attended["scaled"][i])
+    row[2].imshow(attended["mask"][i], cmap="gray", vmin=0, vmax=1)
+    canvas.show_image(row[3], attended["seen"][i])
   return figure
 
 
