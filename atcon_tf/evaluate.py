@@ -45,8 +45,9 @@ def main(argv):
   values = flags.FLAGS
   _check_modes(values)
   if values.data_dir and not values.out:
-    raise UserError(f"--data_dir={values.data_dir}: needs --out=FILE, where "
-                    "the scores on other data are written")
+    raise UserError("data_dir", values.data_dir,
+                    "needs --out=FILE, where the scores on other data are "
+                    "written")
   for flag in ("out", "page"):
     if values[flag].value:
       files.check_file(flag, values[flag].value)
@@ -71,7 +72,7 @@ def _check_modes(values):
   def refuse(names, why):
     for name in names:
       if values[name].present and values[name].value:
-        raise UserError(f"--{name}: {why}")
+        raise UserError(name, None, why)
 
   if not values.methods:
     refuse(("metrics", "random_model", "page", "target", "images",
@@ -84,17 +85,18 @@ def _check_modes(values):
 def judge_methods(run, values):
   """Judges attribution methods: a leaderboard, or the sanity checks."""
   if values.voc_year and run.config.dataset != "voc":
-    raise UserError(f"--voc_year={values.voc_year}: the run is of "
-                    f"--dataset={run.config.dataset}")
+    raise UserError("voc_year", values.voc_year,
+                    f"the run is of --dataset={run.config.dataset}")
   sane = SANITY in values.metrics
   if sane and len(values.metrics) > 1:
-    raise UserError(f"--metrics={','.join(values.metrics)}: {SANITY} stands "
-                    "alone, as it changes the network")
+    raise UserError("metrics", values.metrics,
+                    f"{SANITY} stands alone, as it changes the network")
   if values.random_model and not sane:
-    raise UserError(f"--random_model={values.random_model}: goes with "
-                    f"--metrics={SANITY}")
+    raise UserError("random_model", values.random_model,
+                    f"goes with --metrics={SANITY}")
   if values.page and sane:
-    raise UserError(f"--page={values.page}: not for --metrics={SANITY}")
+    raise UserError("page", values.page,
+                    f"not for --metrics={SANITY}")
   other = randomization.load_other(run, values.random_model)
   methods = [*METHODS, method_scores.CENTRE] if values.methods == ["all"] else (
       values.methods)

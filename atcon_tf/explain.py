@@ -44,11 +44,12 @@ def main(argv):
   files.check_folder("out", folder)
   _check_used(values)
   if values.colormap not in matplotlib.colormaps:
-    raise UserError(f"--colormap={values.colormap}: matplotlib has none of "
-                    "this name; for example inferno, viridis, jet")
+    raise UserError("colormap", values.colormap,
+                    "matplotlib has none of this name; for example inferno, "
+                    "viridis, jet")
   names = values.class_names
   if len(names) == 1 and pathlib.Path(names[0]).is_file():
-    names = [n.strip() for n in files.lines("--class_names", names[0])
+    names = [n.strip() for n in files.lines("class_names", names[0])
              if n.strip()]
   classifier, names, multi_label = load_classifier(
       values.workdir, values.model, names, values.input_range,
@@ -59,7 +60,7 @@ def main(argv):
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)
   if not values.images and not values.video:
-    raise UserError("give --images=FILES or --video=CLIP")
+    raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.video:
     pictures.check_writable(values.video_format)
   paths = pictures.find(values.images) if values.images else []
@@ -92,7 +93,7 @@ def _check_used(values):
       if values[name].present:
         shown = values[name].value
         shown = ",".join(shown) if isinstance(shown, list) else shown
-        raise UserError(f"--{name}={shown}: not used with {other}")
+        raise UserError(name, shown, f"not used with {other}")
 
 
 def _chosen(probability, explainer, values):
@@ -124,8 +125,8 @@ def _explain_images(explainer, paths, folder, values):
               for (method, c), note in result["notes"].items() if note]
     bar.add(1)
   if not sheets:
-    raise UserError(f"--images={','.join(values.images)}: none of the "
-                    f"{len(paths)} can be read; {notes[0]}")
+    raise UserError("images", values.images,
+                    f"none of the {len(paths)} can be read; {notes[0]}")
   explained_files.save_boxes(folder, rows, values.box_format)
   print(*notes, f"{folder}: {sheets} sheets, {len(rows)} boxes", sep="\n")
 

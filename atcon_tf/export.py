@@ -23,7 +23,8 @@ def main(argv):
   del argv
   values = flags.FLAGS
   if not values.out:
-    raise UserError("--out: needed, the folder of the model's versions")
+    raise UserError("out", None,
+                    "needed, the folder of the model's versions")
   path = export_run.export(runs.load(values.workdir), values.out,
                            tuple(values.method), values.version)
   print(f"{path}: {', '.join(sorted(p.name for p in path.rglob('*.*')))}\n"

@@ -61,16 +61,18 @@ def main(argv):
     return
   files.check_file("out", out)
   if out == picture:
-    raise UserError(f"--out={out}: its plot goes there; must end otherwise")
+    raise UserError("out", out,
+                    "its plot goes there; must end otherwise")
   if not values.low < values.high:
-    raise UserError(f"--low={values.low}: must be less than --high="
-                    f"{values.high}")
+    raise UserError("low", values.low,
+                    f"must be less than --high={values.high}")
   config = config_flags.from_flags()
   found = learning_rate_range.sweep(config, values.low, values.high, values.sweep_steps,
                                     sys.stderr.isatty())
   if not any(s is not None for s in found["smoothed"]):
-    raise UserError(f"--low={values.low}: the loss is not finite from the "
-                    "first steps on; try a lower one")
+    raise UserError("low", values.low,
+                    "the loss is not finite from the first steps on; try a "
+                    "lower one")
   about = environment()
   about["command"] = about["command"].replace("-m atcon_tf.train",
                                               "-m atcon_tf.find_lr")

@@ -47,12 +47,13 @@ def _source(values):
     if values.labels == "truth":
       return config, None, None
     if not config.model.endswith(".keras"):
-      raise UserError("--workdir or --model=FILE.keras: needed by "
-                      "--labels=prediction")
+      raise UserError("workdir", None, "needed by --labels=prediction, or "
+                      "--model=FILE.keras")
     return config, models.load(config.model, config.input_range,
                                config.image_size), None
   if values["model"].present:
-    raise UserError(f"--model={values.model}: give either this or --workdir")
+    raise UserError("model", values.model,
+                    "give either this or --workdir")
   run = runs.load(values.workdir)
   given = {f.name: values[f.name].value
            for f in dataclasses.fields(settings.Data)
@@ -68,7 +69,7 @@ def main(argv):
   del argv
   values = flags.FLAGS
   if not values.out:
-    raise UserError("--out: needed, the list to write")
+    raise UserError("out", None, "needed, the list to write")
   config, classifier, names = _source(values)
   data = registry.load(config)
   records = data.splits[values.part]

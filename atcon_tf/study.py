@@ -52,7 +52,7 @@ def main(argv):
   failed = [] if values.render_only else study.run(values.workers,
                                                    values.keep)
   if not study.rows and not failed:
-    raise UserError(f"--out={values.out}: no rows; nothing to render")
+    raise UserError("out", values.out, "no rows; nothing to render")
   if study.rows:
     if study_tables.read(study.out)["grid"] != grid:
       study.save()

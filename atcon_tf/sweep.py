@@ -39,19 +39,21 @@ def main(argv):
   values = flags.FLAGS
   for name in _OURS:
     if values[name].present:
-      raise UserError(f"--{name}={values[name].value}: the sweep draws its own "
-                      "subsets; see --shot_list and --repeats")
+      raise UserError(name, values[name].value,
+                      "the sweep draws its own subsets; see --shot_list and "
+                      "--repeats")
   config = config_flags.from_flags()
   if config.objective == shot_sweep.SUPERVISED:
-    raise UserError("--objective=supervised: name the one to compare with it")
+    raise UserError("objective", "supervised",
+                    "name the one to compare with it")
   if config.objective in settings.HEADS:
-    raise UserError(f"--objective={config.objective}: explains a classifier "
-                    "and leaves its scores as they are; name one that trains "
-                    "it")
+    raise UserError("objective", config.objective,
+                    "explains a classifier and leaves its scores as they are; "
+                    "name one that trains it")
   if not all(s.isdecimal() and int(s) for s in values.shot_list) or len(
       set(values.shot_list)) < 2:
-    raise UserError(f"--shot_list={','.join(values.shot_list)}: must be at "
-                    "least two numbers of images")
+    raise UserError("shot_list", values.shot_list,
+                    "must be at least two numbers of images")
   out = pathlib.Path(values.out)
   files.check_folder("out", out)
   shots = sorted(map(int, set(values.shot_list)))

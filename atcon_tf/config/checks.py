@@ -19,100 +19,107 @@ def check_field(config, field, given):
   """Refuses a value outside its range, or one that nothing would use."""
   name, value = field.name, getattr(config, field.name)
   allowed = field.metadata["choices"]
-  shown = ",".join(value) if isinstance(value, tuple) else value
   # An empty default is filled in by `resolve`.
   if allowed and value not in (*allowed, field.default):
-    raise UserError(f"--{name}={shown}: must be one of "
-                    f"{', '.join(map(str, allowed))}")
+    raise UserError(name, value,
+                    f"must be one of {', '.join(map(str, allowed))}")
   low, high = field.metadata["minimum"], field.metadata["maximum"]
   if isinstance(value, float) and not math.isfinite(value):
-    raise UserError(f"--{name}={shown}: must be a finite number")
+    raise UserError(name, value, "must be a finite number")
   if low is not None and not value >= low:
-    raise UserError(f"--{name}={shown}: must be at least {low}")
+    raise UserError(name, value, f"must be at least {low}")
   if high is not None and not value <= high:
-    raise UserError(f"--{name}={shown}: must be at most {high}")
+    raise UserError(name, value, f"must be at most {high}")
   if not given:
     return
   for other, values in field.metadata["needs"].items():
     if getattr(config, other) not in values:
       raise UserError(
-          f"--{name}={shown}: not used with --{other}="
-          f"{getattr(config, other)}; it goes with --{other}="
-          f"{' or '.join(map(str, filter(None, values)))}")
+          name, value,
+          f"not used with --{other}={getattr(config, other)}; it goes with "
+          f"--{other}={' or '.join(map(str, filter(None, values)))}")
 
 
 def check_model(model):
   if model in MODELS:
     return
   if not model.endswith(".keras"):
-    raise UserError(f"--model={model}: must be one of {', '.join(MODELS)}, "
-                    "or a .keras file")
+    raise UserError("model", model,
+                    f"must be one of {', '.join(MODELS)}, or a .keras file")
   if not os.path.isfile(model):
-    raise UserError(f"--model={model}: no such file")
+    raise UserError("model", model, "no such file")
 
 
 def check_together(config, given):
   """What only shows when two settings are seen side by side."""
   unknown = [a for a in config.augment if a not in AUGMENTATIONS]
   if unknown:
-    raise UserError(f"--augment={','.join(config.augment)}: no "
-                    f"'{unknown[0]}'; any of {', '.join(AUGMENTATIONS)}")
+    raise UserError("augment", config.augment,
+                    f"no '{unknown[0]}'; any of {', '.join(AUGMENTATIONS)}")
   if config.unlabeled not in ("all", "labeled") and not (
       config.unlabeled.isdecimal() and int(config.unlabeled) > 0):
-    raise UserError(f"--unlabeled={config.unlabeled}: must be all, labeled, "
-                    "or a number of images")
+    raise UserError("unlabeled", config.unlabeled,
+                    "must be all, labeled, or a number of images")
   if config.unlabeled_dir and config.unlabeled == "labeled":
-    raise UserError(f"--unlabeled_dir={config.unlabeled_dir}: not used with "
-                    "--unlabeled=labeled")
+    raise UserError("unlabeled_dir", config.unlabeled_dir,
+                    "not used with --unlabeled=labeled")
   if config.dataset == "folder" and not config.data_dir:
-    raise UserError("--data_dir: needed by --dataset=folder, the folder with "
-                    "one sub-folder of images per class")
+    raise UserError("data_dir", None,
+                    "needed by --dataset=folder, the folder with one "
+                    "sub-folder of images per class")
   if config.dataset == "binary_masks" and not config.data_dir:
-    raise UserError("--data_dir: needed by --dataset=binary_masks, the folder "
-                    "that holds training and validation")
+    raise UserError("data_dir", None,
+                    "needed by --dataset=binary_masks, the folder that holds "
+                    "training and validation")
   _check_two_classes(config)
   if config.dataset == "image_list":
     if not config.data_dir:
-      raise UserError("--data_dir: needed by --dataset=image_list, the folder "
-                      "that the paths of the lists count from")
+      raise UserError("data_dir", None,
+                      "needed by --dataset=image_list, the folder that the "
+                      "paths of the lists count from")
     if not (config.val_list or config.test_list):
-      raise UserError("--val_list: needed by --dataset=image_list, or "
-                      "--test_list: nothing may be chosen on the images that "
-                      "a run is trained on")
+      raise UserError("val_list", None,
+                      "needed by --dataset=image_list, or --test_list: "
+                      "nothing may be chosen on the images that a run is "
+                      "trained on")
   for name in ("shots", "unlabeled", "single_label_only"):
     if config.splits and name in given:
-      raise UserError(f"--{name}={getattr(config, name)}: not used with "
-                      f"--splits={config.splits}, which lists the images")
+      raise UserError(name, getattr(config, name),
+                      f"not used with --splits={config.splits}, which lists "
+                      "the images")
   for name in ("steps", "learning_rate", "head_learning_rate",
                "consistency_learning_rate", "max_learning_rate"):
     if name in given and not getattr(config, name):
-      raise UserError(f"--{name}=0: must be more than 0; without the flag "
-                      "the model's own is taken")
+      raise UserError(name, 0,
+                      "must be more than 0; without the flag the model's own "
+                      "is taken")
   if 0 < config.image_size < 16:
-    raise UserError(f"--image_size={config.image_size}: must be at least 16")
+    raise UserError("image_size", config.image_size,
+                    "must be at least 16")
   if config.alpha and "supervised_share" in given:
-    raise UserError(f"--alpha={config.alpha}: says the same as "
-                    "--supervised_share; give one of them")
+    raise UserError("alpha", config.alpha,
+                    "says the same as --supervised_share; give one of them")
   if config.weights not in ("", "none"):
     if config.model.endswith(".keras"):
-      raise UserError(f"--weights={config.weights}: {config.model} brings its "
-                      "own weights")
+      raise UserError("weights", config.weights,
+                      f"{config.model} brings its own weights")
     if config.warm_start and "weights" in given:
-      raise UserError(f"--weights={config.weights}: not used with "
-                      f"--warm_start={config.warm_start}, which brings all of "
-                      "them")
+      raise UserError("weights", config.weights,
+                      f"not used with --warm_start={config.warm_start}, which "
+                      "brings all of them")
   if config.model == "tiny_cnn" and config.weights == "imagenet":
-    raise UserError("--weights=imagenet: there are none for "
-                    "--model=tiny_cnn; must be none or a file")
+    raise UserError("weights", "imagenet",
+                    "there are none for --model=tiny_cnn; must be none or a "
+                    "file")
   if config.model not in MODELS:
     return
   if config.batch_norm == "train" and config.model in defaults.WITHOUT_BATCH_NORM:
-    raise UserError(f"--batch_norm=train: --model={config.model} has no "
-                    "BatchNorm layer")
+    raise UserError("batch_norm", "train",
+                    f"--model={config.model} has no BatchNorm layer")
   if "input_range" in given:
-    raise UserError(f"--input_range={config.input_range}: --model="
-                    f"{config.model} knows its own; it goes with a .keras "
-                    "file")
+    raise UserError("input_range", config.input_range,
+                    f"--model={config.model} knows its own; it goes with a "
+                    ".keras file")
 
 
 def _check_two_classes(config):
@@ -120,15 +127,14 @@ def _check_two_classes(config):
   share, size = config.batch_positive_share, config.batch_size
   count = settings.positives(share, size)
   if share and not 0 < count < size:
-    raise UserError(
-        f"--batch_positive_share={share}: {count} positive of the {size} "
-        "images in a batch; at least one must be positive and one negative")
+    raise UserError("batch_positive_share", share,
+                    f"{count} positive of the {size} images in a batch; at "
+                    "least one must be positive and one negative")
   for rate in config.false_alarm_rates:
     try:
       known = 0 <= float(rate) <= 1
     except ValueError:
       known = False
     if not known:
-      raise UserError(
-          f"--false_alarm_rates={','.join(config.false_alarm_rates)}: "
-          f"'{rate}' must be a number from 0 to 1")
+      raise UserError("false_alarm_rates", config.false_alarm_rates,
+                      f"'{rate}' must be a number from 0 to 1")

@@ -33,7 +33,7 @@ def run(main, define_flags, arguments=False):
     try:
       main(argv)
     except UserError as error:
-      _stop(" ".join(str(error).split()))
+      _stop(" ".join(error.as_flags().split()))
     except OSError as error:
       if not error.filename:
         raise

@@ -12,19 +12,19 @@ CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
                 errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
-def check_file(flag, path):
+def check_file(name, path):
   """Refuses a path that no file can be written to, before the work is done."""
   path = pathlib.Path(path)
   if path.is_dir():
-    raise UserError(f"--{flag}={path}: is a folder; must be a file")
-  check_folder(flag, path.parent)
+    raise UserError(name, path, "is a folder; must be a file")
+  check_folder(name, path.parent)
 
 
-def check_folder(flag, path):
+def check_folder(name, path):
   """Refuses a path that cannot be a folder, before the work is done."""
   for one in (path, *path.parents):
     if one.exists() and not one.is_dir():
-      raise UserError(f"--{flag}={path}: {one} is a file, not a folder")
+      raise UserError(name, path, f"{one} is a file, not a folder")
 
 
 def printable(text):
@@ -32,8 +32,8 @@ def printable(text):
   return str(text).encode("utf-8", "backslashreplace").decode()
 
 
-def lines(flag, path):
-  """The lines of a UTF-8 text file that a flag names.
+def lines(name, path):
+  """The lines of a UTF-8 text file that the setting `name` names.
 
   Raises:
     UserError: it cannot be read.
@@ -43,7 +43,7 @@ def lines(flag, path):
       return file.read().splitlines()
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-    raise UserError(f"{flag}={path}: {reason}") from error
+    raise UserError(name, path, reason) from error
 
 
 def write_text(path, text):

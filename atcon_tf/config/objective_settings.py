@@ -241,19 +241,21 @@ def check_atcon(config, given):
   for name, method in (("ig_steps", "integrated_gradients"),
                        ("noise_samples", "smooth_grad")):
     if name in given and method not in (config.first_map, config.second_map):
-      raise UserError(f"--{name}={getattr(config, name)}: goes with "
-                      f"--first_map or --second_map={method}")
+      raise UserError(name, getattr(config, name),
+                      f"goes with --first_map or --second_map={method}")
   for name in ("second_map", "mask_intensity", "mask_scale"):
     if name in given and config.match == "mask" and config.mask == "constant":
-      raise UserError(f"--{name}={getattr(config, name)}: not used with "
-                      "--mask=constant")
+      raise UserError(name, getattr(config, name),
+                      "not used with --mask=constant")
   if config.teacher == "ema" and config.stop_gradient == "first":
-    raise UserError("--stop_gradient=first: that map is the teacher's, a "
-                    "constant already, with --teacher=ema")
+    raise UserError("stop_gradient", "first",
+                    "that map is the teacher's, a constant already, with "
+                    "--teacher=ema")
   if (config.objective == "atcon" and config.target == "labels"
       and config.unlabeled != "labeled"):
-    raise UserError("--target=labels: the images must have labels; it goes "
-                    "with --unlabeled=labeled")
+    raise UserError("target", "labels",
+                    "the images must have labels; it goes with "
+                    "--unlabeled=labeled")
 
 
 def check_gain(config, given):
@@ -262,24 +264,25 @@ def check_gain(config, given):
   colour = [int(v) for v in fill.split(",") if v.isdecimal()]
   if fill not in ("zero", "mean") and not (
       fill.count(",") == 2 and len(colour) == 3 and max(colour) <= 255):
-    raise UserError(f"--gain_fill={fill}: must be zero, mean, or three "
-                    "numbers of 0 to 255, R,G,B")
+    raise UserError("gain_fill", fill,
+                    "must be zero, mean, or three numbers of 0 to 255, R,G,B")
   for name in ("am_on", "am_gradients", "am_gradient_scale", "am_start_step",
                "ex_start_step", "ex_fraction", "ex_masks"):
     term = f"{name[:2]}_weight"
     if name in given and not getattr(config, term):
-      raise UserError(f"--{name}={getattr(config, name)}: not used with "
-                      f"--{term}=0")
+      raise UserError(name, getattr(config, name),
+                      f"not used with --{term}=0")
   if "record_every" in given and not (
       config.record_positives or config.record_negatives):
-    raise UserError(f"--record_every={config.record_every}: not used with "
-                    "--record_positives=0 and --record_negatives=0")
+    raise UserError("record_every", config.record_every,
+                    "not used with --record_positives=0 and "
+                    "--record_negatives=0")
   if config.objective == "gain":
     _check_weights(config, ("cl_weight", "am_weight", "ex_weight"))
   for name in ("am_start_step", "ex_start_step"):
     if getattr(config, name) >= config.steps:
-      raise UserError(f"--{name}={getattr(config, name)}: the run has only "
-                      f"{config.steps} steps")
+      raise UserError(name, getattr(config, name),
+                      f"the run has only {config.steps} steps")
 
 
 def check_self_training(config, given):
@@ -287,9 +290,9 @@ def check_self_training(config, given):
   del given
   if config.objective == "self_training" and (
       config.bank_every >= config.steps > 1):
-    raise UserError(f"--bank_every={config.bank_every}: the run has only "
-                    f"{config.steps} steps, and the first ranking comes after "
-                    "as many as this")
+    raise UserError("bank_every", config.bank_every,
+                    f"the run has only {config.steps} steps, and the first "
+                    "ranking comes after as many as this")
 
 
 def check_laso(config, given):
@@ -298,8 +301,9 @@ def check_laso(config, given):
   if config.objective != "laso":
     return
   if config.single_label_only:
-    raise UserError("--single_label_only: not used with --objective=laso, "
-                    "which learns from images with several labels")
+    raise UserError("single_label_only", True,
+                    "not used with --objective=laso, which learns from images "
+                    "with several labels")
   _check_weights(config, [f.name for f in dataclasses.fields(Laso)
                           if f.name.endswith("_weight")])
 
@@ -307,8 +311,8 @@ def check_laso(config, given):
 def _check_weights(config, names):
   """Refuses an objective all of whose terms are off."""
   if not any(getattr(config, name) for name in names):
-    raise UserError(f"--{names[0]}=0: one of {', '.join(names)} must be more "
-                    "than 0")
+    raise UserError(names[0], 0,
+                    f"one of {', '.join(names)} must be more than 0")
 
 
 def check_heads(config, given):
@@ -317,14 +321,15 @@ def check_heads(config, given):
   if config.objective not in HEADS:
     return
   if not config.warm_start and not config.model.endswith(".keras"):
-    raise UserError(
-        f"--objective={config.objective}: explains a trained classifier; "
-        "name one by --warm_start=RUN or --model=FILE.keras")
+    raise UserError("objective", config.objective,
+                    "explains a trained classifier; name one by "
+                    "--warm_start=RUN or --model=FILE.keras")
   _check_weights(config, ("cross_entropy_weight", "area_weight",
                           "variation_weight"))
   if config.target == "top2":
-    raise UserError("--target=top2: goes with --objective=atcon; here an "
-                    "image has one class: argmax or labels")
+    raise UserError("target", "top2",
+                    "goes with --objective=atcon; here an image has one "
+                    "class: argmax or labels")
 
 
 SETTINGS = (Atcon, LayerConsistency, SelfTraining, Gain, Laso, Heads)

@@ -47,9 +47,10 @@ class ClassMasks:
     self.drawn = np.array([i for i, p in planes.items() if p], np.int64)
     if not len(self.drawn):
       raise UserError(
-          f"--ex_masks={source}: none of the {len(records)} labelled images "
-          f"has {'a mask' if source == 'masks' else 'a box'} of its classes; "
-          "use data that have some, "
+          "ex_masks", source,
+          f"none of the {len(records)} labelled images has "
+          f"{'a mask' if source == 'masks' else 'a box'} of its classes; use "
+          "data that have some, "
           f"--ex_masks={'boxes' if source == 'masks' else 'masks'}, or "
           "--ex_weight=0")
     order = np.random.default_rng([seed, 2]).permutation(self.drawn)

@@ -71,9 +71,9 @@ def partners(label):
   beyond = label @ (1 - label.T) > 0  # the row has a label the column has not
   np.fill_diagonal(shared, False)
   if not shared.any():
-    raise UserError(
-        f"--objective=laso: no two of the {len(label)} labelled images share "
-        "a label; use more --shots")
+    raise UserError("objective", "laso",
+                    f"no two of the {len(label)} labelled images share a "
+                    "label; use more --shots")
   # A shared label counts more than both differences.
   rank = 3 * shared + beyond + beyond.T
   np.fill_diagonal(rank, -1)

@@ -59,8 +59,8 @@ def text(records, labels, names, data_dir):
     if record.id not in labels:
       continue
     if not isinstance(record.image, str):
-      raise UserError(f"--dataset: image '{record.id}' is no file that a list "
-                      "could name")
+      raise UserError("dataset", None,
+                      f"image '{record.id}' is no file that a list could name")
     path = os.path.relpath(record.image, data_dir).replace(os.sep, "/")
     lines.append(f"{path}\t{names[labels[record.id]]}\n")
   return "".join(lines)

@@ -32,8 +32,8 @@ def find(patterns):
       here = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)
               if os.path.isfile(p)]
     if not here:
-      raise UserError(f"--images={pattern}: no image there (files ending in "
-                      f"{', '.join(ENDINGS)})")
+      raise UserError("images", pattern,
+                      f"no image there (files ending in {', '.join(ENDINGS)})")
     found |= dict.fromkeys(sorted(here))
   return list(found)
 
@@ -69,22 +69,24 @@ def frames(path):
     try:
       found = [read(p) for p in find([str(path)])]
     except UserError as error:
-      raise UserError(str(error).replace("--images=", "--video=")) from error
+      if error.name != "images":
+        raise
+      raise UserError("video", error.value, error.why) from error
   elif not path.is_file():
-    raise UserError(f"--video={path}: no such file or folder")
+    raise UserError("video", path, "no such file or folder")
   elif path.suffix.lower() in ENDINGS:
     try:
       with PIL.Image.open(path) as image:
         found = [np.asarray(frame.convert("RGB"))
                  for frame in PIL.ImageSequence.Iterator(image)]
     except Exception as error:  # decoders raise almost anything
-      raise UserError(f"--video={path}: does not decode ({error})") from error
+      raise UserError("video", path, f"does not decode ({error})") from error
   else:
     found = _video(path)
   if not found:
-    raise UserError(f"--video={path}: has no frames")
+    raise UserError("video", path, "has no frames")
   if len({frame.shape for frame in found}) > 1:
-    raise UserError(f"--video={path}: its frames differ in size")
+    raise UserError("video", path, "its frames differ in size")
   return found
 
 
@@ -94,9 +96,9 @@ def _video(path):
     return [frame[..., :3] for frame in imageio.imiter(path)]
   except Exception as error:  # not installed, or no plugin for this format
     first = str(error).strip().splitlines() or [type(error).__name__]
-    raise UserError(
-        f"--video={path}: cannot be read ({first[0]}); install imageio[pyav], "
-        "or give a folder of frames or a GIF") from error
+    raise UserError("video", path,
+                    f"cannot be read ({first[0]}); install imageio[pyav], or "
+                    "give a folder of frames or a GIF") from error
 
 
 def squeeze(image, size):
@@ -113,8 +115,9 @@ def check_writable(ending):
       import av  # only here: an optional package
       del av
     except ImportError as error:
-      raise UserError(f"--video_format={ending}: needs a package ({error}); "
-                      "install imageio[pyav], or use gif") from error
+      raise UserError("video_format", ending,
+                      f"needs a package ({error}); install imageio[pyav], or "
+                      "use gif") from error
 
 
 def write_clip(path, images, seconds=0.1):

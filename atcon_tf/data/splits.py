@@ -43,8 +43,8 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
   single = labels.sum(1) == 1
   if not shots:
     if single_label_only and not single.any():
-      raise UserError("--single_label_only: no training image has one "
-                      "label only")
+      raise UserError("single_label_only", True,
+                      "no training image has one label only")
     return np.flatnonzero(single) if single_label_only else np.arange(
         len(labels))
   order = np.random.default_rng(seed).permutation(len(labels))
@@ -59,7 +59,8 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
       index = next((i for i in queue if i not in taken), None)
       if index is None:
         raise UserError(
-            f"--shots={shots}: class '{class_names[c]}' has only {done} "
+            "shots", shots,
+            f"class '{class_names[c]}' has only {done} "
             f"{'single-label ' if single_label_only else ''}training images "
             f"to be drawn ({labels[order, c].sum()} show it, other classes "
             "may have taken some)")
@@ -94,9 +95,9 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
     rest = [i for i in order.tolist() if i not in chosen]
     wanted = len(rest) if unlabeled == "all" else int(unlabeled)
     if wanted > len(rest):
-      raise UserError(
-          f"--unlabeled={unlabeled}: only {len(rest)} images are left beside "
-          f"the {len(chosen)} labelled ones")
+      raise UserError("unlabeled", unlabeled,
+                      f"only {len(rest)} images are left beside the "
+                      f"{len(chosen)} labelled ones")
     pool = set(rest[:wanted])
   return {
       "train_labeled": [r.id for i, r in enumerate(train) if i in chosen],
@@ -145,7 +146,7 @@ def read(path, dataset, without=""):
       does not have, an image in two of train, val and test.
   """
   def wrong(text):
-    return UserError(f"--splits={path}: {text}")
+    return UserError("splits", path, f"{text}")
 
   try:
     with open(path, encoding="utf-8") as file:
@@ -202,9 +203,9 @@ def _check_unlabeled(config, data, split):
   """Refuses a folder of which the given split uses nothing."""
   extra = {r.id for r in data.splits.get("unlabeled", [])}
   if extra and extra.isdisjoint(split["train_unlabeled"]):
-    raise UserError(
-        f"--unlabeled_dir={config.unlabeled_dir}: not used with --splits="
-        f"{config.splits}, which lists none of its images")
+    raise UserError("unlabeled_dir", config.unlabeled_dir,
+                    f"not used with --splits={config.splits}, which lists "
+                    "none of its images")
 
 
 def _check_two_classes(config, split):
@@ -216,6 +217,6 @@ def _check_two_classes(config, split):
     value = getattr(config, flag)
     if value != getattr(Config, flag):
       shown = ",".join(value) if isinstance(value, tuple) else value
-      raise UserError(
-          f"--{flag}={shown}: the data must have two classes, of which the "
-          f"second is positive; these have {len(names)}")
+      raise UserError(flag, shown,
+                      "the data must have two classes, of which the second is "
+                      f"positive; these have {len(names)}")

@@ -53,8 +53,8 @@ def cases_of(classifier, records, images, target="box", limit=0):
   if target == "box":
     records = [r for r in records if len(r.boxes)]
     if not records:
-      raise UserError("--target=box: these data have no boxes; one of label, "
-                      "prediction")
+      raise UserError("target", "box",
+                      "these data have no boxes; one of label, prediction")
   records = _taking_turns(records)[:limit or None]
   pixels = images.pixels[images.rows([r.id for r in records])]
   pixels = pixels.astype(np.float32) / 255

@@ -32,14 +32,15 @@ def check(first, second, names=("the one", "the other")):
   for key, what in [("class_names", "classes"), ("id", "test images")]:
     if not np.array_equal(first[key], second[key]):
       ours, theirs = (set(t[key].tolist()) for t in (first, second))
-      raise UserError(
-          f"--compare: {names[0]} and {names[1]} saw different {what} "
-          f"({len(ours)} and {len(theirs)}, {len(ours & theirs)} in common); "
-          "only runs on the same test images can be paired")
+      raise UserError("compare", None,
+                      f"{names[0]} and {names[1]} saw different {what} "
+                      f"({len(ours)} and {len(theirs)}, {len(ours & theirs)} "
+                      "in common); only runs on the same test images can be "
+                      "paired")
   if not np.array_equal(first["label"], second["label"]):
-    raise UserError(f"--compare: {names[0]} and {names[1]} give the same "
-                    "images other labels; only runs on the same labels can be "
-                    "paired")
+    raise UserError("compare", None,
+                    f"{names[0]} and {names[1]} give the same images other "
+                    "labels; only runs on the same labels can be paired")
 
 
 def compare(first, second, samples=2000):

@@ -51,7 +51,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     UserError: an unknown name; nothing can be measured of these images, or
       for this network.
   """
-  method_scores._check("--metrics", metrics, METRICS)
+  method_scores.check_names("metrics", metrics, METRICS)
   method_scores.check_methods(methods)
   metrics, methods = (tuple(dict.fromkeys(n)) for n in (metrics, methods))
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
@@ -78,11 +78,12 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     board["methods"][method] = _summary(row, samples)
     bar.add(1)
   if not board["methods"]:
-    raise UserError("--methods: none of them can be measured: " + "; ".join(
+    raise UserError("methods", methods, "none of them can be measured: " + "; ".join(
         f"{m}: {why}" for m, why in board["skipped"].items()))
   if not any(m in row for row in board["methods"].values() for m in metrics):
-    raise UserError(f"--metrics={','.join(metrics)}: none of them can be "
-                    "measured on these images; have they boxes or masks?")
+    raise UserError("metrics", metrics,
+                    "none of them can be measured on these images; have they "
+                    "boxes or masks?")
   return board
 
 

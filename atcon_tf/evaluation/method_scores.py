@@ -27,7 +27,7 @@ BATCH = 16
 
 def check_methods(methods):
   """Refuses a method that is none by name."""
-  _check("--methods", methods, [*attribution.METHODS, CENTRE])
+  check_names("methods", methods, [*attribution.METHODS, CENTRE])
 
 
 def limit(method, slow_limit):
@@ -35,12 +35,13 @@ def limit(method, slow_limit):
   return slow_limit if method in SLOW else None
 
 
-def _check(flag, names, allowed):
+def check_names(setting, names, allowed):
   if not names:
-    raise UserError(f"{flag}=: must be any of {', '.join(allowed)}")
+    raise UserError(setting, "", f"must be any of {', '.join(allowed)}")
   for name in names:
     if name not in allowed:
-      raise UserError(f"{flag}={name}: must be one of {', '.join(allowed)}")
+      raise UserError(setting, name,
+                      f"must be one of {', '.join(allowed)}")
 
 
 def judgement(classifier, method, metrics, multi_label):

@@ -77,10 +77,10 @@ def load_other(run, workdir):
   """
   if not workdir:
     return None
-  flag, other = f"--random_model={workdir}", runs.load(
-      workdir, "random_model")
+  given = "random_model", workdir
+  other = runs.load(workdir, "random_model")
   if not other.config.random_labels:
-    raise UserError(f"{flag}: was trained on true labels; train it with "
+    raise UserError(*given, "was trained on true labels; train it with "
                     "--random_labels")
   for what, same in [
       ("model", other.config.model == run.config.model),
@@ -88,7 +88,7 @@ def load_other(run, workdir):
                       == run.classifier.image_size)),
       ("classes", other.class_names == run.class_names)]:
     if not same:
-      raise UserError(f"{flag}: has another {what} than {run.path}")
+      raise UserError(*given, f"has another {what} than {run.path}")
   return other.classifier
 
 

@@ -101,15 +101,15 @@ def make(name, weights, size, width=1.0):
           include_top=False, input_shape=(size, size, 3),
           weights="imagenet" if weights == "imagenet" else None, **options)
     except ValueError as error:
-      raise UserError(f"--model={name} --image_size={size}: "
-                      f"{first_line(error)}") from error
+      raise UserError("image_size", size,
+                      f"--model={name}: {first_line(error)}") from error
     except Exception as error:  # urllib's, OSError: no network
-      raise UserError(
-          f"--weights=imagenet: cannot download {name} ({error}); pass "
-          "--weights=FILE, the backbone's .weights.h5 without its head, or "
-          "--weights=none") from error
+      raise UserError("weights", "imagenet",
+                      f"cannot download {name} ({error}); pass "
+                      "--weights=FILE, the backbone's .weights.h5 without its "
+                      "head, or --weights=none") from error
   if weights not in ("imagenet", "none"):
-    load_weights(base, weights, f"--weights={weights}", name)
+    load_weights(base, weights, name, ("weights", weights))
   if name == "efficientnet_b0":
     # Keras gives it a preprocessing that differs with `weights`: the same
     # file would mean another network. Ours is the same for all.
@@ -117,14 +117,23 @@ def make(name, weights, size, width=1.0):
   return base
 
 
-def load_weights(model, path, flag, name):
-  """Loads a weights file, or says in one line why it does not fit."""
+def load_weights(model, path, name, given):
+  """Loads a weights file.
+
+  Args:
+    model: a Keras model.
+    path: of the file.
+    name: of the network, for messages.
+    given: the setting that named the file, and its value.
+  Raises:
+    UserError: the file does not exist or does not fit the model.
+  """
   try:
     model.load_weights(path)
   except FileNotFoundError as error:
-    raise UserError(f"{flag}: no such file") from error
+    raise UserError(*given, "no such file") from error
   except Exception as error:  # of Keras, h5py, zipfile
-    raise UserError(f"{flag}: not weights of {name}: {first_line(error)}"
+    raise UserError(*given, f"not weights of {name}: {first_line(error)}"
                     ) from error
 
 

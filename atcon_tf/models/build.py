@@ -85,7 +85,7 @@ def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
 def load(path, input_range="0..1", image_size=0, cam_layer=()):
   """A classifier around the model in a .keras file; see `wrap`."""
   if not os.path.isfile(path):
-    raise UserError(f"--model={path}: no such file")
+    raise UserError("model", path, "no such file")
   base, size = user_model.load(path, image_size)
   return _assemble(path, base, size, input_range, True, _classes(path, base),
                    cam_layer=cam_layer)
@@ -95,8 +95,9 @@ def _classes(name, base):
   """The number of classes of a model that stays as it is."""
   shape = base.outputs[0].shape
   if len(shape) != 2 or not shape[1]:
-    raise UserError(f"--model={name}: its output is {shape}; must be a number "
-                    "for each class, [None, classes]")
+    raise UserError("model", name,
+                    f"its output is {shape}; must be a number for each class, "
+                    "[None, classes]")
   return shape[1]
 
 
@@ -108,16 +109,18 @@ def stock(name, weights="imagenet"):
     weights: "imagenet" (downloaded), "none", or a file of the whole model.
   """
   if name not in backbones.BACKBONES:
-    raise UserError(f"--model={name}: must be a .keras file or one of "
+    raise UserError("model", name,
+                    "must be a .keras file or one of "
                     f"{', '.join(backbones.BACKBONES)}")
   make, input_range = backbones.BACKBONES[name]
   try:
     model = make(weights="imagenet" if weights == "imagenet" else None)
   except Exception as error:  # urllib's, OSError: no network
-    raise UserError(f"--weights=imagenet: cannot download {name} ({error}); "
-                    "pass --weights=FILE or --weights=none") from error
+    raise UserError("weights", "imagenet",
+                    f"cannot download {name} ({error}); pass --weights=FILE "
+                    "or --weights=none") from error
   if weights not in ("imagenet", "none"):
-    backbones.load_weights(model, weights, f"--weights={weights}", name)
+    backbones.load_weights(model, weights, name, ("weights", weights))
   if name == "efficientnet_b0":  # it normalises by itself
     input_range = "0..255"
   return wrap(model, input_range)
@@ -135,8 +138,9 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
   except UserError:
     raise
   except ValueError as error:  # a layer that cannot take this size
-    raise UserError(f"--model={name} --image_size={size}: "
-                    f"{backbones.first_line(error)}") from error
+    raise UserError(
+        "image_size", size,
+        f"--model={name}: {backbones.first_line(error)}") from error
   (output,) = keras.tree.flatten(graph.outputs)
   if own_head and output.shape[1:] != (num_classes,):
     output, own_head = graph.tensors[classifier.last_map(name, graph)], False

@@ -115,8 +115,8 @@ class Classifier:
         self._heads[layer] = keras.Model(self.maps.outputs[layer],
                                          self.maps.outputs[-1])
       except ValueError as error:
-        raise UserError(f"--cam_layer={self.cam_layers[layer]}: the logits "
-                        "depend on more than this layer") from error
+        raise UserError("cam_layer", self.cam_layers[layer],
+                        "the logits depend on more than this layer") from error
     return self._heads[layer]
 
   def with_cam_layers(self, cam_layers, flag="cam_layer"):
@@ -160,8 +160,9 @@ def is_map(tensor):
 def last_map(name, graph):
   layers = map_layers(graph)
   if not layers:
-    raise UserError(f"--model={name}: has no layer with a spatial map of "
-                    "more than 1x1 cells at this image size")
+    raise UserError("model", name,
+                    "has no layer with a spatial map of more than 1x1 cells "
+                    "at this image size")
   return layers[-1]
 
 
@@ -170,6 +171,6 @@ def check_map(name, graph, layer, flag="cam_layer"):
   if tensor is None or not is_map(tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
-    raise UserError(f"--{flag}={layer}: {problem} in {name}; the last "
-                    f"that can carry a map: "
+    raise UserError(flag, layer,
+                    f"{problem} in {name}; the last that can carry a map: "
                     f"{', '.join(map_layers(graph)[-6:])}")

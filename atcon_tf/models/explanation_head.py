@@ -118,7 +118,7 @@ class AttentionMechanism(keras.Model):
     super().__init__(name=version)
     self.layers_used = classifier.cam_layers
     if version == "l_cam" and len(self.layers_used) != 1:
-      raise UserError(f"--feature_layers={','.join(self.layers_used)}: "
+      raise UserError("feature_layers", self.layers_used,
                       "l_cam looks at one layer")
     shapes = [tuple(t.shape[1:]) for t in classifier.maps.outputs[:-1]]
     largest = max(range(len(shapes)), key=lambda i: shapes[i][0])

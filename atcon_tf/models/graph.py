@@ -152,9 +152,10 @@ class ModelGraph:
     """The input of a layer, padded by reflection."""
     if any(size <= max(amount)
            for size, amount in zip(source.shape[1:3], amounts)):
-      raise UserError(
-          f"--reflect_padding: the map at layer {operation.name} is only "
-          f"{source.shape[1]}x{source.shape[2]}; use a larger --image_size")
+      raise UserError("reflect_padding", None,
+                      f"the map at layer {operation.name} is only "
+                      f"{source.shape[1]}x{source.shape[2]}; use a larger "
+                      "--image_size")
     name = self.unique(f"{operation.name}_pad")
     return ReflectionPadding(amounts, name=name, dtype=source.dtype)(source)
 

@@ -12,8 +12,8 @@ def load(path, image_size):
   try:
     model = keras.saving.load_model(path, compile=False)
   except Exception as error:  # every layer may raise its own
-    raise UserError(f"--model={path}: cannot be loaded: "
-                    f"{backbones.first_line(error)}") from error
+    raise UserError("model", path,
+                    f"cannot be loaded: {backbones.first_line(error)}") from error
   return fitting(model, path, image_size)
 
 
@@ -21,19 +21,22 @@ def fitting(model, path, image_size):
   """A user's model, if it can be a classifier, and the side of its input."""
   model = functional_of(model)
   if len(model.inputs) != 1 or len(model.outputs) != 1:
-    raise UserError(f"--model={path}: has {len(model.inputs)} inputs and "
-                    f"{len(model.outputs)} outputs; must have one of each")
+    raise UserError("model", path,
+                    f"has {len(model.inputs)} inputs and {len(model.outputs)} "
+                    "outputs; must have one of each")
   shape = model.inputs[0].shape
   if len(shape) != 4 or shape[-1] != 3:
-    raise UserError(f"--model={path}: its input is {shape}; must be one "
-                    "batch of RGB images, [None, height, width, 3]")
+    raise UserError("model", path,
+                    f"its input is {shape}; must be one batch of RGB images, "
+                    "[None, height, width, 3]")
   sizes = {s for s in shape[1:3] if s} or {image_size}
   if sizes == {0}:
-    raise UserError(f"--image_size: needed, since {path} takes images of any "
-                    "size")
+    raise UserError("image_size", None,
+                    f"needed, since {path} takes images of any size")
   if len(sizes) > 1 or image_size not in (0, *sizes):
-    raise UserError(f"--image_size={image_size}: {path} takes "
-                    f"{shape[1]}x{shape[2]}; must be square and the same")
+    raise UserError("image_size", image_size,
+                    f"{path} takes {shape[1]}x{shape[2]}; must be square and "
+                    "the same")
   return model, sizes.pop()
 
 

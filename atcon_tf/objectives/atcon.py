@@ -79,7 +79,7 @@ class Atcon(base.Objective):
       teacher_pass = forward_pass.forward(self.teacher, batch["image"])
     story = self.story.with_noise_of(batch["image"])
     compared = [story.compare(pass_, target, teacher_pass, self.stop_gradient)
-            for target in base.targets(pass_.logits, batch, self.target)]
+                for target in base.targets(pass_.logits, batch, self.target)]
     value = -tf.add_n([t["similarity"] for t in compared]) / len(compared)
     one = tf.ones_like(value)
     terms = {"consistency": (value, one)}

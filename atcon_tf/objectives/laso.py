@@ -183,8 +183,8 @@ def halves(classifier):
   operation, node, _ = logits._keras_history
   features = operation._inbound_nodes[node].input_tensors[0]
   if not isinstance(operation, keras.layers.Dense) or len(features.shape) != 2:
-    raise UserError(
-        f"--model={classifier.name}: laso works on the vector that a last "
-        f"dense layer reads; here the logits come from {operation.name}")
+    raise UserError("model", classifier.name,
+                    "laso works on the vector that a last dense layer reads; "
+                    f"here the logits come from {operation.name}")
   return (keras.Model(classifier.maps.input, features),
           keras.Model(features, logits))

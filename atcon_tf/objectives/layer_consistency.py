@@ -57,9 +57,9 @@ class LayerConsistency(base.Objective):
     if len(shapes) != 2 or shapes[0] != shapes[1]:
       sizes = ", ".join(f"{n} {s[0]}x{s[1]}" for n, s in
                         zip(classifier.cam_layers, shapes))
-      raise UserError(
-          f"--cam_layer={','.join(classifier.cam_layers)}: layer_consistency "
-          f"needs two layers, INNER,OUTER, of the same size; here {sizes}")
+      raise UserError("cam_layer", classifier.cam_layers,
+                      "layer_consistency needs two layers, INNER,OUTER, of "
+                      f"the same size; here {sizes}")
     self.form, self.separation = form, separation
     self.mask_intensity = mask_intensity
 

@@ -46,8 +46,9 @@ def _gain(classifier, config, multi_label, teacher):
   del teacher
   binary = classifier.num_classes == 2 and not multi_label
   if config.am_on == "all" and not binary:
-    raise UserError("--am_on=all: goes with data of two classes, one label "
-                    "an image; here every label is a positive one")
+    raise UserError("am_on", "all",
+                    "goes with data of two classes, one label an image; here "
+                    "every label is a positive one")
   return gain.Gain(
       classifier, gain_attention(config), multi_label, config.gain_masks,
       config.cl_weight, config.am_weight, config.ex_weight,

@@ -67,9 +67,9 @@ class SelfTraining(base.Objective):
       try:
         registry.check(classifier, "guided_backprop")
       except UserError as error:
-        raise UserError(f"--atcon_weight={atcon_weight}: {error}; "
-                        "--atcon_weight=0 trains without ATCON's term"
-                        ) from error
+        raise UserError("atcon_weight", atcon_weight,
+                        f"{error}; --atcon_weight=0 trains without ATCON's "
+                        "term") from error
 
   def bank(self, logits):
     """The rule: logits of the pool -> pseudo-labels and their weights.
@@ -83,8 +83,8 @@ class SelfTraining(base.Objective):
     """
     count = self.per_class or max(1, round(len(logits) * SHARE))
     if count > len(logits):
-      raise UserError(f"--pseudo_per_class={count}: only {len(logits)} "
-                      "unlabelled images")
+      raise UserError("pseudo_per_class", count,
+                      f"only {len(logits)} unlabelled images")
     if self.multi_label:
       return rank_labels(logits, count, self.negative_share)
     return best_rank_labels(logits, count)

@@ -153,4 +153,4 @@ def _names(folders):
     names = ["_".join(p[-depth:]).replace("/", "") for p in parts]
     if len(set(names)) == len(names):
       return names
-  raise UserError("--compare: the same run is named twice")
+  raise UserError("compare", None, "the same run is named twice")

@@ -36,11 +36,12 @@ def choose_classes(probability, class_names, labels=(), top=0,
   if labels:
     for label in labels:
       if label not in class_names:
-        raise UserError(f"--label={label}: no such class; one of "
-                        f"{', '.join(class_names[:30])}")
+        raise UserError("label", label,
+                        f"no such class; one of {', '.join(class_names[:30])}")
     return [class_names.index(label) for label in labels]
   if top > len(class_names):
-    raise UserError(f"--top={top}: there are {len(class_names)} classes")
+    raise UserError("top", top,
+                    f"there are {len(class_names)} classes")
   if positive:
     return [c for c in order if probability[c] > threshold] or order[:1]
   return order[:max(top, 1)]

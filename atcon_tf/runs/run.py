@@ -32,7 +32,8 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
     `(classifier, class_names, multi_label)`.
   """
   if bool(workdir) == bool(model):
-    raise UserError("give either --workdir=RUN or --model=FILE.keras")
+    raise UserError("workdir", None,
+                    "give either --workdir=RUN or --model=FILE.keras")
   if workdir:
     run = load(workdir)
     return run.classifier, run.class_names, run.multi_label
@@ -40,15 +41,16 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
     classifier = models.load(model, input_range, image_size)
     multi_label = multi_label or classifier.graph.left_out == "sigmoid"
     if classifier.num_classes == 1 and not multi_label:
-      raise UserError(f"--model={model}: has one output, which is no choice "
-                      "between classes; if it is the logit of one, "
-                      "--multi_label")
+      raise UserError("model", model,
+                      "has one output, which is no choice between classes; if "
+                      "it is the logit of one, --multi_label")
   else:
     classifier = stock(model, weights)
   count = classifier.num_classes
   names = tuple(class_names) or tuple(f"class {i}" for i in range(count))
   if len(names) != count:
-    raise UserError(f"--class_names: {len(names)} names for {count} classes")
+    raise UserError("class_names", None,
+                    f"{len(names)} names for {count} classes")
   return classifier, _told_apart(names), multi_label
 
 
@@ -108,13 +110,13 @@ def load(workdir, flag="workdir"):
   """
   path = pathlib.Path(workdir)
   if not (path / "config.json").exists():
-    raise UserError(f"--{flag}={workdir}: no run there (no config.json)")
+    raise UserError(flag, workdir, "no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())
   split = _read_json(path / "splits.json", "the run has not begun")
   classifier = run_classifier.build_classifier(config, len(split["class_names"]),
                                                split["multi_label"], trained=True)
   for best, model in run_folder.weights(path, classifier):
     if not best.exists():
-      raise UserError(f"--{flag}={workdir}: the run has no checkpoint yet")
-    backbones.load_weights(model, best, str(best), config.model)
+      raise UserError(flag, workdir, "the run has no checkpoint yet")
+    backbones.load_weights(model, best, config.model, (flag, workdir))
   return Run(path, config, split, classifier)

@@ -47,13 +47,14 @@ def load(config, stored, progress=False, images=None):
   """
   data = registry.load(config)
   if config.objective == "laso" and not data.multi_label:
-    raise UserError("--objective=laso: works on sets of labels, and the images "
-                    f"of --dataset={config.dataset} have one label each")
+    raise UserError("objective", "laso",
+                    "works on sets of labels, and the images of "
+                    f"--dataset={config.dataset} have one label each")
   if config.pseudo_negatives != Config.pseudo_negatives and (
       not data.multi_label):
-    raise UserError(f"--pseudo_negatives={config.pseudo_negatives}: the images "
-                    "have one label each, so that what is one class is none "
-                    "of the others")
+    raise UserError("pseudo_negatives", config.pseudo_negatives,
+                    "the images have one label each, so that what is one "
+                    "class is none of the others")
   every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # what does not decode is not drawn
     images = images or _read(config, every, progress)
@@ -73,9 +74,9 @@ def load(config, stored, progress=False, images=None):
     by_id |= shuffled([by_id[i] for i in split["train_labeled"]], config.seed)
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
   if config.objective in UNLABELED and not records["train_unlabeled"]:
-    raise UserError(
-        f"--objective={config.objective}: no unlabelled images are left; use "
-        "fewer --shots, --unlabeled_dir, or --unlabeled=labeled")
+    raise UserError("objective", config.objective,
+                    "no unlabelled images are left; use fewer --shots, "
+                    "--unlabeled_dir, or --unlabeled=labeled")
   return RunData(images, records, split)
 
 
@@ -105,22 +106,23 @@ def load_part(run, split="test", data_dir="", voc_year=0):
   config = run.config
   other = bool(data_dir or voc_year)
   if data_dir and config.dataset not in FILES["dataset"]:
-    raise UserError(f"--data_dir={data_dir}: not used with a run on "
-                    f"--dataset={config.dataset}")
+    raise UserError("data_dir", data_dir,
+                    f"not used with a run on --dataset={config.dataset}")
   config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
                                voc_year=voc_year or config.voc_year,
                                unlabeled_dir="")
   data = registry.load(config)
   if data.class_names != run.class_names:
-    raise UserError(f"--data_dir={data_dir or config.data_dir}: has other "
-                    f"classes ({', '.join(data.class_names)[:80]}) than the "
-                    f"run ({', '.join(run.class_names)[:80]})")
+    raise UserError("data_dir", data_dir or config.data_dir,
+                    f"has other classes ({', '.join(data.class_names)[:80]}) "
+                    f"than the run ({', '.join(run.class_names)[:80]})")
   known = {r.id: r for part in data.splits.values() for r in part}
   if other and known.keys() >= {i for part in ("train_labeled", "val", "test")
                                 for i in run.split[part]}:
     if split not in ("val", "test"):
-      raise UserError(f"--split={split}: these are the run's own images, of "
-                      "which it may be judged by val or test")
+      raise UserError("split", split,
+                      "these are the run's own images, of which it may be "
+                      "judged by val or test")
     print(f"note: these are the run's own images: its own {split} images are "
           "taken", flush=True)
     other = False
@@ -135,7 +137,7 @@ def load_part(run, split="test", data_dir="", voc_year=0):
       print(f"note: {len(wanted) - len(records)} of the {len(wanted)} {split} "
             "images of this run are not there any more", flush=True)
   if not records:
-    raise UserError(f"--split={split}: no images there")
+    raise UserError("split", split, "no images there")
   images = image_store.Images(records, run.classifier.image_size[0],
                               config.max_bad_images)
   return images.records, images

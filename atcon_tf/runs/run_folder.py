@@ -55,19 +55,19 @@ class Workdir:
         at work in another process; or the folder holds something else.
     """
     if not str(path):
-      raise UserError("--workdir=: must name a folder")
+      raise UserError("workdir", "", "must name a folder")
     self.path = pathlib.Path(path)
     self.config = config
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       self._lock = open(self.path / ".lock", "w")
     except OSError as error:
-      raise UserError(f"--workdir={path}: {error.strerror}") from error
+      raise UserError("workdir", path, f"{error.strerror}") from error
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-      raise UserError(f"--workdir={path}: another process is at work there"
-                      ) from error
+      raise UserError("workdir", path,
+                      "another process is at work there") from error
     self._settle()
     if overwrite:
       self._set_aside()
@@ -88,8 +88,9 @@ class Workdir:
     """Makes room for a new run."""
     others = self._others()
     if others and not self._is_run():
-      raise UserError(f"--workdir={self.path}: --overwrite clears a run's "
-                      f"folder, and this is none: it holds {others[0]}")
+      raise UserError("workdir", self.path,
+                      "--overwrite clears a run's folder, and this is none: "
+                      f"it holds {others[0]}")
     (self.path / ASIDE).mkdir()
     for name in NAMES:
       if (self.path / name).exists():
@@ -116,8 +117,9 @@ class Workdir:
     stored = self.path / "config.json"
     if not self._is_run():
       if self._others():
-        raise UserError(f"--workdir={self.path}: not empty and not a run's "
-                        f"folder: it holds {self._others()[0]}")
+        raise UserError("workdir", self.path,
+                        "not empty and not a run's folder: it holds "
+                        f"{self._others()[0]}")
       return
     if not (self.path / "checkpoints").exists() and not (
         self.path / "result.json").exists():
@@ -129,12 +131,13 @@ class Workdir:
     for field in dataclasses.fields(Config):
       old, new = getattr(before, field.name), getattr(self.config, field.name)
       if old != new:
-        raise UserError(
-            f"--{field.name}={_shown(new)}: the run in {self.path} has "
-            f"{_shown(old)}; use another --workdir, or --overwrite")
+        raise UserError(field.name, _shown(new),
+                        f"the run in {self.path} has {_shown(old)}; use "
+                        "another --workdir, or --overwrite")
     if (self.path / "result.json").exists():
-      raise UserError(f"--workdir={self.path}: this run is finished; use "
-                      "another folder, or --overwrite to repeat it")
+      raise UserError("workdir", self.path,
+                      "this run is finished; use another folder, or "
+                      "--overwrite to repeat it")
 
   def close(self):
     """Ends the work in the folder."""

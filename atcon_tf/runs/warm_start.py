@@ -21,18 +21,18 @@ def start_weights(classifier, warm_start):
   Raises:
     UserError: they are of another model, or of another head.
   """
-  path, flag = pathlib.Path(warm_start), f"--warm_start={warm_start}"
+  path, given = pathlib.Path(warm_start), ("warm_start", warm_start)
   if not path.is_dir():
-    backbones.load_weights(classifier.stored, path, flag, classifier.name)
+    backbones.load_weights(classifier.stored, path, classifier.name, given)
     return
   (file, model), *heads = run_folder.weights(path, classifier)
-  backbones.load_weights(model, file, flag, classifier.name)
+  backbones.load_weights(model, file, classifier.name, given)
   for file, head in heads:
     if not file.exists():
       continue
     before = load(path).classifier.attention
     if before.description != head.description:
-      raise UserError(f"{flag}: its head is {before.description}, this one "
+      raise UserError(*given, f"its head is {before.description}, this one "
                       f"{head.description}")
     head.set_weights(before.get_weights())
 
@@ -42,8 +42,8 @@ def check_start(config, split):
 
   That is, by images that they were trained on, with or without their labels.
   """
-  flag, run = f"--warm_start={config.warm_start}", pathlib.Path(
-      config.warm_start)
+  given = "warm_start", config.warm_start
+  run = pathlib.Path(config.warm_start)
   if run.is_file():  # RUN/checkpoints/best.weights.h5
     run = run.parent.parent
   if not (run / "splits.json").is_file():
@@ -52,13 +52,14 @@ def check_start(config, split):
   theirs = json.loads((run / "splits.json").read_text())
   for name in ("class_names", "multi_label"):
     if theirs[name] != split[name]:
-      raise UserError(f"{flag}: its {name} are {theirs[name]}, those of these "
+      raise UserError(*given, f"its {name} are {theirs[name]}, those of these "
                       f"data {split[name]}")
   if config.objective in HEADS:
     for name in ("reflect_padding", "input_range"):
       ours, its = getattr(config, name), getattr(before, name)
       if ours != its:
-        raise UserError(f"--{name}={ours}: the classifier of {flag} has {its}")
+        raise UserError(name, ours,
+                        f"the classifier of --warm_start={run} has {its}")
   if os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir):
     return
   trained = {*theirs["train_labeled"], *(
@@ -66,6 +67,6 @@ def check_start(config, split):
   leaked = trained & {*split["val"], *split["test"]}
   if leaked:
     raise UserError(
-        f"{flag}: was trained on {len(leaked)} of this run's validation and "
+        *given, f"was trained on {len(leaked)} of this run's validation and "
         f"test images; use --splits={run / 'splits.json'}, or its "
         f"--split_seed={before.split_seed}")

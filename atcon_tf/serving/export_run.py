@@ -93,14 +93,16 @@ def _version(out, version):
     there = sorted(p.name for p in out.iterdir()
                    if not p.name.startswith(".")) if out.exists() else []
   except OSError as error:
-    raise UserError(f"--out={out}: {error.strerror}") from error
+    raise UserError("out", out, f"{error.strerror}") from error
   strange = [name for name in there if not name.isdecimal()]
   if strange:
-    raise UserError(f"--out={out}: exists and holds {strange[0]}, so it is "
-                    "no folder of versions; name another one")
+    raise UserError("out", out,
+                    f"exists and holds {strange[0]}, so it is no folder of "
+                    "versions; name another one")
   if version and str(version) in there:
-    raise UserError(f"--version={version}: {out / str(version)} exists; "
-                    "versions are never overwritten")
+    raise UserError("version", version,
+                    f"{out / str(version)} exists; versions are never "
+                    "overwritten")
   return version or 1 + max(map(int, there), default=0)
 
 
@@ -118,8 +120,8 @@ def _whole(path):
     if full or getattr(error, "errno", None) in (
         *files.CANNOT_WRITE, errno.ENOTEMPTY):
       why = getattr(error, "strerror", None) or "No space left on device"
-      raise UserError(f"--out={path.parent}: cannot be written: {why}; "
-                      "nothing was left there") from error
+      raise UserError("out", path.parent,
+                      f"cannot be written: {why}; nothing was left there") from error
     raise
   finally:
     shutil.rmtree(part, ignore_errors=True)

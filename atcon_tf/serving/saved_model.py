@@ -53,8 +53,8 @@ class ServingModule(tf.Module):
     super().__init__()
     methods = methods or usable(classifier)
     if [m for m in methods if m not in METHODS]:
-      raise UserError(f"--method={','.join(methods)}: must be any of "
-                      f"{', '.join(METHODS)}")
+      raise UserError("method", methods,
+                      f"must be any of {', '.join(METHODS)}")
     self._methods = {name: registry.DIFFERENTIABLE[name]
                      for name in methods}
     for name in methods:

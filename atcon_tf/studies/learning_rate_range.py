@@ -205,8 +205,9 @@ def read(path):
   try:
     found = json.loads(pathlib.Path(path).read_text())
   except (OSError, ValueError) as error:
-    raise UserError(f"--compare={path}: {error}") from error
+    raise UserError("compare", path, f"{error}") from error
   if not isinstance(found, dict) or not {"rates", "factor", "smoothed",
                                          "suggested"} <= set(found):
-    raise UserError(f"--compare={path}: not what atcon_tf.find_lr writes")
+    raise UserError("compare", path,
+                    "not what atcon_tf.find_lr writes")
   return found

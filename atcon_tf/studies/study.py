@@ -46,7 +46,8 @@ class Study:
       if arm in grid["arms"] and row["flags"] != [*grid["flags"],
                                                   *grid["arms"][arm]]:
         name = study_grid.name_of((arm, row["shots"], row["seed"]))
-        raise UserError(f"--out={out}: its run {name} was made with "
+        raise UserError("out", out,
+                        f"its run {name} was made with "
                         f"{' '.join(row['flags'])}, not with what the grid "
                         "has now; use another --out")
     self._lock = threading.Lock()
@@ -68,8 +69,8 @@ class Study:
         self.grid, cell, self.folder, self.extra))
       for name, value in zip(("shots", "seed"), cell[1:]):
         if getattr(config, name) != value:
-          raise UserError(f"--{name}={getattr(config, name)}: the grid says "
-                          "it of each run")
+          raise UserError(name, getattr(config, name),
+                          "the grid says it of each run")
 
   def check_ready(self, cells):
     """Refuses finished runs in the folder that were made with other settings.
@@ -89,10 +90,10 @@ class Study:
       for name in set(wanted) - ({"image_size"} if not wanted["image_size"]
                                  else set()):
         if wanted[name] != before.get(name):
-          raise UserError(
-              f"--folder={self.folder}: its run {study_grid.name_of(cell)} was made with "
-              f"--{name}={before.get(name)}, not {wanted[name]}; use another "
-              "--folder")
+          raise UserError("folder", self.folder,
+                          f"its run {study_grid.name_of(cell)} was made with "
+                          f"--{name}={before.get(name)}, not {wanted[name]}; "
+                          "use another --folder")
 
   def make(self, cells, threads, keep, tell):
     """Runs of one arm in a process of their own.
@@ -154,13 +155,13 @@ class Study:
       self.out.parent.mkdir(parents=True, exist_ok=True)
       lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
     except OSError as error:
-      raise UserError(f"--out={self.out}: {error.strerror}") from error
+      raise UserError("out", self.out, f"{error.strerror}") from error
     with lock:
       try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except OSError as error:
-        raise UserError(f"--out={self.out}: another process adds rows to it"
-                        ) from error
+        raise UserError("out", self.out,
+                        "another process adds rows to it") from error
       yield
 
   def run(self, workers, keep):
@@ -178,7 +179,7 @@ class Study:
     threads = max(1, (os.cpu_count() or 1) // workers)
     counter = itertools.count(1)
 
-    def compare(cell, well):
+    def tell(cell, well):
       with self._lock:
         if not well:
           failed.append(cell)

@@ -30,29 +30,33 @@ def read_grid(path):
   try:
     grid = json.loads(pathlib.Path(path).read_text())
   except (OSError, ValueError) as error:
-    raise UserError(f"--grid={path}: {error}") from error
+    raise UserError("grid", path, f"{error}") from error
   for key in ("flags", "arms", "baseline", "shots", "seeds",
               "endpoint_shots"):
     if key not in grid:
-      raise UserError(f"--grid={path}: has no '{key}'")
+      raise UserError("grid", path, f"has no '{key}'")
   if grid["baseline"] not in grid["arms"]:
-    raise UserError(f"--grid={path}: the baseline '{grid['baseline']}' is "
-                    f"none of the arms {', '.join(grid['arms'])}")
+    raise UserError("grid", path,
+                    f"the baseline '{grid['baseline']}' is none of the arms "
+                    f"{', '.join(grid['arms'])}")
   for name, given in {"flags": grid["flags"], **grid["arms"]}.items():
     if not isinstance(given, list) or not all(
         str(f).startswith("--") for f in given):
-      raise UserError(f"--grid={path}: '{name}' must be a list of flags, each "
-                      f"beginning with --, not {json.dumps(given)}")
+      raise UserError("grid", path,
+                      f"'{name}' must be a list of flags, each beginning with "
+                      f"--, not {json.dumps(given)}")
   for arm, limits in grid.get("fewer", {}).items():
     if arm not in grid["arms"] or not set(limits) <= {"shots", "seeds"}:
-      raise UserError(f"--grid={path}: 'fewer' of '{arm}' must be shots or "
-                      f"seeds of one of the arms {', '.join(grid['arms'])}")
+      raise UserError("grid", path,
+                      f"'fewer' of '{arm}' must be shots or seeds of one of "
+                      f"the arms {', '.join(grid['arms'])}")
   for key in ("variants", "controls"):
     for parent, others in grid.get(key, {}).items():
       for arm in (parent, *others):
         if arm not in grid["arms"]:
-          raise UserError(f"--grid={path}: '{arm}' in {key} of '{parent}' is "
-                          f"none of the arms {', '.join(grid['arms'])}")
+          raise UserError("grid", path,
+                          f"'{arm}' in {key} of '{parent}' is none of the "
+                          f"arms {', '.join(grid['arms'])}")
   return grid
 
 

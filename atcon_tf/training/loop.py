@@ -75,7 +75,7 @@ class Training:
     for name in ("weights", "warm_start", "splits"):
       value = getattr(config, name)
       if value not in ("", "none", "imagenet") and not os.path.exists(value):
-        raise UserError(f"--{name}={value}: no such file")
+        raise UserError(name, value, "no such file")
     self.config = config
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
@@ -112,10 +112,11 @@ class Training:
     if config.warm_start:
       start_weights(self.classifier, config.warm_start)
     elif self.classifier.attention and self.classifier.head_variables:
-      raise UserError(
-          f"--model={config.model}: its logits are not of the data's "
-          f"{len(data.class_names)} classes; --objective={config.objective} "
-          "explains a classifier that is trained")
+      raise UserError("model", config.model,
+                      "its logits are not of the data's "
+                      f"{len(data.class_names)} classes; "
+                      f"--objective={config.objective} explains a classifier "
+                      "that is trained")
     if config.teacher == "ema":
       teacher = classifier()
       teacher.model.set_weights(self.classifier.model.get_weights())
@@ -176,9 +177,9 @@ class Training:
           "learning rates") from error
     except tf.errors.ResourceExhaustedError as error:
       raise UserError(
-          f"--batch_size={self.config.batch_size}, --image_size="
-          f"{self.config.image_size}: more than the memory holds; try a "
-          "smaller one, also of --unlabeled_batch_size or --eval_batch_size"
+          "batch_size", self.config.batch_size,
+          f"with --image_size={self.config.image_size} more than the memory "
+          "holds; try a smaller one, also of --unlabeled_batch_size or --eval_batch_size"
           ) from error
     finally:
       watcher.close()

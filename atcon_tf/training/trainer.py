@@ -179,8 +179,8 @@ class Trainer(keras.Model):
     size = len(batch["image"])
     if size < replicas:
       flag = "batch_size" if kind == SUPERVISED else "unlabeled_batch_size"
-      raise UserError(f"--{flag}={size}: must be at least the number of "
-                      f"replicas, {replicas}")
+      raise UserError(flag, size,
+                      f"must be at least the number of replicas, {replicas}")
     edges = [size * i // replicas for i in range(replicas + 1)]
 
     def part(context):

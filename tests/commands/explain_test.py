@@ -143,9 +143,9 @@ def test_choice_of_classes():
   assert choose(probability, NAMES, positive=True) == [1, 2]
   assert choose(probability / 2, NAMES, positive=True) == [1]
   assert choose(probability, NAMES, labels=["cat"]) == [0]
-  with pytest.raises(UserError, match="--label=cow: no such class"):
+  with pytest.raises(UserError, match="label='cow': no such class"):
     choose(probability, NAMES, labels=["cow"])
-  with pytest.raises(UserError, match="--top=4: there are 3"):
+  with pytest.raises(UserError, match="top=4: there are 3"):
     choose(probability, NAMES, top=4)
 
 
@@ -210,7 +210,7 @@ def test_a_clip_as_mp4(tmp_path):
 
 def test_mp4_without_its_package(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
-  with pytest.raises(UserError, match="--video_format=mp4: .*imageio.pyav"):
+  with pytest.raises(UserError, match="video_format='mp4': .*imageio.pyav"):
     pictures.check_writable("mp4")
   (tmp_path / "clip.mp4").write_bytes(b"x")
   with pytest.raises(UserError, match="clip.mp4: cannot be read .*GIF"):
@@ -225,9 +225,9 @@ def test_a_map_that_shows_nothing_says_so():
 
 
 def test_stock_models_and_what_to_explain():
-  with pytest.raises(UserError, match="give either --workdir"):
+  with pytest.raises(UserError, match="give either workdir"):
     load_classifier()
-  with pytest.raises(UserError, match="--model=lenet: must be a .keras"):
+  with pytest.raises(UserError, match="model='lenet': must be a .keras"):
     load_classifier(model="lenet")
   with pytest.raises(UserError, match="no such file"):
     load_classifier(model="none.keras")
@@ -264,7 +264,7 @@ def test_a_file_that_is_no_classifier_is_refused(end, says, tmp_path):
   path = str(tmp_path / "mine.keras")
   keras.Sequential([keras.Input([16, 16, 3]), keras.layers.Conv2D(
       6, 3, activation="relu"), *end]).save(path)
-  with pytest.raises(UserError, match=f"--model=.*mine.keras: .*{says}"):
+  with pytest.raises(UserError, match=f"model='.*mine.keras': .*{says}"):
     load_classifier(model=path)
 
 
@@ -273,7 +273,7 @@ def test_broken_clips(tmp_path):
   (tmp_path / "empty").mkdir()
   for name, says in [("bad.gif", "does not decode"), ("empty", "no image"),
                      ("none.gif", "no such file")]:
-    with pytest.raises(UserError, match=f"--video=.*{name}: {says}"):
+    with pytest.raises(UserError, match=f"video='.*{name}': {says}"):
       pictures.frames(tmp_path / name)
 
 

@@ -164,7 +164,7 @@ def test_weights_are_not_taken_for_those_of_other_classes(finished):
 
 
 def test_other_data_than_the_shapes_are_refused(finished):
-  with pytest.raises(UserError, match="--data_dir=photos: not used with"):
+  with pytest.raises(UserError, match="data_dir='photos': not used with"):
     run_data.load_part(runs.load(finished / "atcon"), data_dir="photos")
 
 
@@ -187,7 +187,7 @@ def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
   moved = str(shutil.copytree(data, tmp_path / "moved"))
   records, _ = run_data.load_part(run, "test", moved)
   assert [r.id for r in records] == run.split["test"]
-  with pytest.raises(UserError, match="--split=all: these are the run's own"):
+  with pytest.raises(UserError, match="split='all': these are the run's own"):
     run_data.load_part(run, "all", moved)
   with pytest.raises(UserError, match="was trained on .* of this run's"):
     training.train_and_evaluate(Config(
@@ -205,7 +205,7 @@ def test_judgements_refuse_what_they_do_not_use(arguments, line):
 
 
 def test_other_settings_are_refused_by_name(finished):
-  with pytest.raises(UserError, match=r"--steps=5: the run in .* has 4"):
+  with pytest.raises(UserError, match=r"steps=5: the run in .* has 4"):
     training.train_and_evaluate(tiny(steps=5), finished / "atcon")
 
 
@@ -230,7 +230,7 @@ def test_another_project_with_a_config_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="config.json"):
       run_folder.Workdir(tmp_path, tiny(), overwrite)
   assert (tmp_path / "splits.json").read_text() == "mine"
-  with pytest.raises(UserError, match="--workdir=: must name"):
+  with pytest.raises(UserError, match="workdir='': must name"):
     run_folder.Workdir("", tiny(), True)
 
 
@@ -285,7 +285,7 @@ def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
     raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
   monkeypatch.setattr(trainer.Trainer, "run", full)
-  with pytest.raises(UserError, match="--batch_size=4.*memory"):
+  with pytest.raises(UserError, match="batch_size=4.*memory"):
     training.train_and_evaluate(tiny(objective="supervised"), tmp_path / "w")
 
 

@@ -84,7 +84,7 @@ class DefaultsTest(Case):
       got = parse("--objective=self_training", f"--steps={steps}")
       self.assertEqual(got.bank_every, every)
     with self.assertRaisesRegex(
-        UserError, "--bank_every=8: the run has only 8 steps"):
+        UserError, "bank_every=8: the run has only 8 steps"):
       parse("--objective=self_training", "--steps=8", "--bank_every=8")
 
   def test_a_network_without_relu_has_no_atcon_term_by_default(self):

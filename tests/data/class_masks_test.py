@@ -78,9 +78,9 @@ def test_what_does_not_fit(tmp_path):
                      "0, the number of a class, 1 to 2, or 255"):
     class_masks.ClassMasks([_record("x", DRAWN, (1, 1))], 4)
   with pytest.raises(UserError, match="none of the 2 labelled images has a "
-                     "mask of its classes.*--ex_masks=boxes"):
+                     "mask of its classes.*ex_masks=boxes"):
     class_masks.ClassMasks([_record("a"), _record("b", 0 * DRAWN)], 4)
-  with pytest.raises(UserError, match="has a box of.*--ex_masks=masks"):
+  with pytest.raises(UserError, match="has a box of.*ex_masks=masks"):
     class_masks.ClassMasks([_record("a", DRAWN)], 4, "boxes")
 
 

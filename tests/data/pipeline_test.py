@@ -192,7 +192,7 @@ def test_bad_images_are_left_out_up_to_a_number(tmp_path):
   assert "id10" not in images and "id2" in images
   rows = images.rows(["id2", "id0", "id2"])
   np.testing.assert_array_equal(images.pixels[rows][:, 0, 0, 0], [2, 0, 2])
-  with pytest.raises(UserError, match="empty.png.*--max_bad_images=1"):
+  with pytest.raises(UserError, match="empty.png.*max_bad_images=1"):
     image_store.Images(records, 4, max_bad_images=1)
 
 
@@ -231,7 +231,7 @@ def test_no_room_for_a_mapped_file(monkeypatch):
     raise OSError(28, "No space left on device")
 
   monkeypatch.setattr(pipeline.os, "posix_fallocate", full)
-  with pytest.raises(UserError, match="No space left.*--image_size"):
+  with pytest.raises(UserError, match="No space left.*image_size"):
     image_store.Images(_drawn(5), 4)
 
 

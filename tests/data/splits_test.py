@@ -63,7 +63,7 @@ class DrawTest(parameterized.TestCase):
     got = splits.draw(labels, 2, 0, "ab", single_label_only=True)
     np.testing.assert_array_equal(got, [0, 1, 2, 3])
     with self.assertRaisesRegex(
-        UserError, "--shots=3: class 'ant' has only 2 single-label"):
+        UserError, "shots=3: class 'ant' has only 2 single-label"):
       splits.draw(labels, 3, 0, ("ant", "bee"), single_label_only=True)
 
   def test_the_rarest_class_chooses_first(self):
@@ -92,7 +92,7 @@ class DrawTest(parameterized.TestCase):
                         splits.draw(labels, 4, 4, "ab").tolist())
 
   def test_too_few_images_name_the_class(self):
-    with self.assertRaisesRegex(UserError, "--shots=2: class 'bee' has only 1"):
+    with self.assertRaisesRegex(UserError, "shots=2: class 'bee' has only 1"):
       splits.draw(labels_of("a", "a", "b"), 2, 0, ("ant", "bee"))
 
 
@@ -118,7 +118,7 @@ class MakeTest(parameterized.TestCase):
     self.assertLen(three, 3)
     self.assertLess(set(three), set(rest))
     self.assertEqual(splits.make(data, 2, "6")["train_unlabeled"], rest)
-    with self.assertRaisesRegex(UserError, "--unlabeled=7: only 6 .* the 4"):
+    with self.assertRaisesRegex(UserError, "unlabeled=7: only 6 .* the 4"):
       splits.make(data, 2, "7")
 
 

@@ -108,7 +108,7 @@ def test_refuses(root, monkeypatch, change, line):
      "not used with --objective=supervised"),
 ])
 def test_refuses_what_would_not_use_them(root, change, line):
-  with pytest.raises(UserError, match=f"--unlabeled_dir=.*{line}"):
+  with pytest.raises(UserError, match=f"unlabeled_dir=.*{line}"):
     settings(root, **change)
 
 
@@ -116,7 +116,7 @@ def test_refuses_a_split_that_lists_none_of_them(root, tmp_path):
   stored = tmp_path / "splits.json"
   config = settings(root, unlabeled_dir="", shots=2)
   run_data.load(config, stored)
-  with pytest.raises(UserError, match="--unlabeled_dir=.*lists none"):
+  with pytest.raises(UserError, match="unlabeled_dir=.*lists none"):
     run_data.load(settings(root, shots=8, splits=str(stored)),
                   tmp_path / "new.json")
 

@@ -111,7 +111,7 @@ class ListsTest(Case):
     for path in (self.parent, self.devkit, self.root):
       self.assertEqual(ids_of(self.load(path)),
                        {"train": ["a"], "val": ["b"], "test": ["c"]})
-    with self.assertRaisesRegex(UserError, "this is VOC2007, but --voc_year="):
+    with self.assertRaisesRegex(UserError, "this is VOC2007, but voc_year="):
       self.load(self.root, year=2012)
 
   def test_val_is_the_test_set_where_there_is_none(self):

@@ -64,7 +64,7 @@ class TfdsTest(Case):
     with unittest.mock.patch.object(tfds, "builder", builder):
       with unittest.mock.patch("requests.head", side_effect=OSError("off")):
         with self.assertRaisesRegex(
-            UserError, r"--data_dir: .* \(OSError: off\); pass --data_dir="
+            UserError, r"data_dir: .* \(OSError: off\); pass data_dir="
             "<VOCdevkit folder>, or run once with a network") as caught:
           voc.load()
     self.assertNotIn("\n", str(caught.exception))

@@ -84,7 +84,7 @@ def test_which_class_is_explained(classifier):
       classifier, records, images, target).class_index.tolist()
   assert chosen("prediction") == logits.argmax(-1).tolist()
   assert chosen("label") == logits[:, :2].argmax(-1).tolist()
-  with pytest.raises(UserError, match="--target=box: these data have no"):
+  with pytest.raises(UserError, match="target='box': these data have no"):
     chosen("box")
   boxes = np.array([[0, 0, .5, .5], [0, 0, 1, .6]], np.float32)
   records[3] = dataclasses.replace(records[3], boxes=boxes,
@@ -137,7 +137,7 @@ def test_other_classes_or_images_are_judged_anew(classifier, tmp_path):
 
 def test_nothing_to_judge_by_is_refused(classifier):
   pairs = cases.cases_of(classifier, *_images(2), "prediction")
-  with pytest.raises(UserError, match="--metrics=: must be any of average_dr"):
+  with pytest.raises(UserError, match="metrics='': must be any of average_dr"):
     leaderboard.judge(classifier, pairs, ["grad_cam"], [""][:0])
 
 
@@ -171,9 +171,9 @@ def test_what_cannot_be_measured_at_all_is_said(classifier):
   records, images = _images(3)
   pairs = cases.cases_of(classifier, records, images, "prediction")
   pairs.boxes = [b[:0] for b in pairs.boxes]
-  with pytest.raises(UserError, match="--methods: none .*tame: "):
+  with pytest.raises(UserError, match="methods: none .*tame: "):
     leaderboard.judge(classifier, pairs, ["tame"], ["sparseness"])
-  with pytest.raises(UserError, match="--metrics=pointing_game: none"):
+  with pytest.raises(UserError, match="metrics='pointing_game': none"):
     leaderboard.judge(classifier, pairs, ["gradient"],
                       ["pointing_game", "pointing_game"])
 

@@ -154,22 +154,22 @@ def test_one_pass_and_any_batch(classifier):
 
 def test_what_cannot_be(classifier):
   with pytest.raises(UserError, match="^tame: tiny_cnn has no trained head; "
-                     ".*--objective=tame --warm_start=RUN"):
+                     ".*objective=tame warm_start=RUN"):
     attribution.build(classifier, "tame")
   with_head = explanation_head.attach(classifier, "l_cam")
   with pytest.raises(UserError, match="^tame: the head of tiny_cnn is l_cam"):
     attribution.build(with_head, "tame")
-  with pytest.raises(UserError, match="^--feature_layers=relu9: no such "
+  with pytest.raises(UserError, match="^feature_layers='relu9': no such "
                      "layer in tiny_cnn; the last that can carry a map: "):
     explanation_head.attach(classifier, "tame", ["relu3", "relu9"])
   images = keras.Input([SIZE, SIZE, 3])
   x = keras.layers.Conv2D(4, 3)(images)
   x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-  with pytest.raises(UserError, match="^--feature_layers=pool: its output "
+  with pytest.raises(UserError, match="^feature_layers='pool': its output "
                      r"\(None, 4\) has no spatial extent"):
     explanation_head.attach(models.wrap(
       keras.Model(images, x)), "tame", ["pool"])
-  with pytest.raises(UserError, match="^--feature_layers=relu3,relu4: l_cam"):
+  with pytest.raises(UserError, match="^feature_layers='relu3,relu4': l_cam"):
     explanation_head.attach(classifier, "l_cam", ["relu3", "relu4"])
   with pytest.raises(UserError, match="^output=soft: must be one of mask, l"):
     attribution.build(explanation_head.attach(classifier), "tame", output="soft")(

@@ -265,7 +265,7 @@ def test_what_reflect_padding_leaves_alone(layer):
     lambda: [LAYERS.Conv2D(2, 25, padding="same")]],
     ids=["conv", "zero padding", "window"])
 def test_maps_too_small_to_reflect(layers):
-  with pytest.raises(UserError, match="--reflect_padding: the map at layer"):
+  with pytest.raises(UserError, match="reflect_padding: the map at layer"):
     _rerun(_chain(*layers()), reflect_padding=True)
 
 

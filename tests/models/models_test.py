@@ -178,7 +178,8 @@ def test_weights_of_the_classifier(tmp_path, options):
   assert np.abs(before - second.model(images)).max() > 1e-3
   path = tmp_path / "best.weights.h5"
   first.model.save_weights(path)
-  backbones.load_weights(second.model, path, "--warm_start", options["name"])
+  backbones.load_weights(second.model, path, options["name"],
+                         ("warm_start", path))
   np.testing.assert_array_equal(second.model(images), before)
 
 
@@ -204,5 +205,5 @@ def test_weights_that_do_not_fit(tmp_path):
 
 
 def test_backbone_too_small():
-  with pytest.raises(UserError, match="--model=inception_v3 --image_size=40"):
+  with pytest.raises(UserError, match="model=inception_v3 image_size=40"):
     models.build("inception_v3", 2, image_size=40)

@@ -125,7 +125,7 @@ def test_the_model_given_is_not_changed():
   model = _net(*_pooled(LAYERS.Dense(3, activation="softmax")))
   before, settings = model(X), model.get_config()
   ModelGraph(model, keras.Input([16, 16, 3]), reflect_padding=True,
-                   logits=True)
+             logits=True)
   np.testing.assert_array_equal(model(X), before)
   assert model.get_config() == settings
 
@@ -239,6 +239,6 @@ def test_a_skip_connection_around_the_map(tmp_path):
   path = str(tmp_path / "mine.keras")
   keras.Model(images, LAYERS.Dense(3)(y)).save(path)
   classifier = models.build(path, 3, cam_layer=("side",))
-  with pytest.raises(UserError, match="--cam_layer=side: the logits depend"):
+  with pytest.raises(UserError, match="cam_layer='side': the logits depend"):
     _ = classifier.head
   _ = models.build(path, 3).head  # the sum is all that the logits see

@@ -234,8 +234,8 @@ def test_one_label_an_image(tmp_path):
     path = tmp_path / "data" / ("cat" if i % 2 else "dog") / f"{i}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
     PIL.Image.new("RGB", [32, 32], (20 * i, 0, 0)).save(path)
-  with pytest.raises(UserError, match="--objective=laso: works on sets of "
-                     "labels, and the images of --dataset=folder have one"):
+  with pytest.raises(UserError, match="objective='laso': works on sets of "
+                     "labels, and the images of dataset=folder have one"):
     training.train_and_evaluate(
         _tiny(dataset="folder", data_dir=str(tmp_path / "data"),
               model="tiny_cnn"), tmp_path / "w")

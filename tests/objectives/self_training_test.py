@@ -112,7 +112,7 @@ def test_equivariance_follows_the_flip():
 
 def test_a_pool_smaller_than_a_class(classifier):
   loss = self_training.SelfTraining(classifier, per_class=6)
-  with pytest.raises(UserError, match="--pseudo_per_class=6: only 5"):
+  with pytest.raises(UserError, match="pseudo_per_class=6: only 5"):
     loss.bank(LOGITS)
 
 
@@ -144,6 +144,6 @@ def test_negatives_of_images_with_one_label_each(tmp_path):
   config = Config(objective="self_training", dataset="folder", shots=1,
                   data_dir=str(tmp_path / "data"), image_size=32,
                   pseudo_negatives=.8).resolve()
-  with pytest.raises(UserError, match="--pseudo_negatives=0.8: the images "
+  with pytest.raises(UserError, match="pseudo_negatives=0.8: the images "
                      "have one label each"):
     run_data.load(config, tmp_path / "splits.json")

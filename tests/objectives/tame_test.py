@@ -231,7 +231,7 @@ def test_a_head_goes_on_from_that_of_another_run(own, finished, tmp_path):
        "sigmoid_branch over relu0, relu1, pool1"),
       (dict(feature_layers=("relu0", "relu1")), "tame over relu0, relu1"),
       (dict(objective="l_cam"), "l_cam over pool1")]:
-    with pytest.raises(UserError, match="--warm_start=.*: its head is tame "
+    with pytest.raises(UserError, match="warm_start='.*': its head is tame "
                        f"over relu0, relu1, pool1, this one {other}$"):
       training.train_and_evaluate(
           _config(own, warm_start=str(finished), **changes),
@@ -241,7 +241,7 @@ def test_a_head_goes_on_from_that_of_another_run(own, finished, tmp_path):
 def test_what_cannot_be_explained(tmp_path):
   _own_model(4).save(tmp_path / "four.keras")
   with pytest.raises(UserError, match="four.keras: its logits are not of the "
-                     "data's 6 classes; --objective=tame explains"):
+                     "data's 6 classes; objective=tame explains"):
     training.train_and_evaluate(_config(tmp_path / "four.keras"),
                                 tmp_path / "run")
   for settings, line in [

@@ -263,7 +263,7 @@ def test_versions_count_up_and_nothing_is_overwritten(run, tmp_path,
   assert export_run.export(run, out, ("guided_backprop",), 7) == out / "7"
   loaded = tf.saved_model.load(str(out / "7")).signatures["explain"]
   assert "grad_cam" not in loaded.structured_outputs
-  with pytest.raises(UserError, match="--version=2: .*exists"):
+  with pytest.raises(UserError, match="version=2: .*exists"):
     export_run.export(run, out, version=2)
   assert sorted(p.name for p in out.iterdir()) == ["1", "2", "7"]
 
@@ -272,7 +272,7 @@ def test_a_foreign_folder_and_an_unknown_method_are_refused(run, tmp_path):
   (tmp_path / "thesis.tex").write_text("mine")
   with pytest.raises(UserError, match="thesis.tex"):
     export_run.export(run, tmp_path)
-  with pytest.raises(UserError, match="--method=lime: must be any of tame"):
+  with pytest.raises(UserError, match="method='lime': must be any of tame"):
     export_run.export(run, tmp_path / "x", ("lime",))
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -60,7 +60,7 @@ def _write(tmp_path, contents):
 def test_what_is_refused(contents, message, tmp_path):
   with pytest.raises(UserError, match=message):
     boards.read(_write(tmp_path, contents))
-  with pytest.raises(UserError, match="--over=lime: must be one of grad_cam"):
+  with pytest.raises(UserError, match="over='lime': must be one of grad_cam"):
     boards.combine(BOARDS, "lime")
 
 

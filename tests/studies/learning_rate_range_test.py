@@ -151,7 +151,7 @@ def test_alternating_steps_and_a_bank():
 
 
 def test_what_is_no_sweep(tmp_path):
-  with pytest.raises(UserError, match="--compare=.*none.json: .*No such"):
+  with pytest.raises(UserError, match="compare='.*none.json': .*No such"):
     learning_rate_range.read(tmp_path / "none.json")
   (tmp_path / "list.json").write_text("[1]")
   with pytest.raises(UserError, match="not what atcon_tf.find_lr writes"):

@@ -135,7 +135,7 @@ def test_rows_of_other_flags_are_refused(tmp_path):
   out = tmp_path / "rows.json"
   out.write_text(json.dumps({"grid": _grid(), "rows": ROWS}))
   study.Study(_grid(), out, tmp_path, [])
-  with pytest.raises(UserError, match="base_2shot_seed0 was made with --obj"):
+  with pytest.raises(UserError, match="base_2shot_seed0 was made with obj"):
     study.Study(_grid(flags=["--steps=9"]), out, tmp_path, [])
 
 
@@ -169,7 +169,7 @@ def test_a_finished_folder_of_other_settings_is_refused(tmp_path):
   made.check_ready([cell])
   made.extra = ["--learning_rate=0.5"]
   with pytest.raises(UserError, match="supervised_1shot_seed3 was made with "
-                     "--learning_rate="):
+                     "learning_rate="):
     made.check_ready([cell])
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import PIL.Image
 from scipy import ndimage
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import record
 from atcon_tf.data.sources import folder
@@ -59,7 +59,7 @@ def load(data_dir, seed=0):
     UserError: one line that names the folder or file.
   """
   if not os.path.isdir(data_dir):
-    raise config.UserError(f"--data_dir={data_dir}: no such folder")
+    raise UserError("data_dir", data_dir, "no such folder")
   found = [_read_split(data_dir, name) for name in _splits(data_dir)]
   splits = {"train": [], "val": [], "test": []}
   for label in range(len(CLASSES)):
@@ -67,9 +67,9 @@ def load(data_dir, seed=0):
     ids = {split: [r.id for r in classes[label]] for split, classes in found}
     for split, chosen in rules.complete(ids, f"{seed}/").items():
       if not chosen:
-        raise config.UserError(
-            f"--data_dir={data_dir}: {len(known)} {CLASSES[label]} images "
-            f"leave none for the {split} split")
+        raise UserError("data_dir", data_dir,
+                        f"{len(known)} {CLASSES[label]} images leave "
+                        f"none for the {split} split")
       splits[split] += [known[i] for i in chosen]
   return record.Dataset(CLASSES, False, splits)
 
@@ -79,14 +79,14 @@ def _splits(data_dir):
   below = _folders(data_dir)
   for name in below:
     if name not in SPLITS:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(data_dir, name)}: there may only be the folders "
           f"{', '.join(SPLITS)}")
   for name in ("training", "validation"):
     if name not in below:
-      raise config.UserError(
-          f"--data_dir={data_dir}: no folder {name} in it; needs training and "
-          "validation, each with positives and negatives")
+      raise UserError("data_dir", data_dir,
+                      f"no folder {name} in it; needs training and "
+                      "validation, each with positives and negatives")
   return [name for name in SPLITS if name in below]
 
 
@@ -97,13 +97,13 @@ def _read_split(data_dir, name):
   for below in _folders(where):
     label = FOLDERS.get(below)
     if label is None or classes[label] is not None:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(where, below)}: {name} must hold one folder of "
           "positives (or Pos) and one of negatives (or Neg)")
     classes[label] = _read_class(data_dir, f"{name}/{below}", label)
   for label, records in enumerate(classes):
     if not records:
-      raise config.UserError(
+      raise UserError(
           f"{where}: no {CLASSES[label]}s there; must hold positives (or Pos) "
           "and negatives (or Neg) with images "
           f"({', '.join(folder.EXTENSIONS)})")
@@ -120,17 +120,17 @@ def _read_class(data_dir, prefix, label):
     stem = os.path.splitext(name)[0]
     kind = masks if label == POSITIVE and stem.endswith("m") else files
     if stem in kind:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(where, name)}: {kind[stem]} has the same name")
     kind[stem] = name
   for stem, name in masks.items():
     if stem[:-1] not in files:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(where, name)}: a mask (its name ends in m) without "
           f"its image {stem[:-1]}; if it is an image, name it otherwise")
   for stem, name in files.items():
     if label != POSITIVE and stem + "m" in files:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(where, files[stem + 'm'])}: a mask of {name}, but "
           "negatives have none")
   one_hot = np.eye(len(CLASSES), dtype=np.float32)[label]
@@ -152,7 +152,7 @@ def _read_class(data_dir, prefix, label):
 def _read_mask(path, image_path):
   """A mask in `Record.mask`'s values."""
   def wrong(text):
-    return config.UserError(f"{path}: {text}")
+    return UserError(f"{path}: {text}")
 
   if not path.lower().endswith(MASK_EXTENSIONS):
     raise wrong("a mask must be stored without loss, as "

@@ -13,7 +13,7 @@ and path, class by class: the order of files on the disk plays no part.
 
 import os
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 
@@ -40,18 +40,18 @@ def load(data_dir, classes=(), seed=0):
     UserError: one line that names the folder.
   """
   if not os.path.isdir(data_dir):
-    raise config.UserError(f"--data_dir={data_dir}: no such folder")
+    raise UserError("data_dir", data_dir, "no such folder")
   layout = _layout(data_dir)
   first = next(iter(layout.values()))
   available = class_folders(first)
   if not available:
-    raise config.UserError(
-        f"--data_dir={first}: no class folders in it, must be one sub-folder "
-        "of images per class")
+    raise UserError("data_dir", first,
+                    "no class folders in it, must be one sub-folder of "
+                    "images per class")
   if len(available) == 1:
-    raise config.UserError(
-        f"--data_dir={first}: only one class folder, '{available[0]}'; at "
-        "least two are needed")
+    raise UserError("data_dir", first,
+                    f"only one class folder, '{available[0]}'; at "
+                    "least two are needed")
   names = rules.choose_classes(classes, available)
   _check_same_classes(layout, names, available)
   salt = f"{seed}/"
@@ -63,7 +63,7 @@ def load(data_dir, classes=(), seed=0):
       found = _cut(os.path.join(first, name), found["all"], salt)
     for split, ids in rules.complete(found, salt).items():
       if not ids:
-        raise config.UserError(
+        raise UserError(
             f"{os.path.join(first, name)}: {sum(map(len, found.values()))} "
             f"image(s) leave none for the {split} split")
       splits[split] += [
@@ -82,17 +82,17 @@ def _layout(data_dir):
   for folder in below:
     split = SPLIT_FOLDERS.get(folder)
     if split is None:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(data_dir, folder)}: beside train/ there may only be "
           f"{', '.join(f for f in SPLIT_FOLDERS if f != 'train')}")
     if folder != "train" and split in layout:
-      raise config.UserError(
+      raise UserError(
           f"{os.path.join(data_dir, folder)}: a second validation folder "
           f"beside {layout[split]}")
     layout[split] = os.path.join(data_dir, folder)
   if len(layout) == 1:
-    raise config.UserError(
-        f"--data_dir={data_dir}: has train/, but neither test/ nor val/")
+    raise UserError("data_dir", data_dir,
+                    "has train/, but neither test/ nor val/")
   return layout
 
 
@@ -102,12 +102,12 @@ def _check_same_classes(layout, names, available):
     found = class_folders(folder)
     for name in names:
       if name not in found:
-        raise config.UserError(
+        raise UserError(
             f"{folder}: no class folder '{name}', but {layout['train']} has "
             "it; every split needs the same classes")
     for name in found:
       if name not in available:
-        raise config.UserError(
+        raise UserError(
             f"{os.path.join(folder, name)}: class '{name}' is not in "
             f"{layout['train']}; every split needs the same classes")
 
@@ -115,7 +115,7 @@ def _check_same_classes(layout, names, available):
 def _cut(folder, ids, salt):
   """A class without published splits: 60 % train, 20 % val, 20 % test."""
   if len(ids) < 3:
-    raise config.UserError(
+    raise UserError(
         f"{folder}: {len(ids)} image(s); at least 3 are needed to cut train, "
         "validation and test from")
   share = max(1, round(TEST_SHARE * len(ids)))
@@ -142,7 +142,7 @@ def images_in(data_dir, folder):
                  and not f.name.startswith(".")
                  and f.name.lower().endswith(EXTENSIONS))
   if not names:
-    raise config.UserError(
+    raise UserError(
         f"{folder}: no images in this class folder ({', '.join(EXTENSIONS)})")
   prefix = os.path.relpath(folder, data_dir).replace(os.sep, "/")
   return [f"{prefix}/{name}" for name in names]

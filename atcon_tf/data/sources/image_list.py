@@ -23,7 +23,7 @@ validation set.
 
 import os
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.config import files
 from atcon_tf.data import record
 from atcon_tf.data.sources import folder
@@ -52,12 +52,12 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
     UserError: one line that names the list, and the line in it.
   """
   if not os.path.isdir(data_dir):
-    raise config.UserError(f"--data_dir={data_dir}: no such folder")
-  lines = {"train": (_read("--train_list", train_list) if train_list
+    raise UserError("data_dir", data_dir, "no such folder")
+  lines = {"train": (_read("train_list", train_list) if train_list
                      else _class_folders(data_dir))}
   for part, path in (("val", val_list), ("test", test_list)):
     if path:
-      lines[part] = _read(f"--{part}_list", path)
+      lines[part] = _read(f"{part}_list", path)
   available = (_names(class_list) if class_list
                else _found(train_list, lines["train"]))
   names = rules.choose_classes(classes, available)
@@ -73,8 +73,8 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
       # By whatever name or link it is listed, an image is in one part.
       file = os.path.realpath(os.path.join(data_dir, image_id))
       if file in seen:
-        raise config.UserError(f"{where}: image '{image_id}' is there "
-                               f"already, in {seen[file]}")
+        raise UserError(f"{where}: image '{image_id}' is there "
+                        f"already, in {seen[file]}")
       seen[file] = where
       if index in column:
         parts[part].append(image_id)
@@ -83,28 +83,28 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
   splits = {}
   for part, ids in rules.complete(parts, f"{seed}/").items():
     if not ids:
-      raise config.UserError(
-          f"--train_list={train_list}: {len(parts['train'])} training "
-          f"image(s) of these classes leave none for the {part} split")
+      raise UserError("train_list", train_list,
+                      f"{len(parts['train'])} training image(s) of "
+                      f"these classes leave none for the {part} split")
     splits[part] = [record.Record(i, place[i], label[i]) for i in ids]
   return record.Dataset(names, False, splits)
 
 
-def _read(flag, path):
+def _read(name, path):
   """`[("FILE, line N", path, label)]` of a list."""
   found = []
-  for number, line in enumerate(files.lines(flag, path), 1):
+  for number, line in enumerate(files.lines(name, path), 1):
     if not line.strip():
       continue
     where = f"{path}, line {number}"
     # With a tab, names with spaces are possible, too.
     parts = line.strip().rsplit("\t" if "\t" in line.strip() else None, 1)
     if len(parts) < 2:
-      raise config.UserError(f"{where}: no label; must be 'path label', not "
-                             f"'{line.strip()}'")
+      raise UserError(f"{where}: no label; must be 'path label', not "
+                      f"'{line.strip()}'")
     found.append((where, parts[0].strip(), parts[1].strip()))
   if not found:
-    raise config.UserError(f"{flag}={path}: no image in it")
+    raise UserError(name, path, "no image in it")
   return found
 
 
@@ -113,19 +113,20 @@ def _class_folders(data_dir):
   top = os.path.join(data_dir, "train")
   names = folder.class_folders(top) if os.path.isdir(top) else []
   if not names:
-    raise config.UserError(
-        f"--train_list: needed, since there is no {top} with one sub-folder "
-        "of images per class")
+    raise UserError("train_list", None,
+                    f"needed, since there is no {top} with one "
+                    "sub-folder of images per class")
   return [(top, path, name) for name in names
           for path in folder.images_in(data_dir, os.path.join(top, name))]
 
 
 def _names(path):
-  names = tuple(line.strip() for line in files.lines("--class_list", path)
+  names = tuple(line.strip() for line in files.lines("class_list", path)
                 if line.strip())
   for name in names:
     if names.count(name) > 1:
-      raise config.UserError(f"--class_list={path}: '{name}' is there twice")
+      raise UserError("class_list", path,
+                      f"'{name}' is there twice")
   return names
 
 
@@ -137,10 +138,11 @@ def _found(path, lines):
   numbers = set(map(int, labels))
   for number in range(len(numbers)):
     if number not in numbers:
-      raise config.UserError(
-          f"--train_list={path}: labels up to {max(numbers)}, but no image "
-          f"has {number}; they count from 0, and only a --class_list can "
-          "name a class without training images")
+      raise UserError("train_list", path,
+                      f"labels up to {max(numbers)}, but no image has "
+                      f"{number}; they count from 0, and only a "
+                      "--class_list can name a class without training "
+                      "images")
   return tuple(map(str, sorted(numbers)))
 
 
@@ -153,11 +155,11 @@ def _index(where, label, names):
   if label in names:
     return names[label]
   if not label.isdecimal():
-    raise config.UserError(
+    raise UserError(
         f"{where}: no class '{label}'; any of {', '.join(names)[:200]}")
   if int(label) >= len(names):
-    raise config.UserError(f"{where}: label {label} is out of range; must be "
-                           f"from 0 to {len(names) - 1}")
+    raise UserError(f"{where}: label {label} is out of range; must be "
+                    f"from 0 to {len(names) - 1}")
   return int(label)
 
 
@@ -170,4 +172,4 @@ def _find(data_dir, part, where, path):
     file = os.path.join(data_dir, candidate)
     if os.path.isfile(file):
       return os.path.relpath(file, data_dir).replace(os.sep, "/")
-  raise config.UserError(f"{where}: no image {os.path.join(data_dir, path)}")
+  raise UserError(f"{where}: no image {os.path.join(data_dir, path)}")

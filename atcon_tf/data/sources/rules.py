@@ -6,7 +6,7 @@ or on other images' labels: images are ranked by the sha1 of their id.
 
 import hashlib
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 
 VALIDATION_SHARE = 0.2
 
@@ -26,12 +26,12 @@ def choose_classes(wanted, available):
   shown = f"--classes={','.join(wanted)}"
   for name in wanted:
     if name not in available:
-      raise config.UserError(
+      raise UserError(
           f"{shown}: no '{name}'; any of {', '.join(available)}")
     if wanted.count(name) > 1:
-      raise config.UserError(f"{shown}: '{name}' is there twice")
+      raise UserError(f"{shown}: '{name}' is there twice")
   if len(wanted) < 2:
-    raise config.UserError(
+    raise UserError(
         f"{shown}: at least two classes; any of {', '.join(available)}")
   return wanted
 

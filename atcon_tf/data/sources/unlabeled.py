@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.data import record
 from atcon_tf.data.sources import folder
 
@@ -35,11 +35,11 @@ def add(dataset, unlabeled_dir):
   """
   flag = f"--unlabeled_dir={unlabeled_dir}"
   if not os.path.isdir(unlabeled_dir):
-    raise config.UserError(f"{flag}: no such folder")
+    raise UserError(f"{flag}: no such folder")
   paths = _images_below(unlabeled_dir)
   if not paths:
-    raise config.UserError(f"{flag}: no image in it or below "
-                           f"({', '.join(folder.EXTENSIONS)})")
+    raise UserError(f"{flag}: no image in it or below "
+                    f"({', '.join(folder.EXTENSIONS)})")
   known = {os.path.realpath(r.image): (r.id, part)
            for part, records in dataset.splits.items() for r in records
            if isinstance(r.image, str)}
@@ -47,7 +47,7 @@ def add(dataset, unlabeled_dir):
   records = []
   for path in paths:
     if os.path.realpath(path) in known:
-      raise config.UserError(
+      raise UserError(
           "{}: image '{}' is in it, which is one of the {} images already; "
           "must be a folder of other images".format(
               flag, *known[os.path.realpath(path)]))

@@ -23,7 +23,7 @@ import functools
 import numpy as np
 import PIL.Image
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 from atcon_tf.data.sources import voc_devkit
@@ -54,9 +54,9 @@ def load(data_dir="", year=2007, classes=(), keep_difficult=False):
     records = [_record(item, names, keep_difficult) for item in items]
     splits[split] = [r for r in records if r.label.any()]
     if not splits[split]:
-      raise config.UserError(
-          f"--classes={','.join(names)}: no image of these classes in the "
-          f"{split} split of VOC{year}")
+      raise UserError("classes", names,
+                      f"no image of these classes in the {split} split "
+                      f"of VOC{year}")
   return record.Dataset(names, True, splits)
 
 
@@ -87,9 +87,9 @@ def _read_mask(path, names, present):
     with PIL.Image.open(path) as image:
       mode, values = image.mode, np.asarray(image)
   except OSError as error:
-    raise config.UserError(f"{path}: not a readable mask: {error}") from None
+    raise UserError(f"{path}: not a readable mask: {error}") from None
   if mode not in ("P", "L"):
-    raise config.UserError(
+    raise UserError(
         f"{path}: a mask must hold class numbers (a palette image), this is "
         f"an image of mode {mode}")
   return table[values]

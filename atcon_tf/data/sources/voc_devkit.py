@@ -15,7 +15,7 @@ import typing
 from defusedxml import ElementTree
 import numpy as np
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.data.sources import rules
 
 # In the order of the official class numbers, which are the mask values.
@@ -62,20 +62,20 @@ def read(data_dir, year):
 def _root(data_dir, year):
   """The folder that holds Annotations, ImageSets and JPEGImages."""
   if not os.path.isdir(data_dir):
-    raise config.UserError(f"--data_dir={data_dir}: no such folder")
+    raise UserError("data_dir", data_dir, "no such folder")
   named = re.fullmatch(r"VOC(\d{4})", os.path.basename(
       os.path.abspath(data_dir)))
   if named and int(named[1]) != year:
-    raise config.UserError(
-        f"--data_dir={data_dir}: this is VOC{named[1]}, but "
-        f"--voc_year={year}")
+    raise UserError("data_dir", data_dir,
+                    f"this is VOC{named[1]}, but --voc_year={year}")
   for below in ("", f"VOC{year}", os.path.join("VOCdevkit", f"VOC{year}")):
     root = os.path.join(data_dir, below)
     if os.path.isdir(os.path.join(root, "Annotations")):
       return root
-  raise config.UserError(
-      f"--data_dir={data_dir}: no VOC{year}/Annotations in it; must be a "
-      f"VOCdevkit folder, its parent, or its VOC{year} folder")
+  raise UserError("data_dir", data_dir,
+                  f"no VOC{year}/Annotations in it; must be a "
+                  f"VOCdevkit folder, its parent, or its VOC{year} "
+                  "folder")
 
 
 def _image_sets(root, year):
@@ -90,13 +90,13 @@ def _image_sets(root, year):
         lists[split] = [line.split()[0] for line in lines if line.strip()]
       for i in lists[split]:
         if i in seen:
-          raise config.UserError(
+          raise UserError(
               f"{path}: image {i} is also in {seen[i]}.txt" if
               seen[i] != split else f"{path}: image {i} is there twice")
         seen[i] = split
     if lists.get("train") and (lists.get("val") or lists.get("test")):
       return rules.complete(lists)
-  raise config.UserError(
+  raise UserError(
       f"{os.path.join(root, 'ImageSets')}: needs Main/train.txt and "
       "Main/val.txt (or the same in Segmentation/) with image ids in them")
 
@@ -109,7 +109,7 @@ def _read(root, image_id, images, masks):
   """The item of one image id."""
   image = os.path.join(root, "JPEGImages", f"{image_id}.jpg")
   if f"{image_id}.jpg" not in images:
-    raise config.UserError(f"{image}: no such image, but ImageSets lists it")
+    raise UserError(f"{image}: no such image, but ImageSets lists it")
   mask = ""
   if f"{image_id}.png" in masks:
     mask = os.path.join(root, "SegmentationClass", f"{image_id}.png")
@@ -123,21 +123,21 @@ def _read_objects(path):
   try:
     root = ElementTree.parse(path).getroot()
   except OSError as error:
-    raise config.UserError(
+    raise UserError(
         f"{path}: annotation of a listed image: {error.strerror}") from None
   except (ElementTree.ParseError, ValueError) as error:
-    raise config.UserError(f"{path}: malformed XML: {error}") from None
+    raise UserError(f"{path}: malformed XML: {error}") from None
   width, height = _numbers(path, root.find("size"), "size", "width", "height")
   objects = []
   for node in root.iterfind("object"):
     name = node.findtext("name", "").strip()
     if name not in CLASSES:
-      raise config.UserError(
+      raise UserError(
           f"{path}: no class '{name}'; any of {', '.join(CLASSES)}")
     x1, y1, x2, y2 = _numbers(
         path, node.find("bndbox"), "bndbox", "xmin", "ymin", "xmax", "ymax")
     if not (1 <= x1 <= x2 <= width and 1 <= y1 <= y2 <= height):
-      raise config.UserError(
+      raise UserError(
           f"{path}: box {x1:g},{y1:g},{x2:g},{y2:g} of '{name}' is empty or "
           f"outside its image of {width:g} x {height:g} pixels, 1-based")
     # Pixel 1 reaches from 0 to 1.
@@ -151,6 +151,6 @@ def _numbers(path, node, name, *tags):
   try:
     return [float(node.findtext(tag)) for tag in tags]
   except (AttributeError, TypeError, ValueError):
-    raise config.UserError(
+    raise UserError(
         f"{path}: <{name}> must hold the numbers {', '.join(tags)}"
         ) from None

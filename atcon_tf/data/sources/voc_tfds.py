@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import PIL.Image
 
-from atcon_tf import config
+from atcon_tf.config import UserError
 from atcon_tf.data.sources import rules
 from atcon_tf.data.sources import voc_devkit
 
@@ -19,11 +19,11 @@ def load(year):
     sources = _tfds_sources(year)
   except Exception as error:
     cause = " ".join(str(error).split())[:200]
-    raise config.UserError(
-        f"--data_dir: not given, and TFDS cannot prepare voc/{year} "
-        f"({type(error).__name__}: {cause}); pass --data_dir=<VOCdevkit "
-        "folder>, or run once with a network for the TFDS download"
-        ) from error
+    raise UserError("data_dir", None,
+                    f"not given, and TFDS cannot prepare voc/{year} "
+                    f"({type(error).__name__}: {cause}); pass "
+                    "--data_dir=<VOCdevkit folder>, or run once with a "
+                    "network for the TFDS download") from error
   items = {split: [_tfds_item(source, i) for i in range(len(source))]
            for split, source in sources.items()}
   known = {item.id: item for split in items.values() for item in split}

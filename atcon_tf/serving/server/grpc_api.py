@@ -54,8 +54,8 @@ def make_server(model, address, timeout, max_bytes, observe):
     return server, server.add_insecure_port(address)
   except RuntimeError as error:
     host, _, port = address.rpartition(":")
-    raise UserError(f"--grpc_port={port}: cannot listen there on {host}; is "
-                    "the port taken?") from error
+    raise UserError("grpc_port", port,
+                    f"cannot listen there on {host}; is the port taken?") from error
 
 
 def _check_target(model, spec):

@@ -58,12 +58,12 @@ class ServedModel:
     base = pathlib.Path(base)
     versions = [p for p in base.glob("*") if p.name.isdecimal()]
     if not versions:
-      raise UserError(f"--model={base}: no numbered version there")
+      raise UserError("model", base, "no numbered version there")
     path = max(versions, key=lambda p: int(p.name))
     try:
       self._loaded = tf.saved_model.load(str(path))
     except (OSError, tf.errors.OpError) as error:
-      raise UserError(f"--model={path}: does not load: {error}") from error
+      raise UserError("model", path, f"does not load: {error}") from error
     self.name = name or base.resolve().name
     self.version = int(path.name)
     self.inputs = {

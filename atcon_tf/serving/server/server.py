@@ -37,8 +37,8 @@ def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
         (host, rest_port), backlog=config.backlog,
         family=socket.AF_INET6 if ":" in host else socket.AF_INET)
   except OSError as error:
-    raise UserError(f"--rest_port={rest_port}: cannot listen there on {host}: "
-                    f"{error.strerror}") from error
+    raise UserError("rest_port", rest_port,
+                    f"cannot listen there on {host}: {error.strerror}") from error
   remote.start()
   print(f"{model.name} version {model.version}: http://{host}:"
         f"{listening.getsockname()[1]}/  gRPC {host}:{grpc_port}", flush=True)
