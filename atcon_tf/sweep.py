@@ -29,15 +29,12 @@ from atcon_tf.studies import study_grid
 from atcon_tf.studies import shot_sweep
 from atcon_tf.studies import study
 
-# Settings that the sweep itself gives to each run.
-_OURS = ("shots", "seed", "split_seed", "splits")
-
 
 def main(argv):
   """Runs the sweep and gives its advice."""
   del argv
   values = flags.FLAGS
-  for name in _OURS:
+  for name in shot_sweep.DRAWN:
     if values[name].present:
       raise UserError(name, values[name].value,
                       "the sweep draws its own subsets; see --shot_list and "

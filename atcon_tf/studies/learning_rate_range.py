@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
-from atcon_tf.objectives import base
+from atcon_tf.training import schedule
 from atcon_tf.runs.run_classifier import with_image_size
 from atcon_tf import training
 
@@ -96,7 +96,7 @@ def sweep(config, low, high, count, progress=False):
   with tempfile.TemporaryDirectory() as folder:
     run = training.Training(config, pathlib.Path(folder) / "splits.json")
   first = next((i for i, kinds in enumerate(run.plan)
-                if base.CONSISTENCY in kinds), 0)
+                if schedule.CONSISTENCY in kinds), 0)
   state = {"step": first, "updates": 0}
   kinds = set(run.plan[first:first + count])
   factors = np.geomspace(low, high, len(run.plan[first:first + count]))

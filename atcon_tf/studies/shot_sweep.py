@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 import numpy as np
 
 from atcon_tf.reports.figures import canvas
-from atcon_tf import sweep
 
 SUPERVISED = "supervised"
+# Settings that the sweep chooses itself for each run.
+DRAWN = ("shots", "seed", "split_seed", "splits")
 METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
 LEVEL = 0.9
 
@@ -17,7 +18,7 @@ def arms(config):
   """`{name: flags}` of the runs with and without the objective."""
   def text(one):
     return [line for line in one.to_flags().splitlines()
-            if not line.startswith(tuple(f"--{name}=" for name in sweep._OURS))]
+            if not line.startswith(tuple(f"--{name}=" for name in DRAWN))]
 
   return {SUPERVISED: text(config.with_objective(SUPERVISED)),
           config.objective: text(config)}

@@ -6,7 +6,8 @@ it and a run of another objective sees the same supervised batches.
 
 import numpy as np
 
-from atcon_tf.objectives import base
+from atcon_tf.objectives.base import CONSISTENCY
+from atcon_tf.objectives.base import SUPERVISED
 
 
 def supervised_share(alpha, labeled, unlabeled):
@@ -41,10 +42,10 @@ def plan(schedule, steps, share, seed, delay=0):
     waits = rng.geometric(share, size=steps) - 1
     waits[:delay] = 0
     return [kind for wait in waits
-            for kind in [(base.CONSISTENCY,)] * wait + [(base.SUPERVISED,)]]
-  kinds = {"supervised": (base.SUPERVISED,), "consistency": (base.CONSISTENCY,),
-           "combined": (base.SUPERVISED, base.CONSISTENCY)}
+            for kind in [(CONSISTENCY,)] * wait + [(SUPERVISED,)]]
+  kinds = {"supervised": (SUPERVISED,), "consistency": (CONSISTENCY,),
+           "combined": (SUPERVISED, CONSISTENCY)}
   if schedule != "combined":
     delay = 0
-  return [(base.SUPERVISED,)] * min(delay, steps) + [kinds[schedule]] * (
+  return [(SUPERVISED,)] * min(delay, steps) + [kinds[schedule]] * (
       steps - delay)

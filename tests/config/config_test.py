@@ -139,7 +139,7 @@ class RefusalTest(Case):
     """The one line that a command line is refused with."""
     with self.assertRaises(UserError) as caught:
       parse(*arguments)
-    line = str(caught.exception)
+    line = caught.exception.as_flags()
     self.assertNotIn("\n", line)
     return line
 
