@@ -9,6 +9,7 @@ import sys
 
 from absl import app
 from absl import flags
+import PIL.Image
 
 from atcon_tf.config.errors import UserError
 
@@ -43,6 +44,8 @@ def run(main, define_flags, arguments=False):
             "checkpoint", file=sys.stderr)
       sys.exit(130)
 
+  # Photos of 200 megapixels are photos, not attacks on the memory.
+  PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
   define_flags()
   # --help shows the flags of the command's own module: these are all its.
   for module, owned in flags.FLAGS.flags_by_module_dict().items():

@@ -14,7 +14,7 @@ from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.training import schedule
 from atcon_tf.runs.run_classifier import with_image_size
-from atcon_tf import training
+from atcon_tf.training import loop
 
 SMOOTHING = 0.9
 EXPLODED = 3
@@ -94,7 +94,7 @@ def sweep(config, low, high, count, progress=False):
   # As many steps as are needed, behind those before the first bank.
   config = dataclasses.replace(config, steps=count + config.bank_every)
   with tempfile.TemporaryDirectory() as folder:
-    run = training.Training(config, pathlib.Path(folder) / "splits.json")
+    run = loop.prepare(config, pathlib.Path(folder) / "splits.json")
   first = next((i for i, kinds in enumerate(run.plan)
                 if schedule.CONSISTENCY in kinds), 0)
   state = {"step": first, "updates": 0}
