@@ -18,8 +18,8 @@ its weight is 0 until then. A `tf.cond` around an update fails under several
 replicas; the count in `state` also tells a resumed run where it is.
 
 **Pseudo-labels.** An objective that needs the whole unlabelled pool has a
-method `bank(logits [N, C]) -> (labels, weights)`. The trainer scores the pool
-by the current weights every `bank_every` supervised updates and stores the
+method `bank(logits [N, C]) -> (labels, weights)`. `training` scores the pool by
+the current weights every `bank_every` supervised updates and stores the
 outcome with the checkpoint.
 
 **Heads.** `tame` and `l_cam` train a head that explains a frozen classifier,
