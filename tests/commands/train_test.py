@@ -293,7 +293,7 @@ def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
 
 def test_a_file_that_the_system_refuses_is_one_line():
   done = subprocess.run(
-      [sys.executable, "-c", "from atcon_tf import cli; cli.run(lambda _: "
+      [sys.executable, "-c", "from atcon_tf.config import cli; cli.run(lambda _: "
        "open('/no/such/file'), lambda: None)"], capture_output=True, text=True)
   assert done.returncode == 2
   assert done.stderr == "error: /no/such/file: No such file or directory\n"
