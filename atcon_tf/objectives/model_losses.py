@@ -10,6 +10,7 @@ ones that get the gradients; a final softmax or sigmoid is left out. Its
 BatchNorm layers use their moving statistics.
 """
 
+import concurrent.futures
 import functools
 
 import tensorflow as tf
@@ -18,7 +19,6 @@ from atcon_tf.attribution import api
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import registry
 from atcon_tf.attribution.consistency import MapAgreement
-from atcon_tf.models import Classifier
 
 # Models whose graph was cut open lately.
 _KEPT = 8
@@ -73,9 +73,7 @@ def consistency(model, images, class_index=None, **agreement):
 
 
 def _similarity(model, images, class_index, agreement):
-  classifier = model if isinstance(model, Classifier) else _opened(model)
-  for name in (agreement.first_map, agreement.second_map):
-    registry.check(classifier, name)
+  classifier = _opened(model, agreement.first_map, agreement.second_map)
   images = tf.cast(images, classifier.maps.input.dtype)
   pass_ = forward_pass.forward(classifier, images)
   if class_index is None:
@@ -86,7 +84,18 @@ def _similarity(model, images, class_index, agreement):
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _opened(model):
-  """The classifier around a model; opened once, also from inside a graph."""
-  with tf.init_scope():
-    return api.as_classifier(model)
+def _opened(model, *methods):
+  """The classifier around a model, checked for the methods.
+
+  The check runs the network eagerly and takes gradients of its own. In a
+  thread of its own it sees neither the caller's graph nor his tape, which
+  `tf.init_scope` would stop together with the check's.
+  """
+  def opened():
+    classifier = api.as_classifier(model)
+    for method in methods:
+      registry.check(classifier, method)
+    return classifier
+
+  with concurrent.futures.ThreadPoolExecutor(1) as thread:
+    return thread.submit(opened).result()

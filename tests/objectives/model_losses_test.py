@@ -48,9 +48,8 @@ def test_the_loss_is_atcons(model, images):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_the_gradient_is_that_of_finite_differences(model, images, compiled,
-                                                    float64):
-  model = keras.models.clone_model(model)
+def test_the_gradient_is_that_of_finite_differences(float64, model, images,
+                                                    compiled):
   images = images.astype(np.float64)
 
   def step():
