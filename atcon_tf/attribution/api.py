@@ -33,7 +33,7 @@ def as_classifier(model, **options):
     return model
   if isinstance(model, keras.Model):
     return models.wrap(model, **options)
-  raise UserError(f"model: must be a Classifier or a Keras model, not a "
+  raise UserError("model", None, "must be a Classifier or a Keras model, not a "
                   f"{type(model).__name__}")
 
 
@@ -81,7 +81,7 @@ def explain(model, images, method="grad_cam", class_index=None,
     model: a `models.Classifier`, whose images are in [0, 1], or a functional
       or Sequential `keras.Model`, whose images are what it expects.
     images: `[B, H, W, 3]`.
-    method: a key of `METHODS`, or of `theirs.THEIRS` to compare.
+    method: a key of `METHODS`, or of `tf_keras_vis_methods.THEIRS` to compare.
     class_index: int, or int `[B]`; None: each image's highest logit.
     batch_size: no more images than this are in the network at once.
     **options: the method's own.
@@ -98,7 +98,7 @@ def explain(model, images, method="grad_cam", class_index=None,
     TensorShape([2, 32, 32])
   """
   classifier = as_classifier(model)
-  if method in registry.MANY:
+  if method in registry.METHODS and registry.METHODS[method].many:
     options = {**options, "batch_size": batch_size}
   function = build(classifier, method, **options)
   images = tf.convert_to_tensor(images)

@@ -30,7 +30,7 @@ class Attention:
     """The attention of classes, and the images without what it covers.
 
     Args:
-      pass_: a `forward.Pass` of B images.
+      pass_: a `forward_pass.Pass` of B images.
       classes: float `[P, classes]`, 1 for those whose logits are summed.
       image: int `[P]`, which of the images each row is about; None: P = B,
         one row for each.
@@ -82,8 +82,9 @@ def explain(classifier, images, classes, attention=Attention()):
     "logits_masked" `[B, classes]` of both passes.
 
   Example:
-    >>> explain(classifier, images, None)["logits_masked"].shape
-    TensorShape([8, 6])
+    >>> attended = attention_mask.explain(classifier, images, None)
+    >>> attended["logits_masked"].shape
+    TensorShape([2, 3])
   """
   pass_ = forward_pass.forward(classifier, images)
   if classes is None:

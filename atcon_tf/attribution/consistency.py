@@ -16,7 +16,7 @@ class MapAgreement:
   """How two maps of one prediction are compared.
 
   Attributes:
-    first_map, second_map: keys of `attribution.DIFFERENTIABLE`.
+    first_map, second_map: methods that `registry.of_pass` has.
     match: "mask", "upsample" or "downsample"; see the top of the file.
     similarity: a key of `SIMILARITIES`.
     mask_intensity, mask_scale: of `maps.soft_mask`.
@@ -55,9 +55,9 @@ class MapAgreement:
     """Both maps of each image's class, and how far they agree.
 
     Args:
-      pass_: a `forward.Pass` of the images.
+      pass_: a `forward_pass.Pass` of the images.
       target: int `[B]`, the class.
-      teacher: the `forward.Pass` of another network whose first map of the
+      teacher: the `forward_pass.Pass` of another network whose first map of the
         unmasked image takes the place of this one's.
       stop_gradient: "none"; or which of the two compared maps is a constant,
         "first" or "second".
@@ -104,7 +104,7 @@ class MapAgreement:
             "similarity": SIMILARITIES[self.similarity](first, first_masked)}
 
   def _map(self, name, pass_, target):
-    return registry.DIFFERENTIABLE[name](
+    return registry.of_pass(name)(
         pass_, target, **self.options.get(name, {}))
 
   def _at_size(self, pass_, m):

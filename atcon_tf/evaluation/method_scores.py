@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf.attribution import forward_pass
-from atcon_tf.attribution.methods import perturbation
+from atcon_tf.attribution import METHODS
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.evaluation.metrics import Evidence
@@ -18,21 +18,23 @@ from atcon_tf.evaluation.metrics import METRICS
 
 # A map that sees no image: brightest in the middle.
 CENTRE = "(centre)"
-# Methods that cost hundreds of passes an image see fewer images.
-SLOW = frozenset(["score_cam", "rise", "occlusion",
-                  "meaningful_perturbation"])
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
 BATCH = 16
 
 
 def check_methods(methods):
   """Refuses a method that is none by name."""
-  check_names("methods", methods, [*attribution.METHODS, CENTRE])
+  check_names("methods", methods, [*METHODS, CENTRE])
 
 
 def limit(method, slow_limit):
-  """How many pairs a method sees; None: all."""
-  return slow_limit if method in SLOW else None
+  """How many pairs a method sees; None: all.
+
+  Args:
+    method: a key of `METHODS`, or CENTRE.
+    slow_limit: pairs that a slow method sees.
+  """
+  return slow_limit if method != CENTRE and METHODS[method].slow else None
 
 
 def check_names(setting, names, allowed):
@@ -54,7 +56,7 @@ def judgement(classifier, method, metrics, multi_label):
     "forward_passes"}`.
   """
   size = classifier.image_size
-  output = "sigmoid" if multi_label else "probability"
+  output = forward_pass.own_output(multi_label)
   predict = tf.function(
       lambda x, c: forward_pass.score(classifier, x, c, output),
       input_signature=[tf.TensorSpec([None, *size, 3]),
@@ -121,8 +123,6 @@ def maps_of(classifier, method, multi_label):
         middle[None], len(images), 0)
   options = registry.output_of(method, multi_label)
   function = attribution.build(classifier, method, **options)
-  # A noisy image comes normalised: the same methods over no normalisation.
-  plain = dataclasses.replace(classifier, normalize=lambda x: x)
   signature = [tf.TensorSpec([None, *size, 3]),
                tf.TensorSpec([None], tf.int64)]
   usual = tf.function(lambda x, c: attribution.enlarge(
@@ -130,7 +130,8 @@ def maps_of(classifier, method, multi_label):
 
   @functools.cache
   def again():  # built before it is traced: what a method checks are numbers
-    of_noisy = attribution.build(plain, method, **options)
+    of_noisy = attribution.build(classifier.on_normalized(), method,
+                                 **options)
     return tf.function(lambda x, c: attribution.enlarge(
         classifier, of_noisy(x, c)), input_signature=signature)
 
@@ -140,9 +141,4 @@ def maps_of(classifier, method, multi_label):
 
 def passes(classifier, method):
   """Forward passes of the whole network an image, by default options."""
-  channels = classifier.maps.outputs[-2].shape[-1]
-  windows = perturbation.windows(classifier.image_size)
-  more = {"score_cam": channels, "integrated_gradients": 33,
-          "smooth_grad": 25, "var_grad": 25, "rise": 500,
-          "occlusion": windows, "meaningful_perturbation": 150}
-  return 0 if method == CENTRE else 1 + more.get(method, 0)
+  return 0 if method == CENTRE else METHODS[method].passes(classifier)

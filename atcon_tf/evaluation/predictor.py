@@ -73,15 +73,6 @@ def use_xla(xla):
   return xla == "on"
 
 
-def to_probability(logits, multi_label):
-  """Sigmoid or softmax of logits, in float64 (for exact ranking)."""
-  logits = np.asarray(logits, np.float64)
-  if multi_label:
-    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-  exp = np.exp(logits - logits.max(-1, keepdims=True))
-  return exp / exp.sum(-1, keepdims=True)
-
-
 class Predictor:
   """Asks a classifier; its functions are traced once."""
 
@@ -161,7 +152,8 @@ class Predictor:
     return Predictions(
         id=np.array([r.id for r in records]),
         label=np.stack([r.label for r in records]),
-        probability=to_probability(columns["logits"], self.multi_label),
+        probability=forward_pass.probability(columns["logits"],
+                                             self.multi_label),
         multi_label=self.multi_label,
         consistency=columns.get("consistency"),
         consistency_raw=columns.get("consistency_raw"),

@@ -55,7 +55,7 @@ class Classifier:
     model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`, folded.
     head_variables: trainable variables of layers that are new here.
     geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
-      n of an axis is centred on pixel offset + stride n; see `maps.resize`.
+      n of an axis is centred on pixel offset + stride n; see `geometry.resize`.
     relus: number of ReLUs that know the guided rule.
     cam_layers: names of the layers that carry the maps.
     graph: the graph that `network` is a part of, with every layer's output.
@@ -91,6 +91,11 @@ class Classifier:
     return self._of_images(self.network)
 
   @property
+  def logits(self):
+    """The symbolic logits, the last output of `maps`."""
+    return self.maps.outputs[-1]
+
+  @property
   def features(self):
     """Normalised images -> the (last) feature map that carries the CAM."""
     if self._features is None:
@@ -113,28 +118,46 @@ class Classifier:
     if layer not in self._heads:
       try:
         self._heads[layer] = keras.Model(self.maps.outputs[layer],
-                                         self.maps.outputs[-1])
+                                         self.logits)
       except ValueError as error:
         raise UserError("cam_layer", self.cam_layers[layer],
                         "the logits depend on more than this layer") from error
     return self._heads[layer]
 
-  def with_cam_layers(self, cam_layers, flag="cam_layer"):
+  def with_cam_layers(self, cam_layers, setting="cam_layer"):
     """The same classifier, over the same variables, with maps elsewhere.
 
     Args:
       cam_layers: names of layers.
-      flag: which flag named them, for the error.
+      setting: which setting named them, for the error.
     Raises:
       UserError: no such layers, or without a spatial extent.
     """
     for layer in cam_layers:
-      check_map(self.name, self.graph, layer, flag)
-    outputs = [self.graph.tensors[n] for n in cam_layers]
-    return dataclasses.replace(
-        self, cam_layers=tuple(cam_layers), network=keras.Model(
-            self.network.input, [*outputs, self.network.outputs[-1]]),
-        geometry=[self.graph.geometry[n] for n in cam_layers])
+      check_map(self.name, self.graph, layer, setting)
+    return self.with_layers(cam_layers)
+
+  def with_layers(self, layers):
+    """The same classifier, whose passes hold the outputs of other layers.
+
+    Args:
+      layers: names of layers of any kind. The geometry of one whose output is
+        no map of the image is None.
+    Returns:
+      a `Classifier` over the same variables with `layers` as its cam_layers.
+    """
+    layers = tuple(layers)
+    tensors = [self.graph.tensors[n] for n in layers]
+    network = keras.Model(self.network.input,
+                          [*tensors, self.network.outputs[-1]])
+    places = [self.graph.geometry[n] if is_map(tensor) else None
+              for n, tensor in zip(layers, tensors)]
+    return dataclasses.replace(self, cam_layers=layers,
+                               network=network, geometry=places)
+
+  def on_normalized(self):
+    """The same classifier, for images that are normalised already."""
+    return dataclasses.replace(self, normalize=lambda images: images)
 
   @property
   def backbone_variables(self):
@@ -166,11 +189,11 @@ def last_map(name, graph):
   return layers[-1]
 
 
-def check_map(name, graph, layer, flag="cam_layer"):
+def check_map(name, graph, layer, setting="cam_layer"):
   tensor = graph.tensors.get(layer)
   if tensor is None or not is_map(tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
-    raise UserError(flag, layer,
+    raise UserError(setting, layer,
                     f"{problem} in {name}; the last that can carry a map: "
                     f"{', '.join(map_layers(graph)[-6:])}")

@@ -100,7 +100,7 @@ class AttentionMechanism(keras.Model):
     name: a key of `VERSIONS`.
     layers_used: names of the layers it looks at.
     size: `(rows, columns)` of its map.
-    place: geometry of that map; see `maps.resize`.
+    place: geometry of that map; see `geometry.resize`.
   """
 
   def __init__(self, classifier, version="tame", cap=CAP, alignment=None):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from atcon_tf.attribution import consistency
+from atcon_tf.attribution import forward_pass
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
-from atcon_tf.evaluation.predictor import to_probability
 from atcon_tf.objectives.registry import gain_attention
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
@@ -140,7 +140,7 @@ class Validator:
   def _scores(self, updates):
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
-    probability = to_probability(
+    probability = forward_pass.probability(
         self.predictor.logits(images, records), multi_label)
     label = np.stack([r.label for r in records])
     threshold = classification.best_threshold(

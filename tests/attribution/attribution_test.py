@@ -121,7 +121,7 @@ def test_two_maps_of_one_pass_are_those_of_two():
   pass_ = forward_pass.forward(classifier, images)
   for name in ["guided_backprop", "gradient", "grad_cam", "gradient"]:
     np.testing.assert_array_equal(
-        registry.DIFFERENTIABLE[name](pass_, _classes(images)),
+        registry.of_pass(name)(pass_, _classes(images)),
         attribution.explain(classifier, images, name, _classes(images)))
 
 
@@ -138,7 +138,7 @@ def test_second_order(float64, tmp_path, name):
   variables = classifier.model.trainable_variables
 
   def value():
-    map_ = registry.DIFFERENTIABLE[name](
+    map_ = registry.of_pass(name)(
         forward_pass.forward(classifier, images), [0, 1])
     assert map_.dtype == tf.float64
     return tf.reduce_sum(tf.constant(_random(*map_.shape)) * map_)

@@ -171,6 +171,6 @@ def test_what_cannot_be(classifier):
       keras.Model(images, x)), "tame", ["pool"])
   with pytest.raises(UserError, match="^feature_layers='relu3,relu4': l_cam"):
     explanation_head.attach(classifier, "l_cam", ["relu3", "relu4"])
-  with pytest.raises(UserError, match="^output=soft: must be one of mask, l"):
+  with pytest.raises(UserError, match="^output='soft': must be one of mask, l"):
     attribution.build(explanation_head.attach(classifier), "tame", output="soft")(
         _images(), [0, 1])

@@ -5,9 +5,6 @@ blocks, `[B, heads, T, T]`, in order; `with_attention` makes a classifier that
 gives them. `METHODS` does so by itself.
 """
 
-import dataclasses
-
-import keras
 import tensorflow as tf
 
 from atcon_tf.config import UserError
@@ -20,19 +17,16 @@ def with_attention(classifier):
   Raises:
     UserError: it has none.
   """
-  layers = {
-      name: tensor for name, tensor in classifier.graph.tensors.items()
-      if isinstance(tensor._keras_history.operation, vit.Attention)}
+  # A layer of a nested model has two names for one output.
+  layers = {id(tensor): name
+            for name, tensor in classifier.graph.tensors.items()
+            if isinstance(tensor._keras_history.operation, vit.Attention)}
   if not layers:
     raise UserError(
         f"{classifier.name} has no attention to roll out: it must be a Vision "
-        "Transformer made of atcon_tf.vit.Attention layers; use grad_cam "
+        "Transformer made of models.vit.Attention layers; use grad_cam "
         "instead")
-  network = keras.Model(classifier.network.input,
-                        [*layers.values(), classifier.network.outputs[-1]])
-  return dataclasses.replace(classifier, network=network,
-                             cam_layers=tuple(layers),
-                             geometry=[None] * len(layers))
+  return classifier.with_layers(layers.values())
 
 
 def attention_rollout(pass_, class_index):
@@ -43,7 +37,7 @@ def attention_rollout(pass_, class_index):
   head averages them), on the grid of the tokens that are looked at.
 
   Args:
-    pass_: a `forward.Pass` of `with_attention(classifier)`.
+    pass_: a `forward_pass.Pass` of `with_attention(classifier)`.
     class_index: not used: the same map for every class.
   Returns:
     `[B, h, w]`, not negative, differentiable; sums to 1 without a class
@@ -70,7 +64,7 @@ def gradient_rollout(pass_, class_index):
   is taken off again: of the class c, unlike `attention_rollout`.
 
   Args:
-    pass_: a `forward.Pass` of `with_attention(classifier)`.
+    pass_: a `forward_pass.Pass` of `with_attention(classifier)`.
     class_index: int `[B]`.
   Returns:
     `[B, h, w]`, not negative, differentiable.

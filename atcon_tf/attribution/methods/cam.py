@@ -34,7 +34,7 @@ def cam(pass_, class_index, layer=-1):
   refuses any other head.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     layer: which of the classifier's cam_layers.
   Returns:
@@ -54,14 +54,14 @@ def grad_cam(pass_, class_index, layer=-1):
   `C_ij = sum_k alpha_k A_ijk`, `alpha_k = mean_ij g_ijk`.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     layer: which of the classifier's cam_layers.
   Returns:
     `[B, h, w]`, of any sign: where it is positive the class is favoured.
 
   Example:
-    >>> pass_ = forward.forward(classifier, images)
+    >>> pass_ = forward_pass.forward(classifier, images)
     >>> cam.grad_cam(pass_, tf.argmax(pass_.logits, -1)).shape
     TensorShape([2, 4, 4])
   """

@@ -25,7 +25,7 @@ def gradient(pass_, class_index):
   """Saliency (Simonyan et al., arXiv 1312.6034): `sum_channels |dy_c/dx|`.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
   Returns:
     `[B, H, W]`, not negative.

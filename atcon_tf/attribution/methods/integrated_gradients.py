@@ -20,7 +20,7 @@ def integrated_gradients(pass_, class_index, **options):
   sum of IG over pixels and channels is `f_c(x) - f_c(x')`.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     **options: of `ig_attributions`.
   Returns:
@@ -40,7 +40,7 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   """Integrated gradients, signed and per channel.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     steps: m; the gradient is taken at m + 1 points, `a = s / m` by default.
     baseline: "zero" (0 in normalised space: grey for most networks),
@@ -62,7 +62,7 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   forward_pass.check("baseline", baseline, BASELINES)
   forward_pass.check("rule", rule, RULES)
   if steps < 1:
-    raise UserError(f"steps={steps}: must be at least 1")
+    raise UserError("steps", steps, "must be at least 1")
   x = pass_.normalized
   start = baseline_images(pass_, baseline, seed)
   position, weights = (tf.constant(values, x.dtype)
@@ -87,7 +87,7 @@ def quadrature(steps, rule="trapezoid"):
   """Points of an integral from 0 to 1 and their weights, `[steps + 1]` each.
 
   Example:
-    >>> path.quadrature(2, "graded")
+    >>> integrated_gradients.quadrature(2, "graded")
     (array([0.  , 0.25, 1.  ]), array([0.125, 0.5  , 0.375]))
   """
   points = np.arange(steps + 1) / steps
@@ -96,33 +96,6 @@ def quadrature(steps, rule="trapezoid"):
   points = points**2 if rule == "graded" else points
   halves = np.diff(points) / 2
   return points, np.append(halves, 0) + np.insert(halves, 0, 0)
-
-
-def completeness_error(pass_, class_index, attributions, baseline="zero",
-                       output="logit", seed=0):
-  """How far integrated gradients are from adding up to what they explain.
-
-  `|sum IG - (f_c(x) - f_c(x'))| / |f_c(x) - f_c(x')|` of each image, which
-  more steps bring down: 0.01 is an error of 1 %.
-
-  Args:
-    pass_, class_index, baseline, output, seed: those of the attributions.
-    attributions: `[B, H, W, 3]`, of `ig_attributions`.
-  Returns:
-    `[B]`.
-
-  Example:
-    >>> pass_ = forward.forward(classifier, images)
-    >>> ig = path.ig_attributions(pass_, [0, 2], steps=64, rule="graded")
-    >>> error = path.completeness_error(pass_, [0, 2], ig)
-    >>> bool(tf.reduce_max(error) < 0.05)
-    True
-  """
-  start = baseline_images(pass_, baseline, seed)
-  gain = forward_pass.pick(pass_.logits, class_index, output) - forward_pass.score(
-      pass_.classifier, start, class_index, output)
-  total = tf.cast(tf.reduce_sum(attributions, [1, 2, 3]), gain.dtype)
-  return tf.abs(total - gain) / tf.abs(gain)
 
 
 def _column(values):

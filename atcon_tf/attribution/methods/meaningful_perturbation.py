@@ -25,14 +25,14 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
   `1 - m`, enlarged: what has to go.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     fill: x' is a "blur" of the image (sigma an eighth of its side), a
       "constant" (0 in normalised space) or "noise" (uniform in [0, 1]).
     steps, learning_rate: of Adam.
     cells: of the mask along each side.
     area, smoothness, power: of the penalties.
-    output: y_c, a key of `forward.OUTPUTS`.
+    output: y_c, a key of `forward_pass.OUTPUTS`.
     seed: of the noise.
     batch_size: images at once.
   Returns:

@@ -27,7 +27,7 @@ def _masked_score(pass_, class_index, image, mask, output):
 def _at_least_one(**options):
   for name, value in options.items():
     if value < 1:
-      raise UserError(f"{name}={value}: must be at least 1")
+      raise UserError(name, value, "must be at least 1")
 
 
 def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
@@ -38,7 +38,7 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
   map A_k enlarged to the image and scaled to [0, 1].
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     layer: which of the classifier's cam_layers.
     channels: only the so many channels of the largest standard deviation in
@@ -46,7 +46,7 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
     weighting: "softmax", or "score": `w_k = y_c(x * H_k)`, as in the
       authors' code and tf-keras-vis.
     output: see the module.
-    alignment: of the enlarged maps, see `maps.resize`; None: where their
+    alignment: of the enlarged maps, see `geometry.resize`; None: where their
       cells are on the image.
     batch_size: images at once.
   Returns:
@@ -64,7 +64,8 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
                          min(channels, a.shape[1])).indices
     a = tf.gather(a, kept, batch_dims=1)
   size = pass_.normalized.shape[1:3]
-  alignment = alignment or pass_.classifier.geometry[layer] or geometry.HALF_PIXEL
+  alignment = (alignment or pass_.classifier.geometry[layer]
+               or geometry.HALF_PIXEL)
 
   def score(image, sample):
     one = tf.gather_nd(a, tf.stack([image, sample], 1))
@@ -132,7 +133,7 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
   """
   _at_least_one(masks=masks, cells=cells)
   if not 0 < share < 1:
-    raise UserError(f"share={share}: must be between 0 and 1")
+    raise UserError("share", share, "must be between 0 and 1")
   size, dtype = pass_.normalized.shape[1:3], tf.float32
   grids = tf.cast(tf.random.stateless_uniform(
       [masks, cells + 2, cells + 2], [seed, 0], alg=variations.RANDOM) < share,
@@ -182,8 +183,8 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
   window, stride = _sliding(height, width, window, stride)
   _at_least_one(window=window, stride=stride)
   if window > min(height, width):
-    raise UserError(f"window={window}: the image is only "
-                    f"{height}x{width} pixels")
+    raise UserError("window", window,
+                    f"the image is only {height}x{width} pixels")
   rows, columns = (_covered(n, window, stride) for n in (height, width))
   dtype = pass_.logits.dtype
   whole = forward_pass.pick(pass_.logits, class_index, output)

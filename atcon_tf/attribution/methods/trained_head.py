@@ -16,13 +16,18 @@ def class_map(pass_, class_index, output="mask"):
   """The map of each image's class, by the head that was trained for it.
 
   Args:
-    pass_: a `forward.Pass` of a classifier as `with_features` gives it.
+    pass_: a `forward_pass.Pass` of a classifier as `with_features` gives it.
     class_index: int `[B]`.
     output: "mask", a = sigmoid(c), what the head was trained to multiply the
       image by; or "logit", c, which the authors scale to [0, 1] for their
       scores.
   Returns:
     `[B, H, W]` of the image's size: in (0, 1), or of any sign.
+
+  Example:
+    >>> with_head = explanation_head.attach(classifier, "l_cam")
+    >>> attribution.explain(with_head, images, "l_cam").shape
+    TensorShape([2, 32, 32])
   """
   forward_pass.check("output", output, ("mask", "logit"))
   head = pass_.classifier.attention

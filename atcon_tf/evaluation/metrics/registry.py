@@ -8,8 +8,6 @@ from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import road
 from atcon_tf.evaluation.metrics import segmentation
 
-Evidence = Evidence
-
 
 def _masked(score, dropped=0.0):
   return lambda e: score(*e.masked(dropped))
@@ -60,9 +58,6 @@ METRICS = {
         e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 
-# What a metric needs beside the maps: fields of `Evidence`.
-NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
-         "box_iou": "boxes", "mask_iou": "masks"}
 LOWER_IS_BETTER = frozenset([
     "average_drop", "average_drop_50", "average_drop_15", "deletion",
     "deletion_blur", "infidelity", "max_sensitivity"])

@@ -74,33 +74,6 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
       for name, v in values.items() if np.isfinite(observed.get(name, np.nan))}
 
 
-def paired_permutation(a, b, samples=9999, seed=0):
-  """Do two methods differ in a per-image score such as a hit or an IoU?
-
-  Null hypothesis: for each image, which method got which value is a coin
-  toss. Exact over all `2 ** n` tosses where `samples` allows, else a random
-  part of them (`scipy.stats.permutation_test`). Images are independent: when
-  an image has several pairs, average them first.
-
-  Args:
-    a, b: `[n]`, values of the same images, finite.
-    samples: tosses at most.
-    seed: of the random part.
-  Returns:
-    `{"difference": mean(a - b), "p": two-sided}`. a = [1, 1, 1], b = 0: 2 of
-    the 8 tosses are as extreme, p = 0.25.
-  """
-  a, b = _finite("a", a), _finite("b", b)
-  if a.shape != b.shape:
-    raise ValueError(f"a and b must pair up, not {len(a)} and {len(b)} values")
-  test = stats.permutation_test(
-      (a - b,), np.mean, permutation_type="samples", vectorized=True,
-      n_resamples=samples,
-      # SciPy holds a batch at once: about 8 MB of it.
-      batch=max(1, 10**6 // len(a)), rng=np.random.default_rng(seed))
-  return {"difference": float(np.mean(a - b)), "p": float(test.pvalue)}
-
-
 def paired_seeds_test(differences, level=LEVEL):
   """Does a method help over seeds, when the setting also varies?
 
@@ -165,10 +138,3 @@ def _resample(statistic, n, samples, level, seed):
 def _interval(values, level):
   """The middle `level` of the values, as two floats."""
   return np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
-
-
-def _finite(name, values):
-  values = np.asarray(values, np.float64)
-  if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-    raise ValueError(f"{name} must be a list of finite numbers")
-  return values
