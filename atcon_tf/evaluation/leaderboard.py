@@ -22,6 +22,7 @@ from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf.evaluation.metrics import statistics
 
+PACKAGE = pathlib.Path(__file__).parents[1]
 DEFAULT_METRICS = (
     "average_drop", "average_drop_50", "average_drop_15",
     "increase_in_confidence", "increase_in_confidence_50",
@@ -78,8 +79,9 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     board["methods"][method] = _summary(row, samples)
     bar.add(1)
   if not board["methods"]:
-    raise UserError("methods", methods, "none of them can be measured: " + "; ".join(
-        f"{m}: {why}" for m, why in board["skipped"].items()))
+    skipped = "; ".join(f"{m}: {why}" for m, why in board["skipped"].items())
+    raise UserError("methods", methods,
+                    f"none of them can be measured: {skipped}")
   if not any(m in row for row in board["methods"].values() for m in metrics):
     raise UserError("metrics", metrics,
                     "none of them can be measured on these images; have they "
@@ -100,7 +102,7 @@ def _checksum(classifier):
 def _checksum_of_code():
   """A number that tells this package from any other version of it."""
   result = 0
-  for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+  for path in sorted(PACKAGE.rglob("*.py")):
     result = zlib.crc32(path.read_bytes(), result)
   return result
 

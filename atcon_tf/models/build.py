@@ -153,9 +153,10 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
     classifier.check_map(name, graph, layer)
   network = keras.Model(normalized,
                         [*(graph.tensors[n] for n in layers), output])
-  return classifier.Classifier(name, normalize, network, head_variables,
-                               [graph.geometry[n] for n in layers], graph.guided_relus,
-                               tuple(layers), graph)
+  return classifier.Classifier(
+      name, normalize, network, head_variables,
+      [graph.geometry[n] for n in layers], graph.guided_relus, tuple(layers),
+      graph)
 
 
 def _new_head(graph, features, num_classes, prior, multi_label):

@@ -130,12 +130,14 @@ class ModelGraph:
     relu = guided_relu.guided_version(activation)
     if relu is not None:
       self.guided_relus += 1
-      relu = guided_relu.GuidedReLU(relu.max_value, dtype=operation.dtype_policy,
-                                    name=self.unique(f"{operation.name}_relu"))
+      relu = guided_relu.GuidedReLU(
+          relu.max_value, dtype=operation.dtype_policy,
+          name=self.unique(f"{operation.name}_relu"))
     if relu is not None or self._leaves_out(operation, activation):
       settings["activation"] = keras.activations.linear
-    layer = guided_relu.altered(
-      operation, **settings) if settings else operation
+    layer = operation
+    if settings:
+      layer = guided_relu.altered(operation, **settings)
     return [layer] if relu is None else [layer, relu]
 
   def _leaves_out(self, operation, activation):

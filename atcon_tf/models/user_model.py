@@ -12,8 +12,8 @@ def load(path, image_size):
   try:
     model = keras.saving.load_model(path, compile=False)
   except Exception as error:  # every layer may raise its own
-    raise UserError("model", path,
-                    f"cannot be loaded: {backbones.first_line(error)}") from error
+    why = f"cannot be loaded: {backbones.first_line(error)}"
+    raise UserError("model", path, why) from error
   return fitting(model, path, image_size)
 
 

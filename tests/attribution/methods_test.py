@@ -216,6 +216,45 @@ def test_rollout_of_uniform_attention_is_uniform():
   np.testing.assert_allclose(heat, np.full([2, 4, 4], 1 / 16), rtol=1e-5)
 
 
+def test_rollout_of_a_nested_transformer_is_that_of_a_flat_one():
+  inner = vit.build(3, image_size=16, patch=4, width=8, depth=2, heads=2)
+  images = keras.Input([16, 16, 3])
+  nested = keras.Model(images, inner(images))
+  x = np.random.default_rng(0).uniform(size=[2, 16, 16, 3])
+  for method in ("attention_rollout", "gradient_rollout"):
+    np.testing.assert_allclose(attribution.explain(nested, x, method, 1),
+                               attribution.explain(inner, x, method, 1),
+                               rtol=1e-5)
+
+
+def test_probability_of_tensors_and_of_numbers():
+  logits = np.array([[0., np.log(3.)]])
+  np.testing.assert_allclose(forward_pass.probability(logits, True),
+                             [[1 / 2, 3 / 4]])
+  np.testing.assert_allclose(forward_pass.probability(logits, False),
+                             [[1 / 4, 3 / 4]])
+  for multi_label in (True, False):
+    tensor = forward_pass.probability(
+        tf.constant(logits, tf.float32), multi_label)
+    assert tensor.dtype == tf.float32
+    np.testing.assert_allclose(
+        tensor, forward_pass.probability(logits, multi_label), rtol=1e-6)
+
+
+def test_only_differentiable_methods_are_for_losses():
+  with pytest.raises(UserError, match="^method='rise': must be one of cam"):
+    registry.of_pass("rise")
+
+
+def test_forward_passes_an_image():
+  classifier = _tiny()  # 96 channels; windows of 6 pixels at steps of 3
+  wanted = {"grad_cam": 1, "ablation_cam": 1, "score_cam": 97,
+            "integrated_gradients": 34, "smooth_grad": 26, "var_grad": 26,
+            "rise": 501, "occlusion": 101, "meaningful_perturbation": 151}
+  assert {name: registry.METHODS[name].passes(classifier)
+          for name in wanted} == wanted
+
+
 def test_a_vision_transformer_is_saved_and_loaded(tmp_path):
   model = vit.build(3, image_size=16, patch=4, width=8, depth=1, heads=2)
   model.save(tmp_path / "vit.keras")

@@ -205,5 +205,5 @@ def test_weights_that_do_not_fit(tmp_path):
 
 
 def test_backbone_too_small():
-  with pytest.raises(UserError, match="model=inception_v3 image_size=40"):
+  with pytest.raises(UserError, match="^image_size=40: model=inception_v3: "):
     models.build("inception_v3", 2, image_size=40)
