@@ -126,13 +126,13 @@ def test_binary_score_explains_for_and_against():
                    for value in (True, False))
   np.testing.assert_allclose(for_, -against, rtol=1e-5)
   assert np.abs(for_).max() > 0
-  with pytest.raises(UserError, match="outputs; it goes with one"):
+  with pytest.raises(UserError, match="score='BinaryScore': the model has 3 outp"):
     Visualization(_softmax_model())(scores.BinaryScore(True), x)
 
 
 def test_what_is_not_known():
   with pytest.raises(UserError, match="unknown method 'tf_keras_vis:camcam'"):
     attribution.build(_softmax_model(), "tf_keras_vis:camcam")
-  with pytest.raises(UserError, match="score: function is not known"):
+  with pytest.raises(UserError, match="score='function': must be a Cat"):
     Visualization(_softmax_model())(
         lambda y: y[:, 0], np.zeros([1, 16, 16, 3], np.float32))

@@ -1,4 +1,4 @@
-"""Smoothing by noise: `smooth_grad` and `var_grad` of any gradient method."""
+"""Averages over noisy images: `smooth_grad` and `var_grad`."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ from atcon_tf.attribution.methods import integrated_gradients
 from atcon_tf.attribution import variations
 from atcon_tf.config import UserError
 
-# Signed attributions `fn(pass_, class_index) -> [B, H, W, 3]` to smooth.
+# Functions `fn(pass_, class_index) -> [B, H, W, 3]`, signed, that `of` names.
 ATTRIBUTIONS = {
     "gradient": gradient.gradient_attributions,
     "input_x_gradient": gradient.input_x_gradient_attributions,
@@ -105,9 +105,9 @@ def moments(pass_, class_index, of="gradient", samples=25, sigma=0.15,
   def noisy(image, sample):
     own = tf.minimum(image, z.shape[0] - 1) if z.shape[0] else image
     shift = tf.gather_nd(z, tf.stack([own, sample], 1))
-    image = tf.gather(x, image), tf.gather(span, image)
     return forward_pass.forward_normalized(
-        pass_.classifier, image[0] + sigma * image[1] * shift)
+        pass_.classifier,
+        tf.gather(x, image) + sigma * tf.gather(span, image) * shift)
 
   if first_sample_class:
     image = tf.range(tf.shape(x)[0])
@@ -119,6 +119,6 @@ def moments(pass_, class_index, of="gradient", samples=25, sigma=0.15,
     value = tf.cast(value, like.dtype)
     return [value / samples, value * value / samples]
 
-  # Half precision is too coarse to add up, and to square, in.
+  # Squares and sums are made in the precision of the logits.
   like = tf.cast(x, pass_.logits.dtype)
   return variations.total(part, [like, like], samples, batch_size)
