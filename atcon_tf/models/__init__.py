@@ -1,4 +1,9 @@
-"""A Keras network, cut open where its maps are."""
+"""Classifiers: Keras networks with access to the layers of their maps.
+
+`build` makes one by the name of a backbone or from a .keras file, `wrap`
+around a Keras model, `load` around the model in a file. All give a
+`Classifier`, whose images are in [0, 1].
+"""
 
 from atcon_tf.models.build import build
 from atcon_tf.models.build import load
