@@ -1,12 +1,12 @@
-"""Which attribution method tells most about a classifier.
+"""Scores of many attribution methods for one classifier.
 
-    board = leaderboard.judge(classifier, pairs, methods, metrics)
+    board = leaderboard.judge(classifier, cases, methods, metrics)
     print(leaderboard_page.table(board))
 
-Scores are means over the pairs with 90 % bootstrap intervals. Where a map
-has to be cut (box IoU, mask IoU), the share of its maximum is chosen on
-every other pair for the rest, and the other way round: no pair chooses its
-own.
+Scores are means over the cases with 90 % bootstrap intervals. Box IoU and
+mask IoU need a threshold, a share of a map's maximum. The cases with an even
+number choose that of the cases with an odd number, and the other way round,
+so no case has a part in the choice of its own threshold.
 """
 
 import json
@@ -33,24 +33,25 @@ DEFAULT_METRICS = (
 
 def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
           multi_label=True, slow_limit=50, folder=None, samples=500):
-  """Scores of methods on pairs.
+  """Scores of methods on pairs of an image and a class.
 
   Args:
     classifier: a `models.Classifier`.
-    pairs: `image_pairs.Pairs`.
-    methods: keys of `attribution.METHODS`, or CENTRE.
+    pairs: `cases.Cases`.
+    methods: keys of `attribution.METHODS`, or `method_scores.CENTRE`.
     metrics: keys of `metrics.METRICS`.
-    multi_label: the probability is a sigmoid.
-    slow_limit: pairs that the methods in SLOW see.
-    folder: scores of finished methods are kept there, and found again.
-    samples: bootstrap resamples.
+    multi_label: the probability is a sigmoid; otherwise a softmax.
+    slow_limit: number of pairs on which a slow method is judged.
+    folder: the scores of each finished method are stored there, and a later
+      call reads them if pairs, weights and code are the same; None: nothing
+      is stored.
+    samples: bootstrap resamples; 0: no intervals.
   Returns:
     `{"pairs", "methods": {method: {metric: mean, "ci90": {metric: [low,
     high]}, "pairs", "images_a_second", "forward_passes"}}, "skipped":
     {method: reason}}`.
   Raises:
-    UserError: an unknown name; nothing can be measured of these images, or
-      for this network.
+    UserError: an unknown name, or no method or no metric can be measured.
   """
   method_scores.check_names("metrics", metrics, METRICS)
   method_scores.check_methods(methods)
@@ -90,8 +91,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
 
 
 def _checksum(classifier):
-  """A number that tells one classifier, with its head and where its maps are
-  taken, from another."""
+  """A checksum of a classifier: its weights, its head and its cam_layers."""
   result = zlib.crc32(repr(classifier.cam_layers).encode())
   for model in (classifier.model, classifier.attention):
     for value in model.get_weights() if model else ():
@@ -100,7 +100,7 @@ def _checksum(classifier):
 
 
 def _checksum_of_code():
-  """A number that tells this package from any other version of it."""
+  """A checksum of all code of this package."""
   result = 0
   for path in sorted(PACKAGE.rglob("*.py")):
     result = zlib.crc32(path.read_bytes(), result)
@@ -108,7 +108,7 @@ def _checksum_of_code():
 
 
 def _checksum_of_data(pairs):
-  """A number that tells pairs from others with the same ids."""
+  """A checksum of the images, masks and boxes of pairs."""
   result = 0
   for part in (pairs.images, pairs.masks, *pairs.boxes):
     result = zlib.crc32(np.ascontiguousarray(part).tobytes(), result)
@@ -116,7 +116,12 @@ def _checksum_of_data(pairs):
 
 
 def _known(path, wanted):
-  """A row that was finished before, of the same pairs, weights and code."""
+  """The stored row of a method, or None.
+
+  Args:
+    path: of its file; None: there is none.
+    wanted: the pairs, weights and code that it must be of.
+  """
   if not path or not path.exists():
     return None
   stored = json.loads(path.read_text())
