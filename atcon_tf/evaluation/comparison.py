@@ -1,7 +1,7 @@
 """Two runs on the same test images: is one better, and on which classes?
 
     differences = comparison.compare(table_of_baseline, table_of_run)
-    print(tables.comparison(differences, "run over baseline"))
+    print(tables.class_tables(differences, ("baseline", "run")))
 
 The tables are those of predictions.npz. The test pairs the two runs image by
 image. Its only source of chance is the choice of the test images: runs of

@@ -1,4 +1,4 @@
-"""The scores of a map by name: `METRICS[name](evidence) -> [P]`."""
+"""The scores of maps by name: `METRICS[name](evidence) -> [P]`."""
 
 import numpy as np
 
@@ -10,15 +10,17 @@ from atcon_tf.evaluation.metrics import segmentation
 
 
 def _masked(score, dropped=0.0):
+  """A score of the whole and the masked images; see `Evidence.masked`."""
   return lambda e: score(*e.masked(dropped))
 
 
 def _changed(score):
+  """A score `fn(predict, images, maps)`."""
   return lambda e: score(e.predict, e.images, e.maps)
 
 
 def _boxed(score):
-  """NaN for pairs without a box."""
+  """A score of the pairs with a box; NaN for the others."""
   def scores(evidence):
     known = [i for i, boxes in enumerate(evidence.boxes) if len(boxes)]
     result = np.full(len(evidence.boxes), np.nan)
