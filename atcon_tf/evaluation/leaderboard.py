@@ -69,8 +69,8 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     row = _known(kept, wanted)
     if row is None:
       try:
-        row = method_scores.judgement(
-          classifier, method, metrics, multi_label)(part)
+        row = method_scores.judgement(classifier, method, metrics,
+                                      multi_label)(part)
       except UserError as error:
         board["skipped"][method] = str(error)
         bar.add(1)

@@ -142,6 +142,21 @@ def test_features_and_head_compose():
   np.testing.assert_allclose(classifier.model(X), logits, atol=1e-6)
 
 
+def test_the_same_classifier_with_other_layers_or_without_normalisation():
+  classifier = models.build("vgg16", 2, image_size=32)
+  other = classifier.with_layers(["block1_conv1", "logits"])
+  assert other.cam_layers == ("block1_conv1", "logits")
+  assert other.geometry == [((0, 1), (0, 1)), None]  # logits are no map
+  x = _images(32)
+  plain = classifier.on_normalized()
+  np.testing.assert_allclose(plain.model(classifier.normalize(x)),
+                             classifier.model(x), atol=1e-6)
+  for one in (other, plain):
+    assert one.logits.shape == (None, 2)
+    assert {id(v) for v in one.model.variables} == {
+        id(v) for v in classifier.model.variables}
+
+
 def test_float64_all_the_way(float64):
   classifier = models.build("vgg16", 2, image_size=32, reflect_padding=True,
                             cam_layer=("block4_pool",))
