@@ -1,7 +1,7 @@
 """The examples in the docstrings of maps and scores run and are right.
 
-Doctests, with the few names in scope that `atcon_tf.attribution` and
-`atcon_tf.metrics` say.
+Doctests. attribution/api.py and evaluation/metrics/__init__.py list the names
+that are in scope.
 """
 
 import doctest

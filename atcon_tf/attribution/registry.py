@@ -53,10 +53,11 @@ class Method:
     slow: needs hundreds of forward passes an image.
     variations: `fn(classifier) -> int`, further forward passes of the whole
       network for an image, by default options; None: there are none.
-    prepare: `fn(classifier) -> classifier`, whose passes hold what `explain`
-      reads; None: every classifier's do.
-    check: `fn(classifier, name)`, raises a UserError where the map would have
-      no meaning, or would silently be another one; None: it always has one.
+    prepare: `fn(classifier) -> classifier`, one whose passes hold what
+      `explain` reads; None: the passes of any classifier do.
+    check: `fn(classifier, name)`, raises a UserError if the map has no meaning
+      for this classifier, or would silently be another one; None: any
+      classifier can have it.
   """
 
   name: str
@@ -83,7 +84,7 @@ class Method:
       `fn(images, class_index) -> [B, h, w]`, images `[B, H, W, 3]` in [0, 1]
       and class_index int `[B]`. A `tf.function` can compile it.
     Raises:
-      UserError: see `check`.
+      UserError: the method has no meaning for this classifier.
     """
     check(classifier, self.name)
     check(classifier, options.get("of", self.name))
@@ -224,7 +225,7 @@ _checked = weakref.WeakKeyDictionary()
 
 
 def check(classifier, name):
-  """Refuses a map where it would silently be another one.
+  """Refuses a map that has no meaning, or would silently be another one.
 
   Args:
     classifier: a `models.Classifier`.
