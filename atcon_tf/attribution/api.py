@@ -44,7 +44,7 @@ def build(model, method, **options):
 
   Args:
     model: a `models.Classifier` or a `keras.Model`.
-    method: a key of `METHODS` or of `tf_keras_vis_methods.THEIRS`.
+    method: a key of `METHODS` or of `tf_keras_vis_methods.METHODS`.
     **options: of the method.
   Returns:
     `fn(images, class_index) -> [B, h, w]`.
@@ -56,12 +56,12 @@ def build(model, method, **options):
     >>> fn(images, class_index=[0, 2]).shape
     TensorShape([2, 32, 32])
   """
-  if method in tf_keras_vis_methods.THEIRS:
-    return tf_keras_vis_methods.THEIRS[method](as_classifier(model), **options)
-  if method not in registry.METHODS:
+  make = registry.METHODS.get(method) or (
+      tf_keras_vis_methods.METHODS.get(method))
+  if make is None:
     raise UserError(f"unknown method '{method}'; one of: "
                     f"{', '.join(sorted(registry.METHODS))}")
-  return registry.METHODS[method](as_classifier(model), **options)
+  return make(as_classifier(model), **options)
 
 
 def check_class_index(class_index, count, num_classes):
@@ -94,7 +94,7 @@ def explain(model, images, method="grad_cam", class_index=None,
       or Sequential `keras.Model`, whose images are what it expects.
     images: `[B, H, W, 3]`.
     method: a key of `METHODS`; or, to compare, one of
-      `tf_keras_vis_methods.THEIRS`.
+      `tf_keras_vis_methods.METHODS`.
     class_index: int, or int `[B]`; None: each image's highest logit.
     batch_size: most images in the network at once.
     **options: of the method.

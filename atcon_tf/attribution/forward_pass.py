@@ -35,7 +35,7 @@ class Pass:
       logits can be taken with respect to it and to every feature map.
     classifier: the `models.Classifier` that ran; methods that look at further
       images (noisy, blended with a baseline, masked) run them through it.
-    recorded: the feature maps before their cast, as the tape knows them.
+    recorded: the feature maps before their cast, as the tape recorded them.
   """
 
   normalized: tf.Tensor

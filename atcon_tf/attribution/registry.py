@@ -47,8 +47,8 @@ class Method:
       Transformer's attention), "learned" (of a head that was trained to
       explain this very classifier) or "perturbation".
     differentiable: a loss can be trained through the map.
-    output: what of the class is explained unless `output=` says otherwise,
-      its "logit" or its "probability" (a softmax).
+    output: what of the class is explained by default, its "logit" or its
+      "probability" (a softmax).
     many: looks at many variations of each image, `batch_size` at once.
     slow: needs hundreds of forward passes an image.
     variations: `fn(classifier) -> int`, further forward passes of the whole

@@ -78,7 +78,7 @@ def test_max_sensitivity():
 
 
 def test_infidelity():
-  """The perfect map of a sum tells every drop, whatever its scale."""
+  """A map proportional to the summands explains every drop."""
   image = np.random.default_rng(0).uniform(size=[1, 10, 10, 1])
   heat = image[..., 0]
   assert faithfulness.infidelity(_sum, image, 7 * heat) == pytest.approx(0)

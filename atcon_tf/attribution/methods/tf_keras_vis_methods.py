@@ -98,7 +98,7 @@ def _saliency():
 
 _LAYER = dict(seek_penultimate_conv_layer=False, expand_cam=False,
               normalize_cam=False)
-THEIRS = {
+METHODS = {
     f"{PREFIX}gradcam": _wrapped(_gradcam, **_LAYER),
     f"{PREFIX}gradcam_plus_plus": _wrapped(_gradcam_plus_plus, **_LAYER),
     f"{PREFIX}scorecam": _wrapped(_scorecam, **_LAYER),
