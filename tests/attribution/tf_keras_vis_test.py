@@ -126,7 +126,7 @@ def test_binary_score_explains_for_and_against():
                    for value in (True, False))
   np.testing.assert_allclose(for_, -against, rtol=1e-5)
   assert np.abs(for_).max() > 0
-  with pytest.raises(UserError, match="score='BinaryScore': the model has 3 outp"):
+  with pytest.raises(UserError, match="^score='BinaryScore': the model has 3"):
     Visualization(_softmax_model())(scores.BinaryScore(True), x)
 
 
