@@ -3,9 +3,9 @@
 import numpy as np
 
 from atcon_tf.attribution import consistency
+from atcon_tf.attribution import forward_pass
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
-from atcon_tf.evaluation.predictor import to_probability
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
 from atcon_tf.training import tensorboard_writer
@@ -197,7 +197,8 @@ def scores_of(predictor, images, records, multi_label):
     scores of `classification.evaluate`, labels and probabilities
     `[N, classes]`.
   """
-  probability = to_probability(predictor.logits(images, records), multi_label)
+  probability = forward_pass.probability(
+      predictor.logits(images, records), multi_label)
   label = np.stack([r.label for r in records])
   threshold = classification.best_threshold(
       label, probability) if multi_label else None
