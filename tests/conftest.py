@@ -34,11 +34,11 @@ def data_dir():
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
   """Folder of one finished ATCON run of a few steps on the drawn shapes."""
-  from atcon_tf import train  # heavy: only for the tests that want a run
-  from atcon_tf.config.config import Config
+  from atcon_tf import training  # heavy: only for the tests that want a run
+  from atcon_tf.config import Config
 
   path = tmp_path_factory.mktemp("session") / "run"
-  train.train_and_evaluate(Config(
+  training.train_and_evaluate(Config(
       dataset="shapes", shots=2, steps=4, eval_every=2, bootstrap=20,
       summary_images=2, unlabeled="40", batch_size=4,
       unlabeled_batch_size=4).resolve(), path)
@@ -48,11 +48,11 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_export(tiny_run):
   """Folder of the versions of that run, exported once."""
-  from atcon_tf import export
-  from atcon_tf.runs import run
+  from atcon_tf import runs
+  from atcon_tf import serving
 
   out = tiny_run.parent / "served"
-  export.export(run.load_run(tiny_run), out)
+  serving.export(runs.load(tiny_run), out)
   return out
 
 
