@@ -9,7 +9,7 @@ from atcon_tf.config import define_flags
 from atcon_tf.config import from_flags
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PRESETS = sorted((ROOT / "flags").iterdir())
+PRESETS = sorted((ROOT / "flags").glob("*.flags"))
 
 
 def _parse(monkeypatch, *arguments):
@@ -23,7 +23,6 @@ def _parse(monkeypatch, *arguments):
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda p: p.name)
 def test_preset_is_a_valid_run_and_begins_with_a_comment(path, monkeypatch):
-  assert path.suffix == ".flags"
   lines = path.read_text().splitlines()
   assert lines[0].startswith("# ") and lines[1].startswith("#")
   assert any(f"--flagfile=flags/{path.name}" in line for line in lines

@@ -10,6 +10,7 @@ import sys
 from absl import app
 from absl import flags
 
+from atcon_tf.config import presets
 from atcon_tf.config.errors import UserError
 
 
@@ -23,7 +24,9 @@ def run(main, define_flags, arguments=False):
   """
   def parse(argv):
     try:
-      return flags.FLAGS(argv)
+      return flags.FLAGS([argv[0], *presets.expand(argv[1:])])
+    except UserError as error:
+      _stop(" ".join(error.as_flags().split()))
     except flags.Error as error:
       _stop(" ".join(str(error).split()))
 

@@ -189,7 +189,7 @@ def test_a_very_tall_picture_has_a_sheet(explainer):
 
 def test_a_clip(explainer, tmp_path):
   frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
-  pictures.write_clip(tmp_path / "clip.gif", frames)
+  explained_files.write_clip(tmp_path / "clip.gif", frames)
   clip = pictures.frames(tmp_path / "clip.gif")
   assert len(clip) == 3
   shown = explain_clip(explainer, clip, 1, "grad_cam")
@@ -200,8 +200,8 @@ def test_a_clip_as_mp4(tmp_path):
   """Sides that are odd lose a row or a column; colours are compressed."""
   pytest.importorskip("av")
   frames = [np.full([31, 41, 3], 60 * i, np.uint8) for i in (1, 2, 3)]
-  pictures.check_writable("mp4")
-  pictures.write_clip(tmp_path / "clip.mp4", frames)
+  explained_files.check_writable("mp4")
+  explained_files.write_clip(tmp_path / "clip.mp4", frames)
   clip = pictures.frames(tmp_path / "clip.mp4")
   assert [frame.shape for frame in clip] == [(30, 40, 3)] * 3
   for before, after in zip(frames, clip):
@@ -211,9 +211,9 @@ def test_a_clip_as_mp4(tmp_path):
 def test_mp4_without_its_package(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
   with pytest.raises(UserError, match="video_format='mp4': .*imageio.pyav"):
-    pictures.check_writable("mp4")
+    explained_files.check_writable("mp4")
   (tmp_path / "clip.mp4").write_bytes(b"x")
-  with pytest.raises(UserError, match="clip.mp4: cannot be read .*GIF"):
+  with pytest.raises(UserError, match="clip.mp4': cannot be read .*GIF"):
     pictures.frames(tmp_path / "clip.mp4")
 
 
