@@ -147,4 +147,10 @@ def pool(m, size):
   return tf.einsum("yh,bhw,xw->byx", matrix(m.shape[1], size[0]), m,
                    matrix(m.shape[2], size[1]))
 
+
+# How a map looks over an image, wherever it is drawn: the image in grey levels
+# `GREY_FROM + GREY_RANGE * grey`; over it the colours of COLORMAP with the
+# opacity `OPACITY_FROM + OPACITY_RANGE * map`, of a map in [0, 1].
 COLORMAP = "inferno"
+GREY_FROM, GREY_RANGE = 0.25, 0.5
+OPACITY_FROM, OPACITY_RANGE = 0.15, 0.75

@@ -1,7 +1,7 @@
 """Which attribution method tells most about a classifier.
 
     board = leaderboard.judge(classifier, pairs, methods, metrics)
-    print(leaderboard_page.table(board))
+    print(leaderboard_page.leaderboard_table(board))
 
 Scores are means over the pairs with 90 % bootstrap intervals. Where a map
 has to be cut (box IoU, mask IoU), the share of its maximum is chosen on

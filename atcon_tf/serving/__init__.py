@@ -1,7 +1,7 @@
 """A run as a model that is served.
 
-`server/` runs where TensorFlow is installed and Keras is not, so this file
-imports nothing when it is loaded: `export` comes when it is first used.
+`server/` must run where TensorFlow is installed and Keras is not. Therefore
+this file imports nothing when it is loaded; it loads `export` at first use.
 """
 
 __all__ = ["export"]

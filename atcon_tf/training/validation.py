@@ -79,7 +79,7 @@ class Validator:
       for (kind, records), count in zip(kinds.items(), counts):
         records = _spread(records, count)
         if records:
-          stories[f"{name}_{kind}"] = classifier_maps.attention_story(
+          stories[f"{name}_{kind}"] = classifier_maps.attention_figure(
               self.predictor.classifier, self._images(records), records,
               data.class_names, gain_attention(config),
               data.multi_label)
@@ -175,7 +175,7 @@ class Validator:
     if self.config.objective == "atcon":
       story = consistency.MapAgreement(mask_intensity=self.config.mask_intensity,
                                        mask_scale=self.config.mask_scale)
-    return classifier_maps.story_figure(
+    return classifier_maps.agreement_figure(
         self.predictor.classifier, self._images(records), records,
         self.data.class_names, story, self.data.multi_label)
 

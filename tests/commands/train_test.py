@@ -196,8 +196,8 @@ def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, line", [
-    (["--voc_year=2012"], "--voc_year: needs --methods"),
-    (["--compare=W/b", "--split=val"], "--split: not used with --compare")])
+    (["--voc_year=2012"], "--voc_year=2012: needs --methods"),
+    (["--compare=W/b", "--split=val"], "--split=val: not used with --compare")])
 def test_judgements_refuse_what_they_do_not_use(arguments, line):
   done = subprocess.run([sys.executable, "-m", "atcon_tf.evaluate",
                          *arguments], capture_output=True, text=True)
@@ -291,7 +291,8 @@ def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
 
 def test_a_file_that_the_system_refuses_is_one_line():
   done = subprocess.run(
-      [sys.executable, "-c", "from atcon_tf import cli; cli.run(lambda _: "
+      [sys.executable, "-c", "from atcon_tf.config import cli; "
+       "cli.run(lambda _: "
        "open('/no/such/file'), lambda: None)"], capture_output=True, text=True)
   assert done.returncode == 2
   assert done.stderr == "error: /no/such/file: No such file or directory\n"
