@@ -21,7 +21,8 @@ def main():
   """Prints a line for each command, and where the presets lie."""
   lines = commands()
   wide = max(map(len, lines))
-  print("python -m atcon_tf.COMMAND --help, or atcon-COMMAND --help:\n")
+  print("Run a command as `python -m atcon_tf.NAME` or, with - for _, as "
+        "`atcon-NAME`;\n--help lists its flags.\n")
   for name, line in lines.items():
     print(f"  {name:{wide}}  {line}")
   print(f"\nPresets for --flagfile and --grid: {presets.FOLDER}")

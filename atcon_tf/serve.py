@@ -20,8 +20,8 @@ def main(argv):
   del argv
   values = flags.FLAGS
   try:  # they need the packages of the extra `serve`
-    from atcon_tf.serving.server import served_model
     from atcon_tf.serving.server import server
+    from atcon_tf.serving.server import served_model
   except ImportError as missing:
     raise UserError(f"{missing.name} is not installed: pip install "
                     "'atcon_tf[serve]'") from missing

@@ -46,6 +46,8 @@ def run(main, define_flags, arguments=False):
             "checkpoint", file=sys.stderr)
       sys.exit(130)
 
+  # --help prints the docstring of __main__; a console script has none there.
+  sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
   define_flags()
   # --help shows the flags of the command's own module: these are all its.
   for module, owned in flags.FLAGS.flags_by_module_dict().items():

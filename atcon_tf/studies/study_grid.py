@@ -29,8 +29,9 @@ def read_grid(path):
   Raises:
     UserError: there is no such file, or it holds no grid.
   """
+  file = presets.find("grid", path)
   try:
-    grid = json.loads(presets.find("grid", path).read_text())
+    grid = json.loads(file.read_text())
   except (OSError, ValueError) as error:
     raise UserError("grid", path, f"{error}") from error
   for key in ("flags", "arms", "baseline", "shots", "seeds",

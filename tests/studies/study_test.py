@@ -83,7 +83,7 @@ def test_the_table_says_what_helps():
 
 def test_no_shots_are_all_images():
   text = study_tables.study_table(_grid(shots=[0], endpoint_shots=[0]),
-                            [{**r, "shots": 0} for r in ROWS[:4]])
+                                  [{**r, "shots": 0} for r in ROWS[:4]])
   assert "Points on test, all labelled images a class" in text
   assert "| all a class |" in text
 
