@@ -8,19 +8,19 @@ import pathlib
 
 from atcon_tf.config.defaults import FINE_TUNING
 from atcon_tf.config.defaults import FROM_SCRATCH
-from atcon_tf.config.defaults import IMAGE_SIZE
-from atcon_tf.config import objective_settings
+from atcon_tf.config.defaults import NETWORKS
+from atcon_tf.config.objective_settings.registry import SETTINGS
 from atcon_tf.config import settings
 
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "options.md"
 GROUPS = (settings.Data, settings.Model, settings.Training,
-          *objective_settings.SETTINGS, settings.Evaluation)
+          *SETTINGS, settings.Evaluation)
 
 TOP = """\
 # Every option of `python -m atcon_tf.train`
 
 Written by `python -m tools.options` from `atcon_tf/config/settings.py` and
-`atcon_tf/config/objective_settings.py`; `--help` prints the same. A flag that
+`atcon_tf/config/objective_settings/`; `--help` prints the same. A flag that
 the chosen objective, data set or model does not use is refused in one line.
 """
 
@@ -32,8 +32,8 @@ def page():
            "|---|---|---|"]
   lines += [f"| `--{name}` | {FROM_SCRATCH[name]} | {value} |"
             for name, value in FINE_TUNING.items()]
-  sizes = ", ".join(f"{name} {size}"
-                    for name, size in IMAGE_SIZE.items())
+  sizes = ", ".join(f"{name} {one.image_size}"
+                    for name, one in NETWORKS.items())
   lines += ["", f"`--image_size`: {sizes}."]
   for group in GROUPS:
     fields = [group.__dataclass_fields__[n] for n in group.__annotations__]

@@ -1,4 +1,33 @@
-"""Which pixels speak for a class."""
+"""Which pixels speak for a class.
+
+    from atcon_tf import attribution
+    heat = attribution.explain(model, images, "grad_cam")   # [B, h, w]
+
+`forward_pass.forward(classifier, images)` runs the network once and returns a
+`Pass`. A method is a function `fn(pass_, class_index, **options) ->
+[B, h, w]`: raw, batched, and a function of the pass, so that several maps
+share one forward pass. The row of a method in `registry.py` holds all facts
+about it.
+
+A method takes one gradient of the summed scores of the batch. That gradient
+holds the gradient of each image only because batch normalisation is frozen:
+no image then influences another one's score.
+
+Grad-CAM differentiates the head alone, not the backbone.
+
+The guided methods refuse a network without ReLU. They also refuse a network
+whose guided gradient equals its plain one on a random image: a forward pass
+inside its own `tf.function` traces its backward pass by the plain rule, and
+no error says so.
+
+On a CPU, compiled (XLA) attribution gives the same maps more slowly, so
+`xla="auto"` compiles on accelerators only.
+
+Where the raw guided map G is tiny, as it is in small networks,
+`sigmoid(8 (G - ...))` is 0.5 everywhere: a mask that masks nothing.
+`mask_scale="std"` divides G by its standard deviation first. Training logs
+the mask's mean and standard deviation, which show the two cases apart.
+"""
 
 from atcon_tf.attribution import maps
 from atcon_tf.attribution.api import build

@@ -1,4 +1,28 @@
-"""What a person tells the program, and how it answers a mistake."""
+"""What a person tells the program, and how it answers a mistake.
+
+The room imports no TensorFlow, no Keras and no matplotlib, so that a command
+answers `--help` or a wrong flag at once. For the same reason the names of the
+data sets and objectives stand here as text; `tests/config/config_test.py`
+holds them to the registries of `data` and `objectives`.
+
+`Config` is one frozen dataclass: a field is a flag and a line of config.json.
+`resolve()` fills in the fields that depend on the model (rates, steps, image
+size, objective) and returns a new Config. Resolving a resolved Config changes
+nothing, and config.json and flags.txt of a run give the same Config back.
+
+`resolve()` refuses a value that is impossible, and a value that the chosen
+objective, data set, schedule or model would not use. So no setting is
+ignored in silence. Three places refuse:
+
+- `config/checks.py` refuses what needs neither data nor network;
+- `runs/run_data.py` and `data` refuse what only the data show;
+- the constructor of a model or an objective refuses what only the network
+  shows.
+
+Every refusal is a `UserError`: one line with the name, the value and what is
+allowed. In Python the line names an argument (`shots=-1`); a command prints
+the same line with the flag (`--shots=-1`) and ends with status 2.
+"""
 
 from atcon_tf.config.config import Config
 from atcon_tf.config.errors import UserError

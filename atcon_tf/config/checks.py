@@ -107,13 +107,15 @@ def check_together(config, given):
       raise UserError("weights", config.weights,
                       f"not used with --warm_start={config.warm_start}, which "
                       "brings all of them")
-  if config.model == "tiny_cnn" and config.weights == "imagenet":
+  if config.weights == "imagenet" and (
+      defaults.of(config.model).recipe is defaults.FROM_SCRATCH):
     raise UserError("weights", "imagenet",
-                    "there are none for --model=tiny_cnn; must be none or a "
-                    "file")
+                    f"there are none for --model={config.model}; must be "
+                    "none or a file")
   if config.model not in MODELS:
     return
-  if config.batch_norm == "train" and config.model in defaults.WITHOUT_BATCH_NORM:
+  if config.batch_norm == "train" and (
+      not defaults.of(config.model).batch_norm):
     raise UserError("batch_norm", "train",
                     f"--model={config.model} has no BatchNorm layer")
   if "input_range" in given:

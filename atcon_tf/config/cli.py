@@ -9,6 +9,7 @@ import sys
 
 from absl import app
 from absl import flags
+import PIL.Image
 
 from atcon_tf.config import presets
 from atcon_tf.config.errors import UserError
@@ -46,6 +47,8 @@ def run(main, define_flags, arguments=False):
             "checkpoint", file=sys.stderr)
       sys.exit(130)
 
+  # Photos of 200 megapixels are photos, not attacks on the memory.
+  PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
   # --help prints the docstring of __main__; a console script has none there.
   sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
   define_flags()

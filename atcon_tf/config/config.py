@@ -1,6 +1,6 @@
 """Every setting of a run: one frozen dataclass, one field = one flag.
 
-The fields stand in `settings` and `objective_settings`; here they are put
+The fields stand in `settings.py` and `objective_settings/`. This file puts them
 together, filled in, checked, and turned into flags and JSON.
 
     config = Config(dataset="shapes", objective="atcon", shots=8).resolve()
@@ -17,10 +17,9 @@ from absl import flags
 
 from atcon_tf.config import checks
 from atcon_tf.config import defaults
-from atcon_tf.config import objective_settings
 from atcon_tf.config import settings
-from atcon_tf.config.settings import HEADS
-from atcon_tf.config.settings import UNLABELED
+from atcon_tf.config.objective_settings.registry import OBJECTIVES
+from atcon_tf.config.objective_settings.registry import SETTINGS
 
 # Fields that may hold a path.
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
@@ -28,7 +27,7 @@ PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
+class Config(settings.Evaluation, *reversed(SETTINGS),
              settings.Training, settings.Model, settings.Data):
   """The settings of one run.
 
@@ -48,44 +47,43 @@ class Config(settings.Evaluation, *reversed(objective_settings.SETTINGS),
     Raises:
       UserError: an impossible value, or one that nothing would use.
     """
-    config = self
-    if not config.model:
-      name = "tiny_cnn" if config.dataset == "shapes" else "mobilenet_v2"
-      config = dataclasses.replace(config, model=name)
-    if not config.objective:
-      name = "atcon" if config.model == "tiny_cnn" else "self_training"
-      config = dataclasses.replace(config, objective=name)
-    if not config.schedule and config.objective in UNLABELED:
-      name = ("combined" if config.objective == "self_training"
-              else "alternating")
-      config = dataclasses.replace(config, schedule=name)
-    checks.check_model(config.model)
-    recipe = defaults.FROM_SCRATCH if config.model == "tiny_cnn" else defaults.FINE_TUNING
-    if (config.model.endswith(".keras") or config.objective in HEADS
-        or config.warm_start):
-      recipe = {**recipe, "weights": "none"}  # comes with all of them
-    filled = {f.name: recipe[f.name] for f in dataclasses.fields(config)
-              if f.name in recipe and not getattr(config, f.name)
-              and checks.used(config, f)}
-    if config.objective == "self_training" and not config.bank_every:
-      steps = config.steps or recipe["steps"]
-      filled["bank_every"] = min(30, max(1, steps // 3))
-    if config.split_seed < 0:
-      filled["split_seed"] = config.seed
-    if not config.image_size and config.model in defaults.IMAGE_SIZE:
-      filled["image_size"] = defaults.IMAGE_SIZE[config.model]
     given = {f.name for f in dataclasses.fields(self)
              if getattr(self, f.name) != f.default} | set(explicit)
-    if (config.objective == "self_training" and "atcon_weight" not in given
-        and config.model in defaults.WITHOUT_RELU):
-      filled["atcon_weight"] = 0.0
+    config = self._named()
+    checks.check_model(config.model)
     for field in dataclasses.fields(config):
       checks.check_field(config, field, field.name in given)
     checks.check_together(config, given)
-    config = dataclasses.replace(config, **filled)
-    for check in objective_settings.CHECKS:
-      check(config, given)
+    config = config._filled(given)
+    OBJECTIVES[config.objective].check(config, given)
     return config
+
+  def _named(self):
+    """Model, objective and schedule, on which the other defaults depend."""
+    model = self.model or (
+        "tiny_cnn" if self.dataset == "shapes" else "mobilenet_v2")
+    objective = self.objective or defaults.of(model).recipe["objective"]
+    row = OBJECTIVES.get(objective)
+    schedule = self.schedule or (
+        row.schedule if row and row.unlabeled else "")
+    return dataclasses.replace(self, model=model, objective=objective,
+                               schedule=schedule)
+
+  def _filled(self, given):
+    """The defaults of the model, and those that depend on other settings."""
+    row, network = OBJECTIVES[self.objective], defaults.of(self.model)
+    recipe = network.recipe
+    if self.model.endswith(".keras") or row.trains_head or self.warm_start:
+      recipe = {**recipe, "weights": "none"}  # comes with all of them
+    filled = {f.name: recipe[f.name] for f in dataclasses.fields(self)
+              if f.name in recipe and not getattr(self, f.name)
+              and checks.used(self, f)}
+    if self.split_seed < 0:
+      filled["split_seed"] = self.seed
+    if not self.image_size and network.image_size:
+      filled["image_size"] = network.image_size
+    filled |= row.fill(self, given, self.steps or recipe["steps"])
+    return dataclasses.replace(self, **filled)
 
   def with_objective(self, objective):
     """These settings for another objective; what it does not use goes."""

@@ -9,23 +9,20 @@ the fields of this file and of `objective_settings` together.
 
 import dataclasses
 
-DATASETS = ("voc", "folder", "image_list", "binary_masks",
-            "shapes")
-OBJECTIVES = ("supervised", "atcon", "layer_consistency", "self_training",
-              "gain", "laso", "tame", "l_cam")
-MODELS = (
-    "tiny_cnn", "mobilenet_v2", "mobilenet", "resnet50", "resnet101",
-    "densenet121", "inception_v3", "vgg16", "vgg19", "efficientnet_b0")
+from atcon_tf.config import defaults
+from atcon_tf.config.fields import flag
+from atcon_tf.config.objective_settings import registry
+from atcon_tf.config.objective_settings.registry import HEADS
+from atcon_tf.config.objective_settings.registry import UNLABELED
+
+OBJECTIVES = tuple(registry.OBJECTIVES)
+MODELS = tuple(defaults.NETWORKS)
+DATASETS = ("voc", "folder", "image_list", "binary_masks", "shapes")
 AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 
 # Data sets made of files, and of lists of them.
 FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
 LISTS = {"dataset": ("image_list",)}
-
-# Objectives with a term on unlabelled images: a schedule goes with these.
-UNLABELED = ("atcon", "layer_consistency", "self_training")
-# Objectives that train an explanation head for a frozen classifier.
-HEADS = ("tame", "l_cam")
 
 # Data that can have two classes of which each image shows one: the second is
 # the positive one.
@@ -38,13 +35,6 @@ SUPERVISED = {"objective": tuple(o for o in OBJECTIVES if o not in HEADS),
               **LABELED}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
-
-
-def flag(default, text, *, choices=None, minimum=None, maximum=None,
-         needs=None):
-  return dataclasses.field(default=default, metadata=dict(
-      help=text, choices=choices, minimum=minimum, maximum=maximum,
-      needs=needs or {}))
 
 
 def positives(share, batch_size):

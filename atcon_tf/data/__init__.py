@@ -1,4 +1,28 @@
-"""From files to batches."""
+"""From files to batches.
+
+A source (a file of `sources/`) reads one layout of files and returns a
+`Dataset`: class names, whether an image can show several classes, and the
+records of "train", "val" and "test". Images that nobody labelled
+(`unlabeled_dir`, with any source) are the records of "unlabeled"; their
+labels are 0.
+
+A `Record` is `id, image, label, boxes, box_label, mask`. Boxes are
+`x_min, y_min, x_max, y_max` in units of the image's width and height. `image`
+is a path or a function: the pixels are read when they are first used.
+
+A batch is a dict: "image" `[B, S, S, 3]` in [0, 1], "label" `[B, classes]`,
+and the columns that the objective asks for. A "mask" `[B, S, S, classes]` is
+cropped and flipped with its image.
+
+Batch k of a stream is a function of (seed, stream, k), augmentation included.
+So a resumed run sees the batches that an uninterrupted run sees, and two
+objectives with the same seed see the same labelled batches.
+
+Data are binary if there are two classes and one label an image; the second
+class is the positive one. Only binary data have a ROC curve, sensitivity at
+`false_alarm_rates`, and `batch_positive_share`, which gives every labelled
+batch exactly its share of positives.
+"""
 
 from atcon_tf.data import pictures
 from atcon_tf.data.record import Dataset

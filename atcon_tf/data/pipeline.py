@@ -6,17 +6,42 @@ objective.
 """
 
 import functools
+import typing
 
 import numpy as np
-import PIL.ImageOps
 import tensorflow as tf
 
 from atcon_tf.config import settings
-from atcon_tf.data.augment import CROP_AREA
-from atcon_tf.data.augment import distort
-from atcon_tf.data.augment import warp
+from atcon_tf.data import augment as augment_lib
 
-PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
+
+
+class Batch(typing.TypedDict, total=False):
+  """What a batch of B images can hold; an objective says what it needs.
+
+  Attributes:
+    image: float32 `[B, S, S, 3]` in [0, 1], augmented.
+    label: float32 `[B, classes]`, 0 or 1.
+    mask: uint8 `[B, S, S, classes]`: 1 inside the class, 0 outside, 255
+      unknown; augmented like the image.
+    unaugmented: float32 `[B, S, S, 3]`, the image before augmentation.
+    transform: float32 `[B, 8]`, the way from it to `image`; see
+      `augment.warp`.
+    label_weight: float32 `[B, classes]`, of pseudo-labels; 0: none.
+    class_index: int `[B]`, one class with a positive pseudo-label.
+    other_image, other_label: the second image of each pair; see
+      `label_pairs.py`.
+  """
+
+  image: tf.Tensor
+  label: tf.Tensor
+  mask: tf.Tensor
+  unaugmented: tf.Tensor
+  transform: tf.Tensor
+  label_weight: tf.Tensor
+  class_index: tf.Tensor
+  other_image: tf.Tensor
+  other_label: tf.Tensor
 
 
 def order(count, batch_size, seed, stream, number):
@@ -49,7 +74,7 @@ def balanced_order(positive, share, batch_size, seed, stream, number):
 
 
 def training_batches(images, records, batch_size, seed, stream, start, stop,
-                     augment=(), columns=None, crop_area=CROP_AREA,
+                     augment=(), columns=None, crop_area=augment_lib.CROP_AREA,
                      two_views=False, choose=None):
   """Batches `start` to `stop` of a training stream.
 
@@ -70,7 +95,7 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
       after epoch, each shuffled anew.
   Returns:
-    `tf.data.Dataset` of dicts: "image" float32 `[B, S, S, 3]` in [0, 1] and
+    `tf.data.Dataset` of `Batch`: "image" float32 `[B, S, S, 3]` in [0, 1] and
     the columns, "label" float32 `[B, classes]` among them.
   """
   rows = images.rows([r.id for r in records])
@@ -94,10 +119,10 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     # One seed for each (seed, stream, number).
     state = tf.random.experimental.stateless_fold_in(
         tf.constant([seed, stream], tf.int64), number)
-    result["image"], transform = distort(plain, augment, state,
+    result["image"], transform = augment_lib.distort(plain, augment, state,
                                          crop_area)
     if "mask" in result:
-      result["mask"] = warp(result["mask"], transform,
+      result["mask"] = augment_lib.warp(result["mask"], transform,
                             interpolation="NEAREST")
     if two_views:
       result |= {"unaugmented": plain, "transform": transform}

@@ -1,4 +1,45 @@
-"""A Keras network, cut open where its maps are."""
+"""A Keras network, cut open where its maps are.
+
+A `Classifier` is a set of Keras models over shared layers:
+
+- `normalize`: images in [0, 1] -> normalised images;
+- `network`: normalised images -> the feature maps of `cam_layers` and the
+  logits, layer by layer, as the model's file holds it;
+- `maps`: the same function with frozen batch normalisation folded into the
+  convolutions; this one is computed;
+- `features` and `head`: `maps`, cut in two at the last feature map;
+- `model`: images in [0, 1] -> logits;
+- `stored`: `model` without folding. Weights files are those of `stored`, so
+  that a file does not depend on where the maps are taken.
+
+Masks and input gradients are in normalised space, as in the paper's code.
+The dtype is the model's: float64 in exact tests.
+
+**A user's model** is functional or Sequential. Its graph is run again over
+its own layers: the variables are shared and the model is not changed. A final
+softmax or sigmoid is left out. The head is kept if it has as many outputs as
+the data have classes; otherwise a new one replaces it. `input_range` says
+what pixels the model expects.
+
+**Guided ReLU.** One forward pass serves the plain and the guided gradient;
+the rule is chosen when the gradient is taken. The gates are constants in a
+second derivative. ReLU6 keeps its upper gate.
+
+**Geometry.** Keras pads a stride-2 layer on one side only if the input has an
+even size. A cell of the map then lies half a cell away from where a naive
+resize draws it. `Classifier.geometry` holds the place of each cell, and every
+map that is compared with a box or drawn over a picture is resized by it.
+`geometry.resize` is two matrix products, because `tf.image.resize` has no
+second derivative.
+
+**The bias of a new head** starts at the class prior. With a zero bias and
+features that are never negative, a few-shot head pushes its weights negative,
+and its Grad-CAM comes out inverted.
+
+`keras.models.clone_model` returns tensors that are cut off from the model's
+inputs, and copies the weights unless it is given a `clone_function`. So
+`graph.py` walks the graph itself and shares every layer.
+"""
 
 from atcon_tf.models.build import build
 from atcon_tf.models.build import load

@@ -14,7 +14,7 @@ import os
 import keras
 import numpy as np
 
-from atcon_tf.config.defaults import IMAGE_SIZE
+from atcon_tf.config import defaults
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
 from atcon_tf.models import classifier
@@ -55,7 +55,7 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   if own_head:
     base, size = user_model.load(name, image_size)
   else:
-    size = image_size or IMAGE_SIZE[name]
+    size = image_size or defaults.of(name).image_size
     base = backbones.make(name, weights, size, width)
     input_range = backbones.input_range(name)
   return _assemble(name, base, size, input_range, own_head, num_classes,

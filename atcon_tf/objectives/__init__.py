@@ -1,4 +1,35 @@
-"""What is optimised: a paper a file, a loss for each image."""
+"""What is optimised: one file for each paper, one loss for each image.
+
+`Objective.call(batch)` returns `{term: (value [B], weight [B])}` and never
+reduces over the batch. The trainer divides each term once by the global sum
+of its weights. A term whose factor in `loss_weights` is 0 is logged and adds
+nothing to the loss.
+
+An objective about unlabelled images stands beside the supervised objective.
+Any other objective takes its place, and the first images of its batches are
+those that supervised training sees.
+
+An objective may keep `variables` (trained, at the rate of new layers) and
+`state` (not trained). Both are in the checkpoint. Neither is part of the
+model: the classifier alone is tested and exported.
+
+**Terms that set in later.** Such a term counts its updates in `state`, and
+its weight is 0 until then. A `tf.cond` around an update fails under several
+replicas; the count in `state` also tells a resumed run where it is.
+
+**Pseudo-labels.** An objective that needs the whole unlabelled pool has a
+method `bank(logits [N, C]) -> (labels, weights)`. `training` scores the pool by
+the current weights every `bank_every` supervised updates and stores the
+outcome with the checkpoint.
+
+**Heads.** `tame` and `l_cam` train a head that explains a frozen classifier,
+which `warm_start` or `model` names. The head is the classifier's `attention`.
+The classifier's variables are in no optimiser, and its batch normalisation
+uses its own statistics; only the head's batch normalisation learns from the
+batches. The batches hold the labelled images (all training images if `shots`
+is 0); with `target="argmax"` their labels are not used. The mask multiplies
+the image in [0, 1], as in the papers: 0 is black, not the mean.
+"""
 
 from atcon_tf.objectives.base import Objective
 from atcon_tf.objectives.registry import OBJECTIVES

@@ -72,6 +72,18 @@ class Atcon(base.Objective):
     if teacher:
       self.state = list(teacher.model.variables)
 
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    del multi_label
+    agreement = consistency.MapAgreement(
+        config.first_map, config.second_map, config.match, config.similarity,
+        config.mask_intensity, config.mask_scale, config.mask,
+        options={"integrated_gradients": {"steps": config.ig_steps},
+                 "smooth_grad": {"samples": config.noise_samples}})
+    teacher = twin() if config.teacher == "ema" else None
+    return cls(classifier, agreement, config.target, config.stop_gradient,
+               teacher, config.ema_decay, config.consistency_weight)
+
   def call(self, batch, training=False):
     pass_ = forward_pass.forward(self.classifier, batch["image"])
     teacher_pass = None

@@ -1,17 +1,11 @@
 """What every objective is: per-image terms of a loss, never reduced."""
 
+import numpy as np
 import tensorflow as tf
 
-
-def targets(logits, batch, target):
-  """The classes that are explained, a list of int `[B]`; constants."""
-  logits = tf.stop_gradient(logits)
-  if target == "top2":
-    return tf.unstack(tf.math.top_k(logits, 2).indices, axis=1)
-  if target == "labels":
-    lowest = tf.fill(tf.shape(logits), logits.dtype.min)
-    logits = tf.where(tf.cast(batch["label"], tf.bool), logits, lowest)
-  return [tf.argmax(logits, -1)]
+# The two kinds of step: on labelled images, and on unlabelled ones.
+SUPERVISED = "supervised"
+CONSISTENCY = "consistency"
 
 
 class Objective:
@@ -22,10 +16,15 @@ class Objective:
     loss_weights: `{term: its factor in the loss}`.
     variables: trainable variables of its own, beside the classifier's.
     state: variables that are not trained by gradients, but saved.
-    paired: its batches are of pairs; see `pairs`.
+    paired: its batches are of pairs; see `data/label_pairs.py`.
+    pseudo_labels: for an objective that ranks the unlabelled pool,
+      `logits [N, classes] -> (labels, weights)`, both `[N, classes]`; its
+      batches then come from the images that have a pseudo-label. None: its
+      batches are drawn from the whole pool.
   """
 
   paired = False
+  pseudo_labels = None
 
   def __init__(self, classifier, **loss_weights):
     self.classifier = classifier
@@ -33,12 +32,37 @@ class Objective:
     self.variables = []
     self.state = []
 
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    """The objective that the settings describe.
+
+    Args:
+      classifier: a `models.Classifier`.
+      config: a resolved `Config`.
+      multi_label: whether an image can have several labels.
+      twin: function that builds a second classifier with the same weights,
+        for a teacher; None: there is none.
+    """
+    raise NotImplementedError
+
+  def columns(self, records, size):
+    """What a batch of labelled images holds of each image beside its pixels.
+
+    Args:
+      records: list of N `Record`.
+      size: side of the square that the network sees, in pixels.
+    Returns:
+      `{name: array [N, ...]}`; here the "label" `[N, classes]`.
+    """
+    del size
+    return {"label": np.stack([r.label for r in records])}
+
   def call(self, batch, training=False):
     """The terms of the loss on one batch.
 
     Args:
       batch: dict with "image" `[B, H, W, 3]` in [0, 1] and, where the term
-        needs it, "label" `[B, classes]` and others.
+        needs it, "label" `[B, classes]` and others; see `pipeline.Batch`.
       training: whether BatchNorm uses batch statistics.
     Returns:
       `{term: (value [B], weight [B])}`: the term's mean over the global
@@ -51,5 +75,22 @@ class Objective:
   def after_update(self):
     """Called on the host after every update."""
 
-SUPERVISED = "supervised"
-CONSISTENCY = "consistency"
+
+def targets(logits, batch, target):
+  """The classes that are explained; constants of every gradient.
+
+  Args:
+    logits: `[B, classes]`.
+    batch: with "label" `[B, classes]` where `target` is "labels".
+    target: "argmax" of the logits; "labels", the highest logit among the
+      image's labels; "top2", the two highest logits.
+  Returns:
+    list of int `[B]`: one, or two for "top2".
+  """
+  logits = tf.stop_gradient(logits)
+  if target == "top2":
+    return tf.unstack(tf.math.top_k(logits, 2).indices, axis=1)
+  if target == "labels":
+    lowest = tf.fill(tf.shape(logits), logits.dtype.min)
+    logits = tf.where(tf.cast(batch["label"], tf.bool), logits, lowest)
+  return [tf.argmax(logits, -1)]

@@ -30,6 +30,8 @@ import tensorflow as tf
 
 from atcon_tf.attribution import attention_mask
 from atcon_tf.attribution import forward_pass
+from atcon_tf.config import UserError
+from atcon_tf.config.objective_settings.gain_settings import Gain as Settings
 from atcon_tf.data import class_masks
 from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
@@ -42,10 +44,13 @@ class Gain(base.Objective):
   step a term counts for nothing and is logged as 0.
   """
 
-  def __init__(self, classifier, attention=attention_mask.Attention(), multi_label=True,
-               masks="per_label", cl_weight=1.0, am_weight=1.0,
-               ex_weight=0.0, negative=None, am_gradient_scale=1.0,
-               am_start_step=0, ex_start_step=0):
+  def __init__(self, classifier, attention=attention_mask.Attention(),
+               multi_label=True, masks=Settings.gain_masks,
+               cl_weight=Settings.cl_weight, am_weight=Settings.am_weight,
+               ex_weight=Settings.ex_weight, negative=None,
+               am_gradient_scale=Settings.am_gradient_scale,
+               am_start_step=Settings.am_start_step,
+               ex_start_step=Settings.ex_start_step):
     """Prepares the loss.
 
     Args:
@@ -70,8 +75,46 @@ class Gain(base.Objective):
     self.am_gradient_scale = am_gradient_scale
     self.start = {"attention_mining": am_start_step,
                   "extra_supervision": ex_start_step}
+    self.mask_options = None  # of `class_masks.ClassMasks`
     self.state = [keras.Variable(0, dtype="int32", trainable=False)]
     classifier.head  # made here, not inside a traced step
+
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    """See `Objective.from_config`.
+
+    Raises:
+      UserError: --am_on=all for data that are not of two classes.
+    """
+    del twin
+    binary = classifier.num_classes == 2 and not multi_label
+    if config.am_on == "all" and not binary:
+      raise UserError("am_on", "all", "goes with data of two classes, one "
+                      "label an image; here every label is a positive one")
+    fill = config.gain_fill
+    if fill not in ("zero", "mean"):
+      fill = tuple(int(value) / 255 for value in fill.split(","))
+    gain = cls(
+        classifier,
+        attention_mask.Attention(config.gain_omega, config.gain_sigma, fill),
+        multi_label, config.gain_masks, config.cl_weight, config.am_weight,
+        config.ex_weight,
+        0 if binary and config.am_on == "positives" else None,
+        config.am_gradient_scale if config.am_gradients == "on" else 0.0,
+        config.am_start_step, config.ex_start_step)
+    if config.ex_weight:
+      gain.mask_options = dict(source=config.ex_masks,
+                               fraction=config.ex_fraction,
+                               seed=config.split_seed)
+    return gain
+
+  def columns(self, records, size):
+    """The labels and, for the extra supervision, the masks."""
+    columns = super().columns(records, size)
+    if self.mask_options is not None:
+      columns["mask"] = class_masks.ClassMasks(records, size,
+                                               **self.mask_options)
+    return columns
 
   def call(self, batch, training=False):
     """See `Objective.call`; for the extra supervision the batch holds "mask".

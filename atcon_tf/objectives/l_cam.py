@@ -35,6 +35,11 @@ class LCam(tame.Tame):
       layer = self.view.cam_layers.index(self.head.layers_used[0])
       self.rest = self.view.head_of(layer)
 
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    return super().from_config(classifier, config, multi_label, twin,
+                               version=config.l_cam_version)
+
   def masked_logits(self, images, features, heat):
     if self.rest is None:
       return super().masked_logits(images, features, heat)

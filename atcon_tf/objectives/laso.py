@@ -28,21 +28,22 @@ First-order, and on labelled images alone: this objective takes the supervised
 one's place, whose loss is its class_embed.
 """
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
 from atcon_tf.config import UserError
+from atcon_tf.config.objective_settings.laso_settings import Laso as Settings
 from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
 
 SLOPE = 0.2
 OPERATIONS = ("subtract", "intersect", "unite")
 # The terms and their default weights.
-WEIGHTS = {
-    "class_embed": 1.0, "class_fake": 1.0, "class_union": 1.0,
-    "class_intersection": 1.0, "class_subtraction": 0.0, "recon_fake": 1.0,
-    "recon_union": 1.0, "recon_intersection": 1.0, "recon_subtraction": 0.0,
-}
+WEIGHTS = {field.name.removesuffix("_weight"): field.default
+           for field in dataclasses.fields(Settings)
+           if field.name.endswith("_weight")}
 
 
 class Laso(base.Objective):
@@ -57,7 +58,7 @@ class Laso(base.Objective):
 
   paired = True
 
-  def __init__(self, classifier, units=512, **weights):
+  def __init__(self, classifier, units=Settings.set_units, **weights):
     """Prepares the loss, and makes the three networks.
 
     Args:
@@ -75,6 +76,12 @@ class Laso(base.Objective):
     for model in self.networks.values():
       self.variables += model.trainable_variables
       self.state += model.non_trainable_variables
+
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    del multi_label, twin
+    return cls(classifier, config.set_units, **{
+        name: getattr(config, f"{name}_weight") for name in WEIGHTS})
 
   def call(self, batch, training=False):
     images = tf.concat([batch["image"], batch["other_image"]], 0)

@@ -63,6 +63,12 @@ class LayerConsistency(base.Objective):
     self.form, self.separation = form, separation
     self.mask_intensity = mask_intensity
 
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    del multi_label, twin
+    return cls(classifier, config.layer_loss, config.separation,
+               weight=config.consistency_weight)
+
   def call(self, batch, training=False):
     pass_ = forward_pass.forward(self.classifier, batch["image"])
     story = explain(pass_, batch.get("label"), self.mask_intensity)

@@ -28,6 +28,8 @@ from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.methods import cam
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
+from atcon_tf.config.objective_settings.self_training_settings import (
+    SelfTraining as Settings)
 from atcon_tf.data import augment
 from atcon_tf.models import geometry
 from atcon_tf.objectives import base
@@ -46,9 +48,11 @@ class SelfTraining(base.Objective):
   "label_weight" `[B, classes]`, "class_index" `[B]` one positive class.
   """
 
-  def __init__(self, classifier, multi_label=True, per_class=0,
-               negative_share=0.6, weight=1.0, equivariance_weight=0.0,
-               atcon_weight=0.0):
+  def __init__(self, classifier, multi_label=True,
+               per_class=Settings.pseudo_per_class,
+               negative_share=Settings.pseudo_negatives, weight=1.0,
+               equivariance_weight=Settings.equivariance_weight,
+               atcon_weight=Settings.atcon_weight):
     """Prepares the loss.
 
     Args:
@@ -71,7 +75,14 @@ class SelfTraining(base.Objective):
                         f"{error}; --atcon_weight=0 trains without ATCON's "
                         "term") from error
 
-  def bank(self, logits):
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    del twin
+    return cls(classifier, multi_label, config.pseudo_per_class,
+               config.pseudo_negatives, config.consistency_weight,
+               config.equivariance_weight, config.atcon_weight)
+
+  def pseudo_labels(self, logits):
     """The rule: logits of the pool -> pseudo-labels and their weights.
 
     Args:

@@ -17,6 +17,11 @@ class Supervised(base.Objective):
     super().__init__(classifier, supervised=1.0)
     self.multi_label = multi_label
 
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None):
+    del config, twin
+    return cls(classifier, multi_label)
+
   def call(self, batch, training=False):
     logits = self.classifier.model(batch["image"], training=training)
     label = tf.cast(batch["label"], logits.dtype)

@@ -23,6 +23,8 @@ import tensorflow as tf
 
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.methods import trained_head
+from atcon_tf.config.objective_settings.explanation_head_settings import (
+    Heads as Settings)
 from atcon_tf.models import explanation_head
 from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
@@ -38,9 +40,11 @@ class Tame(base.Objective):
   gradient, and its BatchNorm statistics are neither used nor updated.
   """
 
-  def __init__(self, classifier, multi_label=False, target="argmax",
-               cross_entropy_weight=1.5, area_weight=2.0,
-               variation_weight=0.01, area_power=0.3):
+  def __init__(self, classifier, multi_label=True, target="argmax",
+               cross_entropy_weight=Settings.cross_entropy_weight,
+               area_weight=Settings.area_weight,
+               variation_weight=Settings.variation_weight,
+               area_power=Settings.area_power):
     """Prepares the loss.
 
     Args:
@@ -59,6 +63,15 @@ class Tame(base.Objective):
     self.head = classifier.attention
     self.variables = self.head.trainable_variables
     self.state = self.head.non_trainable_variables
+
+  @classmethod
+  def from_config(cls, classifier, config, multi_label, twin=None, **options):
+    """See `Objective.from_config`; `options` are the constructor's."""
+    del twin
+    return cls(classifier, multi_label=multi_label, target=config.target,
+               cross_entropy_weight=config.cross_entropy_weight,
+               area_weight=config.area_weight, area_power=config.area_power,
+               variation_weight=config.variation_weight, **options)
 
   def call(self, batch, training=False):
     """The terms; `training`: the head's own BatchNorm learns its batch's."""

@@ -1,4 +1,9 @@
-"""What a person looks at: tables, figures, pages."""
+"""What a person looks at: figures, tables, pages.
+
+The room computes no score: it shows what `evaluation` and `runs` give it.
+matplotlib draws every figure without a screen, and no figure is drawn inside
+a compiled function.
+"""
 
 from atcon_tf.reports.compare_runs import compare
 from atcon_tf.reports.run_page import report

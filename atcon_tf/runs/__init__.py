@@ -1,4 +1,30 @@
-"""What a run reads, keeps and leaves in its folder."""
+"""What a run reads, keeps and leaves in its folder.
+
+The folder of a run (`run_folder.py` lists its files) belongs to one set of
+settings:
+
+- A file is written whole or not at all, and result.json is written last.
+- A folder with other settings is refused, and the refusal names them.
+- A finished run is kept unless the user gives `overwrite`; then the old run
+  is deleted when the new one writes its first checkpoint.
+- No command deletes or overwrites other files in that folder.
+- config.json and flags.txt hold paths as the user gave them. What is shown
+  to others (result.json, TensorBoard, report, exported model) holds the last
+  name of an absolute path only.
+
+result.json has `config`, `versions`, `commit`, `command`, `data` (images of
+each part), `steps` (supervised, consistency, best), `seconds`, `peak_gib`
+(largest memory of the process), `thresholds`, `skipped_images`, `val`,
+`test`, `history`, and `head` if the run trained one (its layers, size, losses
+and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
+(90 % bootstrap intervals over the images) and, for binary data, `roc`. A
+score that the data cannot give is absent.
+
+A run is judged by images that it has not seen. `warm_start` is refused if the
+validation or test images of the run trained those weights, with or without
+labels. If `evaluate --data_dir` finds the run's own images, it takes them by
+the run's own split.
+"""
 
 from atcon_tf.runs.run import Run
 from atcon_tf.runs.run import load

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from atcon_tf.config import Config
 from atcon_tf.config import files
+from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.settings import FILES
 from atcon_tf.config.settings import UNLABELED
 from atcon_tf.config import UserError
@@ -46,15 +46,7 @@ def load(config, stored, progress=False, images=None):
     UserError: for what is wrong with the data or the split.
   """
   data = registry.load(config)
-  if config.objective == "laso" and not data.multi_label:
-    raise UserError("objective", "laso",
-                    "works on sets of labels, and the images of "
-                    f"--dataset={config.dataset} have one label each")
-  if config.pseudo_negatives != Config.pseudo_negatives and (
-      not data.multi_label):
-    raise UserError("pseudo_negatives", config.pseudo_negatives,
-                    "the images have one label each, so that what is one "
-                    "class is none of the others")
+  OBJECTIVES[config.objective].check_data(config, data)
   every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # what does not decode is not drawn
     images = images or _read(config, every, progress)

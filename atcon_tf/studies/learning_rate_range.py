@@ -16,7 +16,7 @@ import tensorflow as tf
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.runs.run_classifier import with_image_size
-from atcon_tf import training
+from atcon_tf.training import loop
 from atcon_tf.training import schedule
 
 SMOOTHING = 0.9
@@ -114,7 +114,7 @@ def sweep(config, low, high, count, progress=False):
   # The steps before the first pseudo-labels are not part of the sweep.
   config = dataclasses.replace(config, steps=count + config.bank_every)
   with tempfile.TemporaryDirectory() as folder:
-    run = training.Training(config, pathlib.Path(folder) / "splits.json")
+    run = loop.prepare(config, pathlib.Path(folder) / "splits.json")
   first = next((i for i, kinds in enumerate(run.plan)
                 if schedule.CONSISTENCY in kinds), 0)
   state = {"step": first, "updates": 0}

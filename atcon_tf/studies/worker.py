@@ -15,7 +15,6 @@ import traceback
 from atcon_tf.config import config_flags
 from atcon_tf.runs.run_classifier import with_image_size
 from atcon_tf.runs import run_folder
-from atcon_tf import training
 from atcon_tf.training import loop
 
 
@@ -42,8 +41,8 @@ def run(arguments, before):
   work = run_folder.Workdir(folder, config, False)
   try:
     like = before and loop.same_but_for_seed(config, before.config)
-    now = training.Training(config, work.path / "splits.json",
-                            before if like else None)
+    now = loop.prepare(config, work.path / "splits.json",
+                       before if like else None)
     now.run(work)
   finally:
     work.close()

@@ -1,9 +1,9 @@
-"""Pseudo-labels of the unlabelled pool, and batches drawn from them.
+"""Pseudo-labels of the unlabelled pool, and the batches drawn from them.
 
-An objective that needs the whole pool has a rule, `objective.bank(logits) ->
-(labels, weights)`. The pool is scored by the current weights every so many
-updates; what came of it is stored with the checkpoint, so that a resumed run
-goes on with the same bank.
+An objective that ranks the whole pool has a rule, `objective.pseudo_labels(
+logits) -> (labels, weights)`. The current weights score the pool every so many
+updates; the outcome is stored with the checkpoint, so that a resumed run goes
+on with the same pseudo-labels.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 from atcon_tf.data import pipeline
 
 STREAM = 3
-# Strong views: the crop may keep little of the image.
+# The smallest share of the image that a strong view keeps.
 CROP_AREA = 0.35
 
 
@@ -22,7 +22,9 @@ class PseudoLabels:
   """The pseudo-labels of a pool of N images.
 
   Attributes:
-    label, weight: float32 `[N, classes]`, 0 or 1; weight 0: no statement.
+    label: float32 `[N, classes]`, 0 or 1.
+    weight: float32 `[N, classes]`. `weight[i, c]` is 0 where image i has no
+      pseudo-label for class c; such entries do not enter the loss.
     first: number of the consistency batch that is drawn first.
     updates: supervised updates when the pool was ranked.
   """
@@ -36,13 +38,15 @@ class PseudoLabels:
     """Batches `start` to `stop` of images that are positive for a class.
 
     Args:
-      images: `pipeline.Images`.
+      images: `image_store.Images`.
       records: the N records of the pool.
       config: a `Config`.
       start, stop: which consistency batches of the run.
+    Returns:
+      a `tf.data.Dataset`; see `pipeline.training_batches`.
     """
     chosen = np.flatnonzero(self.label.any(1))
-    # One class of each image, the same as long as this bank is used.
+    # One class of each image, the same as long as these labels are used.
     draw = np.random.default_rng([config.seed, STREAM, self.first]).random(
         self.label.shape)
     target = np.argmax(self.label * draw, 1)
@@ -53,14 +57,15 @@ class PseudoLabels:
          "class_index": target[chosen]}, CROP_AREA, two_views=True)
 
 
-def score(objective, predictor, images, records, first, updates):
-  """A new bank, from the current weights.
+def rank(objective, predictor, images, records, first, updates):
+  """New pseudo-labels, from the current weights.
 
   Args:
-    objective: has the rule `bank`.
-    predictor: a `prediction.Predictor`.
-    images, records: the pool.
-    first, updates: see `Bank`.
+    objective: has the rule `pseudo_labels`.
+    predictor: a `predictor.Predictor` of the classifier.
+    images: `image_store.Images`.
+    records: the pool.
+    first, updates: see `PseudoLabels`.
   """
   logits = predictor.logits(images, records)
-  return PseudoLabels(*objective.bank(logits), first, updates)
+  return PseudoLabels(*objective.pseudo_labels(logits), first, updates)

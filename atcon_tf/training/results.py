@@ -41,7 +41,7 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   followed = ["val_loss", "val_cross_entropy", "val_area"] if (
       watcher.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", canvas.to_png(score_plots.curves(
-      state["history"], followed), dpi=110))
+      state.history, followed), dpi=110))
   curves = {part: s["roc"] for part, s in scores.items() if "roc" in s}
   if curves:
     work.save_figure("roc", canvas.to_png(score_plots.roc(curves), dpi=110))
@@ -52,11 +52,11 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "data": {part: len(r) for part, r in data.records.items()},
       "steps": {"supervised": sum(base.SUPERVISED in s for s in plan),
                 "consistency": sum(base.CONSISTENCY in s for s in plan),
-                "best": state["best"]["updates"]},
+                "best": state.best["updates"]},
       "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
       "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
-      "history": state["history"]}
+      "history": state.history}
   if watcher.losses:
     result["head"] = _head(predictor.classifier.attention, watcher, data)
   work.save_result(result)

@@ -6,7 +6,6 @@ from atcon_tf.attribution import consistency
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.predictor import to_probability
-from atcon_tf.objectives.registry import gain_attention
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
 from atcon_tf.training import tensorboard_writer
@@ -26,7 +25,7 @@ class Validator:
   """Validates, keeps the best weights, writes TensorBoard, says how it goes."""
 
   def __init__(self, config, data, predictor, work, interactive,
-               losses=None):
+               objectives, losses=None):
     """Opens the event file.
 
     Args:
@@ -34,7 +33,9 @@ class Validator:
       data: its `run_data.RunData`.
       predictor: the `prediction.Predictor` of the classifier that is trained.
       work: its `run_folder.Workdir`.
-      interactive: a bar is shown, so no lines are printed.
+      interactive: whether a bar is shown; then no lines are printed.
+      objectives: `{kind of step: Objective}`. The attention of one that has
+        an `attention` is drawn as well.
       losses: `records -> {"loss" and each term: float}` of a run that trains
         an explanation head: what it is judged by, since its classifier's
         scores do not change.
@@ -42,6 +43,8 @@ class Validator:
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
     self.losses = losses
+    self._attention = next((o.attention for o in objectives.values()
+                            if hasattr(o, "attention")), None)
     if losses:
       self.head_scores = head_scores.HeadScores(config, data,
                                                 predictor.classifier)
@@ -57,14 +60,21 @@ class Validator:
     self._callback.on_train_end()
 
   def follow(self, state):
-    """Validates and records where it is time, and after the last update."""
-    config, updates = self.config, state["updates"]
+    """Validates and records where it is time, and after the last update.
+
+    Args:
+      state: the `RunState`.
+    Returns:
+      whether the weights were kept as the best so far.
+    """
+    config, updates, kept = self.config, state.updates, False
     last = updates == config.steps
     if last or updates % config.eval_every == 0:
-      self.validate(state)
+      kept = self.validate(state)
     every = config.record_every or config.eval_every
-    if config.objective == "gain" and (last or updates % every == 0):
+    if self._attention and (last or updates % every == 0):
       self.record(updates)
+    return kept
 
   def record(self, updates):
     """Shows the attention in fixed images, positives and negatives apart."""
@@ -81,7 +91,7 @@ class Validator:
         if records:
           stories[f"{name}_{kind}"] = classifier_maps.attention_figure(
               self.predictor.classifier, self._images(records), records,
-              data.class_names, gain_attention(config),
+              data.class_names, self._attention,
               data.multi_label)
     self._callback.on_attention(updates, stories)
 
@@ -97,27 +107,30 @@ class Validator:
     among the same weights as one that does not.
 
     Args:
-      state: of the run; "sums" are its losses since the last time, "history"
-        and "best" are brought up to date.
+      state: the `RunState`; its sums, history and best are brought up to
+        date.
+    Returns:
+      whether the weights were kept as the best so far.
     """
-    row = {name: total / count
-           for name, (total, count) in state["sums"].items()}
-    state["sums"] = {}
+    row = state.take_means()
     if self.losses:
       scores = self.losses(self.data.records["val"]) | self.head_scores("val")
     else:
-      scores = self._scores(state["updates"])
+      scores = self._scores(state.updates)
     row |= {f"val_{name}": value for name, value in scores.items()}
     score = -scores["loss"] if self.losses else scores["map_macro"]
-    updates = state["updates"]
-    state["history"].append({"step": updates, **row})
+    updates = state.updates
+    state.history.append({"step": updates, **row})
     if self.losses:
       files.write_text(self.work.path / "attribution.csv",
-                       head_scores.table(state["history"]))
-    # Random labels mean nothing on validation images: the last weights count.
-    if updates and (state["best"] is None or self.config.random_labels
-                    or score > state["best"]["score"]):
-      state["best"] = {"updates": updates, "score": score}
+                       head_scores.table(state.history))
+    # With --random_labels the validation score is noise, so every validation
+    # counts as the best and the last weights are kept.
+    kept = bool(updates) and (
+        state.best is None or self.config.random_labels
+        or score > state.best["score"])
+    if kept:
+      state.best = {"updates": updates, "score": score}
       self.work.save_best(self.predictor.classifier)
     self._callback.on_epoch_end(updates, row)
     self._say_once_of_a_flat_mask(state, row)
@@ -126,12 +139,13 @@ class Validator:
       shown = [f"{name} {row[name]:.4f}" for name in names if name in row]
       print(f"{updates}/{self.config.steps}  " + "  ".join(shown),
             flush=True)
+    return kept
 
   def _say_once_of_a_flat_mask(self, state, row):
     spread = row.get("mask_std", 1.0)
-    if spread < FLAT_MASK and self.config.mask == "map" and not state.get(
-        "flat_mask"):
-      state["flat_mask"] = True
+    if spread < FLAT_MASK and self.config.mask == "map" and (
+        not state.flat_mask):
+      state.flat_mask = True
       print(f"note: the soft mask is nearly constant (mean "
             f"{row['mask_mean']:.3f}, standard deviation {spread:.4f}): the "
             "loss compares the maps of two contrasts; --mask_scale=std makes "

@@ -28,6 +28,8 @@ from atcon_tf.runs import stored_predictions
 from atcon_tf.runs import warm_start
 from atcon_tf import training
 from atcon_tf.training import trainer
+from atcon_tf.training import loop
+from atcon_tf.training.run_state import RunState
 
 TINY = dict(dataset="shapes", image_size=32, shots=2, steps=4, eval_every=2,
             checkpoint_every=1, bootstrap=20, summary_images=2,
@@ -127,10 +129,10 @@ def test_a_finished_run_without_its_checkpoints_is_not_overwritten(
 
 
 def test_the_labels_of_the_pool_are_told_to_no_loss(tmp_path):
-  run = training.Training(tiny(), tmp_path / "splits.json")
-  batch = next(run._stream(base.CONSISTENCY, 0))
+  run = loop.prepare(tiny(), tmp_path / "splits.json")
+  batch = next(run._batches(base.CONSISTENCY, 0, RunState()))
   assert batch["label"].shape[1] == 6 and not np.any(batch["label"])
-  assert np.any(next(run._stream(base.SUPERVISED, 0))["label"])
+  assert np.any(next(run._batches(base.SUPERVISED, 0, RunState()))["label"])
 
 
 def test_weights_are_not_judged_by_what_they_were_trained_on(finished,

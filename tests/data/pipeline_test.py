@@ -215,7 +215,7 @@ def test_after_a_refusal_the_rest_is_not_read(tmp_path):
 def test_large_sets_live_in_a_mapped_file(monkeypatch):
   drawn = _drawn(5)
   in_memory = image_store.Images(drawn, 4)
-  monkeypatch.setattr(pipeline, "_IN_MEMORY", 5 * 4 * 4 * 3 - 1)
+  monkeypatch.setattr(image_store, "_IN_MEMORY", 5 * 4 * 4 * 3 - 1)
   mapped = image_store.Images(drawn, 4)
   assert isinstance(mapped.pixels, np.memmap)
   assert not isinstance(in_memory.pixels, np.memmap)
@@ -225,12 +225,12 @@ def test_large_sets_live_in_a_mapped_file(monkeypatch):
 
 
 def test_no_room_for_a_mapped_file(monkeypatch):
-  monkeypatch.setattr(pipeline, "_IN_MEMORY", 0)
+  monkeypatch.setattr(image_store, "_IN_MEMORY", 0)
 
   def full(*_):
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr(pipeline.os, "posix_fallocate", full)
+  monkeypatch.setattr(image_store.os, "posix_fallocate", full)
   with pytest.raises(UserError, match="No space left.*image_size"):
     image_store.Images(_drawn(5), 4)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from atcon_tf.config.defaults import IMAGE_SIZE
+from atcon_tf.config import defaults
 from atcon_tf import models
 from atcon_tf.models import geometry
 from atcon_tf.models.graph import ModelGraph
@@ -155,7 +155,7 @@ def _turned_gap(name, size):
     "inception_v3", "vgg16", "efficientnet_b0"])
 def test_default_sizes_give_symmetric_maps(name):
   """ResNet101 and VGG19 have the strides of their smaller kin."""
-  gap, shift = _turned_gap(name, IMAGE_SIZE[name])
+  gap, shift = _turned_gap(name, defaults.of(name).image_size)
   assert shift == 0
   assert gap < 1e-3
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf.config import Config
-from atcon_tf.config import objective_settings
+from atcon_tf.config.objective_settings.laso_settings import Laso
 from atcon_tf.config import UserError
 from atcon_tf import data
 from atcon_tf.data import image_store
@@ -100,7 +100,7 @@ def _batch(number=0, size=4):
 
 
 def test_the_flags_have_the_same_defaults():
-  defaults = objective_settings.Laso()
+  defaults = Laso()
   assert laso.WEIGHTS == {
       name: getattr(defaults, f"{name}_weight") for name in laso.WEIGHTS}
 

@@ -14,8 +14,8 @@ from atcon_tf.config import UserError
 from atcon_tf import models
 from atcon_tf.objectives import supervised
 from atcon_tf.studies import learning_rate_range
-from atcon_tf import training
 from atcon_tf.training.trainer import Trainer
+from atcon_tf.training import loop
 from tests.conftest import ROOT
 
 ONE, OTHER = ("supervised",), ("consistency",)
@@ -124,7 +124,7 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
   assert set(rates) == {"learning_rate", "head_learning_rate"}
   assert all(f"--{name}={rate:g}" in said for name, rate in rates.items())
   assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-  run = training.Training(Config(**settings, steps=20, **rates).resolve(),
+  run = loop.prepare(Config(**settings, steps=20, **rates).resolve(),
                           tmp_path / "splits.json")
   losses = [logs["loss"] for _, logs in run.steps(
       {"step": 0, "updates": 0})]

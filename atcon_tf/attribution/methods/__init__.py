@@ -1,1 +1,1 @@
-"""The attribution methods, a family a file."""
+"""The attribution methods: one file for each family of methods."""

@@ -1,0 +1,29 @@
+"""What a field of the settings carries: default, help line, what it allows."""
+
+import dataclasses
+
+from atcon_tf.config.errors import UserError
+
+
+def flag(default, text, *, choices=None, minimum=None, maximum=None,
+         needs=None):
+  """A field that is also a flag.
+
+  Args:
+    default: its value where nobody gives one.
+    text: its help line.
+    choices: the values that it allows; None: any.
+    minimum, maximum: the range that it allows.
+    needs: `{other field: values}`; where another field has none of these
+      values, nothing uses this one, and it is refused.
+  """
+  return dataclasses.field(default=default, metadata=dict(
+      help=text, choices=choices, minimum=minimum, maximum=maximum,
+      needs=needs or {}))
+
+
+def check_weights(config, names):
+  """Refuses an objective all of whose terms are off."""
+  if not any(getattr(config, name) for name in names):
+    raise UserError(names[0], 0,
+                    f"one of {', '.join(names)} must be more than 0")

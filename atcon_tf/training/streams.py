@@ -1,0 +1,69 @@
+"""The batches of each kind of step.
+
+Batch k of a stream is a function of (seed, stream, k) and, where an objective
+ranks the pool, of the pseudo-labels: a resumed run sees the same batches, and
+a run of another objective the same labelled ones.
+"""
+
+import functools
+
+import numpy as np
+
+from atcon_tf.data import label_pairs
+from atcon_tf.data import pipeline
+from atcon_tf.objectives.base import CONSISTENCY
+from atcon_tf.objectives.base import SUPERVISED
+
+# The number of each stream of a seed.
+STREAMS = {SUPERVISED: 1, CONSISTENCY: 2}
+
+
+def batches(kind, objective, data, config, start, stop, pseudo_labels=None):
+  """Batches `start` to `stop` of a kind of step.
+
+  Args:
+    kind: SUPERVISED or CONSISTENCY.
+    objective: the `Objective` of that kind.
+    data: the run's `run_data.RunData`.
+    config: a resolved `Config`.
+    start, stop: which batches; none where `start` is not below `stop`.
+    pseudo_labels: the `PseudoLabels` of an objective that ranks the pool;
+      None: the pool is not ranked yet, and there are no batches.
+  Returns:
+    an iterator of batches.
+  """
+  if start >= stop:
+    return iter(())
+  pool = data.records["train_unlabeled"]
+  labeled = data.records["train_labeled"]
+  if kind == CONSISTENCY and objective.pseudo_labels:
+    if pseudo_labels is None:
+      return iter(())
+    return iter(pseudo_labels.batches(data.images, pool, config, start, stop))
+  if objective.paired:
+    return iter(label_pairs.training_batches(
+        data.images, labeled, config, STREAMS[kind], start, stop))
+  if kind == SUPERVISED:
+    return iter(pipeline.training_batches(
+        data.images, labeled, config.batch_size, config.seed, STREAMS[kind],
+        start, stop, config.augment,
+        objective.columns(labeled, config.image_size),
+        choose=_balanced(labeled, config)))
+  columns = None
+  if config.unlabeled != "labeled":
+    # The data may know the labels of the pool; no loss sees them.
+    columns = {"label": np.zeros([len(pool), len(data.class_names)],
+                                 np.float32)}
+  return iter(pipeline.training_batches(
+      data.images, pool, config.unlabeled_batch_size, config.seed,
+      STREAMS[kind], start, stop, config.augment, columns))
+
+
+def _balanced(records, config):
+  """How each batch gets its share of positives; None: as they come."""
+  if not config.batch_positive_share:
+    return None
+  positive = np.array([r.label[1] > 0 for r in records])
+  return functools.partial(
+      pipeline.balanced_order, positive, config.batch_positive_share,
+      config.batch_size, config.seed, STREAMS[SUPERVISED])
