@@ -11,6 +11,7 @@ import pytest
 
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
+from atcon_tf.data.sources import folder
 from atcon_tf import models
 from atcon_tf.models.build import stock
 from atcon_tf.reports import explained_files
@@ -94,6 +95,17 @@ def test_files_folders_and_globs(tmp_path):
   assert [p.name for p in found] == ["a.jpg", "b.png", "c.png"]
   paths = [tmp_path / "a.jpg", tmp_path / "b/a.png"]
   assert explained_files.unique_names(paths) == ["a", "a_2"]
+
+
+def test_class_folders_take_the_same_pictures(tmp_path):
+  for name in ("cat", "dog"):
+    (tmp_path / name).mkdir()
+    for i, ending in enumerate(pictures.ENDINGS):
+      _picture().save(tmp_path / name / f"{i}{ending.upper()}")
+  data = folder.load(str(tmp_path))
+  found = {r.image for records in data.splits.values() for r in records}
+  assert found == set(map(str, pictures.find([str(tmp_path)])))
+  assert len(found) == 2 * len(pictures.ENDINGS)
 
 
 # Overlays and boxes.

@@ -119,6 +119,7 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
                "--sweep_steps=60", f"--out={out}", "--high=1e4")
   found = json.loads(out.read_text())
   assert found["stopped"] and "stopped after" in said
+  assert " -m atcon_tf.find_lr --objective=supervised " in found["command"]
   assert len(found["factor"]) == len(found["loss"]) < 60
   rates = found["suggested_rates"]
   assert set(rates) == {"learning_rate", "head_learning_rate"}
