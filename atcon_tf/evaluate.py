@@ -1,4 +1,6 @@
-"""Judges a run: `python -m atcon_tf.evaluate --workdir=RUN [flags]`.
+"""Judges a run, alone or beside others, or attribution methods on it.
+
+    python -m atcon_tf.evaluate --workdir=RUN [flags]
 
     --split=val                  another part of its own data
     --data_dir=OTHER --out=FILE  other data of the same classes; the run's own
@@ -20,6 +22,7 @@ from absl import flags
 
 from atcon_tf.attribution import METHODS
 from atcon_tf.config import cli
+from atcon_tf.config import command_flags
 from atcon_tf.config import files
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import cases
@@ -35,7 +38,7 @@ from atcon_tf import runs
 from atcon_tf.runs import provenance
 from atcon_tf.runs import run_data
 
-# Among --metrics: the checks of `randomization` instead of scores.
+# The name among --metrics that stands for the checks of `randomization`.
 SANITY = "sanity"
 
 
@@ -44,10 +47,6 @@ def main(argv):
   del argv
   values = flags.FLAGS
   _check_modes(values)
-  if values.data_dir and not values.out:
-    raise UserError("data_dir", values.data_dir,
-                    "needs --out=FILE, where the scores on other data are "
-                    "written")
   for flag in ("out", "page"):
     if values[flag].value:
       files.check_file(flag, values[flag].value)
@@ -57,10 +56,10 @@ def main(argv):
     compare_runs.compare(run, values.compare, values.out)
     return
   if values.methods:
-    judge_methods(run, values)
+    _judge_methods(run, values)
     return
-  result = evaluate_run.evaluate(
-    run, values.split, values.data_dir, progress=True)
+  result = evaluate_run.evaluate(run, values.split, values.data_dir,
+                                 progress=True)
   print(tables.scores_table({name: result}, values.split))
   if values.out:
     files.write_text(values.out, json.dumps(result, indent=1))
@@ -68,25 +67,19 @@ def main(argv):
 
 
 def _check_modes(values):
-  """Refuses what the chosen one of the three kinds of judgement ignores."""
-  def refuse(names, why):
-    for name in names:
-      if values[name].present and values[name].value:
-        raise UserError(name, None, why)
-
+  """Refuses flags that this kind of judgement ignores, or lacks."""
   if not values.methods:
-    refuse(("metrics", "random_model", "page", "target", "images",
-            "slow_images", "voc_year"), "needs --methods, which it judges")
+    command_flags.refuse(
+        ["metrics", "random_model", "page", "target", "images", "slow_images",
+         "voc_year"], "needs --methods, the methods to judge")
   if values.compare:
-    refuse(("methods", "split", "data_dir"), "not used with --compare, which "
-           "is of what both runs said of their test images")
-
-
-def judge_methods(run, values):
-  """Judges attribution methods: a leaderboard, or the sanity checks."""
-  if values.voc_year and run.config.dataset != "voc":
-    raise UserError("voc_year", values.voc_year,
-                    f"the run is of --dataset={run.config.dataset}")
+    command_flags.refuse(
+        ["methods", "split", "data_dir"], "not used with --compare, which "
+        "compares the stored predictions for the test images of both runs")
+  if values.data_dir and not values.out:
+    raise UserError("data_dir", values.data_dir,
+                    "needs --out=FILE, where the scores on other data are "
+                    "written")
   sane = SANITY in values.metrics
   if sane and len(values.metrics) > 1:
     raise UserError("metrics", values.metrics,
@@ -95,11 +88,19 @@ def judge_methods(run, values):
     raise UserError("random_model", values.random_model,
                     f"goes with --metrics={SANITY}")
   if values.page and sane:
-    raise UserError("page", values.page,
-                    f"not for --metrics={SANITY}")
+    raise UserError("page", values.page, f"not for --metrics={SANITY}")
+
+
+def _judge_methods(run, values):
+  """Judges attribution methods: a leaderboard, or the sanity checks."""
+  if values.voc_year and run.config.dataset != "voc":
+    raise UserError("voc_year", values.voc_year,
+                    f"the run is of --dataset={run.config.dataset}")
+  sane = SANITY in values.metrics
   other = randomization.load_other(run, values.random_model)
-  methods = [*METHODS, method_scores.CENTRE] if values.methods == ["all"] else (
-      values.methods)
+  methods = values.methods
+  if methods == ["all"]:
+    methods = [*METHODS, method_scores.CENTRE]
   method_scores.check_methods(methods)
   records, images = run_data.load_part(run, values.split, values.data_dir,
                                        values.voc_year)
@@ -121,11 +122,13 @@ def judge_methods(run, values):
     board = leaderboard.judge(
         run.classifier, judged, methods, values.metrics, run.multi_label,
         values.slow_images, out.with_suffix(".parts"))
-    print(leaderboard_page.table(board))
+    print(leaderboard_page.leaderboard_table(board))
     leaderboard_page.save(board | about, out, values.page)
   for method, reason in board["skipped"].items():
     print(f"not measured: {method} ({reason})")
-  print(f"\n{out}" + f"\n{values.page}" * bool(values.page))
+  print(f"\n{out}")
+  if values.page:
+    print(values.page)
 
 
 def define_flags():
@@ -138,9 +141,9 @@ def define_flags():
                       "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
-  flags.DEFINE_enum("target", None, list(cases.TARGETS), "which class "
-                    "of an image they explain; default: of its largest box, or "
-                    "what the classifier says where there are no boxes")
+  flags.DEFINE_enum("target", None, list(cases.TARGETS), "which class of an "
+                    "image they explain; default: that of its largest box, or "
+                    "the predicted class where no image has boxes")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
                     f"by which scores: {', '.join(METRICS)}; or {SANITY}")
   flags.DEFINE_string("random_model", "", f"for --metrics={SANITY}: a run "

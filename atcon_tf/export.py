@@ -1,12 +1,14 @@
-"""Exports a run: `python -m atcon_tf.export --workdir=RUN --out=DIR`.
+"""Exports a run as the next version of a served model.
+
+    python -m atcon_tf.export --workdir=RUN --out=DIR
 
     DIR/N/                  a SavedModel, version N: the next free number
       assets/metadata.json  classes, thresholds, data and scores of the run
       assets.extra/         warm-up requests, classifier.keras, .tflite, .onnx
 
-DIR is what `tensorflow_model_server --model_base_path=DIR` or
-`atcon_tf.serve` is pointed at. A version is written aside and renamed: it is
-there whole or not at all.
+`tensorflow_model_server --model_base_path=DIR` and `atcon_tf.serve --model=DIR`
+serve the highest version in DIR. A version is written under another name and
+renamed at the end, so that no half of one is ever served.
 """
 
 from absl import flags

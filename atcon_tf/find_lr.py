@@ -1,32 +1,33 @@
-"""Which learning rate? Raises it step by step until the loss explodes.
+"""Suggests learning rates: raises them until the loss explodes.
 
     python -m atcon_tf.find_lr --flagfile=flags/voc_8shot.flags \
       --data_dir=VOCdevkit --out=W/rates/atcon.json
     python -m atcon_tf.find_lr --compare=W/rates/atcon.json,W/rates/tame.json \
       --out=W/rates/both.json
 
-The learning-rate range test (Smith, arXiv 1506.01186), for every objective:
-settings, data, model, optimisers and batches are those of `atcon_tf.train`,
-whose flags go through (those of validation and of the length of a run may be
-there, but have no part in it). Step i of n multiplies every rate of the run
-by the same factor, `low (high / low)^(i / (n - 1))`, so that several
-optimisers keep their proportion; a cycle of rates is held at its maximum.
+The learning-rate range test (Smith, arXiv 1506.01186), for every objective.
+Settings, data, model, optimisers and batches are those of `atcon_tf.train`,
+whose flags can all be given; those of validation and of the length of a run
+have no effect. Step i of n multiplies every rate of the run by the same
+factor, `low (high / low)^(i / (n - 1))`, so that several optimisers keep their
+proportion. A cycle of rates is held at its maximum.
 
-The loss is smoothed by `m_i = 0.9 m_(i-1) + 0.1 loss_i`, shown as
+The loss is smoothed by `m_i = 0.9 m_(i-1) + 0.1 loss_i` and shown as
 `m_i / (1 - 0.9^i)`, which has no bias towards the start at 0. Where steps of
-several kinds alternate, each kind is smoothed by itself and the curve is
-their sum, from where every kind has come. The sweep stops when a loss is not
-finite, or when the curve is higher above its minimum than 3 times that
-minimum or 3 times its fall, whichever is larger (for a positive loss that
-fell little: 4 times the minimum).
+several kinds alternate, each kind is smoothed by itself, and the curve is the
+sum over the kinds from the first step on at which all have a loss. The sweep
+stops when a loss is not finite, or when the curve is above its minimum by more
+than 3 times that minimum or 3 times its fall, whichever is larger (for a
+positive loss that fell little: 4 times the minimum).
 
-Suggested is the smaller of two factors: where the curve falls steepest
-against the logarithm of the rate (the slope of a straight line through the
-fifth of the points around), and a tenth of that of the minimum. The first
-tenth of the steps does not count: there the average is of a few.
+The suggestion is the smaller of two factors: the one at which the curve falls
+steepest against the logarithm of the rate (the slope of a straight line
+through the fifth of the points around it), and a tenth of the factor at the
+minimum. The first tenth of the steps is ignored, as the average there is over
+few losses.
 
-Writes --out (JSON) and the plot beside it (PNG); with --compare the plot
-alone, of sweeps made before.
+Writes --out (JSON) and the plot beside it (PNG). With --compare it only plots
+sweeps that were made before.
 """
 
 import json
@@ -52,11 +53,12 @@ def main(argv):
   picture = out.with_suffix(".png")
   if values.compare:
     stems = [pathlib.Path(p).stem for p in values.compare]
-    # Sweeps of one name in two folders are told apart by their paths.
-    sweeps = {stem if stems.count(stem) == 1 else path: learning_rate_range.read(path)
-              for stem, path in zip(stems, values.compare)}
+    # Sweeps of one name in two folders are called by their paths.
+    names = [stem if stems.count(stem) == 1 else path
+             for stem, path in zip(stems, values.compare)]
+    sweeps = dict(zip(names, map(learning_rate_range.read, values.compare)))
     files.write_bytes(picture, canvas.to_png(
-      learning_rate_range.plot(sweeps), dpi=110))
+        learning_rate_range.plot(sweeps), dpi=110))
     print(picture)
     return
   files.check_file("out", out)
@@ -67,20 +69,17 @@ def main(argv):
     raise UserError("low", values.low,
                     f"must be less than --high={values.high}")
   config = config_flags.from_flags()
-  found = learning_rate_range.sweep(config, values.low, values.high, values.sweep_steps,
-                                    sys.stderr.isatty())
+  found = learning_rate_range.sweep(config, values.low, values.high,
+                                    values.sweep_steps, sys.stderr.isatty())
   if not any(s is not None for s in found["smoothed"]):
     raise UserError("low", values.low,
                     "the loss is not finite from the first steps on; try a "
                     "lower one")
-  about = environment()
-  about["command"] = about["command"].replace("-m atcon_tf.train",
-                                              "-m atcon_tf.find_lr")
   files.write_text(out, json.dumps(
-      {**found, "config": json.loads(config.public().to_json()), **about},
-      indent=1))
+      {**found, "config": json.loads(config.public().to_json()),
+       **environment()}, indent=1))
   files.write_bytes(picture, canvas.to_png(
-    learning_rate_range.plot({out.stem: found}), dpi=110))
+      learning_rate_range.plot({out.stem: found}), dpi=110))
   print(f"{out}\n{picture}")
   if found["stopped"]:
     print(f"stopped after {len(found['loss'])} of {values.sweep_steps} "

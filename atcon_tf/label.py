@@ -1,4 +1,4 @@
-"""Writes a data set as a list of images, labelled by a classifier.
+"""Writes a data set as a list of images labelled by a classifier.
 
     python -m atcon_tf.label --workdir=RUN --part=train --out=W/train.txt
     python -m atcon_tf.label --model=mine.keras --input_range=-1..1 \
@@ -6,17 +6,18 @@
     python -m atcon_tf.label --labels=truth --dataset=folder \
       --data_dir=photos --part=test --out=W/test.txt
 
-Explanation heads are trained on what a classifier says, not on what is right:
-the lists that came with TAME and L-CAM are of this kind. A line is the path of
-an image below --data_dir and the number of its class; the names of the
-classes go beside it, into W/train_classes.txt, so that
+Explanation heads are trained on the predictions of a classifier, not on the
+true labels: the lists published with TAME and L-CAM are of this kind. A line
+of --out is the path of an image below --data_dir and the name of its class.
+The names of all classes are written beside it, here into W/train_classes.txt.
+The command
 
     python -m atcon_tf.train --dataset=image_list --data_dir=... \
       --train_list=W/train.txt --class_list=W/train_classes.txt ...
 
-reads both. --labels=truth and --single_label_only leave out what has several
-labels. Flags of `atcon_tf.train` say which data and which .keras file; with
---workdir they are the run's, but for those given.
+reads both. --labels=truth and --single_label_only leave out images with
+several labels. The flags of `atcon_tf.train` name the data and the .keras
+file; with --workdir the data are the run's, but for the flags that are given.
 """
 
 import dataclasses
@@ -38,9 +39,10 @@ from atcon_tf import runs
 
 
 def _source(values):
-  """The settings of the data, the classifier and its class names.
+  """The settings of the data, the classifier, and its class names.
 
-  The last two are None where --labels=truth needs neither.
+  The classifier is None where --labels=truth needs none; the names are None
+  then and for a .keras file, which stores none.
   """
   if not values.workdir:
     config = config_flags.from_flags()

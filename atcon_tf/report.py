@@ -1,10 +1,12 @@
-"""A run as one page: `python -m atcon_tf.report --workdir=RUN [flags]`.
+"""Writes a page about a run: scores, checks, curves, pictures.
+
+    python -m atcon_tf.report --workdir=RUN [flags]
 
     --compare=RUN2   another run on the same test images beside it
     --out=FILE       default: RUN/run_page.html
 
-The page is one file without scripts; its pictures are in it, and nothing is
-loaded from anywhere: it can be mailed, printed and archived.
+The page is one HTML file without scripts. Its pictures are in the file, and it
+loads nothing from elsewhere, so that it can be mailed, printed and archived.
 """
 
 import os

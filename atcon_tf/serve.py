@@ -1,9 +1,12 @@
-"""Serves an exported model: `python -m atcon_tf.serve --model=DIR`.
+"""Serves an exported model over REST and gRPC, with a demo page.
 
-TensorFlow Serving's own protocols, REST (--rest_port) and gRPC
-(--grpc_port), so that a client written for it works unchanged; a demo page
-at /, /healthz, and Prometheus's figures at /metrics. Needs the packages of
-the extra `serve` (pip install 'atcon_tf[serve]').
+    python -m atcon_tf.serve --model=DIR
+
+Speaks TensorFlow Serving's protocols, REST at --rest_port and gRPC at
+--grpc_port, so that a client of TensorFlow Serving works unchanged. The REST
+port also has a demo page at /, /healthz, and the figures for Prometheus at
+/metrics. Needs the packages of the extra `serve` (pip install
+'atcon_tf[serve]').
 """
 
 from absl import flags
@@ -16,9 +19,9 @@ def main(argv):
   """Parses the flags and serves."""
   del argv
   values = flags.FLAGS
-  try:  # the packages of the extra `serve`
-    from atcon_tf.serving.server import served_model
+  try:  # they need the packages of the extra `serve`
     from atcon_tf.serving.server import server
+    from atcon_tf.serving.server import served_model
   except ImportError as missing:
     raise UserError(f"{missing.name} is not installed: pip install "
                     "'atcon_tf[serve]'") from missing

@@ -1,4 +1,6 @@
-"""Many runs, one table: `python -m atcon_tf.study --grid=FILE --workers=2`.
+"""Trains a grid of runs and writes one table of their differences.
+
+    python -m atcon_tf.study --grid=FILE --out=ROWS.json --workers=2
 
 A grid is a JSON file:
 
@@ -9,25 +11,26 @@ A grid is a JSON file:
      "endpoint_shots": [2, 4, 8]}
 
 With `"fewer": {"gain": {"seeds": [10, 11, 12]}, ...}` an arm is run at some of
-the seeds or shots only; with `"controls": {"atcon": ["atcon_constant", ...],
+the seeds or shots only. With `"controls": {"atcon": ["atcon_constant", ...],
 ...}` an arm is also compared with others than the baseline. With `"variants":
-{"atcon": ["second_gradient", ...], ...}` it is an ablation: each variant is
-compared with the arm that it is a variant of.
+{"atcon": ["second_gradient", ...], ...}` the study is an ablation, and each
+variant is compared with the arm that it is a variant of.
 
 --seed is also the seed of a run's split, so that the arms are paired. The runs
 of an arm that differ by shots alone, or by seed where there is one number of
-shots, share a process (`study_runs.py`). A run that was finished is not
-repeated, one that was interrupted continues, one that failed is named at the
-end and tried again the next time. Rows go into --out as they come; the table
-and the plot are made from that file alone (--render_only makes them again),
-also of half a study. A row, or a finished run in --folder, that was made with
-other flags than the grid now has is refused.
+shots, share a process (`studies/worker.py`). A finished run is not repeated,
+an interrupted run continues, and a failed run is named at the end and tried
+again by the next call. Each finished run adds a row to --out. The table and
+the plot are made from that file alone, also of half a study; --render_only
+makes them without any run, and needs no --grid. A row, or a finished run in
+--folder, whose flags differ from those of the grid is refused.
 
     python -m atcon_tf.study --grid=flags/studies/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
 
-What follows `--` goes to every run and is not stored: the paths of a machine.
-Paths are seen from the current folder.
+What follows `--`, such as the paths of this machine, is passed to every run
+and not stored. Paths start at the current folder; a grid in `flags/studies/`
+that is not there is taken from the installed package.
 """
 
 import pathlib
@@ -47,7 +50,7 @@ def main(argv):
   values = flags.FLAGS
   files.check_file("out", values.out)
   files.check_folder("folder", pathlib.Path(values.folder))
-  grid = study_grid.read_grid(values.grid)
+  grid = _grid(values)
   study = Study(grid, values.out, values.folder, argv[1:])
   failed = [] if values.render_only else study.run(values.workers,
                                                    values.keep)
@@ -59,16 +62,29 @@ def main(argv):
     for path in study_tables.render(study.out, values.readme):
       print(path)
   if failed:
-    logs = ", ".join(
-      f"{study.folder / study_grid.name_of(c)}.log" for c in failed[:3])
+    logs = ", ".join(f"{study.folder / study_grid.name_of(c)}.log"
+                     for c in failed[:3])
     raise UserError(f"{len(failed)} runs failed, see {logs}; the same "
                     "command tries them again")
 
 
+def _grid(values):
+  """The grid that --grid names; with --render_only alone that of the rows."""
+  if values.grid:
+    return study_grid.read_grid(values.grid)
+  if not values.render_only:
+    raise UserError("grid", None, "needed, the file that says what to run, "
+                    "such as flags/studies/voc_fewshot.json")
+  grid = study_tables.read(values.out)["grid"]
+  if grid is None:
+    raise UserError("out", values.out, "no rows; nothing to render")
+  return grid
+
+
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("grid", "flags/studies/voc_fewshot.json", "what to run")
-  flags.DEFINE_string("out", "docs/results/voc_fewshot.json", "the rows")
+  flags.DEFINE_string("grid", "", "what to run; presets are in flags/studies/")
+  flags.DEFINE_string("out", "W/study.json", "the rows")
   flags.DEFINE_string("folder", "W/study", "where the runs are made")
   flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
   flags.DEFINE_bool("keep", False, "keep the folders of finished runs")

@@ -1,17 +1,18 @@
-"""When does it help on my data? A sweep over small training sets.
+"""Says up to how many labelled images an objective is worth its time.
 
     python -m atcon_tf.sweep --dataset=folder --data_dir=photos \
       --objective=self_training --shot_list=1,2,4,8 --repeats=3 --out=W/sweep
 
 Trains with and without the objective on few images of each class, several
-seeds each, and extrapolates the gain: a straight line over the logarithm of
-the number of images. Ends with a plot, a JSON file and one sentence, which
-says up to how many images the gain is worth its time. Resumable; the scores
-are those of the validation images, so that the test images stay unseen while
-one chooses; that needs folders `val` and `test`, as without them every seed
-cuts its own from all the images.
+seeds each, and extrapolates the gain by a straight line over the logarithm of
+the number of images. Writes a plot, a JSON file and one sentence, which says
+up to how many images the gain is worth its time. The same command continues a
+sweep that was interrupted. The scores are those of the validation images, so
+that the test images stay unseen while one chooses. That holds for data with
+folders `val` and `test`: without them every seed cuts its own from all images.
 
-Flags of `atcon_tf.train` go through, but for those of the subsets.
+Every flag of `atcon_tf.train` can be given, but for those that draw the
+subsets.
 """
 
 import json
@@ -54,22 +55,23 @@ def main(argv):
   out = pathlib.Path(values.out)
   files.check_folder("out", out)
   shots = sorted(map(int, set(values.shot_list)))
-  grid = {"flags": [], "arms": shot_sweep.arms(config), "baseline": shot_sweep.SUPERVISED,
-          "shots": shots, "seeds": list(range(values.repeats)),
-          "endpoint_shots": shots}
+  grid = {"flags": [], "arms": shot_sweep.arms(config),
+          "baseline": shot_sweep.SUPERVISED, "shots": shots,
+          "seeds": list(range(values.repeats)), "endpoint_shots": shots}
   sweep = study.Study(grid, out / "rows.json", out / "runs", [])
   failed = sweep.run(values.workers, keep=False)
   if failed:
-    raise UserError(f"{len(failed)} runs failed, see "
-                    f"{out / 'runs' / study_grid.name_of(failed[0])}.log; the same "
-                    "command tries them again")
-  # An earlier sweep of more images may have left rows of its own.
+    log = out / "runs" / f"{study_grid.name_of(failed[0])}.log"
+    raise UserError(f"{len(failed)} runs failed, see {log}; the same command "
+                    "tries them again")
+  # An earlier sweep over more images may have left rows of its own.
   wanted = set(study_grid.cells(grid))
   rows = [r for r in sweep.rows
           if (r["arm"], r["shots"], r["seed"]) in wanted]
   gain = shot_sweep.gains(rows, config.objective, values.metric)
-  advice = shot_sweep.advise(gain, config.objective, values.metric, values.worth,
-                             shot_sweep.times_as_long(rows, config.objective))
+  times = shot_sweep.times_as_long(rows, config.objective)
+  advice = shot_sweep.advise(gain, config.objective, values.metric,
+                             values.worth, times)
   files.write_text(out / "sweep.json", json.dumps(advice, indent=1))
   files.write_bytes(out / "sweep.png", canvas.to_png(
       shot_sweep.plot(gain, advice), dpi=120))

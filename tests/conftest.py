@@ -46,6 +46,19 @@ def tiny_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+  """Folder of two finished runs, "atcon" and "supervised"; to be read only."""
+  from atcon_tf import training
+  from tests import tiny_runs
+
+  root = tmp_path_factory.mktemp("session") / "finished"
+  for objective in ("atcon", "supervised"):
+    training.train_and_evaluate(tiny_runs.tiny(objective=objective),
+                                root / objective)
+  return root
+
+
+@pytest.fixture(scope="session")
 def tiny_export(tiny_run):
   """Folder of the versions of that run, exported once."""
   from atcon_tf import runs

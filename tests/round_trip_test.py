@@ -73,9 +73,9 @@ def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
            for i in run.split["test"][:3]]
   pictures = [f.read_bytes() for f in files]
   server = subprocess.Popen(
-      [sys.executable, "-m", "atcon_tf.serve", f"--model={out}", "--rest_port=0",
-       "--grpc_port=0", "--timeout=120"], cwd=ROOT, stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL, text=True)
+      [sys.executable, "-m", "atcon_tf.serve", f"--model={out}",
+       "--rest_port=0", "--grpc_port=0", "--timeout=120"],
+      cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
   try:
     rest, remote = re.findall(r"127\.0\.0\.1:(\d+)",
                               server.stdout.readline())

@@ -1,12 +1,11 @@
 """Times and memory: `python -m tools.benchmark --what=steps|attribution`.
 
-What is compared runs alternately in one process, and medians and ratios are
-what counts: a machine's load changes by the minute.
+The functions that are compared run alternately in one process. Compare medians
+and ratios: the load of a machine changes by the minute.
 """
 
 import functools
 import json
-import resource
 import shlex
 import statistics
 import sys
@@ -25,6 +24,7 @@ from atcon_tf import models
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import self_training
 from atcon_tf.objectives import supervised
+from atcon_tf.training.results import peak_memory
 from atcon_tf.training.trainer import Trainer
 
 
@@ -49,7 +49,15 @@ def alternate(functions, rounds, warm_up=2):
 
 
 def report(seconds, base, images):
-  """Prints medians, and ratios to `base` taken round by round."""
+  """Prints medians, and the medians of the ratios to `base` of each round.
+
+  Args:
+    seconds: from `alternate`.
+    base: the name of the function that the others are compared with.
+    images: that one call handles.
+  Returns:
+    what it prints, `{name: {"ms_an_image", "over_BASE"}}`.
+  """
   rows = {}
   for name, times in seconds.items():
     ratio = statistics.median(
@@ -62,9 +70,9 @@ def report(seconds, base, images):
 
 
 def steps(model, image_size, batch_size, rounds):
-  """Steps of each kind against a supervised step of the same network.
+  """Compares steps of each kind with a supervised step of the same network.
 
-  A self-training step has both a supervised batch and one of pseudo-labels.
+  A self-training step has a supervised batch and one of pseudo-labels.
   """
   keras.utils.set_random_seed(0)
   classifier = models.build(model, 20, image_size=image_size,
@@ -97,12 +105,12 @@ def steps(model, image_size, batch_size, rounds):
   return report(alternate(tasks, rounds), "supervised", batch_size)
 
 
-# Ours and theirs, in tf-keras-vis's name, with the images that both take.
+# Methods of this package, and the names of the same in tf-keras-vis.
 PAIRS = (("grad_cam", "gradcam"), ("gradient", "saliency"))
 
 
 def attributions(model, image_size, batch_size, rounds):
-  """Our maps against tf-keras-vis's, alternately in one process."""
+  """Compares our maps with those of tf-keras-vis."""
   keras.utils.set_random_seed(0)
   classifier = models.build(model, 20, image_size=image_size)
   size = classifier.image_size
@@ -152,7 +160,7 @@ def main(argv):
   compare = {"steps": steps, "attribution": attributions}[values.what]
   rows = compare(values.model, values.image_size, values.batch_size,
                  values.rounds)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+  peak = peak_memory()
   print(f"peak memory of the process: {peak:.2f} GiB")
   if values.out:
     files.write_text(values.out, json.dumps({

@@ -4,12 +4,12 @@
       --boards=W/l_cam0.json,W/l_cam1.json,W/l_cam2.json \
       --over=grad_cam --out=docs/results/tame_voc.json --page=docs/tame.md
 
-A board is what `python -m atcon_tf.evaluate --methods=... --out=BOARD.json`
-writes; a second list adds other methods, of the same seeds in the same order.
-A cell is the mean over the boards and, in brackets, the mean of the
-differences to the method --over, paired by board, with its 90 % interval (of
-the t distribution; `metrics/statistics.py`). ▲: better, ▼: worse, where the
-interval leaves out 0. The table goes between the marks `<!-- boards -->` and
+`python -m atcon_tf.evaluate --methods=... --out=BOARD.json` writes a board. A
+second list adds other methods, for the same seeds in the same order. A cell is
+the mean over the boards and, in brackets, the mean of the differences to the
+method --over, paired by board, with its 90 % interval (of the t distribution;
+`evaluation/metrics/statistics.py`). ▲ (better) and ▼ (worse) mean that the
+interval leaves out 0. The table is put between the marks `<!-- boards -->` and
 `<!-- /boards -->` of the page.
 """
 
@@ -43,22 +43,22 @@ def read(paths):
       board = json.loads(pathlib.Path(path).read_text())
       board["methods"], board["pairs"]  # pylint: disable=pointless-statement
     except (OSError, ValueError, KeyError, TypeError) as error:
-      raise UserError(f"--boards={path}: not a leaderboard: {error}"
+      raise UserError("boards", path, f"not a leaderboard: {error}"
                       ) from error
     boards.append(board)
   if len(boards) < 2:
-    raise UserError(f"--boards={','.join(paths)}: two or more are needed")
+    raise UserError("boards", paths, "two or more are needed")
   if len(set(map(os.path.realpath, paths))) < len(paths):
-    raise UserError(f"--boards={','.join(paths)}: one of them is there twice")
+    raise UserError("boards", paths, "one of them is there twice")
   for name in ("about", "target"):
     said = {board.get(name) for board in boards}
     if len(said) > 1:
-      raise UserError(f"--boards={','.join(paths)}: are not of the same "
-                      f"{name}: {' / '.join(sorted(map(str, said)))}")
+      raise UserError("boards", paths, f"are not of the same {name}: "
+                      f"{' / '.join(sorted(map(str, said)))}")
   pairs = [board["pairs"] for board in boards]
   if len(set(pairs)) > 1:
-    raise UserError(f"--boards={','.join(paths)}: of {pairs} images; they "
-                    "must be of the same number")
+    raise UserError("boards", paths, f"of {pairs} images; they must be of the "
+                    "same number")
   return boards
 
 
@@ -72,12 +72,12 @@ def merge(lists):
   merged = [{**board, "methods": {}} for board in lists[0]]
   for boards in lists:
     if [b["pairs"] for b in boards] != [b["pairs"] for b in merged]:
-      raise UserError("--boards: every list must be of the same number of "
-                      "boards and images")
+      raise UserError("boards", None, "every list must be of the same number "
+                      "of boards and images")
     for into, board in zip(merged, boards):
       twice = into["methods"].keys() & board["methods"].keys()
       if twice:
-        raise UserError(f"--boards: {sorted(twice)[0]} is in two lists")
+        raise UserError("boards", None, f"{sorted(twice)[0]} is in two lists")
       into["methods"] |= board["methods"]
   return merged
 
@@ -99,7 +99,7 @@ def combine(boards, over):
   common = [m for m in boards[0]["methods"]
             if all(m in board["methods"] for board in boards)]
   if over not in common:
-    raise UserError(f"--over={over}: must be one of {', '.join(common)}")
+    raise UserError("over", over, f"must be one of {', '.join(common)}")
   methods = {}
   for method in common:
     rows = [board["methods"][method] for board in boards]
@@ -157,7 +157,8 @@ def main(argv):
   del argv
   values = flags.FLAGS
   if not values.boards:
-    raise UserError("--boards: name the leaderboards of two or more seeds")
+    raise UserError("boards", None, "name the leaderboards of two or more "
+                    "seeds")
   lists = [read(paths.split(",")) for paths in values.boards]
   combined = combine(merge(lists), values.over)
   everything = [board for boards in lists for board in boards]

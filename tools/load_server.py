@@ -1,10 +1,10 @@
-"""Holds a server at its limit: `python -m tools.load_server --model=DIR`.
+"""Measures a server at its limit: `python -m tools.load_server --model=DIR`.
 
-Starts `atcon_tf.serve` on this machine, keeps --clients requests of one picture
-each under way for --seconds, over REST, for `serve_bytes` (predict) and then
-`explain_bytes`; writes requests a second, percentiles of the time to an
-answer, errors, and the server's memory before and after, as JSON. The load
-comes from a process of its own on the same cores: a server alone is faster.
+Starts `atcon_tf.serve` on this machine and keeps --clients requests of one
+picture each under way for --seconds, over REST: first for `serve_bytes`
+(predict), then for `explain_bytes`. Writes requests a second, percentiles of
+the time to an answer, errors, and the server's memory before and after, as
+JSON. The clients use the same cores as the server, which alone is faster.
 """
 
 import base64
@@ -27,6 +27,7 @@ import numpy as np
 import PIL.Image
 
 from atcon_tf.config import cli
+from atcon_tf.config import files
 from atcon_tf.config import UserError
 
 SIGNATURES = {"predict": "serve_bytes", "explain": "explain_bytes"}
@@ -71,7 +72,15 @@ def _client(port, path, body, deadline, seconds, errors):
 
 
 def hold(port, path, body, clients, duration):
-  """Figures of a load; the server's own memory is not among them."""
+  """Requests a second, times and errors under a constant load.
+
+  Args:
+    port: of the server.
+    path: of the requests.
+    body: of the requests.
+    clients: requests under way at any moment.
+    duration: seconds.
+  """
   seconds, errors = [], []  # appended to by all threads
   deadline = time.monotonic() + duration
   started = time.perf_counter()
@@ -104,20 +113,20 @@ def memory(port):
 def measure(model, clients, duration, workers):
   """Starts a server, loads it, and stops it."""
   process = subprocess.Popen(
-      [sys.executable, "-m", "atcon_tf.serve", f"--model={model}", "--name=model",
-       "--rest_port=0", "--grpc_port=0", f"--workers={workers}",
-       f"--waiting={clients}"],
+      [sys.executable, "-m", "atcon_tf.serve", f"--model={model}",
+       "--name=model", "--rest_port=0", "--grpc_port=0",
+       f"--workers={workers}", f"--waiting={clients}"],
       stdout=subprocess.PIPE, text=True)
   try:
     line = process.stdout.readline()
     found = re.search(r"http://[^:]+:(\d+)/", line)
     if not found:
-      raise UserError(f"--model={model}: the server did not start")
+      raise UserError("model", model, "the server did not start")
     port, path = int(found[1]), "/v1/models/model:predict"
     result = {}
     for name, signature in SIGNATURES.items():
       body = request_body(signature, picture())
-      # Before the first figure every thread has run and every buffer is there.
+      # Before the first figure, every thread runs and every buffer is made.
       with concurrent.futures.ThreadPoolExecutor(clients) as pool:
         list(pool.map(lambda _, b=body: _client(
             port, path, b, time.monotonic() + 0.01, [], []), range(WARM_UP)))
@@ -135,7 +144,7 @@ def measure(model, clients, duration, workers):
     process.wait()
 
 
-BEGIN, END = "<!-- load_test.py begins -->", "<!-- load_test.py ends -->"
+MARKS = "<!-- load_test.py begins -->", "<!-- load_test.py ends -->"
 
 
 def table(figures):
@@ -158,21 +167,12 @@ def table(figures):
   return "\n".join([*lines, "", f"Command: `{figures['command']}`."])
 
 
-def write_into(path, text):
-  """Replaces what stands between the two marks of a document."""
-  document = path.read_text()
-  if BEGIN not in document or END not in document:
-    raise UserError(f"--doc={path}: has no '{BEGIN}' and '{END}'")
-  before, after = document.split(BEGIN)[0], document.split(END)[1]
-  path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main(argv):
   """Measures and writes the figures."""
   del argv
   values = flags.FLAGS
   if values.doc and not pathlib.Path(values.doc).is_file():
-    raise UserError(f"--doc={values.doc}: no such file")
+    raise UserError("doc", values.doc, "no such file")
   figures = measure(values.model, values.clients, values.seconds,
                     values.workers)
   versions = [int(p.name) for p in pathlib.Path(values.model).glob("*")
@@ -187,10 +187,9 @@ def main(argv):
       "command": f"python -m tools.load_server --clients={values.clients} "
                  f"--seconds={values.seconds:g}"}
   if values.out:
-    pathlib.Path(values.out).parent.mkdir(parents=True, exist_ok=True)
-    pathlib.Path(values.out).write_text(json.dumps(figures, indent=1) + "\n")
+    files.write_text(values.out, json.dumps(figures, indent=1) + "\n")
   if values.doc:
-    write_into(pathlib.Path(values.doc), table(figures))
+    files.between(values.doc, MARKS, f"{table(figures)}\n")
   else:
     print(table(figures))
 

@@ -1,7 +1,7 @@
 """Writes docs/options.md, every flag of training: `python -m tools.options`.
 
-From the settings themselves, group by group; `tests/config_test.py` fails
-while the page says anything else.
+The page is made from the settings, group by group; tests/config/config_test.py
+fails if it differs from them.
 """
 
 import pathlib
@@ -19,9 +19,9 @@ GROUPS = (settings.Data, settings.Model, settings.Training,
 TOP = """\
 # Every option of `python -m atcon_tf.train`
 
-Written by `tools/options.py` from the settings in `atcon_tf/config/settings.py` and
-`atcon_tf/config/objective_settings/`; `--help` says the same. A flag that the chosen
-objective, data set or model does not use is refused in one line.
+Written by `python -m tools.options` from `atcon_tf/config/settings.py` and
+`atcon_tf/config/objective_settings/`; `--help` prints the same. A flag that
+the chosen objective, data set or model does not use is refused in one line.
 """
 
 
@@ -53,7 +53,7 @@ def _row(field, needs):
   text = field.metadata["help"].replace("|", "\\|").replace("*", "\\*")
   if needs:
     text += f". Goes with {_needs(needs)}"
-  # What is chosen later says so in its text.
+  # A default that is chosen later stands in the text.
   later = not field.default and "default:" in text
   return (f"| `--{field.name}` | {'' if later else _value(field.default)} | "
           f"{_allowed(field)} | {text} |")
@@ -69,10 +69,10 @@ def _value(value):
 
 def _allowed(field):
   """The values that a flag can have."""
-  told = field.metadata
-  if told["choices"]:
-    return ", ".join(map(_value, told["choices"]))
-  low, high = (told[k] for k in ("minimum", "maximum"))
+  limits = field.metadata
+  if limits["choices"]:
+    return ", ".join(map(_value, limits["choices"]))
+  low, high = limits["minimum"], limits["maximum"]
   if high is not None:
     return f"{low} to {high}"
   return "" if low is None else f"{low} or more"
@@ -85,6 +85,7 @@ def _needs(needs):
 
 
 def main():
+  """Writes the page."""
   PAGE.write_text(page(), encoding="utf-8")
   print(PAGE)
 

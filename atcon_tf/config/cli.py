@@ -11,6 +11,7 @@ from absl import app
 from absl import flags
 import PIL.Image
 
+from atcon_tf.config import presets
 from atcon_tf.config.errors import UserError
 
 
@@ -24,7 +25,9 @@ def run(main, define_flags, arguments=False):
   """
   def parse(argv):
     try:
-      return flags.FLAGS(argv)
+      return flags.FLAGS([argv[0], *presets.expand(argv[1:])])
+    except UserError as error:
+      _stop(" ".join(error.as_flags().split()))
     except flags.Error as error:
       _stop(" ".join(str(error).split()))
 
@@ -46,6 +49,8 @@ def run(main, define_flags, arguments=False):
 
   # Photos of 200 megapixels are photos, not attacks on the memory.
   PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
+  # --help prints the docstring of __main__; a console script has none there.
+  sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
   define_flags()
   # --help shows the flags of the command's own module: these are all its.
   for module, owned in flags.FLAGS.flags_by_module_dict().items():

@@ -7,6 +7,7 @@ from absl import flags
 
 from atcon_tf.config.config import Config
 from atcon_tf.config.errors import UserError
+from atcon_tf.config import presets
 
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,
            float: flags.DEFINE_float, bool: flags.DEFINE_bool,
@@ -45,7 +46,7 @@ def parse(arguments):
   define_flags(values)
   flags.DEFINE_string("workdir", "", "", flag_values=values)
   try:
-    rest = values(["train", *arguments])[1:]
+    rest = values(["train", *presets.expand(arguments)])[1:]
   except flags.Error as error:
     raise UserError(str(error)) from error
   if rest:

@@ -1,4 +1,4 @@
-"""Lists of labels: what a classifier says, or what is known."""
+"""Lists of images with labels, predicted or true."""
 
 import os
 
@@ -9,20 +9,22 @@ from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import pipeline
 
-# Images whose pixels are in memory at a time.
+# How many images are in memory at a time.
 AT_ONCE = 64
 
 
 def predict(classifier, records, max_bad_images=0, progress=False):
-  """The class that a classifier gives each image.
+  """The class that a classifier predicts for each image.
 
   Args:
     classifier: a `models.Classifier`.
     records: list of `Record`.
-    max_bad_images: how many may fail to decode; they are left out.
+    max_bad_images: how many may fail to decode. They are left out.
     progress: show a bar.
   Returns:
     `{image id: class index}`.
+  Raises:
+    UserError: more images fail to decode.
   """
   found, bad = {}, 0
   bar = keras.utils.Progbar(len(records), verbose=int(progress),
@@ -41,18 +43,23 @@ def predict(classifier, records, max_bad_images=0, progress=False):
 
 
 def truth(records):
-  """The label of each image that has exactly one."""
+  """`{image id: class index}` of the images with exactly one label."""
   return {r.id: int(r.label.argmax()) for r in records if r.label.sum() == 1}
 
 
 def text(records, labels, names, data_dir):
-  """The list: a line for each record that has a label, which it names.
+  """The list as text: a line for each record that has a label.
 
-  Not by its number: where classes are called by numbers, that of one may be
-  the name of another.
+  A line has the name of the class and not its index: where classes are named
+  by numbers, the index of one can be the name of another.
 
+  Args:
+    records: list of `Record`.
+    labels: `{image id: class index}`.
+    names: of the classes.
+    data_dir: the folder that the paths in the list start from.
   Raises:
-    UserError: the images are no files.
+    UserError: an image is no file.
   """
   lines = []
   for record in records:

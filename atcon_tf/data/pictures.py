@@ -8,10 +8,10 @@ import warnings
 import numpy as np
 import PIL.ImageSequence
 
-from atcon_tf.config import files
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 
+# What the name of a picture ends in; data sets of folders go by it, too.
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -41,7 +41,7 @@ def find(patterns):
 def read(path):
   """One image, uint8 `[height, width, 3]`, the way up that its EXIF says.
 
-  Grey, palette, RGBA and 16-bit images become RGB: `pipeline.to_rgb`.
+  Grey, palette, RGBA and 16-bit images become RGB: `image_store.to_rgb`.
 
   Raises:
     UserError: it does not decode, or has too many pixels.
@@ -121,36 +121,3 @@ def for_network(picture, size):
   """
   image = picture if isinstance(picture, np.ndarray) else read(picture)
   return squeeze(image, size)[np.newaxis]
-
-
-def check_writable(ending):
-  """Refuses a kind of clip, "gif" or "mp4", that cannot be written here."""
-  if ending == "mp4":
-    try:
-      import av  # only here: an optional package
-      del av
-    except ImportError as error:
-      raise UserError("video_format", ending,
-                      f"needs a package ({error}); install imageio[pyav], or "
-                      "use gif") from error
-
-
-def write_clip(path, images, seconds=0.1):
-  """Writes uint8 images `[height, width, 3]` as an animated GIF or an MP4.
-
-  Args:
-    path: ends in .gif or .mp4.
-    images: list of frames of one size.
-    seconds: that each is shown.
-  """
-  with files.whole(path) as part:
-    if path.suffix == ".mp4":
-      import imageio.v3 as imageio
-      # Colour has half the resolution there: sides must be even.
-      height, width = (n - n % 2 for n in images[0].shape[:2])
-      imageio.imwrite(part, np.stack(images)[:, :height, :width],
-                      plugin="pyav", codec="libx264", fps=round(1 / seconds))
-      return
-    first, *rest = [PIL.Image.fromarray(image) for image in images]
-    first.save(part, save_all=True, append_images=rest, loop=0,
-               duration=round(1000 * seconds))

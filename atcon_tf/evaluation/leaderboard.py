@@ -1,7 +1,7 @@
 """Scores of many attribution methods for one classifier.
 
     board = leaderboard.judge(classifier, cases, methods, metrics)
-    print(leaderboard_page.table(board))
+    print(leaderboard_page.leaderboard_table(board))
 
 Scores are means over the cases with 90 % bootstrap intervals. Box IoU and
 mask IoU need a threshold, a share of a map's maximum. The cases with an even

@@ -1,10 +1,10 @@
 """A run beside others: tables, and figures of what changed.
 
-    compare_runs.compare(runs.load_run("W/atcon"), ["W/baseline"])
+    compare_runs.compare(runs.load("W/atcon"), ["W/baseline"])
 
-prints the scores of all side by side, then the paired differences to each of
-the others, over all and of each class, and writes figures into the run's
-folder.
+prints the scores of all runs side by side, then the paired differences to each
+of the others, over all images and of each class. It writes figures into the
+run's folder.
 """
 
 import json
@@ -13,14 +13,12 @@ import pathlib
 
 import numpy as np
 
-from atcon_tf.attribution import enlarge
-from atcon_tf.attribution import explain
 from atcon_tf.config import files
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation.metrics import localization
-from atcon_tf.models import geometry
 from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.reports.figures import comparison_figures
 from atcon_tf.reports.figures import map_rows
 from atcon_tf.reports.tables import class_tables
@@ -34,18 +32,21 @@ from atcon_tf.runs import stored_predictions
 SHOWN = 8
 
 
-def compare(run, others, out):
+def compare(run, others, out=""):
   """Tables and figures of `run` against each of the others.
 
   Args:
     run: a finished `runs.Run`.
     others: folders of the runs it is compared with.
-    out: a JSON file for all differences, or "".
+    out: a JSON file for all differences; "": none.
+  Raises:
+    UserError: a run is not finished, or was tested on other images.
   """
   names = _names([run.path, *others])
   bases = [runs.load(other, "compare") for other in others]
   everything = {name: r.result for name, r in zip(names, [run, *bases])}
-  table, *tables = [stored_predictions.load_predictions(r.path) for r in (run, *bases)]
+  table, *tables = [stored_predictions.load_predictions(r.path)
+                    for r in (run, *bases)]
   for name, one in zip(names[1:], tables):
     comparison.check(table, one, (names[0], name))
   print(scores_table(everything))
@@ -62,7 +63,7 @@ def compare(run, others, out):
   if out:
     files.write_text(out, json.dumps(kept, indent=1))
     print(out)
-  # The images may not be here: what needs none of them comes first.
+  # The images may be missing here, so what needs none of them comes first.
   for name, base, one, differences in zip(names[1:], bases, tables,
                                           kept.values()):
     for path, what in _draw(run, base, (names[0], name), (table, one),
@@ -98,10 +99,10 @@ def _figures(run, base, names, tables, differences):
 def changed_maps(first, second, names):
   """The images whose maps changed most between two runs, better and worse.
 
-  Of every (image, class with a box), the share of the rectified Grad-CAM
-  inside the boxes is measured under both runs; shown are the largest gains
-  on the left and the largest losses on the right, so that neither story hides
-  the other.
+  For every image and class with a box, the share of the rectified Grad-CAM
+  inside the boxes is measured under both runs. The figure has the largest
+  gains on the left and the largest losses on the right: both are shown,
+  whichever are larger.
 
   Args:
     first, second: `runs.Run`s with the same test images.
@@ -120,7 +121,8 @@ def changed_maps(first, second, names):
   boxes = [r.boxes[r.box_label == c] for r, c in pairs]
   others = (images if second.classifier.image_size == size else
             run_data.load_part(second)[1])
-  heat = [_maps(run.classifier, own.pixels, own.rows(ids), target, size)
+  heat = [classifier_maps.grad_cam_at(
+      run.classifier, own.pixels, target, size, own.rows(ids))
           for run, own in ((first, images), (second, others))]
   energy = [localization.energy_pointing_game(m, boxes) for m in heat]
   order = np.argsort(energy[0] - energy[1], kind="stable")
@@ -133,21 +135,8 @@ def changed_maps(first, second, names):
       [boxes[p] for p in chosen], captions, ("gained most", "lost most"))
 
 
-def _maps(classifier, pixels, rows, target, size, batch_size=32):
-  """Grad-CAM of each row's class, `[P, *size]`."""
-  out = []
-  for first in range(0, len(rows), batch_size):
-    part = slice(first, first + batch_size)
-    cams = explain(classifier, pixels[rows[part]] / np.float32(255),
-                   "grad_cam", target[part])
-    # Placed on the image that this classifier saw, then at the common size.
-    out.append(geometry.resize(enlarge(classifier, cams), size).numpy())
-  return np.concatenate(out)
-
-
 def _names(folders):
-  """What to call runs: their folders' names, with as much of the path before
-  them as tells them apart."""
+  """The names of folders, each with as much of its path as makes it unique."""
   parts = [pathlib.Path(os.path.abspath(f)).parts for f in folders]
   for depth in range(1, max(map(len, parts)) + 1):
     names = ["_".join(p[-depth:]).replace("/", "") for p in parts]

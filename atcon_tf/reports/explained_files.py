@@ -1,23 +1,138 @@
-"""What `explain` leaves behind: sheets, overlays, raw maps, boxes.
+"""The files that `explain` writes: sheets, overlays, raw maps, boxes, clips.
 
     NAME_sheet.png           the picture beside all its maps
     NAME_METHOD_CLASS.png    one map over the picture
     NAME.npz                 the raw maps, "METHOD/CLASS" -> [S, S]
     boxes.json, boxes.csv    the boxes of all pictures
+    CLIP_METHOD_CLASS.gif    one map over a clip
 """
 
 import csv
 import io
 import json
+import pathlib
 
+import keras
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf.data import pictures
 from atcon_tf.models.classifier import map_layers
 from atcon_tf.models import explanation_head
+from atcon_tf.reports import explainer as explainers
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import contact_sheets
+
+
+def explain_images(explainer, paths, folder, choose, box_format="pascal",
+                   **look):
+  """Explains pictures, writes the files of each, and the boxes of all.
+
+  Args:
+    explainer: an `Explainer`.
+    paths: of the pictures. One of several that cannot be read is left out.
+    folder: a `pathlib.Path` to write into.
+    choose: probabilities `[classes]` -> list of the classes to explain.
+    box_format: "pascal" or "coco"; see `box_rows`.
+    **look: "colormap", "alpha", "threshold", "largest" of `explain_image`.
+  Returns:
+    the number of sheets and of boxes, and a list of notes: pictures that were
+    left out, maps that show nothing.
+  Raises:
+    UserError: none of the pictures can be read.
+  """
+  rows, notes, sheets = [], [], 0
+  bar = keras.utils.Progbar(len(paths), unit_name="image")
+  for path, name in zip(paths, unique_names(paths)):
+    try:
+      image = pictures.read(path)
+    except UserError as error:
+      if len(paths) == 1:
+        raise
+      notes.append(f"left out: {error}")
+      bar.add(1)
+      continue
+    sheets += 1
+    classes = choose(explainer.probability(explainer.see(image))[0])
+    result = explainers.explain_image(explainer, image, classes, **look)
+    save_image(folder, name, explainer, image, result, classes)
+    rows += box_rows(name, image, result, explainer.class_names, box_format)
+    notes += [f"{name}: {method} of {explainer.class_names[c]}: {note}"
+              for (method, c), note in result["notes"].items() if note]
+    bar.add(1)
+  if not sheets:
+    raise UserError("images", None, f"none of the {len(paths)} can be read; "
+                    f"{notes[0]}")
+  save_boxes(folder, rows, box_format)
+  return sheets, len(rows), notes
+
+
+def explain_video(explainer, video, folder, choose, ending="gif",
+                  colormap=explainers.COLORMAP, alpha=0.6):
+  """Explains a clip: writes it once for each method and class.
+
+  Args:
+    explainer: an `Explainer`.
+    video: path of the clip; see `pictures.frames`.
+    folder: a `pathlib.Path` to write into.
+    choose: mean probabilities of the frames `[classes]` -> list of the classes
+      to explain.
+    ending: "gif" or "mp4".
+    colormap, alpha: see `contact_sheets.overlay`.
+  Yields:
+    the path of each file, and its number of frames.
+  """
+  clip = pictures.frames(video)
+  seen = np.concatenate([explainer.see(frame) for frame in clip])
+  classes = choose(explainer.probability(seen).mean(0))
+  stem = pathlib.Path(video).stem
+  for method in explainer.methods:
+    for c in classes:
+      label = _file_name(explainer.class_names[c])
+      path = folder / f"{stem}_{method}_{label}.{ending}"
+      write_clip(path, explainers.explain_clip(
+          explainer, clip, c, method, colormap, alpha))
+      yield path, len(clip)
+
+
+def check_writable(ending):
+  """Refuses a kind of clip, "gif" or "mp4", that cannot be written here."""
+  if ending == "mp4":
+    try:
+      import av  # only here: an optional package
+      del av
+    except ImportError as error:
+      raise UserError("video_format", ending,
+                      f"needs a package ({error}); install imageio[pyav], or "
+                      "use gif") from error
+
+
+def write_clip(path, images, seconds=0.1):
+  """Writes uint8 images `[height, width, 3]` as an animated GIF or an MP4.
+
+  Args:
+    path: ends in .gif or .mp4.
+    images: list of frames of one size.
+    seconds: that each is shown.
+  """
+  with files.whole(path) as part:
+    if path.suffix == ".mp4":
+      import imageio.v3 as imageio
+      # Colour has half the resolution there: sides must be even.
+      height, width = (n - n % 2 for n in images[0].shape[:2])
+      imageio.imwrite(part, np.stack(images)[:, :height, :width],
+                      plugin="pyav", codec="libx264", fps=round(1 / seconds))
+      return
+    first, *rest = [PIL.Image.fromarray(image) for image in images]
+    first.save(part, save_all=True, append_images=rest, loop=0,
+               duration=round(1000 * seconds))
+
+
+def _file_name(label):
+  return label.replace(" ", "_").replace("/", "_")
 
 
 def unique_names(paths):
@@ -42,8 +157,7 @@ def save_image(folder, name, explainer, image, result, classes):
     arrays[f"{method}/{label}"] = heat
     encoded = tf.io.encode_png(result["overlays"][method, c]).numpy()
     files.write_bytes(
-        folder / f"{name}_{method}_{label.replace(' ', '_').replace('/', '_')}"
-        ".png", encoded)
+        folder / f"{name}_{method}_{_file_name(label)}.png", encoded)
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
   files.write_bytes(folder / f"{name}.npz", buffer.getvalue())
@@ -64,8 +178,8 @@ def draw(explainer, image, result, classes):
                     [one["box"] for one in found],
                     result["notes"][method, c]))
     rows.append((f"{names[c]} {probability[c]:.0%}", cells))
-  return canvas.to_png(contact_sheets.sheet(image, explainer.methods, rows, subtitle),
-                       dpi=100)
+  figure = contact_sheets.sheet(image, explainer.methods, rows, subtitle)
+  return canvas.to_png(figure, dpi=100)
 
 
 def box_rows(name, image, result, class_names, box_format):
@@ -107,8 +221,9 @@ def save_boxes(folder, rows, box_format):
 def layers_text(classifier):
   """The layers that can carry a map, with their shapes, a line each.
 
-  Marked are those of the CAMs, and those that a head looks at, or would look
-  at if one were trained without --feature_layers.
+  A line ends in "cam" where the classifier's CAMs are taken, and in the name
+  of its head where the head reads the layer. Without a head, "tame" marks the
+  layers that TAME would read by default.
   """
   head = classifier.attention
   marks = {n: ["cam"] for n in classifier.cam_layers}

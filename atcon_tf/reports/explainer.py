@@ -1,10 +1,10 @@
 """A classifier with the methods that explain it, for pictures of any size.
 
-    explainer = Explainer(*load(workdir="W/run"), ["grad_cam"])
+    explainer = Explainer(*run.load_classifier(workdir="W/run"), ["grad_cam"])
     result = explain_image(explainer, image, classes=[3])
 
-Pictures come and go at their own size; in between stands the square that the
-network sees.
+A picture is squeezed to the square that the network sees; its overlays and
+boxes come back at the picture's own size.
 """
 
 import numpy as np
@@ -26,11 +26,14 @@ def choose_classes(probability, class_names, labels=(), top=0,
   Args:
     probability: `[classes]`.
     labels: names of classes; or
-    top: the so many highest; or
-    positive: all above `threshold`. Without any of them, or when none is
-      above it: the highest.
+    top: how many of the most probable classes; or
+    positive: all classes above `threshold`.
+    threshold: see `positive`.
+  Returns:
+    list of class numbers: those asked for; the most probable class where
+    nothing is asked for, or no class is above `threshold`.
   Raises:
-    UserError: an unknown class.
+    UserError: an unknown class, or more classes than there are.
   """
   order = np.argsort(-probability, kind="stable").tolist()
   if labels:
@@ -54,8 +57,15 @@ class Explainer:
                smooth_views=False, batch_size=32):
     """Checks that each method works for this classifier.
 
+    Args:
+      classifier: a `models.Classifier`.
+      class_names: of the classes.
+      multi_label: whether a probability is a sigmoid or a softmax.
+      methods: list of names of `attribution.METHODS`.
+      smooth_views: average each map over mirrored views.
+      batch_size: images at once.
     Raises:
-      UserError: naming the first that does not.
+      UserError: a method does not work; the error names the first.
     """
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
@@ -93,7 +103,8 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
     explainer: an `Explainer`.
     image: uint8 `[height, width, 3]`.
     classes: list of class numbers.
-    colormap, alpha, threshold, largest: see `sheets`.
+    colormap, alpha: see `contact_sheets.overlay`.
+    threshold, largest: see `contact_sheets.boxes`.
   Returns:
     dict: "probability" `[classes]`; "maps" `{(method, class): [S, S]}`;
     "notes" `{(method, class): what is wrong with the map, or ""}`; "overlays"
@@ -109,14 +120,13 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
       key = method, c
       result["maps"][key] = heat
       result["notes"][key] = contact_sheets.note(heat)
-      light = contact_sheets.stretch(
-        contact_sheets.brightness(heat), image.shape[:2])
+      light = contact_sheets.stretch(contact_sheets.brightness(heat),
+                                     image.shape[:2])
       result["overlays"][key] = contact_sheets.overlay(
           image, np.clip(light, 0, 1), colormap, alpha)
-      # Gradients are dots: see `sheets.gathered`.
-      dots = method in registry.METHODS and (
-          registry.METHODS[method].family == "gradient")
-      area = contact_sheets.gathered(heat) if dots else heat
+      area = heat
+      if registry.METHODS[method].family == "gradient":
+        area = contact_sheets.gathered(heat)  # dots, which no box surrounds
       result["boxes"][key] = contact_sheets.boxes(
           contact_sheets.stretch(area, image.shape[:2]), threshold, largest)
   return result
@@ -126,10 +136,14 @@ def explain_clip(explainer, clip, class_index, method,
                  colormap=COLORMAP, alpha=0.6):
   """A clip with the map of one class over every frame.
 
-  The brightness is that of the whole clip: frames do not flicker.
+  The brightness is scaled over the whole clip, so that frames do not flicker.
 
   Args:
+    explainer: an `Explainer`.
     clip: list of uint8 `[height, width, 3]`.
+    class_index: number of the class.
+    method: name of the attribution method.
+    colormap, alpha: see `contact_sheets.overlay`.
   Returns:
     list of uint8 `[height, width, 3]`.
   """

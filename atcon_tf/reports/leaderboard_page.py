@@ -12,17 +12,18 @@ from atcon_tf.evaluation.method_scores import CENTRE
 from atcon_tf.evaluation.metrics import LOWER_IS_BETTER
 from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf.reports.figures import canvas
+from atcon_tf.reports import tables
 
 PANELS = 7  # of a plot, side by side
 
 
 def save(board, path, page=""):
-  """Writes a board as JSON, its plot beside it, and a Markdown page if asked.
+  """Writes a board as JSON, and its plot beside it.
 
   Args:
-    board: of `leaderboard.judge`, with "command", "json" and "about".
+    board: from `leaderboard.judge`, with "command", "json" and "about".
     path: of the JSON file.
-    page: of the Markdown file.
+    page: of a Markdown file that is written, too; "": none.
   """
   picture = path.with_suffix(".png")
   files.write_text(path, json.dumps(board, indent=1))
@@ -42,8 +43,8 @@ def _name(metric):
       " ↓" if metric in LOWER_IS_BETTER else "")
 
 
-def table(board, intervals=False):
-  """A board as text, or as a Markdown table with intervals."""
+def leaderboard_table(board, intervals=False):
+  """A board as text, or with `intervals` as a Markdown table."""
   columns = _columns(board)
   lines = [["method", *map(_name, columns), "images/s", "passes", "pairs"]]
   for method, row in board["methods"].items():
@@ -60,9 +61,7 @@ def table(board, intervals=False):
   if intervals:
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-  widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-  return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths))
-                   .rstrip() for line in lines)
+  return tables.align(lines)
 
 
 def plot(board):
@@ -114,7 +113,7 @@ only the highest 50 or 15 % of the pixels are kept.
 
 ![Scores of the methods]({picture})
 
-{table(board, intervals=True)}
+{leaderboard_table(board, intervals=True)}
 """)
   for method, reason in board["skipped"].items():
     out.write(f"\nNot measured: {method} ({reason}).\n")

@@ -1,4 +1,4 @@
-"""A run as one page: HTML that holds everything."""
+"""A run as one HTML page that loads nothing from elsewhere."""
 
 import os
 
@@ -33,20 +33,21 @@ def report(run, other=None):
     run: a finished `runs.Run`.
     other: another one, tested on the same images.
   Raises:
-    UserError: a run is not finished, or they saw other test images.
+    UserError: a run is not finished, or their test images differ.
   """
   result, names = run.result, _names(run, other)
-  tables = [stored_predictions.load_predictions(
-    r.path) for r in (run, other) if r]
+  tables = [stored_predictions.load_predictions(r.path)
+            for r in (run, other) if r]
   differences = comparison.compare(tables[1], tables[0]) if other else {}
-  loader = jinja2.Environment(loader=jinja2.PackageLoader("atcon_tf.reports", "."),
-                              autoescape=True, trim_blocks=True)
+  templates = jinja2.Environment(
+      loader=jinja2.PackageLoader("atcon_tf.reports", "."), autoescape=True,
+      trim_blocks=True)
   try:
     pictures = run_page_figures.pictures(run, other, names, tables[0])
     missing = ""
-  except UserError as error:  # the data may be elsewhere by now
+  except UserError as error:  # the data may have moved since
     pictures, missing = [], str(error)
-  return loader.get_template("run_page.html").render(
+  return templates.get_template("run_page.html").render(
       title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
       config=result["config"], steps=result["steps"], data=result["data"],
       thresholds=[THRESHOLDS[key] % value for key, value in
@@ -101,7 +102,7 @@ def _classes(result):
 
 
 def _checks(run):
-  """What a careful reader asks first: `[(whether it is well, sentence)]`."""
+  """The sanity checks of a run, `[(whether it is well, sentence)]`."""
   test, val = run.result["test"], run.result["val"]
   parts = [set(run.split[p]) for p in ("train_labeled", "train_unlabeled",
                                        "val", "test")]

@@ -1,4 +1,4 @@
-"""The pictures of a report, each with words for who cannot see it."""
+"""The pictures of a run's page, each with a description in words."""
 
 import base64
 import dataclasses
@@ -7,11 +7,9 @@ import io
 from matplotlib.figure import Figure
 import numpy as np
 
-from atcon_tf import attribution
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import registry
-from atcon_tf.models import geometry
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.reports.figures import map_rows
@@ -27,7 +25,11 @@ CURVES = {"val_map_macro": "mAP, validation",
 
 
 def inline(figure, alt, caption, kind="svg"):
-  """A matplotlib figure as what the template shows."""
+  """A matplotlib figure as the template of the page takes it.
+
+  Returns:
+    dict: "source", the picture as a data: address; "alt"; "caption".
+  """
   if kind == "png":
     data, media = canvas.to_png(figure, dpi=90), "image/png"
   else:
@@ -65,7 +67,7 @@ def curves(run, other, names):
 
 
 def histogram(tables, names):
-  """Consistency of the test images; None where no run has it."""
+  """Consistency of the test images; None where the first run has none."""
   if "consistency" not in tables[0]:
     return None
   figure = Figure(figsize=(7, 2.6), layout="constrained")
@@ -86,7 +88,7 @@ def histogram(tables, names):
 
 
 def pictures(run, other, names, table):
-  """The images the run is most and least right about, with their maps.
+  """The test images with the lowest and the highest loss, with their maps.
 
   Args:
     run, other: `runs.Run`s; the second may be None.
@@ -95,12 +97,12 @@ def pictures(run, other, names, table):
   Returns:
     list of what `inline` gives.
   Raises:
-    UserError: the images are not there any more.
+    UserError: the data set has none of the images any more.
   """
   label, p = table["label"], np.clip(table["probability"], 1e-7, 1 - 1e-7)
   loss = -(label * np.log(p) + (1 - label) * np.log1p(-p)).mean(1)
   order = np.argsort(loss, kind="stable")
-  # The easiest images are those that show nothing the model knows.
+  # Images without any class would be the ones with the lowest loss.
   shows = [i for i in order if label[i].any()]
   config = dataclasses.replace(run.config, unlabeled_dir="")
   known = {r.id: r for part in registry.load(config).splits.values()
@@ -118,8 +120,9 @@ def pictures(run, other, names, table):
         f"{_listed(run, table['probability'][i])} comes first"
         for r, i in zip(records, rows))
     out.append(inline(
-        classifier_maps.story_figure(run.classifier, images, records,
-                                     run.class_names, multi_label=run.multi_label),
+        classifier_maps.agreement_figure(
+            run.classifier, images, records, run.class_names,
+            multi_label=run.multi_label),
         f"The {kind} images with their maps. {words}.",
         f"The {len(records)} test images with the "
         f"{'lowest' if kind == 'best' else 'highest'} loss, and what "
@@ -143,15 +146,13 @@ def _listed(run, values):
 
 
 def _both(run, other, names, images, records):
+  """Grad-CAM of a true class of each image, by both runs."""
   target = np.array([r.label.argmax() for r in records])
   heat = []
   for one in (other, run):
-    side = one.classifier.image_size[0]
-    seen = images if one is run else image_store.Images(
-        records, side).pixels.astype(np.float32) / 255
-    cams = attribution.explain(one.classifier, seen, "grad_cam", target)
-    heat.append(geometry.resize(attribution.enlarge(one.classifier, cams),
-                                run.classifier.image_size).numpy())
+    pixels = image_store.Images(records, one.classifier.image_size[0]).pixels
+    heat.append(classifier_maps.grad_cam_at(
+        one.classifier, pixels, target, run.classifier.image_size))
   boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]
   captions = [[run.class_names[c], "", ""] for c in target]
   return map_rows.before_after(images, heat, names[::-1], boxes, captions)

@@ -5,7 +5,12 @@ from atcon_tf.evaluation.metrics import statistics
 
 
 def differences_table(differences, name):
-  """The differences of all metrics as text."""
+  """The differences of all metrics as text.
+
+  Args:
+    differences: from `comparison.compare`.
+    name: of the comparison, above the first column.
+  """
   lines = [[name, "difference", "90 % interval", "p"]]
   lines += [[label, *_cells(differences[metric])]
             for metric, label in rows(differences).items()
@@ -35,35 +40,38 @@ def class_tables(differences, names):
       lines += [[c, str(row["images"]), f"{row['first']:.3f}",
                  f"{row['second']:.3f}", *_cells(row),
                  "*" if comparison.differs(row) else ""] for c, row in rows]
-      found = [row["difference"] > 0 for _,
-               row in rows if comparison.differs(row)]
+      found = [row["difference"] > 0 for _, row in rows
+               if comparison.differs(row)]
       blocks.append(align(lines) + (
           f"\n* {sum(found)} better, {len(found) - sum(found)} worse of "
           f"{len(rows)}; about {(1 - statistics.LEVEL) * len(rows):.0f} "
-          "expected of chance alone"))
+          "expected by chance alone"))
   return "\n\n".join(blocks)
 
 
 def randomization_table(board):
-  """A board as text: similarities and verdicts, a line a method."""
+  """The sanity checks as text: similarities and verdicts, a line a method.
+
+  Args:
+    board: from `randomization.judge`.
+  """
   labels = any("labels" in row for row in board["methods"].values())
-  lines = [["method", *board["stages"], "weights"]
-           + ["labels", "labels"] * labels]
+  lines = [["method", *board["stages"], "weights"]]
+  if labels:
+    lines[0] += ["labels", "labels"]
   for method, row in board["methods"].items():
     lines.append([method, *(f"{s:.2f}" for s in row["parameters"].values()),
                   row["parameters_verdict"]])
     if labels:
       lines[-1] += [f"{row['labels']:.2f}", row["labels_verdict"]]
-  widths = [max(map(len, column)) for column in zip(*lines)]
-  text = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip()
-          for line in lines]
-  return "\n".join([
-      f"Similarity of the maps once the logits, and then so much of the layers "
-      f"below, are random{' or the labels were' * labels}: a method passes "
-      f"below {board['passes_below']} and fails above "
-      f"{board['fails_above']}.", "", *text])
+  either = " or the labels were" if labels else ""
+  return (f"Similarity of the maps once the logits, and then so much of the "
+          f"layers below, are random{either}: a method passes below "
+          f"{board['passes_below']} and fails above {board['fails_above']}."
+          f"\n\n{align(lines)}")
 
-# What a table shows, and how a person calls it.
+
+# The scores in the order of a table, and their labels.
 ROWS = {
     "map_macro": "mAP, macro", "map_weighted": "mAP, weighted",
     "f1_macro": "F1, macro", "f1_macro_at_half": "F1 at 0.5, macro",
@@ -80,7 +88,7 @@ _SENSITIVITY = "sensitivity_at_"
 
 
 def rows(*parts):
-  """`{metric: what a person calls it}` of ROWS and of any rate of alarms.
+  """`{metric: label}`: ROWS, and a sensitivity for each rate of alarms.
 
   Args:
     parts: scores as `scoring.judge` gives them.
@@ -129,9 +137,8 @@ def cell(scores, metric):
 
 
 def align(lines):
-  """Rows of cells as text with a rule under the first."""
-  widths = [max(len(line[i]) for line in lines)
-            for i in range(len(lines[0]))]
+  """Rows of cells as columns of text, with a rule under the first row."""
+  widths = [max(map(len, column)) for column in zip(*lines)]
   text = ["  ".join(value.ljust(width) for value, width in
                     zip(line, widths)).rstrip() for line in lines]
   text.insert(1, "-" * max(map(len, text)))

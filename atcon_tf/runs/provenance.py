@@ -1,4 +1,4 @@
-"""What a stored result says of where it is from."""
+"""Where a stored result comes from: versions, commit, command."""
 
 import os
 import pathlib
@@ -13,13 +13,17 @@ import tensorflow as tf
 
 
 def about(run, split, voc_year=0):
-  """What a file of scores says of where they are from, a dict."""
-  config, words = run.config, environment()
+  """`environment` and, under "about", the model and the images of scores.
+
+  Args:
+    run: a `runs.Run`.
+    split: the part of the data that was judged.
+    voc_year: the VOC that was judged; 0: the run's own.
+  """
+  config = run.config
   data = f"{config.dataset}{voc_year or config.voc_year}" if (
       config.dataset == "voc") else config.dataset
-  words["command"] = words["command"].replace("atcon_tf.train",
-                                              "atcon_tf.evaluate")
-  return words | {"about": (
+  return environment() | {"about": (
       f"{config.model} at {run.classifier.image_size[0]} px, "
       f"{config.objective}, {config.shots or 'all'} labelled images a class; "
       f"{split} images of {data}, none of which it was trained on.")}
@@ -39,10 +43,22 @@ def environment():
                    "tensorflow": tf.__version__, "keras": keras.__version__,
                    "numpy": np.__version__},
       "commit": commit,
-      "command": shlex.join([os.path.basename(sys.executable), "-m",
-                             "atcon_tf.train",
-                             *map(_base_name, sys.argv[1:])]),
+      "command": _command(),
   }
+
+
+def _command():
+  """The command line of this process, as it can be typed elsewhere.
+
+  `python -m MODULE` names the module; a console script, a notebook's kernel or
+  a file names itself.
+  """
+  spec = getattr(sys.modules["__main__"], "__spec__", None)
+  words = [os.path.basename(sys.argv[0])]
+  if spec:
+    words = [os.path.basename(sys.executable), "-m",
+             spec.name.removesuffix(".__main__")]
+  return shlex.join([*words, *map(_base_name, sys.argv[1:])])
 
 
 def _base_name(argument):

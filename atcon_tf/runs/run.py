@@ -1,4 +1,4 @@
-"""A run that was trained, and what a run is made of: its classifier."""
+"""A run that was trained, and the classifier that a command line names."""
 
 import collections
 import dataclasses
@@ -17,19 +17,23 @@ from atcon_tf.runs import run_folder
 
 def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
                     image_size=0, multi_label=False, weights="imagenet"):
-  """What is to be explained.
+  """The classifier of a run, of a .keras file, or of a stock Keras model.
 
   Args:
     workdir: folder of a run; or else
     model: a .keras file, or the name of a stock Keras model with its 1000
       ImageNet classes.
-    class_names: of a model; default: numbers.
+    class_names: of a model; default: numbers. A name that is there twice gets
+      a number.
     input_range, image_size: of a .keras file.
-    multi_label: its classes can be present together; so they can where it
-      ends in a sigmoid.
+    multi_label: whether a .keras file's classes can be present together. They
+      always can where the file ends in a sigmoid.
     weights: of a stock model: "imagenet", "none" or a file.
   Returns:
     `(classifier, class_names, multi_label)`.
+  Raises:
+    UserError: both or none of `workdir` and `model` are given, or what they
+      name cannot be loaded.
   """
   if bool(workdir) == bool(model):
     raise UserError("workdir", None,
@@ -51,11 +55,11 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
   if len(names) != count:
     raise UserError("class_names", None,
                     f"{len(names)} names for {count} classes")
-  return classifier, _told_apart(names), multi_label
+  return classifier, _distinct(names), multi_label
 
 
-def _told_apart(names):
-  """Names with a number where one is there again: ImageNet has two cranes."""
+def _distinct(names):
+  """Names with a number behind each repetition: ImageNet has two cranes."""
   seen, out = collections.Counter(), []
   for name in names:
     seen[name] += 1
@@ -86,8 +90,18 @@ class Run(splits.Described):
     Raises:
       UserError: the run is not finished.
     """
-    return _read_json(self.path / "result.json", "the run is not finished; "
-                      "the command that started it continues it")
+    return read_result(self.path)
+
+
+def read_result(workdir):
+  """result.json of the run in a folder, without loading its weights.
+
+  Raises:
+    UserError: the run is not finished.
+  """
+  return _read_json(pathlib.Path(workdir) / "result.json",
+                    "the run is not finished; the command that started it "
+                    "continues it")
 
 
 def _read_json(path, otherwise):
@@ -104,17 +118,17 @@ def load(workdir, flag="workdir"):
 
   Args:
     workdir: the folder.
-    flag: that named it.
+    flag: the setting that names it, for the error.
   Raises:
-    UserError: no run there, or it has no checkpoint yet.
+    UserError: there is no run, or it has no checkpoint yet.
   """
   path = pathlib.Path(workdir)
   if not (path / "config.json").exists():
     raise UserError(flag, workdir, "no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())
   split = _read_json(path / "splits.json", "the run has not begun")
-  classifier = run_classifier.build_classifier(config, len(split["class_names"]),
-                                               split["multi_label"], trained=True)
+  classifier = run_classifier.build_classifier(
+      config, len(split["class_names"]), split["multi_label"], trained=True)
   for best, model in run_folder.weights(path, classifier):
     if not best.exists():
       raise UserError(flag, workdir, "the run has no checkpoint yet")

@@ -9,8 +9,8 @@ Training decodes with PIL; a graph cannot call PIL. So `image_ops` and
 `jpeg_orientation` repeat PIL's EXIF turn, alpha over white and resize in
 TensorFlow; tests hold each pixel to within 1.01 of 255 levels of PIL's.
 
-`server/` runs where TensorFlow is installed and Keras is not, so this file
-imports nothing when it is loaded: `export` comes when it is first used.
+`server/` must run where TensorFlow is installed and Keras is not. Therefore
+this file imports nothing when it is loaded; it loads `export` at first use.
 """
 
 __all__ = ["export"]

@@ -20,7 +20,7 @@ from atcon_tf.runs.provenance import environment
 from atcon_tf.serving import formats
 from atcon_tf.serving import saved_model
 
-# What each optional file is written with.
+# The package that each optional format needs.
 NEEDS = {"onnx": "tf2onnx"}
 WARMUP = "tf_serving_warmup_requests"
 
@@ -31,25 +31,25 @@ def export(run, out, methods=(), version=0, say=print):
   Args:
     run: a finished `runs.Run`.
     out: the model's folder, that of its versions.
-    methods: of `serving.METHODS`, the first one draws the overlay; empty for
+    methods: of `saved_model.METHODS`, the first one draws the overlay; empty:
       all that the network can have.
-    version: its number; 0: one more than the highest there.
-    say: takes a line on what was left out, and why.
+    version: its number; 0: one more than the highest in `out`.
+    say: called with a line for each file that is left out, and why.
   Returns:
     the path of the version.
   Raises:
     UserError: the run is not finished, `out` holds something else, the
-      version exists, or the disk is full; nothing is left behind.
+      version exists, or the disk is full. Then nothing is left in `out`.
 
   Example:
-    export(runs.load_run("W/run"), "W/served")
+    export(runs.load("W/run"), "W/served")
   """
   out = pathlib.Path(out)
   files.check_folder("out", out)
   methods = tuple(methods) or saved_model.usable(run.classifier)
   data = metadata(run, methods)
-  module = saved_model.ServingModule(run.classifier, run.class_names, run.multi_label,
-                                     methods)
+  module = saved_model.ServingModule(run.classifier, run.class_names,
+                                     run.multi_label, methods)
   version = _version(out, version)
   with _whole(out / str(version)) as part:
     with tempfile.TemporaryDirectory() as folder:
@@ -58,22 +58,23 @@ def export(run, out, methods=(), version=0, say=print):
       module.save(part, asset)
     extra = part / "assets.extra"
     extra.mkdir()
-    _write_formats(formats.plain(run.classifier, run.multi_label), extra, say)
+    model = formats.keras_only(run.classifier, run.multi_label)
+    _write_formats(model, extra, say)
     _write_warmup(run, extra, say)
   return out / str(version)
 
 
 def metadata(run, methods):
-  """What a client may want to know of a model, JSON-able.
+  """Facts about a served model for its clients, a JSON-able dict.
 
   Args:
     run: a finished `runs.Run`.
-    methods: the maps that it answers with.
+    methods: names of the maps that the model answers with.
   """
   result = run.result
   config = {name: value for name, value in result["config"].items()
             if name not in PATHS}
-  for name in ("model", "weights"):  # a name, or a file that had one
+  for name in ("model", "weights"):  # a name, or the path of a file
     config[name] = os.path.basename(result["config"][name])
   return {
       "class_names": list(run.class_names),
@@ -108,20 +109,23 @@ def _version(out, version):
 
 @contextlib.contextmanager
 def _whole(path):
-  """A folder beside `path` that takes its name when the block ends well."""
+  """Yields a temporary folder; renamed to `path` if the block succeeds.
+
+  It is deleted if the block raises.
+  """
   part = path.with_name(f".part-{uuid.uuid4().hex[:12]}-{path.name}")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     part.mkdir()
     yield part
-    os.rename(part, path)  # refuses a folder that came there meanwhile
+    os.rename(part, path)  # raises if another process made `path` meanwhile
   except (OSError, tf.errors.OpError) as error:
     full = isinstance(error, tf.errors.ResourceExhaustedError)
     if full or getattr(error, "errno", None) in (
         *files.CANNOT_WRITE, errno.ENOTEMPTY):
       why = getattr(error, "strerror", None) or "No space left on device"
-      raise UserError("out", path.parent,
-                      f"cannot be written: {why}; nothing was left there") from error
+      raise UserError("out", path.parent, f"cannot be written: {why}; nothing "
+                      "was left there") from error
     raise
   finally:
     shutil.rmtree(part, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The classifier alone, for hosts that want no maps: .keras, TFLite, ONNX.
+"""The classifier without maps, as a .keras, TFLite or ONNX file.
 
-`plain` is built of Keras's own layers and operations, so that `keras` alone
-loads the file; the weights are the classifier's, shared.
+`keras_only` builds it from Keras's own layers and operations, so that a host
+loads the file with `keras` alone. It shares the weights of the classifier.
 """
 
 import contextlib
@@ -15,13 +15,16 @@ from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
 
 
-def plain(classifier, multi_label):
+def keras_only(classifier, multi_label):
   """Images in [0, 1] `[B, H, W, 3]` -> probabilities `[B, classes]`.
 
+  Args:
+    classifier: a `models.Classifier`.
+    multi_label: whether a probability is a sigmoid or a softmax.
   Returns:
-    a functional Keras model in which ReLU layers stand for the guided ones,
-    a Rescaling for the normalisation, and a padding operation for the
-    reflection; it shares the classifier's variables.
+    a functional Keras model that shares the classifier's variables. It has
+    ReLU layers instead of guided ones, a Rescaling instead of the
+    normalisation, and a padding operation instead of the reflection.
   """
   images = keras.Input([*classifier.image_size, 3], name="images")
   tensor = _normalized(classifier.normalize, images)
@@ -42,7 +45,7 @@ def _normalized(normalize, images):
 
 
 def _call(operation, *args, **kwargs):
-  """A call of the new graph; what only this package knows is replaced."""
+  """Calls an operation of the network, or Keras's own in its place."""
   if isinstance(operation, guided_relu.GuidedReLU):
     operation = keras.layers.ReLU(operation.max_value, name=operation.name,
                                   dtype=operation.dtype_policy)

@@ -1,4 +1,9 @@
-"""Pictures inside a graph: decoding, shrinking, overlays."""
+"""Pictures inside a graph: decoding, shrinking, overlays.
+
+A graph cannot call PIL, so `decode` repeats with TensorFlow operations what
+`data.image_store.decode` does in training, and `overlay` what
+`reports.figures.canvas.overlay` draws. tests/serving/ holds each pair together.
+"""
 
 import matplotlib
 import numpy as np
@@ -11,27 +16,32 @@ from atcon_tf.serving import jpeg_orientation
 def decode(image_bytes, size):
   """JPEG or PNG pictures `[B]` -> float32 `[B, H, W, 3]` in [0, 1].
 
-  What training does with PIL, but for one grey level where two are equally
-  near: accurate DCT, the way up that a JPEG's EXIF says, alpha over white, a
-  square that ignores the aspect.
+  As `data.image_store.decode`, up to one grey level: accurate DCT, the
+  orientation of a JPEG's EXIF data, alpha over white, and a resize that
+  ignores the aspect ratio.
   """
   def one(contents):
     png = tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG")
-    # The op for JPEG also reads GIF, which nobody promised here.
+    # The operation for JPEG would also read GIF, which training does not.
     known = tf.debugging.Assert(png | tf.io.is_jpeg(contents),
                                 ["image_bytes: not a JPEG or PNG picture"])
     with tf.control_dependencies([known]):
       contents = tf.identity(contents)
     pixels = tf.cond(
         png, lambda: _over_white(tf.io.decode_png(contents, 4)),
-        lambda: tf.cast(jpeg_orientation.turn(tf.io.decode_jpeg(
-            contents, 3, dct_method="INTEGER_ACCURATE"),
-                                  jpeg_orientation.orientation(contents)), tf.float32))
+        lambda: _upright(contents))
     return shrink(pixels, size)
 
   return tf.map_fn(
       one, image_bytes, fn_output_signature=tf.TensorSpec(
           [*size, 3], tf.float32)) / 255
+
+
+def _upright(contents):
+  """A JPEG's levels, float32, the way up that its EXIF data say."""
+  pixels = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")
+  return tf.cast(jpeg_orientation.turn(
+      pixels, jpeg_orientation.orientation(contents)), tf.float32)
 
 
 def _over_white(rgba):
@@ -62,7 +72,7 @@ def _triangles(before, after):
 
 
 def overlay(images, heat):
-  """PNG bytes `[B]` of maps over grey images, as `plots.show_map` draws.
+  """PNG bytes `[B]` of maps over grey images, as `canvas.overlay` draws.
 
   Args:
     images: `[B, H, W, 3]` in [0, 1].
@@ -73,11 +83,13 @@ def overlay(images, heat):
   heat = tf.nn.relu(heat)
   top = tf.reduce_max(heat, [1, 2], keepdims=True)
   heat = heat / tf.where(top > 0, top, tf.ones_like(top))
-  color = tf.gather(tf.constant(table, tf.float32),
-                    tf.cast(heat * 255 + 0.5, tf.int32))
-  grey = 0.25 + 0.5 * tf.reduce_mean(images, -1, keepdims=True)
-  alpha = (0.15 + 0.75 * heat)[..., tf.newaxis]
-  blend = (1 - alpha) * grey + alpha * color
+  # matplotlib's own rounding to its 256 colours.
+  level = tf.minimum(tf.cast(heat * 256, tf.int32), 255)
+  color = tf.gather(tf.constant(table, tf.float32), level)
+  grey = tf.clip_by_value(tf.reduce_mean(images, -1, keepdims=True), 0, 1)
+  grey = maps.GREY_FROM + maps.GREY_RANGE * grey
+  opacity = (maps.OPACITY_FROM + maps.OPACITY_RANGE * heat)[..., tf.newaxis]
+  blend = (1 - opacity) * grey + opacity * color
   pixels = tf.cast(tf.clip_by_value(blend, 0, 1) * 255 + 0.5, tf.uint8)
   return tf.map_fn(tf.io.encode_png, pixels,
                    fn_output_signature=tf.TensorSpec([], tf.string))

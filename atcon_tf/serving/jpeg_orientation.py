@@ -1,8 +1,8 @@
 """Which way up a JPEG stands, read and put right in a TensorFlow graph.
 
-A phone stores its pictures as its sensor lies and notes in the EXIF data how
-they are to be turned. TensorFlow's decoder does not read that note; a served
-model must, or it sees another picture than the network was trained on.
+A phone stores a picture as its sensor lies, and writes into the EXIF data how
+to turn the picture. TensorFlow's decoder ignores that tag. A served model must
+read it, or it sees another picture than the network was trained on.
 
 EXIF 2.3 (CIPA DC-008): the APP1 segment that begins with "Exif" holds a TIFF
 header and a directory of entries of 12 bytes; tag 0x0112 is the orientation:
@@ -13,28 +13,28 @@ header and a directory of entries of 12 bytes; tag 0x0112 is the orientation:
 
 import tensorflow as tf
 
-_HEAD = 1 << 17  # The segment comes before the picture and has at most 64 kB.
+_HEAD = 1 << 17  # The segment precedes the pixels and has at most 64 kB.
 _SEGMENTS = 64
 _ENTRIES = 256
 _TAG = 0x0112
 
 
 def orientation(contents):
-  """The orientation of a JPEG, int64 in 1..8; 1 where none is noted.
+  """The orientation of a JPEG, int64 in 1..8; 1 if the file gives none.
 
   Args:
-    contents: string scalar, the bytes of the file. Whatever they are, the
+    contents: string scalar, the bytes of the file. For damaged bytes, too, the
       answer is one of the eight.
 
   Example:
-    upright = exif.turn(tf.io.decode_jpeg(contents), orientation(contents))
+    upright = turn(tf.io.decode_jpeg(contents), orientation(contents))
   """
   head = tf.strings.substr(contents, 0, _HEAD)
   data = tf.cast(tf.io.decode_raw(head + b"\0", tf.uint8), tf.int64)
   size = tf.size(data, tf.int64)
 
   def number(at, count, big):
-    """Unsigned integers of `count` bytes at places `at`; 0 behind the end."""
+    """Unsigned integers of `count` bytes at places `at`; 0 beyond the end."""
     place = tf.expand_dims(at, -1) + tf.range(count, dtype=tf.int64)
     known = tf.logical_and(place >= 0, place < size)
     value = tf.where(known, tf.gather(data, tf.where(known, place, 0)), 0)
@@ -48,7 +48,7 @@ def orientation(contents):
 
   def goes_on(at):
     marker = number(at, 2, True)
-    # Behind 0xFFDA are the pixels.
+    # The pixels begin at 0xFFDA.
     return (marker > 0xFF00) & (marker != 0xFFDA) & ~is_exif(at)
 
   at, = tf.while_loop(

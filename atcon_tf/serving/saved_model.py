@@ -1,10 +1,11 @@
 """A classifier as a TensorFlow module that explains itself.
 
-    module = Serving(classifier, class_names, multi_label)
+    module = ServingModule(classifier, class_names, multi_label)
     module.save(folder)
 
 Decoding, resizing, both backward rules and the overlay are traced into the
-graph: who loads it needs TensorFlow alone, neither Keras nor this package.
+graph, so that a client loads it with TensorFlow alone, without Keras and
+without this package.
 """
 
 import tensorflow as tf
@@ -17,7 +18,7 @@ from atcon_tf.models import explanation_head
 from atcon_tf.serving import image_ops
 
 METHODS = ("tame", "l_cam", "grad_cam", "guided_backprop")
-# How far beyond [0, 1] a pixel may be (rounding of a client's own resize).
+# How far outside [0, 1] a pixel may be: a client's own resize rounds.
 SLACK = 1e-3
 
 
@@ -34,21 +35,21 @@ class ServingModule(tf.Module):
         W]` under the name of each method.
       explain_bytes: image_bytes, class_index -> the same, and
         "overlay_bytes" `[B]`, PNG pictures of the first method's map.
-    No images, pixels outside [0, 1] or NaN, bytes that are no picture and
-    classes that do not exist raise InvalidArgumentError.
+    An empty batch, pixels that are NaN or outside [0, 1], bytes that are no
+    picture and classes that do not exist raise InvalidArgumentError.
   """
 
   def __init__(self, classifier, class_names, multi_label, methods=()):
-    """Traces nothing yet.
+    """Checks the methods; the functions are traced when they are first used.
 
     Args:
       classifier: a `models.Classifier`.
       class_names: of the classes.
-      multi_label: sigmoid or softmax.
-      methods: which of `METHODS` explain and in which order; empty: all
-        `usable` ones.
+      multi_label: whether a probability is a sigmoid or a softmax.
+      methods: which of `METHODS` explain, in this order; empty: all `usable`
+        ones.
     Raises:
-      UserError: an unknown method, or one that the network cannot have.
+      UserError: a method is unknown, or the network cannot have it.
     """
     super().__init__()
     methods = methods or usable(classifier)
@@ -78,10 +79,15 @@ class ServingModule(tf.Module):
     }
 
   def save(self, folder, metadata=None):
-    """Writes a SavedModel; `metadata` is the path of a file to go with it."""
+    """Writes a SavedModel.
+
+    Args:
+      folder: to write into.
+      metadata: path of a file that becomes an asset of it; None: no file.
+    """
     if metadata:
       self.metadata = tf.saved_model.Asset(str(metadata))
-    # The gradients are in the graph already; nobody trains what is served.
+    # The maps' gradients are in the graph; a served model is not trained.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(self, str(folder), dict(self.functions), options)
 
@@ -130,7 +136,7 @@ class ServingModule(tf.Module):
 
 
 def usable(classifier):
-  """Those of `METHODS` that a network can have; a trained head comes first."""
+  """Those of `METHODS` that a network can have, in the order of `METHODS`."""
   def fits(name):
     try:
       registry.check(classifier, name)
@@ -142,7 +148,7 @@ def usable(classifier):
 
 
 class _Untracked:
-  """Hides a value from tf.Module: only its variables shall be saved."""
+  """Hides a value from tf.Module, which would save all that it tracks."""
 
   def __init__(self, value):
     self.value = value
@@ -153,9 +159,9 @@ def _traced(function, *signature):
 
 
 def _checked(images, classifier):
-  """Images as the classifier's dtype, refused where no [0, 1] image."""
+  """Images in the classifier's dtype; raises if they are not in [0, 1]."""
   low, high = tf.reduce_min(images), tf.reduce_max(images)
-  # NaN compares false with everything, and of no images low is infinite.
+  # NaN compares false with everything; of an empty batch `low` is infinite.
   fine = (low >= -SLACK) & (low <= high) & (high <= 1 + SLACK)
   message = "images: must be at least one, finite and in [0, 1]"
   with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):

@@ -1,4 +1,7 @@
-"""The learning rate range test: the loss while the rate grows."""
+"""The learning-rate range test: the loss while the rate grows.
+
+See atcon_tf/find_lr.py for the rule.
+"""
 
 import dataclasses
 import json
@@ -12,13 +15,13 @@ import tensorflow as tf
 
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
-from atcon_tf.training import schedule
 from atcon_tf.runs.run_classifier import with_image_size
 from atcon_tf.training import loop
+from atcon_tf.training import schedule
 
 SMOOTHING = 0.9
 EXPLODED = 3
-# Settings that are learning rates.
+# The settings that are learning rates.
 RATES = tuple(f.name for f in dataclasses.fields(Config)
               if f.name.endswith("learning_rate"))
 
@@ -33,13 +36,24 @@ class Curve:
   """
 
   def __init__(self, kinds):
-    """Args: kinds, the kinds of step that will come."""
+    """Begins without a point.
+
+    Args:
+      kinds: every kind of step that `add` will get.
+    """
     self._mean = {kind: 0.0 for kind in kinds}
     self._count = {kind: 0 for kind in kinds}
     self._values = []
 
   def add(self, kind, loss):
-    """The curve after one more loss; None before every kind has come."""
+    """Adds a loss, and returns the curve after it.
+
+    Args:
+      kind: of the step.
+      loss: of the step.
+    Returns:
+      the curve; None while a kind has no loss yet.
+    """
     self._mean[kind] = (SMOOTHING * self._mean[kind]
                         + (1 - SMOOTHING) * loss)
     self._count[kind] += 1
@@ -61,13 +75,19 @@ class Curve:
 
 
 def hold_rates(trainer):
-  """Multiplies every rate of a trainer by one variable, and returns it."""
+  """Multiplies every rate of a trainer by one variable.
+
+  A cycle of rates is replaced by its maximum.
+
+  Returns:
+    the variable.
+  """
   with trainer.strategy.scope():
     factor = tf.Variable(1.0, trainable=False)
   for optimizer in trainer.optimizers.values():
-    # A schedule of ours knows its maximum; a constant is its own.
-    rate = getattr(optimizer._learning_rate, "maximum",
-                   None) or float(optimizer.learning_rate)
+    # A cycle has a maximum, a constant rate has none.
+    rate = getattr(optimizer._learning_rate, "maximum", None)
+    rate = rate or float(optimizer.learning_rate)
     optimizer.learning_rate = lambda rate=rate: rate * factor
   return factor
 
@@ -83,15 +103,15 @@ def sweep(config, low, high, count, progress=False):
   Returns:
     dict: "rates" `{flag: rate at the factor 1}`; "factor", "loss" and
     "smoothed", lists, one entry a step ("smoothed" is None where the curve
-    has not begun); "stopped": why, before the last step, or None; and
-    what `suggest` returns.
+    has not begun); "stopped", why the sweep ended before its last step, or
+    None; and the entries of `suggest`.
   Raises:
-    UserError: as `train.train_and_evaluate`.
+    UserError: as `training.train_and_evaluate`.
   """
   config = with_image_size(config)
   rates = {name: getattr(config, name) for name in RATES
            if getattr(config, name)}
-  # As many steps as are needed, behind those before the first bank.
+  # The steps before the first pseudo-labels are not part of the sweep.
   config = dataclasses.replace(config, steps=count + config.bank_every)
   with tempfile.TemporaryDirectory() as folder:
     run = loop.prepare(config, pathlib.Path(folder) / "splits.json")
@@ -124,7 +144,7 @@ def sweep(config, low, high, count, progress=False):
 
 
 def suggest(factor, smoothed, rates):
-  """The suggestion; see the top of this file.
+  """The suggested rates.
 
   Args:
     factor, smoothed: as `sweep` returns them.
@@ -158,8 +178,8 @@ def plot(sweeps):
   Args:
     sweeps: `{name: what sweep returns}`.
   Returns:
-    a matplotlib figure. Its x axis is the rate where all have the same
-    single one, else the factor.
+    a matplotlib figure. Its x axis is the rate if all sweeps have the same
+    single rate, else the factor.
   """
   figure = Figure(figsize=(6.4, 4), layout="constrained")
   axes = figure.subplots()
@@ -180,7 +200,7 @@ def plot(sweeps):
       axes.axvline(best, color=color, linestyle=":", linewidth=1)
       axes.plot(best, np.interp(best, x, y), "o", color=color)
     axes.plot(x, y, color=color, label=label)
-  # Of an explosion, in the last few steps, the beginning is enough.
+  # The axis ends where an explosion begins.
   smoothed = [[s for s in found["smoothed"] if s is not None]
               for found in sweeps.values()]
   low = min(min(s) for s in smoothed if s)
@@ -200,7 +220,7 @@ def read(path):
   """A sweep from its file.
 
   Raises:
-    UserError: no such file, or no sweep.
+    UserError: there is no such file, or it holds no sweep.
   """
   try:
     found = json.loads(pathlib.Path(path).read_text())

@@ -8,14 +8,14 @@ import numpy as np
 from atcon_tf.reports.figures import canvas
 
 SUPERVISED = "supervised"
-# Settings that the sweep chooses itself for each run.
+# The settings that the sweep chooses for each run.
 DRAWN = ("shots", "seed", "split_seed", "splits")
 METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
 LEVEL = 0.9
 
 
 def arms(config):
-  """`{name: flags}` of the runs with and without the objective."""
+  """The runs with and without the objective, `{name: list of flags}`."""
   def text(one):
     return [line for line in one.to_flags().splitlines()
             if not line.startswith(tuple(f"--{name}=" for name in DRAWN))]
@@ -25,7 +25,13 @@ def arms(config):
 
 
 def gains(rows, objective, metric):
-  """Paired gains in points, `{shots: [one for each seed]}`."""
+  """Paired gains in points, `{shots: [one for each seed]}`.
+
+  Args:
+    rows: of a study.
+    objective: the arm that is compared with SUPERVISED.
+    metric: name of a validation score.
+  """
   scores = {(r["arm"], r["shots"], r["seed"]): r["val"][metric]
             for r in rows}
   found = {}
@@ -37,7 +43,7 @@ def gains(rows, objective, metric):
 
 
 def times_as_long(rows, objective):
-  """Seconds of the runs with the objective over those without."""
+  """The median seconds of runs with the objective, over those without."""
   seconds = {arm: [r["seconds"] for r in rows if r["arm"] == arm]
              for arm in (objective, SUPERVISED)}
   return float(np.median(seconds[objective]) / np.median(
@@ -45,7 +51,7 @@ def times_as_long(rows, objective):
 
 
 def lines(gain):
-  """The line of each seed, `[seeds, 2]` of slope and height.
+  """A line through the gains of each seed, `[seeds, 2]`: slope and height.
 
   Args:
     gain: `{shots: [points, one for each seed]}`.
@@ -57,7 +63,7 @@ def lines(gain):
 
 
 def fit(gain):
-  """Slope and height of the gain against log2 of the shots.
+  """The line through the gains against log2 of the shots.
 
   Returns:
     `[slope, height]`: the gain is expected to be `height + slope log2(k)`.
@@ -66,12 +72,12 @@ def fit(gain):
 
 
 def plausible_fits(gain, samples=2000, seed=0):
-  """Lines that the sweep leaves possible, `[samples, 2]`.
+  """Lines that agree with the gains, `[samples, 2]`: slope and height.
 
-  Draws from the t distribution (seeds - 1 degrees of freedom) of the mean of
-  the seeds' lines. The seed is the unit: its labelled images at 2 shots are
-  among those at 4, so its gains are not independent of each other. A
-  bootstrap of two or three seeds would be much too narrow.
+  They are drawn from the t distribution (seeds - 1 degrees of freedom) of the
+  mean of the seeds' lines. The seed is the unit, as the gains of a seed depend
+  on each other: its labelled images at 2 shots are among those at 4. A
+  bootstrap over two or three seeds would be much too narrow.
   """
   each = lines(gain)
   freedom = len(each) - 1
@@ -82,15 +88,15 @@ def plausible_fits(gain, samples=2000, seed=0):
 
 
 def last_worthwhile(fits, worth, most):
-  """Images per class at which the gain falls below `worth`.
+  """The images per class from which on the gain is below `worth`.
 
   Args:
     fits: `[n, 2]` of slope and height.
     worth: points.
-    most: no number beyond this is given: `inf` instead.
+    most: the largest number that is answered; beyond it the answer is `inf`.
   Returns:
-    `[n]`; 0 where the gain is below `worth` from one image on and stays so
-    up to `most`; `inf` where it does not fall, or rises above it.
+    `[n]`; 0 where the gain is below `worth` from one image up to `most`; `inf`
+    where it does not fall below `worth`, or rises above it.
   """
   slope, height = np.asarray(fits, float).T
   with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -101,7 +107,7 @@ def last_worthwhile(fits, worth, most):
 
 
 def advise(gain, objective, metric, worth, times):
-  """The outcome of a sweep as a dict, with one sentence under "advice".
+  """The outcome of a sweep, a dict with one sentence under "advice".
 
   Args:
     gain: from `gains`.
@@ -110,7 +116,7 @@ def advise(gain, objective, metric, worth, times):
     times: how many times as long a run with the objective takes.
   """
   best, fits, shots = fit(gain), plausible_fits(gain), max(gain)
-  # A line over four points says nothing of a hundred times as many images.
+  # Beyond a hundred times as many images, a line over few points means nothing.
   most = 100 * shots
   until = float(last_worthwhile([best], worth, most)[0])
   low, high = _middle(last_worthwhile(fits, worth, most), method="nearest")
@@ -182,7 +188,7 @@ def plot(gain, advice):
   axes.axvspan(shots[-1], x[-1], alpha=.06, color="k", linewidth=0)
   axes.text(shots[-1] * 1.1, .02, "extrapolated", fontsize=8, va="bottom",
             transform=axes.get_xaxis_transform(), color="#555555")
-  # The band of few runs is wider than anything that was measured.
+  # The axis follows the gains: the band of few runs is far wider.
   seen = [worth, 0, *np.concatenate(list(gain.values()))]
   margin = .5 * (max(seen) - min(seen))
   axes.set_ylim(min(seen) - margin, max(seen) + margin)

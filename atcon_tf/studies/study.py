@@ -1,4 +1,4 @@
-"""A study: its rows so far, and the runs that are still to be made."""
+"""A study: the rows of its finished runs, and the runs still to make."""
 
 import concurrent.futures
 import contextlib
@@ -21,7 +21,13 @@ from atcon_tf.studies import study_tables
 
 
 def row_of(grid, cell, result):
-  """What the table keeps of a result."""
+  """The row of a run: what the tables need of its result.
+
+  Args:
+    grid: of the study.
+    cell: of the run.
+    result: its result.json.
+  """
   arm, shots, seed = cell
   numbers = {part: {k: v for k, v in result[part].items()
                     if k not in ("per_class", "ci90", "roc")}
@@ -35,9 +41,19 @@ def row_of(grid, cell, result):
 
 
 class Study:
-  """The rows so far, and the runs that are still to be made."""
+  """The rows of the finished runs of a grid, and the runs still to make."""
 
   def __init__(self, grid, out, folder, extra):
+    """Reads the rows; makes no run.
+
+    Args:
+      grid: from `study_grid.read_grid`.
+      out: the JSON file of the rows; it need not exist yet.
+      folder: for the folders of the runs.
+      extra: list of flags for every run that are not stored.
+    Raises:
+      UserError: a row was made with other flags than the grid has now.
+    """
     self.grid, self.out, self.extra = grid, pathlib.Path(out), extra
     self.folder = pathlib.Path(folder)
     self.rows = study_tables.read(self.out)["rows"]
@@ -59,18 +75,23 @@ class Study:
             if cell not in have]
 
   def check_flags(self, cells):
-    """Refuses an arm that is none, before any run.
+    """Refuses wrong flags of an arm, before any run.
 
+    Args:
+      cells: of the runs; the first of each arm is checked.
     Raises:
-      UserError: its flags are no settings, or are those of the cell.
+      UserError: an arm's flags are no settings, or set the shots or the seed.
     """
-    for cell in {arm: (arm, *rest) for arm, *rest in reversed(cells)}.values():
+    first = {}
+    for cell in cells:
+      first.setdefault(cell[0], cell)
+    for cell in first.values():
       config = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
       for name, value in zip(("shots", "seed"), cell[1:]):
         if getattr(config, name) != value:
           raise UserError(name, getattr(config, name),
-                          "the grid says it of each run")
+                          "the grid sets it for each run")
 
   def check_ready(self, cells):
     """Refuses finished runs in the folder that were made with other settings.
@@ -96,16 +117,16 @@ class Study:
                           "use another --folder")
 
   def make(self, cells, threads, keep, tell):
-    """Runs of one arm in a process of their own.
+    """Makes runs of one arm in a process of their own.
 
     Args:
-      cells: which.
+      cells: of the runs.
       threads: of the process.
-      keep: the folders of the runs.
-      tell: called as `tell(cell, whether it ended well)` after each.
+      keep: whether the folders of finished runs stay.
+      tell: called as `tell(cell, succeeded)` after each run.
     """
-    folders = {str(self.folder / study_grid.name_of(cell))
-               : cell for cell in cells}
+    folders = {str(self.folder / study_grid.name_of(cell)): cell
+               for cell in cells}
     ready = [f for f in folders if (pathlib.Path(f) / "result.json").exists()]
     for folder in ready:
       cell = folders.pop(folder)
@@ -114,7 +135,7 @@ class Study:
     if not folders:
       return
     self.folder.mkdir(parents=True, exist_ok=True)
-    # From the current folder, of which the paths in the flags are.
+    # The process keeps the current folder, where paths in the flags start.
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
                    "OMP_NUM_THREADS": str(threads)}
     with open(self.folder / "stderr.log", "a") as log, subprocess.Popen(
@@ -133,7 +154,7 @@ class Study:
       tell(cell, False)
 
   def _add(self, cell, keep):
-    """The row of a finished run."""
+    """Adds the row of a finished run, and saves all rows."""
     workdir = self.folder / study_grid.name_of(cell)
     result = json.loads((workdir / "result.json").read_text())
     with self._lock:
@@ -144,13 +165,17 @@ class Study:
       shutil.rmtree(workdir)
 
   def save(self):
-    """Writes the rows with the grid as it is now."""
+    """Writes the rows, and the grid as it is now."""
     files.write_text(self.out, json.dumps(
         {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
 
   @contextlib.contextmanager
   def _alone(self):
-    """Keeps other processes from adding rows to the same file."""
+    """Locks the file of the rows.
+
+    Raises:
+      UserError: another process has locked it.
+    """
     try:
       self.out.parent.mkdir(parents=True, exist_ok=True)
       lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
@@ -165,7 +190,14 @@ class Study:
       yield
 
   def run(self, workers, keep):
-    """Makes all missing runs; returns the cells that failed."""
+    """Makes all missing runs.
+
+    Args:
+      workers: runs at the same time.
+      keep: whether the folders of finished runs stay.
+    Returns:
+      list of the cells that failed.
+    """
     with self._alone():
       self.rows = study_tables.read(self.out)["rows"]
       return self._run(workers, keep)
@@ -179,14 +211,14 @@ class Study:
     threads = max(1, (os.cpu_count() or 1) // workers)
     counter = itertools.count(1)
 
-    def tell(cell, well):
+    def tell(cell, succeeded):
       with self._lock:
-        if not well:
+        if not succeeded:
           failed.append(cell)
         count = next(counter)
         left = (time.time() - started) / count * (len(todo) - count)
         print(f"{count}/{len(todo)} {study_grid.name_of(cell)}: "
-              f"{'done' if well else 'FAILED'}, about {left / 60:.0f} min "
+              f"{'done' if succeeded else 'FAILED'}, about {left / 60:.0f} min "
               "left", flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -195,7 +227,7 @@ class Study:
       try:
         for future in concurrent.futures.as_completed(work):
           future.result()
-      except BaseException:  # what is at work ends, nothing new begins
+      except BaseException:  # runs at work end, no other begins
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     return failed

@@ -6,23 +6,23 @@ from scipy import stats
 
 METRICS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
            "box_iou": "box IoU", "pointing_game": "pointing game"}
-# What sees no image, by the metric that it stands beside.
+# Metric -> the score of the same metric that needs no look at the image.
 TRIVIAL = {"box_iou": "centre_box_iou",
            "pointing_game": "centre_point_pointing_game",
            "mask_iou": "centre_mask_iou"}
-# Fewer seeds say next to nothing: they are not drawn.
+# Points of fewer seeds are not drawn.
 ENOUGH = 3
-# The share of the way from one number of shots to its double that the arms
-# take up side by side, so that their bars do not hide each other.
+# The arms are drawn side by side, so that no bar hides another. They take this
+# share of the distance between a number of shots and its double.
 BESIDE = 0.7
 LEGEND_COLUMNS = 6
 
 
 def by_shots(grid, rows):
-  """Means above, gains over the baseline below; a panel a metric.
+  """Means above, gains over the baseline below, a column for each metric.
 
-  Dashed above: what a centred box, or point, would get. The gains are paired
-  by seed, their bars 90 % t intervals.
+  The dashed line above is the score of a centred box, or point. The gains are
+  paired by seed; their bars are 90 % t intervals.
 
   Args:
     grid, rows: of the study.
@@ -32,7 +32,7 @@ def by_shots(grid, rows):
              if any(metric in test for test in table.values())}
   figure = Figure(figsize=(3.1 * len(metrics), 6), layout="constrained")
   axes = figure.subplots(2, len(metrics), sharex=True, squeeze=False)
-  # On a logarithmic scale; 0, which is all images, beyond the others.
+  # A logarithmic scale; 0 shots, which means all images, come last.
   place = {k: np.log2(k or 2 * max(grid["shots"])) for k in grid["shots"]}
   baseline = grid["baseline"]
   others = [arm for arm in grid["arms"] if arm != baseline]
@@ -76,7 +76,7 @@ def by_shots(grid, rows):
       one.tick_params(labelsize=7)
   axes[0, 0].set_ylabel("mean over seeds, points", fontsize=8)
   axes[1, 0].set_ylabel(f"gain over {baseline}, points", fontsize=8)
-  # The last panel has the dashed line, too, where there is one.
+  # The legend of the last panel includes the dashed line, if there is one.
   figure.legend(*axes[0, -1].get_legend_handles_labels(), fontsize=8,
                 loc="outside lower center", ncols=LEGEND_COLUMNS)
   return figure

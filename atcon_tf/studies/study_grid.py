@@ -1,8 +1,8 @@
 """The cells of a study, and the command line of each."""
 
 import json
-import pathlib
 
+from atcon_tf.config import presets
 from atcon_tf.config import UserError
 
 
@@ -24,11 +24,14 @@ def cells(grid):
 def read_grid(path):
   """A grid from its file.
 
+  Args:
+    path: of the file; one that begins with `flags/` may be a preset.
   Raises:
-    UserError: not a grid.
+    UserError: there is no such file, or it holds no grid.
   """
+  file = presets.find("grid", path)
   try:
-    grid = json.loads(pathlib.Path(path).read_text())
+    grid = json.loads(file.read_text())
   except (OSError, ValueError) as error:
     raise UserError("grid", path, f"{error}") from error
   for key in ("flags", "arms", "baseline", "shots", "seeds",
@@ -61,6 +64,7 @@ def read_grid(path):
 
 
 def name_of(cell):
+  """What the folder of a cell's run is called."""
   arm, shots, seed = cell
   return f"{arm}_{shots}shot_seed{seed}"
 
@@ -73,7 +77,11 @@ def command(grid, cell, folder, extra):
 
 
 def together(grid, cells):
-  """Cells as lists for one process each, in the order of their firsts."""
+  """The cells as lists, one for each process, in the order of their firsts.
+
+  The runs of a process differ by shots alone, or by seed where the grid has
+  one number of shots.
+  """
   groups, one = {}, len(grid["shots"]) == 1
   for arm, shots, seed in cells:
     key = arm, None if one else seed, shots in grid["endpoint_shots"]

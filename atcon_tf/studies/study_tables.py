@@ -1,8 +1,8 @@
 """The tables of a study, from its rows alone.
 
 A cell is a difference in points, paired by seed within each number of shots,
-with its 90 % interval. ▲ and ▼ stand where that leaves out 0; the best of a
-column is bold only where it has a ▲: without a sign, nothing was shown.
+with its 90 % interval. ▲ and ▼ mean that the interval leaves out 0. The best of
+a column is bold only if it has a ▲: without a sign, nothing was shown.
 """
 
 import collections
@@ -20,19 +20,23 @@ from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_figures
 from atcon_tf.studies.study_figures import TRIVIAL
 
-# One test each; what is shown beside them has intervals only.
+# Each of these has a test; the metrics of BESIDE have intervals only.
 ENDPOINTS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
              "box_iou": "box IoU"}
 BESIDE = {"pointing_game": "pointing game", "f1_macro_at_half": "F1 at 0.5",
           "consistency": "consistency", "mask_iou": "mask IoU"}
 SHOWN = {**ENDPOINTS, **BESIDE}
-# More of it is not better in itself.
+# Metrics of which more is not better in itself.
 NO_BEST = ("consistency",)
 MARKS = ("<!-- study -->", "<!-- /study -->")
 
 
 def read(path):
-  """`{"grid", "rows"}` of a study; none if there is no such file yet."""
+  """`{"grid", "rows"}` of a study; None and [] if there is no such file.
+
+  Raises:
+    UserError: the file holds something else.
+  """
   path = pathlib.Path(path)
   if not path.exists():
     return {"grid": None, "rows": []}
@@ -44,7 +48,7 @@ def read(path):
 
 
 def values(rows, arm, shots, metric):
-  """`{seed: score}` on test."""
+  """The test scores of an arm at a number of shots, `{seed: score}`."""
   return {r["seed"]: r["test"][metric] for r in rows
           if r["arm"] == arm and r["shots"] == shots
           and metric in r["test"]}
@@ -53,7 +57,7 @@ def values(rows, arm, shots, metric):
 def paired(rows, arm, baseline, shots, metric):
   """Differences to the baseline in points, `{seed: [at each of the shots]}`.
 
-  Of the seeds with both runs at every one of the shots.
+  Seeds without both runs at every one of the shots are left out.
   """
   ours, theirs = ([values(rows, a, k, metric) for k in shots]
                   for a in (arm, baseline))
@@ -63,7 +67,7 @@ def paired(rows, arm, baseline, shots, metric):
 
 
 def test(rows, arm, baseline, shots, metric):
-  """The paired test of an arm over another, or None for one seed or none."""
+  """The paired test of an arm over another; None for fewer than two seeds."""
   differences = list(paired(rows, arm, baseline, shots, metric).values())
   if len(differences) < 2:
     return None
@@ -71,7 +75,7 @@ def test(rows, arm, baseline, shots, metric):
 
 
 def tests(rows, arms, baseline, shots):
-  """`{metric: {arm: outcome of test}}`, where there is one."""
+  """`{metric: {arm: outcome of `test`}}`; arms without one are left out."""
   found = {metric: {arm: test(rows, arm, baseline, shots, metric)
                     for arm in arms} for metric in shown(rows)}
   return {metric: {arm: o for arm, o in outcomes.items() if o}
@@ -79,14 +83,17 @@ def tests(rows, arms, baseline, shots):
 
 
 def mean(rows, arm, shots, metric):
-  """Mean of the means at each number of shots in points, or None."""
+  """The mean over the shots of the mean over seeds, in points.
+
+  None if the arm has no score at one of the shots.
+  """
   found = [list(values(rows, arm, k, metric).values()) for k in shots]
   return 100 * float(np.mean([np.mean(v) for v in found])) if all(
       found) else None
 
 
 def progress(grid, rows):
-  """How much of the study there is."""
+  """How many runs of the study are finished, as text."""
   wanted = set(study_grid.cells(grid))
   done = wanted & {(r["arm"], r["shots"], r["seed"]) for r in rows}
   seeds = ", ".join(map(str, grid["seeds"]))
@@ -97,7 +104,7 @@ def progress(grid, rows):
 
 
 def shown(rows):
-  """`{metric: label}` of those in SHOWN that the data could give."""
+  """`{metric: label}` of the metrics in SHOWN that some row has."""
   return {metric: label for metric, label in SHOWN.items()
           if any(metric in r["test"] for r in rows)}
 
@@ -161,7 +168,7 @@ def _cell(outcome, metric, best):
 
 
 def _count(shots):
-  """A number of labelled images a class, as a person says it."""
+  """A number of labelled images a class, as text: "all" for 0."""
   return str(shots) if shots else "all"
 
 
@@ -177,21 +184,24 @@ def _legend(shots):
 
 
 def _flags(grid, arms):
-  """What each arm is, a line each."""
+  """The flags of every run and of each arm, as lines."""
   return ["", f"Every run: `{' '.join(grid['flags'])}`, and", "",
           *(f"- {arm}: `{' '.join(grid['arms'][arm])}`" for arm in arms)]
 
 
 def _commits(rows):
-  """Which code made the runs; those of an uncommitted tree are called so."""
+  """The commits that made the runs, as text.
+
+  Git's "-dirty" becomes "with changes": the tree had uncommitted ones.
+  """
   counts = collections.Counter(r.get("commit") or "unknown" for r in rows)
   return "Made by commit " + ", ".join(
       f"{commit.replace('-dirty', ' with changes')} ({count} runs)"
       for commit, count in counts.most_common()) + "."
 
 
-def table(grid, rows):
-  """The study as markdown; arms that nothing is known of are left out."""
+def study_table(grid, rows):
+  """The study as Markdown; arms without any row are left out."""
   shots, baseline = grid["endpoint_shots"], grid["baseline"]
   known = {r["arm"] for r in rows} | {baseline}
   every = [a for a in grid["arms"] if a in known]
@@ -231,7 +241,7 @@ def _means(rows, arm, shots):
 
 
 def ablation(grid, rows):
-  """A study of variants as markdown: each against what it is a variant of."""
+  """An ablation as Markdown: each variant over the arm it is a variant of."""
   shots = grid["endpoint_shots"]
   lines = ["# What each switch does", "",
            f"{progress(grid, rows)}. {_legend(shots)} Of the cells without any "
@@ -249,7 +259,10 @@ def ablation(grid, rows):
 
 
 def gains(grid, rows):
-  """`{label of a metric: {"arm over baseline": outcome}}`, to be drawn."""
+  """The differences to draw, `{label of a metric: {row: outcome of `test`}}`.
+
+  A row is called "ARM over BASELINE".
+  """
   groups = [(grid["baseline"],
              [a for a in grid["arms"] if a != grid["baseline"]]),
             *((control, [arm]) for arm, controls in grid.get(
@@ -272,18 +285,18 @@ def render(path, readme=""):
 
   Args:
     path: of the JSON file with the rows.
-    readme: a file that gets the table between its study markers, or "".
+    readme: a file that gets the table between its study markers; "": none.
   Returns:
     the paths written.
   Raises:
-    UserError: the readme has no markers.
+    UserError: `readme` has no markers.
   """
   path = pathlib.Path(path)
   content = read(path)
   grid, wanted = content["grid"], set(study_grid.cells(content["grid"]))
   rows = [r for r in content["rows"]
           if (r["arm"], r["shots"], r["seed"]) in wanted]
-  text = (ablation if "variants" in grid else table)(grid, rows)
+  text = (ablation if "variants" in grid else study_table)(grid, rows)
   figures = {path.with_suffix(".png"): study_figures.by_shots(grid, rows)
              } if len(grid["shots"]) > 1 else {}
   found = gains(grid, rows)

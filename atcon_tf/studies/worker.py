@@ -1,10 +1,10 @@
 """Runs of one arm of a study, one after the other in one process.
 
-They differ by seed and shots alone, so the images are read once and the
-training steps are compiled once. `atcon_tf.study` starts this with a list of
-command lines of `atcon_tf.train` on the standard input, as JSON; after each
-run that is finished, its folder is printed on the standard output, and all
-that a run itself prints goes to FOLDER.log.
+They differ by seed and shots alone, so that the images are read once and the
+training steps are compiled once. `studies.study` starts this file with a list
+of command lines of `atcon_tf.train` on the standard input, as JSON. The
+process prints the folder of each finished run; the output of the run itself
+goes to FOLDER.log.
 """
 
 import contextlib
@@ -19,13 +19,24 @@ from atcon_tf.training import loop
 
 
 def parse(arguments):
-  """The `Config` and the folder, named last, of a command line of train."""
+  """The `Config` and the folder of a command line of train.
+
+  The last argument must be --workdir.
+  """
   return (with_image_size(config_flags.parse(arguments)),
           arguments[-1].removeprefix("--workdir="))
 
 
 def run(arguments, before):
-  """One run; `before`, the last `Training`, is used again where it fits."""
+  """Makes one run.
+
+  Args:
+    arguments: a command line of train.
+    before: the `Training` of the run before, or None. Its images and compiled
+      steps are used again if it differs by seed and shots alone.
+  Returns:
+    the `Training` of this run.
+  """
   config, folder = parse(arguments)
   work = run_folder.Workdir(folder, config, False)
   try:
@@ -39,6 +50,7 @@ def run(arguments, before):
 
 
 def main():
+  """Makes the runs that the standard input lists."""
   before = None
   for arguments in json.load(sys.stdin):
     folder = arguments[-1].removeprefix("--workdir=")
@@ -46,7 +58,7 @@ def main():
         log), contextlib.redirect_stderr(log):
       try:
         before = run(arguments, before)
-      except Exception:  # named by the study; the others go on
+      except Exception:  # the study names this run; the others go on
         traceback.print_exc()
         continue
     print(folder, flush=True)

@@ -108,7 +108,7 @@ class Summaries(keras.callbacks.Callback):
         tf.summary.histogram("consistency", consistency)
 
   def on_attention(self, step, stories):
-    """Writes `{name: (figure, text)}`; see `attention_story`."""
+    """Writes `{name: (figure, text)}`; see `attention_figure`."""
     with self._writer.as_default(step=step):
       for name, (figure, text) in stories.items():
         png = canvas.to_png(figure)

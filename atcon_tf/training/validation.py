@@ -89,8 +89,9 @@ class Validator:
       for (kind, records), count in zip(kinds.items(), counts):
         records = _spread(records, count)
         if records:
-          stories[f"{name}_{kind}"] = classifier_maps.attention_story(
-              self.predictor.classifier, self.data.images.batch(records), records,
+          stories[f"{name}_{kind}"] = classifier_maps.attention_figure(
+              self.predictor.classifier, self.data.images.batch(records),
+              records,
               data.class_names, self._attention,
               data.multi_label)
     self._callback.on_attention(updates, stories)
@@ -179,8 +180,9 @@ class Validator:
     if self.config.objective == "atcon":
       story = consistency.MapAgreement(mask_intensity=self.config.mask_intensity,
                                        mask_scale=self.config.mask_scale)
-    return classifier_maps.story_figure(
-        self.predictor.classifier, self.data.images.batch(records), records,
+    return classifier_maps.agreement_figure(
+        self.predictor.classifier, self.data.images.batch(records),
+        records,
         self.data.class_names, story, self.data.multi_label)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
+from atcon_tf.data.sources import folder
 from atcon_tf import models
 from atcon_tf.models.build import stock
 from atcon_tf.reports import explained_files
@@ -18,7 +19,6 @@ from atcon_tf.reports.explainer import choose_classes
 from atcon_tf.reports.explainer import explain_clip
 from atcon_tf.reports.explainer import explain_image
 from atcon_tf.reports.explainer import Explainer
-from atcon_tf.reports.figures import contact_sheets
 from atcon_tf.runs.run import load_classifier
 
 NAMES = ("cat", "dog", "pot plant")
@@ -96,30 +96,18 @@ def test_files_folders_and_globs(tmp_path):
   assert explained_files.unique_names(paths) == ["a", "a_2"]
 
 
+def test_class_folders_take_the_same_pictures(tmp_path):
+  for name in ("cat", "dog"):
+    (tmp_path / name).mkdir()
+    for i, ending in enumerate(pictures.ENDINGS):
+      _picture().save(tmp_path / name / f"{i}{ending.upper()}")
+  data = folder.load(str(tmp_path))
+  found = {r.image for records in data.splits.values() for r in records}
+  assert found == set(map(str, pictures.find([str(tmp_path)])))
+  assert len(found) == 2 * len(pictures.ENDINGS)
+
+
 # Overlays and boxes.
-
-
-def test_overlay_is_grey_where_the_map_is_zero():
-  image = np.full([4, 4, 3], 100, np.uint8)
-  light = np.zeros([4, 4])
-  light[0, 0] = 1
-  picture = contact_sheets.overlay(image, light, alpha=1)
-  assert (picture[1:] == picture[1, 1]).all()
-  assert len(set(picture[1, 1])) == 1
-  assert tuple(picture[0, 0]) != tuple(picture[1, 1])
-  assert contact_sheets.brightness(-np.ones([2, 2])).max() == 0
-
-
-def test_boxes_by_hand():
-  heat = np.zeros([10, 10])
-  heat[2:4, 1:5] = 1.0
-  heat[8, 8] = .8
-  assert contact_sheets.boxes(heat, .5) == [
-      {"box": [.1, .2, .5, .4], "score": 1.0}]
-  both = contact_sheets.boxes(heat, .5, largest=False)
-  assert [b["box"] for b in both] == [[.1, .2, .5, .4], [.8, .8, .9, .9]]
-  assert both[1]["score"] == pytest.approx(.8)
-  assert contact_sheets.boxes(np.zeros([3, 3])) == []
 
 
 @pytest.mark.parametrize("box_format, box", [
@@ -189,7 +177,7 @@ def test_a_very_tall_picture_has_a_sheet(explainer):
 
 def test_a_clip(explainer, tmp_path):
   frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
-  pictures.write_clip(tmp_path / "clip.gif", frames)
+  explained_files.write_clip(tmp_path / "clip.gif", frames)
   clip = pictures.frames(tmp_path / "clip.gif")
   assert len(clip) == 3
   shown = explain_clip(explainer, clip, 1, "grad_cam")
@@ -200,8 +188,8 @@ def test_a_clip_as_mp4(tmp_path):
   """Sides that are odd lose a row or a column; colours are compressed."""
   pytest.importorskip("av")
   frames = [np.full([31, 41, 3], 60 * i, np.uint8) for i in (1, 2, 3)]
-  pictures.check_writable("mp4")
-  pictures.write_clip(tmp_path / "clip.mp4", frames)
+  explained_files.check_writable("mp4")
+  explained_files.write_clip(tmp_path / "clip.mp4", frames)
   clip = pictures.frames(tmp_path / "clip.mp4")
   assert [frame.shape for frame in clip] == [(30, 40, 3)] * 3
   for before, after in zip(frames, clip):
@@ -211,17 +199,10 @@ def test_a_clip_as_mp4(tmp_path):
 def test_mp4_without_its_package(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
   with pytest.raises(UserError, match="video_format='mp4': .*imageio.pyav"):
-    pictures.check_writable("mp4")
+    explained_files.check_writable("mp4")
   (tmp_path / "clip.mp4").write_bytes(b"x")
-  with pytest.raises(UserError, match="clip.mp4: cannot be read .*GIF"):
+  with pytest.raises(UserError, match="clip.mp4': cannot be read .*GIF"):
     pictures.frames(tmp_path / "clip.mp4")
-
-
-def test_a_map_that_shows_nothing_says_so():
-  assert contact_sheets.note(np.ones([3, 3])) == "the same everywhere"
-  assert contact_sheets.note(-np.arange(9.).reshape(3, 3)
-                             ) == "no positive value"
-  assert contact_sheets.note(np.arange(9.).reshape(3, 3)) == ""
 
 
 def test_stock_models_and_what_to_explain():

@@ -1,9 +1,7 @@
-"""Whole runs on the embedded data: results, resume after a kill, refusals."""
+"""Whole runs on the embedded data: results, resume after a kill, mistakes."""
 
-import dataclasses
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,31 +20,12 @@ from atcon_tf.objectives import base
 from atcon_tf.reports import compare_runs
 from atcon_tf.reports.tables import differences_table
 from atcon_tf import runs
-from atcon_tf.runs import run_data
-from atcon_tf.runs import run_folder
 from atcon_tf.runs import stored_predictions
-from atcon_tf.runs import warm_start
 from atcon_tf import training
 from atcon_tf.training import trainer
 from atcon_tf.training import loop
 from atcon_tf.training.run_state import RunState
-
-TINY = dict(dataset="shapes", image_size=32, shots=2, steps=4, eval_every=2,
-            checkpoint_every=1, bootstrap=20, summary_images=2,
-            unlabeled="40", batch_size=4)
-
-
-def tiny(**changes):
-  return Config(**{**TINY, **changes}).resolve()
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-  """One ATCON and one supervised run."""
-  root = tmp_path_factory.mktemp("runs")
-  for objective in ("atcon", "supervised"):
-    training.train_and_evaluate(tiny(objective=objective), root / objective)
-  return root
+from tests.tiny_runs import tiny
 
 
 def test_what_a_run_leaves_behind(finished):
@@ -90,11 +69,31 @@ def test_a_loaded_run_gives_the_same_scores(finished):
     assert again["test"][name] == pytest.approx(stored[name], abs=1e-6)
 
 
-def test_supervised_batches_are_the_same_under_both_objectives(finished):
-  """The first supervised loss comes before anything differs but the steps."""
-  splits = [json.loads((finished / o / "splits.json").read_text())
-            for o in ("atcon", "supervised")]
-  assert splits[0] == splits[1]
+def test_supervised_batches_are_the_same_under_both_objectives(
+    tmp_path, monkeypatch):
+  """The first two of each run, augmentation and order included."""
+  batches = []
+  step = trainer.Trainer.run
+
+  def spy(self, batch):
+    batches.append(batch)
+    return step(self, batch)
+
+  monkeypatch.setattr(trainer.Trainer, "run", spy)
+  drawn = []
+  for objective in ("atcon", "supervised"):
+    batches.clear()
+    prepared = loop.prepare(tiny(objective=objective),
+                            tmp_path / f"{objective}.json")
+    for _ in prepared.steps(RunState()):
+      own = [b[base.SUPERVISED] for b in batches if base.SUPERVISED in b]
+      if len(own) == 2:
+        break
+    drawn.append(own)
+  for atcon, supervised in zip(*drawn, strict=True):
+    for name in ("image", "label"):
+      np.testing.assert_array_equal(atcon[name], supervised[name])
+  assert not np.array_equal(own[0]["image"], own[1]["image"])
 
 
 def test_compare_prints_and_draws(finished):
@@ -114,20 +113,6 @@ def test_compare_prints_and_draws(finished):
   assert len(figure.axes) == compare_runs.SHOWN * 3
 
 
-def test_a_finished_run_is_not_overwritten(finished):
-  with pytest.raises(UserError, match="finished"):
-    training.train_and_evaluate(tiny(), finished / "atcon")
-
-
-def test_a_finished_run_without_its_checkpoints_is_not_overwritten(
-    finished, tmp_path):
-  copy = shutil.copytree(finished / "supervised", tmp_path / "copy")
-  shutil.rmtree(copy / "checkpoints")
-  with pytest.raises(UserError, match="finished"):
-    training.train_and_evaluate(tiny(objective="supervised"), copy)
-  assert (copy / "splits.json").exists()
-
-
 def test_the_labels_of_the_pool_are_told_to_no_loss(tmp_path):
   run = loop.prepare(tiny(), tmp_path / "splits.json")
   batch = next(run._batches(base.CONSISTENCY, 0, RunState()))
@@ -135,151 +120,13 @@ def test_the_labels_of_the_pool_are_told_to_no_loss(tmp_path):
   assert np.any(next(run._batches(base.SUPERVISED, 0, RunState()))["label"])
 
 
-def test_weights_are_not_judged_by_what_they_were_trained_on(finished,
-                                                             tmp_path):
-  run, line = finished / "supervised", "was trained on .* of this run's"
-  ids = json.loads((run / "splits.json").read_text())
-  ids["val"], ids["train_labeled"] = ids["train_labeled"], ids["val"]
-  other = tmp_path / "other.json"
-  other.write_text(json.dumps(ids))
-  for start in (run, run / "checkpoints" / "best.weights.h5"):
-    with pytest.raises(UserError, match=line):
-      training.train_and_evaluate(
-          Config(dataset="shapes", image_size=32, steps=4,
-                 warm_start=str(start), objective="supervised",
-                 splits=str(other)).resolve(), tmp_path / "w")
-
-
-def test_weights_are_not_taken_for_those_of_other_classes(finished):
-  config = tiny(warm_start=str(finished / "supervised"))
-  split = json.loads((finished / "supervised/splits.json").read_text())
-  warm_start.check_start(config, split)
-  for name, value in (("class_names", split["class_names"][::-1]),
-                      ("multi_label", False)):
-    with pytest.raises(UserError, match=f"supervised: its {name} are"):
-      warm_start.check_start(config, {**split, name: value})
-  # What was the pool of ATCON was trained on, if without labels.
-  pool = {**split, "test": split["train_unlabeled"][:3]}
-  warm_start.check_start(config, pool)
-  with pytest.raises(UserError, match="trained on 3 of"):
-    warm_start.check_start(tiny(warm_start=str(finished / "atcon")), pool)
-
-
-def test_other_data_than_the_shapes_are_refused(finished):
-  with pytest.raises(UserError, match="data_dir='photos': not used with"):
-    run_data.load_part(runs.load(finished / "atcon"), data_dir="photos")
-
-
-def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
-  rng = np.random.default_rng(0)
-  for name in ("cat", "dog"):
-    (tmp_path / "photos" / name).mkdir(parents=True)
-    for i in range(10):
-      PIL.Image.fromarray(rng.integers(255, size=[32, 32, 3], dtype=np.uint8)
-                          ).save(tmp_path / "photos" / name / f"{i}.png")
-  data = str(tmp_path / "photos")
-  common = dict(dataset="folder", model="tiny_cnn", image_size=32, steps=1,
-                objective="supervised", shots=0, bootstrap=0, eval_every=1,
-                summary_images=0)
-  training.train_and_evaluate(Config(data_dir=data, **common).resolve(),
-                              tmp_path / "run")
-  # The same images in another place, and another draw of them.
-  run = runs.load(tmp_path / "run")
-  run.config = dataclasses.replace(run.config, split_seed=1)
-  moved = str(shutil.copytree(data, tmp_path / "moved"))
-  records, _ = run_data.load_part(run, "test", moved)
-  assert [r.id for r in records] == run.split["test"]
-  with pytest.raises(UserError, match="split='all': these are the run's own"):
-    run_data.load_part(run, "all", moved)
-  with pytest.raises(UserError, match="was trained on .* of this run's"):
-    training.train_and_evaluate(Config(
-        data_dir=data + "/", split_seed=1, warm_start=str(tmp_path / "run"),
-        **common).resolve(), tmp_path / "other")
-
-
 @pytest.mark.parametrize("arguments, line", [
-    (["--voc_year=2012"], "--voc_year: needs --methods"),
-    (["--compare=W/b", "--split=val"], "--split: not used with --compare")])
+    (["--voc_year=2012"], "--voc_year=2012: needs --methods"),
+    (["--compare=W/b", "--split=val"], "--split=val: not used with --compare")])
 def test_judgements_refuse_what_they_do_not_use(arguments, line):
   done = subprocess.run([sys.executable, "-m", "atcon_tf.evaluate",
                          *arguments], capture_output=True, text=True)
   assert done.returncode == 2 and line in done.stderr.splitlines()[-1]
-
-
-def test_other_settings_are_refused_by_name(finished):
-  with pytest.raises(UserError, match=r"steps=5: the run in .* has 4"):
-    training.train_and_evaluate(tiny(steps=5), finished / "atcon")
-
-
-def test_a_run_that_never_began_takes_other_settings(tmp_path):
-  with pytest.raises(UserError, match="no such file"):
-    training.train_and_evaluate(tiny(weights="typo.weights.h5"), tmp_path / "w")
-  run_folder.Workdir(tmp_path / "w", tiny()).close()
-
-
-def test_a_foreign_folder_is_left_alone(tmp_path):
-  (tmp_path / "thesis.tex").write_text("mine")
-  for overwrite in (False, True):
-    with pytest.raises(UserError, match="thesis.tex"):
-      training.train_and_evaluate(tiny(), tmp_path, overwrite)
-  assert (tmp_path / "thesis.tex").read_text() == "mine"
-
-
-def test_another_project_with_a_config_is_left_alone(tmp_path):
-  (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-  (tmp_path / "splits.json").write_text("mine")
-  for overwrite in (False, True):
-    with pytest.raises(UserError, match="config.json"):
-      run_folder.Workdir(tmp_path, tiny(), overwrite)
-  assert (tmp_path / "splits.json").read_text() == "mine"
-  with pytest.raises(UserError, match="workdir='': must name"):
-    run_folder.Workdir("", tiny(), True)
-
-
-def _contents(folder):
-  return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*")
-          if p.is_file() and p.name != ".lock"}
-
-
-def test_a_run_is_back_where_the_new_one_cannot_begin(finished, tmp_path):
-  path = shutil.copytree(finished / "supervised", tmp_path / "run")
-  (path / "notes.txt").write_text("mine")
-  before = _contents(path)
-  for changes in (dict(weights="typo.h5"), dict(
-      splits=str(path / "splits.json"), shots=8, unlabeled="all")):
-    with pytest.raises(UserError, match="no such file"):
-      training.train_and_evaluate(tiny(objective="supervised", **changes), path,
-                                  overwrite=True)
-    assert _contents(path) == before
-  # Killed after it was set aside: whoever opens it next brings it back.
-  work = run_folder.Workdir(path, tiny(), overwrite=True)
-  work._lock.close()
-  (path / "tb").mkdir()
-  with pytest.raises(UserError, match="finished"):
-    run_folder.Workdir(path, tiny(objective="supervised"))
-  assert _contents(path) == before
-  # It is gone once the new one can be resumed; what is not a run's stays.
-  work = run_folder.Workdir(path, tiny(), overwrite=True)
-  work.save_checkpoint({}, {"step": 1})
-  work.close()
-  assert {str(p) for p in _contents(path)} == {
-      "checkpoints/last.npz", "config.json", "flags.txt", "notes.txt"}
-
-
-def test_the_best_weights_are_not_newer_than_the_checkpoint(
-    tmp_path, monkeypatch):
-  order = []
-  for name in ("save_best", "save_checkpoint"):
-    def spy(self, *args, kept=getattr(run_folder.Workdir, name), name=name):
-      order.append(name)
-      return kept(self, *args)
-    monkeypatch.setattr(run_folder.Workdir, name, spy)
-  training.train_and_evaluate(tiny(objective="supervised", eval_every=1,
-                                   checkpoint_every=100), tmp_path / "w")
-  assert order.count("save_checkpoint") >= order.count("save_best") > 0
-  for first, second in zip(order, order[1:]):
-    assert "save_checkpoint" in (first, second)
-  assert order[:2] == ["save_best", "save_checkpoint"]
 
 
 def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
@@ -293,7 +140,8 @@ def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
 
 def test_a_file_that_the_system_refuses_is_one_line():
   done = subprocess.run(
-      [sys.executable, "-c", "from atcon_tf.config import cli; cli.run(lambda _: "
+      [sys.executable, "-c", "from atcon_tf.config import cli; "
+       "cli.run(lambda _: "
        "open('/no/such/file'), lambda: None)"], capture_output=True, text=True)
   assert done.returncode == 2
   assert done.stderr == "error: /no/such/file: No such file or directory\n"
@@ -374,29 +222,6 @@ def test_ctrl_c_is_one_line_and_the_run_resumes(tmp_path):
   assert "interrupted" in error and "Traceback" not in error
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-  work = run_folder.Workdir(tmp_path / "w", tiny())
-  work.save_checkpoint({}, {"step": 1})
-  before = (tmp_path / "w/checkpoints/last.npz").read_bytes()
-
-  def full(*args, **kwargs):
-    raise OSError(28, "No space left on device")
-
-  monkeypatch.setattr(np, "savez", full)
-  with pytest.raises(UserError, match="last.npz.*No space left"):
-    work.save_checkpoint({}, {"step": 2})
-  assert (tmp_path / "w/checkpoints/last.npz").read_bytes() == before
-  assert os.listdir(tmp_path / "w/checkpoints") == ["last.npz"]
-  work.close()
-
-
-def test_two_processes_do_not_share_a_folder(tmp_path):
-  work = run_folder.Workdir(tmp_path / "w", tiny())
-  with pytest.raises(UserError, match="another process"):
-    run_folder.Workdir(tmp_path / "w", tiny())
-  work.close()
-
-
 def test_combined_and_consistency_schedules(finished, tmp_path):
   combined = training.train_and_evaluate(
       tiny(schedule="combined", consistency_weight=0.5, steps=2),
@@ -407,9 +232,3 @@ def test_combined_and_consistency_schedules(finished, tmp_path):
       tiny(schedule="consistency", steps=2, batch_size=8,
            warm_start=str(finished / "supervised")), tmp_path / "alone")
   assert alone["steps"] == {"supervised": 0, "consistency": 2, "best": 2}
-
-
-def test_config_is_stored_as_it_was(finished):
-  stored = Config.from_json((finished / "atcon/config.json").read_text())
-  assert stored == tiny()
-  assert dataclasses.replace(stored, steps=9) != tiny()

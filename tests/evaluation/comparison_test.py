@@ -11,7 +11,7 @@ import pytest
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import comparison
 from atcon_tf import models
-from atcon_tf.reports import compare_runs
+from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import comparison_figures
 from atcon_tf.reports import tables
@@ -173,8 +173,8 @@ def test_maps_of_another_size_lie_where_they_were():
   classifier = models.build("tiny_cnn", 2, image_size=64)
   images = np.random.default_rng(0).integers(0, 255, [3, 64, 64, 3], np.uint8)
   rows, target = np.arange(3), np.array([0, 1, 0])
-  own, larger = (compare_runs._maps(classifier, images, rows, target, (n, n))
-                 for n in (64, 128))
+  own, larger = (classifier_maps.grad_cam_at(
+      classifier, images, target, (n, n), rows) for n in (64, 128))
   # Halved, the larger maps are the others.
   halved = larger.reshape(3, 64, 2, 64, 2).mean((2, 4))
   np.testing.assert_allclose(halved, own, atol=.03 * np.abs(own).max())

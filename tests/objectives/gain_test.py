@@ -277,7 +277,7 @@ def test_scores_of_both_passes_and_what_is_seen(float64):
   records = [data.Record(str(i), "", row.astype(np.float32))
              for i, row in enumerate(LABEL)]
   attention = attention_mask.Attention(fill=(.2, .4, .6), sigma=-1e3)
-  figure, text = classifier_maps.attention_story(
+  figure, text = classifier_maps.attention_figure(
       classifier, images, records, ("a", "b", "c"), attention)
   told = attention_mask.explain(classifier, images, None, attention)
   first, second = (tf.sigmoid(told[n]).numpy()

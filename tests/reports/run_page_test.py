@@ -119,11 +119,11 @@ def test_it_is_readable_on_a_phone_and_has_contrast(text, browser_page,
 
 def test_data_that_are_gone_leave_the_pictures_out(tiny_run, monkeypatch):
   def gone(config):
-    raise UserError("--data_dir=x: no such folder")
+    raise UserError("data_dir", "x", "no such folder")
 
   monkeypatch.setattr(registry, "load", gone)
   page = run_page.report(runs.load(tiny_run))
-  assert "Left out: --data_dir=x: no such folder" in page
+  assert "Left out: data_dir=&#39;x&#39;: no such folder" in page
 
 
 def test_runs_of_two_image_sizes_are_drawn_side_by_side(tiny_run, tmp_path,
@@ -143,8 +143,8 @@ def test_runs_of_two_image_sizes_are_drawn_side_by_side(tiny_run, tmp_path,
 def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
     tiny_run, monkeypatch):
   run = runs.load(tiny_run)
-  whole = run_page_figures.pictures(run, None, ["a"], stored_predictions.load_predictions(
-      tiny_run))[0]["alt"]
+  table = stored_predictions.load_predictions(tiny_run)
+  whole = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
   first, second = whole.split(". ", 1)[1].split("; ")[:2]
   whole_data = registry.load
 
@@ -154,8 +154,7 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
                                 for r in part} - {first.split(":")[0]})
 
   monkeypatch.setattr(registry, "load", without_the_best)
-  part = run_page_figures.pictures(run, None, ["a"], stored_predictions.load_predictions(
-      tiny_run))[0]["alt"]
+  part = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
   assert part.split(". ", 1)[1].split("; ")[0] == second
 
 

@@ -237,7 +237,8 @@ def test_tflite_and_onnx_give_the_same(run, tiny_export):
 
 @pytest.mark.parametrize("name, size, reflect", [
     ("vgg16", 32, False), ("mobilenet", 97, True), ("resnet50", 33, False)])
-def test_every_kind_of_network_becomes_plain(name, size, reflect, tmp_path):
+def test_every_kind_of_network_is_rebuilt_of_keras_alone(
+    name, size, reflect, tmp_path):
   """Fused ReLUs, ReLU6, BGR input and reflected padding."""
   keras.utils.set_random_seed(0)
   classifier = models.build(name, 3, image_size=size, width=0.25 if
@@ -245,7 +246,8 @@ def test_every_kind_of_network_becomes_plain(name, size, reflect, tmp_path):
                             reflect_padding=reflect)
   images = np.random.default_rng(0).uniform(
       size=[2, size, size, 3]).astype(np.float32)
-  formats.save_keras(formats.plain(classifier, False), tmp_path / "m.keras")
+  formats.save_keras(formats.keras_only(classifier, False),
+                     tmp_path / "m.keras")
   loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={})
   kinds = {type(layer).__module__.partition(".")[0]
            for layer in loaded._flatten_layers()}

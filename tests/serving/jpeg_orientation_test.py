@@ -36,8 +36,8 @@ def note(value, order="big", before=0, tag=0x0112):
           + bytes(4))
 
 
-_read = tf.function(jpeg_orientation.orientation, input_signature=[tf.TensorSpec(
-    [], tf.string)])
+_read = tf.function(jpeg_orientation.orientation,
+                    input_signature=[tf.TensorSpec([], tf.string)])
 
 
 @pytest.mark.parametrize("order", ["big", "little"])

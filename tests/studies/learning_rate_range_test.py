@@ -53,8 +53,8 @@ def test_the_rule():
   factor = np.geomspace(1e-3, 1e3, 121)
   loss = 1 - 1 / (1 + np.exp(-2 * np.log(factor)))
   loss[factor > 101] = 9
-  found = learning_rate_range.suggest(
-    factor.tolist(), loss.tolist(), {"rate": .03})
+  found = learning_rate_range.suggest(factor.tolist(), loss.tolist(),
+                                      {"rate": .03})
   assert found["minimum"] == pytest.approx(100)
   assert found["steepest"] == pytest.approx(1)
   assert found["suggested"] == pytest.approx(1)
@@ -119,6 +119,7 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
                "--sweep_steps=60", f"--out={out}", "--high=1e4")
   found = json.loads(out.read_text())
   assert found["stopped"] and "stopped after" in said
+  assert " -m atcon_tf.find_lr --objective=supervised " in found["command"]
   assert len(found["factor"]) == len(found["loss"]) < 60
   rates = found["suggested_rates"]
   assert set(rates) == {"learning_rate", "head_learning_rate"}
@@ -142,8 +143,8 @@ def test_alternating_steps_and_a_bank():
   settings = dict(image_size=32, shots=2, batch_size=4, unlabeled="40",
                   unlabeled_batch_size=4)
   for objective in ("atcon", "self_training"):
-    found = learning_rate_range.sweep(Config(objective=objective, **settings).resolve(),
-                                      1e-2, 1, 12)
+    config = Config(objective=objective, **settings).resolve()
+    found = learning_rate_range.sweep(config, 1e-2, 1, 12)
     assert len(found["factor"]) == 12 and found["stopped"] is None
     assert found["smoothed"][-1] is not None
     np.testing.assert_allclose(found["factor"], np.geomspace(1e-2, 1, 12))

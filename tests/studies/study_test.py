@@ -57,7 +57,7 @@ def test_differences_are_paired_by_seed_within_shots():
 
 
 def test_the_table_says_what_helps():
-  text = study_tables.table(_grid(), ROWS)
+  text = study_tables.study_table(_grid(), ROWS)
   assert text.startswith("8 runs, seeds 0, 1. ")
   # The seeds' means are 2 and 3: 2.5 +- t(1) 0.5 = 2.5 +- 3.16, and
   # p = 1 - 2 / pi atan(2.5 / 0.5) = .126; F1 at 0.5 has no p.
@@ -69,7 +69,7 @@ def test_the_table_says_what_helps():
   # Every pair the same: the interval is a point, and leaves out 0.
   same = [_row(a, k, s, .4 + .1 * s + (.03 if a == "new" else 0))
           for a in FLAGS for k in (2, 4) for s in (0, 1)]
-  text = study_tables.table(_grid(), same)
+  text = study_tables.study_table(_grid(), same)
   assert "| ▲ +3.0 [+3.0, +3.0] p < 0.001 |" in text
   assert "| base, points | 45.0 |" in text
   trivial = next(l for l in text.splitlines() if l.startswith("| centred"))
@@ -77,13 +77,13 @@ def test_the_table_says_what_helps():
                                                           "45.0"]
   worse = [{**r, "arm": {"base": "new", "new": "base"}[r["arm"]]}
            for r in same]
-  text = study_tables.table(_grid(), worse)
+  text = study_tables.study_table(_grid(), worse)
   assert "▼ -3.0 [-3.0, -3.0]" in text and "**-" not in text
 
 
 def test_no_shots_are_all_images():
-  text = study_tables.table(_grid(shots=[0], endpoint_shots=[0]),
-                            [{**r, "shots": 0} for r in ROWS[:4]])
+  text = study_tables.study_table(_grid(shots=[0], endpoint_shots=[0]),
+                                  [{**r, "shots": 0} for r in ROWS[:4]])
   assert "Points on test, all labelled images a class" in text
   assert "| all a class |" in text
 
@@ -91,7 +91,7 @@ def test_no_shots_are_all_images():
 def test_half_a_study_says_so():
   rows = [r for r in ROWS if r["seed"] == 0]
   assert study_tables.test(rows, "new", "base", [2, 4], "map_macro") is None
-  text = study_tables.table(_grid(), rows)
+  text = study_tables.study_table(_grid(), rows)
   assert text.startswith("**Incomplete: 4 of 8 runs**")
   assert "| new | - (1 of 2 seeds) |" in text
 
@@ -102,11 +102,11 @@ def test_an_arm_is_compared_with_its_controls_too():
   rows = ROWS + [{**r, "arm": "longer", "test": {
       m: v - .02 for m, v in r["test"].items()}}
                  for r in ROWS if r["arm"] == "new"]
-  text = study_tables.table(grid, rows)
+  text = study_tables.study_table(grid, rows)
   assert "| new over longer | ▲ +2.0 [+2.0, +2.0]" in text
   assert "- longer: `--steps=9`" in text
   # An arm without any run is left out, and so is what needs it.
-  assert "longer" not in study_tables.table(grid, ROWS)
+  assert "longer" not in study_tables.study_table(grid, ROWS)
 
 
 def test_rows_outside_the_grid_do_not_count(tmp_path):
@@ -194,8 +194,8 @@ def test_an_arm_that_is_not_a_list_of_flags(arm, tmp_path):
 @pytest.mark.parametrize("extra, message", [
     ("flags/studies/voc_ablation.json", "ablation.json': not a flag"),
     ("--data_dri=x", "Unknown command line flag 'data_dri'"),
-    ("--seed=4", "--seed=4: the grid says it of each run"),
-    ("--shots=0", "--shots=0: the grid says it of each run")])
+    ("--seed=4", "seed=4: the grid sets it for each run"),
+    ("--shots=0", "shots=0: the grid sets it for each run")])
 def test_what_goes_to_every_run_is_looked_at_first(extra, message, tmp_path):
   made = study.Study(GRID, tmp_path / "rows.json", tmp_path / "W", [extra])
   with pytest.raises(UserError, match=message):
@@ -224,8 +224,8 @@ def test_nothing_to_render(tmp_path):
 
 def test_runs_that_share_a_process():
   cells = study_grid.cells(_grid())
-  assert study_grid.together(_grid(), cells)[0] == [
-                             ("base", 2, 0), ("base", 4, 0)]
+  assert study_grid.together(_grid(), cells)[0] == [("base", 2, 0),
+                                                    ("base", 4, 0)]
   one = _grid(shots=[2], endpoint_shots=[2])
   assert study_grid.together(one, study_grid.cells(one))[0] == [
       ("base", 2, 0), ("base", 2, 1)]

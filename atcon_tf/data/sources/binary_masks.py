@@ -31,8 +31,8 @@ from scipy import ndimage
 
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
+from atcon_tf.data import pictures
 from atcon_tf.data import record
-from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import rules
 
 CLASSES = ("negative", "positive")
@@ -106,7 +106,7 @@ def _read_split(data_dir, name):
       raise UserError(
           f"{where}: no {CLASSES[label]}s there; must hold positives (or Pos) "
           "and negatives (or Neg) with images "
-          f"({', '.join(folder.EXTENSIONS)})")
+          f"({', '.join(pictures.ENDINGS)})")
   return SPLITS[name], classes
 
 
@@ -116,7 +116,7 @@ def _read_class(data_dir, prefix, label):
   files, masks = {}, {}
   for name in sorted(f.name for f in os.scandir(where) if f.is_file()
                      and not f.name.startswith(".")
-                     and f.name.lower().endswith(folder.EXTENSIONS)):
+                     and f.name.lower().endswith(pictures.ENDINGS)):
     stem = os.path.splitext(name)[0]
     kind = masks if label == POSITIVE and stem.endswith("m") else files
     if stem in kind:

@@ -14,10 +14,10 @@ and path, class by class: the order of files on the disk plays no part.
 import os
 
 from atcon_tf.config import UserError
+from atcon_tf.data.pictures import ENDINGS
 from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val",
                  "valid": "val", "test": "test"}
 TEST_SHARE = 0.2
@@ -140,9 +140,9 @@ def images_in(data_dir, folder):
   """
   names = sorted(f.name for f in os.scandir(folder) if f.is_file()
                  and not f.name.startswith(".")
-                 and f.name.lower().endswith(EXTENSIONS))
+                 and f.name.lower().endswith(ENDINGS))
   if not names:
     raise UserError(
-        f"{folder}: no images in this class folder ({', '.join(EXTENSIONS)})")
+        f"{folder}: no images in this class folder ({', '.join(ENDINGS)})")
   prefix = os.path.relpath(folder, data_dir).replace(os.sep, "/")
   return [f"{prefix}/{name}" for name in names]

@@ -12,8 +12,8 @@ import os
 import numpy as np
 
 from atcon_tf.config import UserError
+from atcon_tf.data import pictures
 from atcon_tf.data import record
-from atcon_tf.data.sources import folder
 
 PART = "unlabeled"
 PREFIX = "unlabeled_dir:"  # Of their ids, and of no other image's.
@@ -39,7 +39,7 @@ def add(dataset, unlabeled_dir):
   paths = _images_below(unlabeled_dir)
   if not paths:
     raise UserError(f"{flag}: no image in it or below "
-                    f"({', '.join(folder.EXTENSIONS)})")
+                    f"({', '.join(pictures.ENDINGS)})")
   known = {os.path.realpath(r.image): (r.id, part)
            for part, records in dataset.splits.items() for r in records
            if isinstance(r.image, str)}
@@ -73,7 +73,7 @@ def _images_below(top):
     seen.add(here)
     for name in sorted(names):
       if not name.startswith(".") and name.lower().endswith(
-          folder.EXTENSIONS):
+          pictures.ENDINGS):
         path = os.path.join(where, name)
         found.setdefault(os.path.realpath(path), path)
   return list(found.values())

@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib
 from matplotlib.figure import Figure
 from matplotlib import patches
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from atcon_tf.attribution import maps
 
 BOX_COLOR = "#39ff88"
-# What got better, what got worse, and what cannot be told.
+# What got better, what got worse, and what the data leave open.
 GOOD, BAD, UNCLEAR = "#1b7837", "#b2182b", "#8a8a8a"
 
 
@@ -25,18 +26,39 @@ def show_image(axes, image):
   axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
 
 
-def show_map(axes, image, heat):
-  """A map's positive part over a grey image; bright where it is high.
+def blend(image, light, opacity, colormap=maps.COLORMAP):
+  """The colours of a map over an image in grey, `[H, W, 3]` in [0, 1].
 
   Args:
+    image: `[H, W, 3]` in [0, 1].
+    light: the map, `[H, W]` in [0, 1].
+    opacity: of the colours, `[H, W]` in [0, 1].
+    colormap: of matplotlib.
+  """
+  grey = np.clip(np.mean(image, -1, keepdims=True), 0, 1)
+  grey = maps.GREY_FROM + maps.GREY_RANGE * grey
+  color = matplotlib.colormaps[colormap](light)[..., :3]
+  opacity = opacity[..., np.newaxis]
+  return np.clip((1 - opacity) * grey + opacity * color, 0, 1)
+
+
+def overlay(image, heat):
+  """A map's positive part over a grey image, `[H, W, 3]` in [0, 1].
+
+  A served model draws the same in its graph: `serving.image_ops.overlay`.
+
+  Args:
+    image: `[H, W, 3]` in [0, 1].
     heat: `[H, W]`, raw, at the image's size; scaled by its own maximum.
   """
-  grey = np.repeat(np.mean(image, -1, keepdims=True), 3, -1)
-  show_image(axes, 0.25 + 0.5 * np.clip(grey, 0, 1))
-  heat = np.maximum(heat, 0)
-  heat = heat / heat.max() if heat.max() > 0 else heat
-  axes.imshow(heat, cmap=maps.COLORMAP, vmin=0, vmax=1,
-              alpha=np.clip(0.15 + 0.75 * heat, 0, 1))
+  light = np.maximum(heat, 0)
+  light = light / light.max() if light.max() > 0 else light
+  return blend(image, light, maps.OPACITY_FROM + maps.OPACITY_RANGE * light)
+
+
+def show_map(axes, image, heat):
+  """Draws `overlay`: a map over its image, bright where the map is high."""
+  show_image(axes, overlay(image, heat))
 
 
 def show_boxes(axes, boxes, size):

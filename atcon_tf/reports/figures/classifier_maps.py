@@ -1,4 +1,4 @@
-"""Figures of what a classifier looks at in some images."""
+"""Figures of the maps of a classifier for some images."""
 
 import numpy as np
 import tensorflow as tf
@@ -15,44 +15,73 @@ from atcon_tf.models import geometry
 from atcon_tf.reports.figures import map_rows
 
 
-def story_figure(classifier, images, records, class_names,
-                 story=consistency.MapAgreement(mask_scale="std"), multi_label=True):
-  """The figure of ATCON's story for some images.
+def grad_cam_at(classifier, pixels, target, size, rows=None, batch_size=32):
+  """Grad-CAM of one class of each image, at a size that several models share.
 
-  Each row explains the predicted class; its boxes are drawn where the image
-  has some, else those of every class.
+  Each map is first placed on the image that its classifier sees.
+
+  Args:
+    classifier: a `models.Classifier`.
+    pixels: uint8 `[N, H, W, 3]`.
+    target: int `[P]`, the class of each map.
+    size: height and width of the maps.
+    rows: int `[P]`, the image of each map; None: the image of the same number.
+    batch_size: maps at once.
+  Returns:
+    `[P, *size]`.
+  """
+  rows = np.arange(len(target)) if rows is None else rows
+  found = []
+  for first in range(0, len(rows), batch_size):
+    part = slice(first, first + batch_size)
+    heat = attribution.explain(classifier, pixels[rows[part]] / np.float32(255),
+                               "grad_cam", target[part])
+    heat = attribution.enlarge(classifier, heat)
+    found.append(geometry.resize(heat, size).numpy())
+  return np.concatenate(found)
+
+
+def agreement_figure(classifier, images, records, class_names, agreement=None,
+                     multi_label=True):
+  """The two maps that ATCON compares, and the mask between them.
+
+  Each row explains the predicted class. Boxes of that class are drawn where
+  the image has some, else the boxes of all classes.
 
   Args:
     classifier: a `models.Classifier`.
     images: float32 `[B, H, W, 3]` in [0, 1].
     records: their B records.
     class_names: of the classes.
-    story: an `atcon.Story` that matches its maps by a mask.
+    agreement: a `consistency.MapAgreement` that compares by a mask; None: one
+      with the mask scaled by its standard deviation.
     multi_label: whether a score is a sigmoid or a softmax.
   Returns:
     a matplotlib figure; for a network without ReLU, of Grad-CAM alone.
   """
   images = tf.cast(images, classifier.maps.input.dtype)
+  agreement = agreement or consistency.MapAgreement(mask_scale="std")
   try:
     registry.check(classifier, "guided_backprop")
-    story = consistency.explain(classifier, images, story)
+    found = consistency.explain(classifier, images, agreement)
   except UserError:
     pass_ = forward_pass.forward(classifier, images)
     target = tf.argmax(pass_.logits, -1)
-    story = {"class_index": target, "logits": pass_.logits,
+    found = {"class_index": target, "logits": pass_.logits,
              "first": cam.grad_cam(pass_, target)}
-  for name in {"first", "first_masked"} & set(story):
-    story[name] = geometry.resize(story[name], classifier.image_size,
+  for name in {"first", "first_masked"} & set(found):
+    found[name] = geometry.resize(found[name], classifier.image_size,
                                   classifier.geometry[-1])
-  story = {name: value.numpy() for name, value in story.items()}
-  if "masked" in story:
-    story["seen"] = classifier.normalize.undo(story["masked"])
-  captions, boxes = _told(records, class_names, story, multi_label)
+  found = {name: value.numpy() for name, value in found.items()}
+  if "masked" in found:
+    found["seen"] = classifier.normalize.undo(found["masked"])
+  captions, boxes = _captions(records, class_names, found["class_index"],
+                              found["logits"], multi_label)
   images = images.numpy()
-  if "mask" not in story:
-    return map_rows.before_after(images, [story["first"]], ["Grad-CAM"], boxes,
+  if "mask" not in found:
+    return map_rows.before_after(images, [found["first"]], ["Grad-CAM"], boxes,
                                  [[c, ""] for c in captions])
-  return map_rows.explanations(images, story, boxes, captions)
+  return map_rows.explanations(images, found, boxes, captions)
 
 
 def head_figure(classifier, images, records, class_names, method,
@@ -61,7 +90,8 @@ def head_figure(classifier, images, records, class_names, method,
 
   Args:
     method: "tame" or "l_cam".
-    Others as of `story_figure`.
+    classifier, images, records, class_names, multi_label: see
+      `agreement_figure`.
   Returns:
     a matplotlib figure.
   """
@@ -71,41 +101,43 @@ def head_figure(classifier, images, records, class_names, method,
   heat = [attribution.enlarge(classifier, attribution.explain(
       classifier, images, name, target)).numpy()
           for name in ("grad_cam", method)]
-  captions, boxes = _told(
-      records, class_names,
-      {"class_index": target, "logits": logits.numpy()}, multi_label)
+  captions, boxes = _captions(records, class_names, target, logits.numpy(),
+                              multi_label)
   return map_rows.before_after(
       images.numpy(), heat, ["Grad-CAM", method.replace("_", "-").upper()],
       boxes, [[c, "", ""] for c in captions])
 
 
-def _told(records, class_names, story, multi_label):
-  """A caption and the boxes of each image."""
+def _captions(records, class_names, class_index, logits, multi_label):
+  """A caption and the boxes of each image.
+
+  The boxes are those of the class that is explained; without any, all boxes.
+  """
   captions, boxes = [], []
   for i, record in enumerate(records):
-    target = story["class_index"][i]
+    target = class_index[i]
     own = record.boxes[record.box_label == target]
     boxes.append(own if len(own) else record.boxes)
     truth = ", ".join(class_names[c] for c in np.flatnonzero(record.label))
     right = "right" if record.label[target] else "wrong"
-    score = forward_pass.probability(story["logits"][i], multi_label)[target]
+    score = forward_pass.probability(logits[i], multi_label)[target]
     captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
                     f"says: {class_names[target]} {score:.2f} ({right})")
   return captions, boxes
 
 
-def attention_story(classifier, images, records, class_names, attention,
-                    multi_label=True):
-  """What GAIN sees in some images, with and without their attention.
+def attention_figure(classifier, images, records, class_names, attention,
+                     multi_label=True):
+  """What GAIN's mask takes from images, and the scores before and after.
 
-  Each image's predicted class is explained, as in evaluation.
+  The predicted class of each image is explained.
 
   Args:
     classifier: a `models.Classifier`.
     images: float32 `[B, H, W, 3]` in [0, 1].
     records: their B records; boxes and masks are drawn on the images.
     class_names: of the classes.
-    attention: a `gain.Attention`.
+    attention: an `attention_mask.Attention`.
     multi_label: whether a score is a sigmoid or a softmax.
   Returns:
     a matplotlib figure, and a Markdown table with a line for each image: the

@@ -1,7 +1,8 @@
 """Figures of two runs side by side: consistency and classes.
 
-The tables are those of predictions.npz; see `comparison`. Consistency is
-agreement under the guided mask scaled by its standard deviation.
+The tables are those of predictions.npz; see `evaluation.comparison`. The
+consistency in them is the agreement of maps under the guided mask scaled by
+its standard deviation.
 """
 
 from matplotlib.figure import Figure
@@ -17,12 +18,13 @@ from atcon_tf.reports.figures import score_plots
 
 
 def right_and_wrong(table):
-  """Which images the class that comes first is a true, a false positive of.
+  """The images whose most probable class is a true, or a false, positive.
 
   Args:
     table: of predictions.npz.
   Returns:
-    two bool `[N]`; both are False where no class reaches the threshold.
+    two bool `[N]`, true and false positives; both are False where no class
+    reaches the threshold.
   """
   first = table["probability"].argmax(1)
   every = np.arange(len(first))
@@ -35,11 +37,11 @@ def right_and_wrong(table):
 def gain(before, after, names, samples=500):
   """Gain of consistency against consistency before, an image a point.
 
-  The line is least squares, its band the 90 % of bootstrap resamples of the
-  images. The gain lies between `-1 - before` and `1 - before` (dashed). That
-  the line falls proves little: where the two values of an image had nothing to
-  do with each other it would fall with slope -1. How many points lie above 0,
-  and where the line crosses it, is what the figure shows.
+  The line is fitted by least squares; its band holds 90 % of bootstrap
+  resamples of the images. The gain lies between `-1 - before` and `1 - before`
+  (dashed). A falling line proves little: if the two values of an image were
+  unrelated, it would fall with slope -1. Read how many points lie above 0, and
+  where the line crosses 0.
 
   Args:
     before, after: tables of two runs on the same images.
@@ -86,9 +88,13 @@ def gain(before, after, names, samples=500):
 def positives(tables, names):
   """Consistency of true and of false positives, a panel for each run.
 
-  In each title: how often a true positive is the more consistent of the two
-  when one of each is drawn (area under the ROC curve; 0.5: consistency does
-  not tell right from wrong), with its 90 % interval.
+  Each title says how often the true positive is the more consistent one when
+  one of each is drawn (the area under the ROC curve; at 0.5 consistency does
+  not separate them), with its 90 % interval.
+
+  Args:
+    tables: of predictions.npz, one for each run.
+    names: of the runs.
   """
   figure = Figure(figsize=(4.6 * len(tables), 3.4), layout="constrained")
   panels = figure.subplots(1, len(tables), sharex=True, sharey=True,
@@ -104,14 +110,14 @@ def positives(tables, names):
                 color=color, alpha=.45, label=f"{len(values)} {word} positives")
       axes.axvline(np.median(values), color=color, linewidth=2,
                    label=f"median {np.median(values):.2f}")
-    axes.set_title(f"{name}\n{_told_apart(table, right, wrong)}", fontsize=10)
+    axes.set_title(f"{name}\n{_separation(table, right, wrong)}", fontsize=10)
     axes.set_xlabel("consistency of an image")
     axes.legend(fontsize=8)
   panels[0].set_ylabel("share of the images")
   return figure
 
 
-def _told_apart(table, right, wrong, samples=500):
+def _separation(table, right, wrong, samples=500):
   if not right.any() or not wrong.any():
     return "positives of one kind only"
   rows = np.flatnonzero(right | wrong)
@@ -136,6 +142,7 @@ def classes(differences, name):
   """
   panels = {label: dict(comparison.of_classes(differences, metric))
             for metric, label in comparison.CLASS_METRICS.items()}
-  return score_plots.forest({label: rows for label, rows in panels.items() if rows},
-                            f"{name}: difference of each class, 90 % interval over "
-                            "images (grey: holds 0)")
+  return score_plots.forest(
+      {label: rows for label, rows in panels.items() if rows},
+      f"{name}: difference of each class, 90 % interval over images (grey: "
+      "holds 0)")

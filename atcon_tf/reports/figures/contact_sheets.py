@@ -1,12 +1,11 @@
-"""Maps over images: overlays, side-by-side sheets, boxes.
+"""Maps over pictures of the user's own: overlays, contact sheets, boxes.
 
-Maps come raw, at the network's size; here they meet the picture of the user's
-own size and shape.
+The maps are raw and at the network's size. These functions scale them, and
+stretch them to the size and shape of the picture.
 """
 
 import textwrap
 
-import matplotlib
 from matplotlib.figure import Figure
 import numpy as np
 import PIL.Image
@@ -19,7 +18,7 @@ from atcon_tf.reports.figures import canvas
 # A few pixels of a gradient hold its largest values: full brightness begins
 # at this percentile.
 TOP = 99.5
-# For whoever sees a sheet without having made it.
+# Written below each sheet, for a reader who did not make it.
 LEGEND = "Bright: what matters to the class. Box: around the brightest part."
 
 
@@ -31,17 +30,17 @@ def brightness(heat):
 
 
 def note(heat):
-  """What a person should know of a map that shows nothing; "" of others."""
+  """Why a map shows nothing, for its caption; "" for a map that does."""
   if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
     return "the same everywhere"
   return "" if heat.max() > 0 else "no positive value"
 
 
 def gathered(heat, share=1 / 20):
-  """A map of single pixels, drawn together into areas that have a box.
+  """A map of single pixels, blurred into areas that a box can surround.
 
-  A Gaussian whose sigma is `share` of the map's side: the map of a gradient
-  is dots, and the largest connected part of it one of them.
+  The map of a gradient is dots, so that its largest connected part would be
+  one dot. The sigma of the Gaussian is `share` of the map's longer side.
   """
   return ndimage.gaussian_filter(np.maximum(heat, 0), share * max(heat.shape))
 
@@ -53,7 +52,10 @@ def stretch(heat, size):
 
 
 def overlay(image, light, colormap=maps.COLORMAP, alpha=0.6):
-  """A map in colour over a grey image.
+  """A map in colour over a grey image of any size.
+
+  Unlike `canvas.overlay` it leaves the image bare where the map is 0, and the
+  caller sets the opacity.
 
   Args:
     image: uint8 `[height, width, 3]`.
@@ -63,11 +65,8 @@ def overlay(image, light, colormap=maps.COLORMAP, alpha=0.6):
   Returns:
     uint8 `[height, width, 3]`.
   """
-  grey = 0.15 + 0.7 * image.mean(-1, keepdims=True) / 255
-  color = matplotlib.colormaps[colormap](light)[..., :3]
-  share = alpha * np.sqrt(light)[..., np.newaxis]
-  mixed = (1 - share) * grey + share * color
-  return (255 * np.clip(mixed, 0, 1)).round().astype(np.uint8)
+  mixed = canvas.blend(image / 255, light, alpha * np.sqrt(light), colormap)
+  return (255 * mixed).round().astype(np.uint8)
 
 
 def boxes(heat, threshold=0.5, largest=True):

@@ -1,43 +1,42 @@
-"""Pictures of images, maps, masks and boxes, as matplotlib figures.
+"""Figures of images, maps, masks and boxes, a row for each image.
 
-    figure = plots.explanations(pictures, story, ...)
-    png = plots.to_png(figure)
-
-Figures are made without pyplot: no global state, no screen.
+    figure = map_rows.explanations(images, found, boxes, captions)
+    png = canvas.to_png(figure)
 """
 
 import numpy as np
 
 from atcon_tf.reports.figures import canvas
 
-STORY_COLUMNS = ("image", "Grad-CAM", "guided backprop", "soft mask",
-                 "masked image", "Grad-CAM, masked")
+AGREEMENT_COLUMNS = ("image", "Grad-CAM", "guided backprop", "soft mask",
+                     "masked image", "Grad-CAM, masked")
 
 
-def explanations(images, story, boxes, captions):
-  """ATCON's story of some images, a row each.
+def explanations(images, found, boxes, captions):
+  """The maps that ATCON compares, a row for each image.
 
   Args:
     images: `[B, H, W, 3]` in [0, 1].
-    story: dict of arrays at the image's size, `[B, H, W]`: "first",
-      "second", "mask", "first_masked"; and "seen", `[B, H, W, 3]`, what
-      the mask leaves of the images.
+    found: dict of arrays at the size of the images, `[B, H, W]`: "first",
+      "second", "mask", "first_masked" of `consistency.explain`; and "seen",
+      `[B, H, W, 3]`, the masked images.
     boxes: list of B arrays `[n, 4]`, of the class that is explained.
     captions: list of B lines, shown beside the row.
   """
-  figure, axes = canvas.grid(len(images), len(STORY_COLUMNS), STORY_COLUMNS)
+  figure, axes = canvas.grid(len(images), len(AGREEMENT_COLUMNS),
+                             AGREEMENT_COLUMNS)
   size = images.shape[1:3]
   for i, row in enumerate(axes):
     canvas.show_image(row[0], images[i])
     row[0].set_ylabel(captions[i], fontsize=7)
-    canvas.show_map(row[1], images[i], story["first"][i])
-    guided = story["second"][i]
+    canvas.show_map(row[1], images[i], found["first"][i])
+    guided = found["second"][i]
     # A few pixels hold the largest values: show all up to the 99th percentile.
     top = np.percentile(guided, 99)
     row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
-    row[3].imshow(story["mask"][i], cmap="gray", vmin=0, vmax=1)
-    canvas.show_image(row[4], story["seen"][i])
-    canvas.show_map(row[5], images[i], story["first_masked"][i])
+    row[3].imshow(found["mask"][i], cmap="gray", vmin=0, vmax=1)
+    canvas.show_image(row[4], found["seen"][i])
+    canvas.show_map(row[5], images[i], found["first_masked"][i])
     for one in (row[0], row[1], row[5]):
       canvas.show_boxes(one, boxes[i], size)
   return figure
@@ -47,18 +46,18 @@ ATTENTION_COLUMNS = ("image", "attention", "soft mask", "masked image")
 
 
 def attention(images, attended, outlines, boxes, captions):
-  """GAIN's view of some images, a row each.
+  """GAIN's attention to some images, a row each.
 
   Args:
     images: `[B, H, W, 3]` in [0, 1].
-    told: dict of arrays: "scaled" and "mask" `[B, H, W]` in [0, 1], "seen"
+    attended: dict of arrays: "scaled" and "mask" `[B, H, W]` in [0, 1], "seen"
       `[B, H, W, 3]` in [0, 1], what is left of the images.
     outlines: list of B bool `[H, W]`, where the object is.
     boxes: list of B arrays `[n, 4]`.
     captions: list of B lines, shown beside the row.
   """
-  figure, axes = canvas.grid(len(images), len(
-    ATTENTION_COLUMNS), ATTENTION_COLUMNS)
+  figure, axes = canvas.grid(len(images), len(ATTENTION_COLUMNS),
+                             ATTENTION_COLUMNS)
   for i, row in enumerate(axes):
     canvas.show_image(row[0], images[i])
     row[0].set_ylabel(captions[i], fontsize=7)
@@ -73,7 +72,7 @@ def attention(images, attended, outlines, boxes, captions):
 
 def before_after(images, maps, names, boxes, captions,
                  headings=("image",)):
-  """Maps of several models side by side, an image after the other.
+  """Maps of several models side by side, image by image.
 
   Args:
     images: `[B, H, W, 3]` in [0, 1].
@@ -81,7 +80,8 @@ def before_after(images, maps, names, boxes, captions,
     names: of the models.
     boxes: list of B arrays `[n, 4]`.
     captions: list of B lists of lines, one for the image and for each model.
-    headings: of the columns of images; each takes its share of them.
+    headings: one for each block of columns; the images are divided evenly
+      between the blocks.
   """
   width, blocks = 1 + len(maps), len(headings)
   rows = -(-len(images) // blocks)

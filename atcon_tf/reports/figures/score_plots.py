@@ -5,12 +5,12 @@ import numpy as np
 
 from atcon_tf.reports.figures import canvas
 
-# As many classes as a square table can name and number.
+# The most classes that `matrix` names and numbers.
 MATRIX_NAMES = 40
 
 
 def curves(history, names):
-  """Scores against supervised updates, a panel each.
+  """Scores against supervised updates, a panel for each score.
 
   Args:
     history: list of dicts with "step" and scores.
@@ -89,7 +89,9 @@ def forest(panels, title):
   for one, (label, rows) in zip(axes, panels.items()):
     for name, row in rows.items():
       y, (low, high) = -order.index(name), row["interval"]
-      color = canvas.GOOD if low > 0 else canvas.BAD if high < 0 else canvas.UNCLEAR
+      color = canvas.UNCLEAR
+      if low > 0 or high < 0:
+        color = canvas.GOOD if low > 0 else canvas.BAD
       one.plot([low, high], [y, y], color=color, linewidth=2)
       one.plot(row["difference"], y, "o", color=color, markersize=4.5)
     one.axvline(0, color="black", linewidth=.8)

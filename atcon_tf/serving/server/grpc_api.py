@@ -31,19 +31,20 @@ def make_server(model, address, timeout, max_bytes, observe):
     address: "host:port"; port 0 picks one.
     timeout: seconds a request may take.
     max_bytes: of a message.
-    observe: `Metrics.observe` of tools/serve.py.
+    observe: `prometheus_metrics.Metrics.observe`.
   Returns:
     the server and its port.
   Raises:
-    UserError: the address cannot be had.
+    UserError: the server cannot listen at the address.
   """
-  # The workers of `model` do the work; these threads only wait for them.
+  # The workers of `model` compute; these threads only wait for them.
   server = grpc.server(
       futures.ThreadPoolExecutor(model.room, "grpc"),
       maximum_concurrent_rpcs=model.room,
       options=[("grpc.max_receive_message_length", max_bytes),
                ("grpc.max_send_message_length", -1),
-               # Two servers on one port would share its clients by chance.
+               # Otherwise two servers could listen at one port, and each
+               # request would reach one of them by chance.
                ("grpc.so_reuseport", 0)])
   service = _Prediction(model, timeout, observe)
   prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -54,8 +55,8 @@ def make_server(model, address, timeout, max_bytes, observe):
     return server, server.add_insecure_port(address)
   except RuntimeError as error:
     host, _, port = address.rpartition(":")
-    raise UserError("grpc_port", port,
-                    f"cannot listen there on {host}; is the port taken?") from error
+    raise UserError("grpc_port", port, f"cannot listen there on {host}; is "
+                    "the port taken?") from error
 
 
 def _check_target(model, spec):
@@ -90,7 +91,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     try:
       inputs = {name: tf.make_ndarray(value)
                 for name, value in request.inputs.items()}
-    except Exception as error:  # a tensor that is none: several kinds
+    except Exception as error:  # a broken tensor raises several kinds
       raise served_model.Refused(
           400, f"inputs: not a tensor: {str(error)[:160]}") from error
     answer = self.model.predict(signature, inputs)
@@ -132,7 +133,7 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
     self.model = model
 
   def GetModelStatus(self, request, context):
-    """Which version is there."""
+    """The version that is served."""
     try:
       _check_target(self.model, request.model_spec)
     except served_model.Refused as error:

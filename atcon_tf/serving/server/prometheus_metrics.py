@@ -1,4 +1,4 @@
-"""What Prometheus reads of the server."""
+"""The figures of the server that Prometheus reads."""
 
 import contextlib
 import time
@@ -10,9 +10,14 @@ from atcon_tf.serving.server.served_model import Refused
 
 
 class Metrics:
-  """What Prometheus reads."""
+  """Counts and times of requests, and the process's own figures."""
 
   def __init__(self, signatures):
+    """Starts at zero.
+
+    Args:
+      signatures: names of the model's signatures, the labels of a request.
+    """
     self.known = frozenset(signatures)
     self.registry = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=self.registry)
@@ -28,10 +33,10 @@ class Metrics:
 
   @contextlib.contextmanager
   def observe(self, protocol):
-    """Counts and times what happens inside; a `Refused` by its status.
+    """Counts and times the block; a `Refused` counts by its status.
 
-    Yields an object whose `signature` is to be set. A name that a client
-    made up is not counted as one: labels stay few.
+    Yields an object whose `signature` the block sets. A signature that the
+    model does not have counts as "other": clients cannot add labels.
     """
     seen, status = types.SimpleNamespace(signature=""), 500
     started = time.perf_counter()

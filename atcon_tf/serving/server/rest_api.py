@@ -20,10 +20,10 @@ from uvicorn.protocols.http import h11_impl
 from atcon_tf.serving.server.served_model import Refused
 from atcon_tf.serving.server import tf_serving_json
 
-# Bodies that are held at once, in largest bodies: more get a 503.
+# Bodies in memory at once, in multiples of the largest; more get a 503.
 _HELD = 16
 _PAGE = pathlib.Path(__file__).with_name("demo.html")
-# The page draws what it made itself and talks to this server alone.
+# The page may only show pictures that it made, and only ask this server.
 _PAGE_HEADERS = {"Content-Security-Policy": (
     "default-src 'none'; script-src 'unsafe-inline'; style-src "
     "'unsafe-inline'; img-src blob: data:; connect-src 'self'")}
@@ -38,8 +38,8 @@ class Rest:
     self._held = 0  # bytes of bodies
 
   def app(self, on_stop=lambda: None):
-    """The application; `on_stop` is called when it ends."""
-    get = lambda path, endpoint: routing.Route(path, endpoint)
+    """The ASGI application; it calls `on_stop` when it ends."""
+    get = routing.Route
     route = [
         get("/", self.page), get("/model.json", self.describe),
         get("/healthz", self.health), get("/metrics", self.figures),
@@ -70,7 +70,8 @@ class Rest:
     with self.metrics.observe("rest") as seen:
       parts = []
       try:
-        # The body first: who is refused while still sending sees a reset.
+        # The body comes first: a client that is refused while it sends would
+        # see a reset connection.
         await self._read(request, parts)
         self._check_target(request)
         answer = await self._answer(b"".join(parts), seen)
@@ -91,7 +92,11 @@ class Rest:
       raise Refused(504, f"no answer within {self.timeout} s") from error
 
   async def _read(self, request, parts):
-    """Appends the body to `parts`; of limited size, within limited time."""
+    """Appends the body to `parts`.
+
+    Raises:
+      Refused: the body is too large or too slow, or too many are held.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > self.max_bytes:
       raise Refused(413, f"a body of {declared} bytes: at most "
@@ -115,7 +120,7 @@ class Rest:
       raise Refused(400, "the client hung up") from error
 
   async def status(self, request):
-    """GET of a model: which version is there."""
+    """GET of a model: the version that is served."""
     self._check_target(request)
     return responses.JSONResponse({"model_version_status": [{
         "version": str(self.model.version), "state": "AVAILABLE",
@@ -133,7 +138,7 @@ class Rest:
             for name, definition in self.model.signature_defs.items()}}}})
 
   async def describe(self, request):
-    """What the demo page wants to know."""
+    """Name, version and metadata of the model, for the demo page."""
     del request
     return responses.JSONResponse({
         "name": self.model.name, "version": self.model.version,
@@ -150,7 +155,7 @@ class Rest:
     return responses.JSONResponse({"status": "ok"})
 
   async def figures(self, request):
-    """Prometheus's text."""
+    """The figures in Prometheus's text format."""
     del request
     return responses.Response(
         prometheus_client.generate_latest(self.metrics.registry),
@@ -173,9 +178,13 @@ async def _error(request, error):
 
 
 class PatientOnly(h11_impl.H11Protocol):
-  """HTTP that closes on a client whose request line or headers do not come.
+  """HTTP that closes a connection whose request line or headers are late.
 
-  uvicorn limits the time between requests, not that within one.
+  uvicorn limits the time between two requests, but not the time that a client
+  takes to send one.
+
+  Attributes:
+    seconds: that a client has for the request line and the headers.
   """
 
   seconds = 10.0

@@ -1,10 +1,10 @@
-"""A SavedModel behind a queue: requests are checked, then run in turn.
+"""A SavedModel behind a queue, which checks requests and runs them in turn.
 
     model = ServedModel("W/served")
     answer = model.call(lambda: model.predict("explain", inputs), timeout=30)
 
-It knows no protocol: tools/serve.py puts REST around it, tools/serve_grpc.py
-gRPC. Whatever a client gets wrong is a `Refused` with an HTTP status.
+It knows no protocol: `rest_api` and `grpc_api` do. A mistake of a client raises
+`Refused`, which has an HTTP status.
 """
 
 import concurrent.futures
@@ -22,7 +22,12 @@ from atcon_tf.config import UserError
 
 
 class Refused(Exception):
-  """A request that is not answered; `status` as in HTTP."""
+  """A request that is refused.
+
+  Attributes:
+    status: of HTTP.
+    message: one line for the client.
+  """
 
   def __init__(self, status, message):
     super().__init__(message)
@@ -35,8 +40,8 @@ class ServedModel:
   Attributes:
     name, version: of the model.
     inputs: `{signature: {input: TensorSpec}}`.
-    room: requests that may be at work or wait at once.
-    metadata: metadata.json of the version, {} if it has none.
+    room: how many requests may be at work or wait at once.
+    metadata: metadata.json of the version; {}: it has none.
     signature_defs: `{signature: SignatureDef}` as stored.
   """
 
@@ -46,7 +51,7 @@ class ServedModel:
 
     Args:
       base: the folder of the versions.
-      name: of the model; default: the folder's.
+      name: of the model; "": that of the folder.
       workers: requests at work at once.
       waiting: requests that may wait for a worker; more get a 503.
       max_batch: images in a request.
@@ -78,10 +83,10 @@ class ServedModel:
     self._pool = concurrent.futures.ThreadPoolExecutor(workers, "predict")
 
   def submit(self, function):
-    """A future of `function()`, run by a worker.
+    """A future of `function()`, which a worker runs.
 
     Raises:
-      Refused: too many wait already.
+      Refused: too many requests wait already.
     """
     if not self._room.acquire(blocking=False):
       raise Refused(503, "the server is at its limit; try again later")
@@ -94,10 +99,11 @@ class ServedModel:
     return future
 
   def call(self, function, timeout):
-    """`function()`, run by a worker.
+    """The outcome of `function()`, which a worker runs.
 
     Raises:
-      Refused: too many wait already, or `timeout` seconds have passed.
+      Refused: too many requests wait already, or `timeout` seconds have
+        passed.
     """
     future = self.submit(function)
     try:
@@ -107,14 +113,14 @@ class ServedModel:
       raise Refused(504, f"no answer within {timeout} s") from error
 
   def check_target(self, name, version=None):
-    """Refuses another model or another version."""
+    """Refuses a request for another model or another version."""
     if name != self.name or version not in (None, self.version):
       wanted = "Latest" if version is None else f"Specific({version})"
       raise Refused(404, f"Servable not found for request: {wanted}({name}); "
                     f"here is {self.name}, version {self.version}")
 
   def specs(self, signature):
-    """The inputs of a signature."""
+    """`{input: TensorSpec}` of a signature; refuses an unknown one."""
     if signature not in self.inputs:
       raise Refused(400, f"signature_name '{signature}': must be one of "
                     f"{', '.join(sorted(self.inputs))}")
@@ -123,8 +129,8 @@ class ServedModel:
   def check_shapes(self, signature, shapes):
     """Refuses inputs that have the wrong names or shapes.
 
-    Nothing of their size is needed: a short message can speak of a tensor
-    that would fill the memory.
+    Looks at the shapes alone, before any tensor is made of them: a short
+    message can declare a tensor that would fill the memory.
 
     Args:
       signature: name of one.
@@ -147,13 +153,15 @@ class ServedModel:
                     f"{self.max_batch}")
 
   def predict(self, signature, inputs):
-    """Answers of the model.
+    """The answers of the model.
 
     Args:
       signature: name of one.
-      inputs: `{name: array}`, all that the signature has.
+      inputs: `{name: array}`, all inputs of the signature.
     Returns:
       `{name: array}`.
+    Raises:
+      Refused: the inputs do not fit the signature, or the model rejects them.
     """
     specs = self.specs(signature)
     inputs = {name: np.asarray(value) for name, value in inputs.items()}
@@ -174,7 +182,7 @@ class ServedModel:
     return {name: value.numpy() for name, value in answer.items()}
 
   def _check_pictures(self, pictures):
-    """Reads the headers alone: a small file may hold a huge picture."""
+    """Refuses too many pixels by the headers: a small file can hold many."""
     total = 0
     for contents in pictures:
       try:

@@ -1,4 +1,4 @@
-"""The server: REST and gRPC around one model, until it is told to stop."""
+"""The server: REST and gRPC for one model, until a signal stops it."""
 
 import signal
 import socket
@@ -13,7 +13,17 @@ from atcon_tf.serving.server import rest_api
 
 
 def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
-  """Serves until SIGTERM or Ctrl-C; requests at work are answered first."""
+  """Serves until SIGTERM or Ctrl-C, and then answers the requests at work.
+
+  Args:
+    model: a `ServedModel`.
+    host: address to listen at.
+    rest_port, grpc_port: 0: any free port.
+    timeout: seconds that a request may take.
+    max_bytes: of a request.
+  Raises:
+    UserError: the server cannot listen at one of the ports.
+  """
   metrics = prometheus_metrics.Metrics(model.inputs)
   remote, grpc_port = grpc_api.make_server(
       model, f"{host}:{grpc_port}", timeout, max_bytes, metrics.observe)
@@ -22,7 +32,7 @@ def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
     remote.stop(timeout).wait()
     model.close()
 
-  # uvicorn passes on, at the end, the signal that stopped it.
+  # uvicorn raises the signal that stopped it again when it ends.
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: sys.exit(0))
   patient = rest_api.PatientOnly
@@ -32,13 +42,13 @@ def serve(model, host, rest_port, grpc_port, timeout, max_bytes):
       rest_port,
       http=patient, ws="none", log_level="warning", timeout_keep_alive=5,
       timeout_graceful_shutdown=int(timeout))
-  try:  # whoever reads the line below may connect
+  try:  # before the line below is printed, so that its reader can connect
     listening = socket.create_server(
         (host, rest_port), backlog=config.backlog,
         family=socket.AF_INET6 if ":" in host else socket.AF_INET)
   except OSError as error:
-    raise UserError("rest_port", rest_port,
-                    f"cannot listen there on {host}: {error.strerror}") from error
+    raise UserError("rest_port", rest_port, f"cannot listen there on {host}: "
+                    f"{error.strerror}") from error
   remote.start()
   print(f"{model.name} version {model.version}: http://{host}:"
         f"{listening.getsockname()[1]}/  gRPC {host}:{grpc_port}", flush=True)

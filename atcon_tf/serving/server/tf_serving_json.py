@@ -4,8 +4,8 @@
       -> {"predictions": [{"probabilities": ..., ...}, ...]}
     {"inputs": {"images": [...], ...}} -> {"outputs": {"probabilities": ...}}
 
-Strings that are bytes are `{"b64": "..."}`; outputs whose name ends in
-`_bytes` come back like that. The JSON is strict: NaN is refused.
+Bytes are written as `{"b64": "..."}`, in requests and for outputs whose name
+ends in `_bytes`. The JSON is strict: NaN is refused.
 """
 
 import base64
@@ -29,9 +29,10 @@ def parse(body, model):
     body: its bytes.
     model: the `ServedModel` that knows the signatures.
   Returns:
-    signature name, `{input: array}`, and whether it came row by row.
+    signature name, `{input: array}`, and whether the request has rows
+    ("instances") or columns ("inputs").
   Raises:
-    Refused: not such a request.
+    Refused: the body is no request of this form.
   """
   try:
     request = orjson.loads(body)
@@ -114,7 +115,7 @@ def render(answer, rows):
 
   Args:
     answer: `{output: array}`.
-    rows: whether the request came row by row.
+    rows: whether the answer has rows, as the request did.
   """
   columns = {name: _plain(name, value) for name, value in answer.items()}
   if not rows:
@@ -129,7 +130,7 @@ def render(answer, rows):
 
 
 def _plain(name, value):
-  """What orjson can write; float32 keeps its shortest form."""
+  """An output as orjson can write it; float32 keeps its shortest form."""
   if value.dtype != object:
     return value
   if name.endswith("_bytes"):

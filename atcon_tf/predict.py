@@ -1,0 +1,79 @@
+"""Writes a table of the labels that a classifier gives to pictures.
+
+    python -m atcon_tf.predict --workdir=RUN --images=FOLDER --out=labels.csv
+
+    --images=photo.jpg,folder,'*.png'     files, folders, globs
+    --workdir=RUN, --model=FILE.keras or --model=resnet50
+
+A row of --out (CSV) is a picture: its path, the predicted labels, and the
+probability of every class. Where classes can be present together, the labels
+are those whose probability reaches the threshold that the run chose on its
+validation images (--threshold: another one), several with `;` between, none
+where no class reaches it; else the label is the most probable class. A
+picture that cannot be read is named and left out.
+"""
+
+import sys
+
+from absl import flags
+
+from atcon_tf.config import cli
+from atcon_tf.config import command_flags
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf.data import pictures
+from atcon_tf.reports import predicted_labels
+from atcon_tf.runs.run import load_classifier
+from atcon_tf.runs.run import read_result
+
+
+def main(argv):
+  """Parses the flags, predicts, and writes the table."""
+  del argv
+  values = flags.FLAGS
+  files.check_file("out", values.out)
+  if not values.images:
+    raise UserError("images", None, "needed, files, folders or globs")
+  classifier_of = command_flags.classifier_from_flags()
+  paths = pictures.find(values.images)
+  classifier, names, multi_label = load_classifier(**classifier_of)
+  if not multi_label:
+    command_flags.refuse(["threshold"], "not used where each image has one "
+                         "label")
+  threshold = values.threshold if multi_label else None
+  if multi_label and threshold is None:
+    threshold = predicted_labels.THRESHOLD
+    if values.workdir:
+      threshold = read_result(values.workdir)["thresholds"]["probability"]
+  read, probability, bad = predicted_labels.predict(
+      classifier, multi_label, paths, values.batch_size,
+      progress=sys.stderr.isatty())
+  for path, why in bad.items():
+    print(f"left out: {files.printable(path)}: {why}")
+  if not read:
+    raise UserError("images", values.images,
+                    f"none of the {len(paths)} pictures can be read")
+  files.write_text(values.out, predicted_labels.table(
+      read, probability, names, threshold))
+  print(f"{values.out}: {len(read)} pictures, {len(names)} classes; "
+        f"{len(bad)} left out")
+
+
+def define_flags():
+  """The flags of this command."""
+  command_flags.define_classifier_flags()
+  flags.DEFINE_list("images", [], "image files, folders or globs")
+  flags.DEFINE_string("out", "W/labels.csv", "the table to write")
+  flags.DEFINE_float("threshold", None, "probability from which on a class is "
+                     "a label; default: what the run chose, for other models "
+                     f"{predicted_labels.THRESHOLD}", 0, 1)
+  flags.DEFINE_integer("batch_size", 32, "images at once", 1)
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,135 @@
+"""The predict command: pictures in, a table of labels out."""
+
+import csv
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+
+from atcon_tf.data import pictures
+from atcon_tf.attribution import forward_pass
+from atcon_tf import runs
+from atcon_tf.reports import predicted_labels
+from atcon_tf.runs import run_data
+from atcon_tf.runs import stored_predictions
+
+
+def _command(*arguments):
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.predict", *map(str, arguments)],
+      capture_output=True, text=True, check=False)
+  assert "Traceback" not in done.stderr, done.stderr[-2000:]
+  return done
+
+
+def _rows(path):
+  with open(path, encoding="utf-8", newline="") as file:
+    return list(csv.DictReader(file))
+
+
+def _photo(path, orientation=1, size=(90, 60)):
+  small = np.random.default_rng(3).integers(0, 256, (6, 9, 3), np.uint8)
+  exif = PIL.Image.Exif()
+  exif[0x0112] = orientation
+  PIL.Image.fromarray(small).resize(size).save(path, "JPEG", exif=exif)
+  with PIL.Image.open(path) as image:
+    return np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def test_a_run_labels_pictures_as_it_did_when_it_was_tested(tiny_run,
+                                                            tmp_path):
+  """PNG of its test images; a JPEG that its EXIF turns; one that is broken."""
+  run = runs.load(tiny_run)
+  records, images = run_data.load_part(run)
+  folder = tmp_path / "photos"
+  folder.mkdir()
+  names = [f"scene {i}, left.png" for i in range(3)]
+  for name, pixels in zip(names, images.pixels):
+    PIL.Image.fromarray(pixels).save(folder / name)
+  upright = _photo(folder / "turned.jpg", 6)
+  assert upright.shape == (90, 60, 3)
+  (folder / "broken.jpg").write_bytes(
+      (folder / "turned.jpg").read_bytes()[:300])
+  out = tmp_path / "labels.csv"
+  done = _command(f"--workdir={tiny_run}", f"--images={folder}",
+                  f"--out={out}", "--batch_size=2")
+  assert done.returncode == 0, done.stderr
+  assert f"left out: {folder}/broken.jpg: does not decode" in done.stdout
+  assert done.stdout.splitlines()[-1] == (
+      f"{out}: 4 pictures, 6 classes; 1 left out")
+  rows = _rows(out)
+  assert list(rows[0]) == ["path", "labels", *run.class_names]
+  assert [row["path"] for row in rows] == [
+      str(folder / name) for name in [*names, "turned.jpg"]]
+  found = np.array([[float(row[name]) for name in run.class_names]
+                    for row in rows])
+  stored = stored_predictions.load_predictions(tiny_run)
+  place = list(stored["id"]).index(records[1].id)
+  np.testing.assert_allclose(found[1], stored["probability"][place],
+                             atol=1e-5)
+  seen = pictures.squeeze(upright, run.classifier.image_size[0])[np.newaxis]
+  np.testing.assert_allclose(found[3], forward_pass.probability(
+      run.classifier.model(seen, training=False).numpy(), True)[0], atol=1e-5)
+  threshold = run.result["thresholds"]["probability"]
+  for row, probability in zip(rows, found):
+    assert row["labels"] == ";".join(
+        name for name, p in zip(run.class_names, probability)
+        if p >= threshold)
+
+
+@pytest.fixture(name="keras_file", scope="module")
+def _keras_file(tmp_path_factory):
+  """Logits are the mean blue and the mean red of a picture."""
+  images = keras.Input([16, 16, 3])
+  layer = keras.layers.Conv2D(2, 1, use_bias=False, name="map")
+  x = keras.layers.GlobalAveragePooling2D()(layer(images))
+  layer.set_weights([np.array([[[[0, 1], [0, 0], [1, 0]]]], np.float32)])
+  path = tmp_path_factory.mktemp("model") / "colors.keras"
+  keras.Model(images, x).save(path)
+  return path
+
+
+def test_a_keras_file_with_one_label_an_image(keras_file, tmp_path):
+  for name, color in (("a", (0, 0, 250)), ("b", (250, 0, 0))):
+    PIL.Image.new("RGB", (20, 16), color).save(tmp_path / f"{name}.png")
+  (tmp_path / "names.txt").write_text("sky, clear\nred \"brick\"\n")
+  out = tmp_path / "labels.csv"
+  done = _command(f"--model={keras_file}", f"--images={tmp_path}/*.png",
+                  f"--class_names={tmp_path}/names.txt", f"--out={out}")
+  assert done.returncode == 0, done.stderr
+  rows = _rows(out)
+  assert [row["labels"] for row in rows] == ["sky, clear", 'red "brick"']
+  odds = np.exp(250 / 255)
+  assert float(rows[0]["sky, clear"]) == pytest.approx(
+      odds / (1 + odds), abs=1e-5)
+
+
+def test_labels_at_a_threshold():
+  probability = np.array([[.6, .3, .1], [.5, .5, 0], [.1, .2, .3]])
+  names, paths = ("a", "b", "c"), ["1", "2", "3"]
+
+  def labels(threshold):
+    text = predicted_labels.table(paths, probability, names, threshold)
+    return [row["labels"] for row in csv.DictReader(text.splitlines())]
+
+  assert labels(.5) == ["a", "a;b", ""]
+  assert labels(None) == ["a", "a", "c"]
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--images={0}/*.png"], "--images={0}/*.png: none of the 2 pictures can"),
+    ([], "--images: needed"),
+    (["--images={0}/*.png", "--threshold=0.3"],
+     "--threshold=0.3: not used where each image has one label")])
+def test_mistakes_are_one_line(keras_file, flags, message, tmp_path):
+  for name in "ab":
+    (tmp_path / f"{name}.png").write_bytes(b"x")
+  done = _command(f"--model={keras_file}", f"--out={tmp_path / 'out.csv'}",
+                  *(f.format(tmp_path) for f in flags))
+  line, = [l for l in done.stderr.splitlines() if l.startswith("error: ")]
+  assert done.returncode == 2 and message.format(tmp_path) in line
+  assert not (tmp_path / "out.csv").exists()
