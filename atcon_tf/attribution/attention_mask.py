@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import maps
+from atcon_tf.models import feature_norm
 from atcon_tf.models import geometry
 
 
@@ -69,8 +70,9 @@ def _grad_cam(head, features, classes):
   with tf.GradientTape() as tape:
     tape.watch(features)
     score = tf.reduce_sum(head(features, training=False) * classes)
-  alpha = tf.reduce_mean(tape.gradient(score, features), [1, 2],
-                         keepdims=True)
+  with feature_norm.constant_length():
+    alpha = tf.reduce_mean(tape.gradient(score, features), [1, 2],
+                           keepdims=True)
   return tf.reduce_sum(tf.stop_gradient(alpha) * features, -1)
 
 

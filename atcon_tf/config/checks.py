@@ -5,8 +5,9 @@ import os
 
 from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
+from atcon_tf.config.fields import check_augment
 from atcon_tf.config import settings
-from atcon_tf.config.settings import AUGMENTATIONS
+from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.settings import MODELS
 
 
@@ -52,10 +53,7 @@ def check_model(model):
 
 def check_together(config, given):
   """What only shows when two settings are seen side by side."""
-  unknown = [a for a in config.augment if a not in AUGMENTATIONS]
-  if unknown:
-    raise UserError("augment", config.augment,
-                    f"no '{unknown[0]}'; any of {', '.join(AUGMENTATIONS)}")
+  check_augment("augment", config.augment)
   if config.unlabeled not in ("all", "labeled") and not (
       config.unlabeled.isdecimal() and int(config.unlabeled) > 0):
     raise UserError("unlabeled", config.unlabeled,
@@ -93,6 +91,23 @@ def check_together(config, given):
       raise UserError(name, 0,
                       "must be more than 0; without the flag the model's own "
                       "is taken")
+  row = OBJECTIVES[config.objective]
+  if row.start and config.start != row.start:
+    raise UserError("start", config.start,
+                    f"--objective={config.objective} is --start={row.start}")
+  if row.trains_head and config.start != "prior":
+    raise UserError("start", config.start,
+                    f"not used with --objective={config.objective}, which "
+                    "explains a classifier that is trained")
+  if config.warm_start and config.start != "prior":
+    raise UserError("start", config.start,
+                    f"not used with --warm_start={config.warm_start}, which "
+                    "brings a head")
+  if config.class_prior and config.start != "ranked_probe" and (
+      config.objective != "self_training"):
+    raise UserError("class_prior", config.class_prior,
+                    "goes with --start=ranked_probe or --objective="
+                    "self_training")
   if 0 < config.image_size < 16:
     raise UserError("image_size", config.image_size,
                     "must be at least 16")

@@ -18,17 +18,19 @@ from absl import flags
 from atcon_tf.config import checks
 from atcon_tf.config import defaults
 from atcon_tf.config import settings
+from atcon_tf.config.objective_settings import probe_settings
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import SETTINGS
 
 # Fields that may hold a path.
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
-         "unlabeled_dir", "splits", "model", "weights", "warm_start")
+         "unlabeled_dir", "splits", "model", "weights", "warm_start",
+         "class_prior")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(settings.Evaluation, *reversed(SETTINGS),
-             settings.Training, settings.Model, settings.Data):
+class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
+             probe_settings.Probe, settings.Model, settings.Data):
   """The settings of one run.
 
   Empty or 0 means: chosen by `resolve`, or not used.
@@ -66,8 +68,20 @@ class Config(settings.Evaluation, *reversed(SETTINGS),
     row = OBJECTIVES.get(objective)
     schedule = self.schedule or (
         row.schedule if row and row.unlabeled else "")
-    return dataclasses.replace(self, model=model, objective=objective,
-                               schedule=schedule)
+    start = self.start or (row and row.start) or self._default_start(
+        model, row)
+    return dataclasses.replace(
+        self, model=model, objective=objective, schedule=schedule,
+        start=start, head=self.head or (
+            "linear" if start == "prior" else "unit"))
+
+  def _default_start(self, model, row):
+    """From what pretrained features know, where there are some."""
+    from_scratch = defaults.of(model).recipe is defaults.FROM_SCRATCH
+    if from_scratch or self.weights == "none" or self.warm_start or (
+        row is None or row.trains_head):
+      return "prior"
+    return "ranked_probe" if row.unlabeled else "probe"
 
   def _filled(self, given):
     """The defaults of the model, and those that depend on other settings."""
@@ -82,12 +96,23 @@ class Config(settings.Evaluation, *reversed(SETTINGS),
       filled["split_seed"] = self.seed
     if not self.image_size and network.image_size:
       filled["image_size"] = network.image_size
+    if self.start != "prior" and "head_learning_rate" in filled:
+      filled["head_learning_rate"] = defaults.STARTED_HEAD_RATE
+    if row.trains and not row.trains_head and not self.trained_layers:
+      filled["trained_layers"] = "all"
     filled |= row.fill(self, given, self.steps or recipe["steps"])
     return dataclasses.replace(self, **filled)
 
+  @property
+  def trains(self):
+    """Whether the network is trained by gradient steps."""
+    return OBJECTIVES[self.objective].trains
+
   def with_objective(self, objective):
     """These settings for another objective; what it does not use goes."""
-    config = dataclasses.replace(self, objective=objective, schedule="")
+    config = dataclasses.replace(self, objective=objective, schedule="",
+                                 start="", head="", trained_layers="",
+                                 refit="")
     return dataclasses.replace(config, **{
         f.name: f.default for f in dataclasses.fields(config)
         if not checks.used(config, f)}).resolve()

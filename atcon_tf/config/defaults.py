@@ -14,6 +14,8 @@ FROM_SCRATCH = dict(
     objective="atcon", weights="none", steps=300, learning_rate=2e-3,
     head_learning_rate=2e-3, consistency_learning_rate=2e-4,
     max_learning_rate=1e-1)
+# Of a head that begins as a probe: it knows much already.
+STARTED_HEAD_RATE = 3e-4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,10 @@ import dataclasses
 
 from atcon_tf.config.errors import UserError
 
+# Random changes of training images; see `data/augment.py`.
+AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip",
+                 "cutout")
+
 
 def flag(default, text, *, choices=None, minimum=None, maximum=None,
          needs=None):
@@ -20,6 +24,14 @@ def flag(default, text, *, choices=None, minimum=None, maximum=None,
   return dataclasses.field(default=default, metadata=dict(
       help=text, choices=choices, minimum=minimum, maximum=maximum,
       needs=needs or {}))
+
+
+def check_augment(name, value):
+  """Refuses a list of changes that has an unknown one."""
+  unknown = [a for a in value if a not in AUGMENTATIONS]
+  if unknown:
+    raise UserError(name, value, f"no '{unknown[0]}'; any of "
+                    f"{', '.join(AUGMENTATIONS)}")
 
 
 def check_weights(config, names):

@@ -10,15 +10,16 @@ the fields of this file and of `objective_settings` together.
 import dataclasses
 
 from atcon_tf.config import defaults
+from atcon_tf.config.fields import AUGMENTATIONS
 from atcon_tf.config.fields import flag
 from atcon_tf.config.objective_settings import registry
 from atcon_tf.config.objective_settings.registry import HEADS
+from atcon_tf.config.objective_settings.registry import TRAINED
 from atcon_tf.config.objective_settings.registry import UNLABELED
 
 OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "shapes")
-AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip")
 
 # Data sets made of files, and of lists of them.
 FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
@@ -30,9 +31,10 @@ TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
 
 # Which runs have labelled batches, and where the supervised optimisers and
 # the consistency optimiser are at work.
-LABELED = {"schedule": ("", "alternating", "combined")}
-SUPERVISED = {"objective": tuple(o for o in OBJECTIVES if o not in HEADS),
-              **LABELED}
+STEPS = {"objective": TRAINED}
+LABELED = {**STEPS, "schedule": ("", "alternating", "combined")}
+SUPERVISED = {**LABELED,
+              "objective": tuple(o for o in TRAINED if o not in HEADS)}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
 
@@ -152,7 +154,8 @@ class Training:
       needs={"objective": UNLABELED, "schedule": ("combined",)})
   steps: int = flag(
       0, "supervised updates (with --schedule=consistency: consistency "
-      "updates); default: by the model", minimum=0)
+      "updates); default: by the model and the objective", minimum=0,
+      needs=STEPS)
   batch_size: int = flag(8, "labelled images in a step", minimum=1,
                          needs=LABELED)
   batch_positive_share: float = flag(
@@ -175,11 +178,16 @@ class Training:
       choices=("freeze", "train"), needs=SUPERVISED)
   augment: tuple[str, ...] = flag(
       ("crop", "flip"), "of training images: any of %s; empty for none"
-      % ", ".join(AUGMENTATIONS))
+      % ", ".join(AUGMENTATIONS), needs=STEPS)
+  trained_layers: str = flag(
+      "", "layers of the backbone that are trained: all, or last_stage, those "
+      "at the resolution of the last map; default: last_stage for "
+      "self_training from a ranked probe, else all",
+      choices=("all", "last_stage"), needs=SUPERVISED)
   eval_every: int = flag(10, "supervised updates between validations",
-                         minimum=1)
+                         minimum=1, needs=STEPS)
   checkpoint_every: int = flag(
-      10, "supervised updates between checkpoints", minimum=1)
+      10, "supervised updates between checkpoints", minimum=1, needs=STEPS)
 
 
 @dataclasses.dataclass(frozen=True)

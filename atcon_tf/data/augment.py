@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 CROP_AREA = 0.5  # smallest share of the image that a random crop keeps
+CUTOUT = 0.4  # side of the square that is cut out, as a share of the image's
+GREY = 0.45  # what it shows, about the mean of photos
 
 
 def distort(image, augment, seed, crop_area=CROP_AREA):
@@ -18,7 +20,8 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
     augment: any of "crop" (a random window of at least `crop_area` of the
       image, sides within 3:4), "flip" (left-right), "vertical_flip",
       "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
-      contrast and saturation by up to 30 %).
+      contrast and saturation by up to 30 %), "cutout" (a grey square of 40 %
+      of the side, anywhere; DeVries, Taylor, arXiv 1708.04552).
     seed: int64 `[2]`; the same seed gives the same change.
     crop_area: share of the image.
   Returns:
@@ -30,6 +33,8 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
     image = warp(image, transform)
   if "color" in augment:
     image = _jitter(image, tf.random.experimental.stateless_fold_in(seed, 9))
+  if "cutout" in augment:
+    image = _cut_out(image, tf.random.experimental.stateless_fold_in(seed, 10))
   return image, transform
 
 
@@ -79,3 +84,14 @@ def _jitter(image, seed):
   image = mean + (image - mean) * u[1]
   grey = tf.reduce_mean(image, -1, keepdims=True)
   return tf.clip_by_value(grey + (image - grey) * u[2], 0, 1)
+
+
+def _cut_out(image, seed):
+  """A grey square at a random place; a part of it may lie outside."""
+  size = image.shape[1]
+  centre = tf.random.stateless_uniform([tf.shape(image)[0], 2], seed)
+  place = (tf.range(size, dtype=tf.float32) + 0.5) / size
+  rows, columns = (tf.abs(place - centre[:, i:i + 1]) < CUTOUT / 2
+                   for i in (0, 1))
+  inside = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
+  return tf.where(inside[..., tf.newaxis], GREY, image)

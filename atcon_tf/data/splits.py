@@ -11,7 +11,7 @@ import numpy as np
 
 from atcon_tf.config import Config
 from atcon_tf.config import files
-from atcon_tf.config.settings import UNLABELED
+from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config import UserError
 from atcon_tf.data.sources.unlabeled import PREFIX
 
@@ -187,7 +187,7 @@ def of_run(config, data, stored):
     # --splits may come from a run with an unlabelled pool; where this
     # objective uses none, the pool is not checked.
     split = read(config.splits, data,
-                 "" if config.objective in UNLABELED
+                 "" if uses_pool(config)
                  else PREFIX)
     _check_unlabeled(config, data, split)
   else:

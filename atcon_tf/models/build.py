@@ -14,13 +14,14 @@ from atcon_tf.config import defaults
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
 from atcon_tf.models import classifier
+from atcon_tf.models.feature_norm import FeatureNorm
 from atcon_tf.models.graph import ModelGraph
 from atcon_tf.models import user_model
 
 
 def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
           prior=None, multi_label=True, cam_layer=(), reflect_padding=False,
-          input_range="0..1"):
+          input_range="0..1", head="linear"):
   """Builds a classifier.
 
   Args:
@@ -43,6 +44,8 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
       nested model; empty: the last layer with a spatial extent.
     reflect_padding: every convolution of the backbone pads by reflection.
     input_range: what a .keras file expects, a key of `backbones.INPUT_RANGES`.
+    head: what a new head is: "linear", a dense layer on the pooled features;
+      "unit", on the pooled features scaled to one length (`feature_norm.py`).
   Returns:
     a `Classifier`.
   Raises:
@@ -56,7 +59,7 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     base = backbones.make(name, weights, size, width)
     input_range = backbones.input_range(name)
   return _assemble(name, base, size, input_range, own_head, num_classes,
-                   prior, multi_label, cam_layer, reflect_padding)
+                   prior, multi_label, cam_layer, reflect_padding, head)
 
 
 def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
@@ -126,7 +129,7 @@ def stock(name, weights="imagenet"):
 
 def _assemble(name, base, size, input_range, own_head, num_classes,
               prior=None, multi_label=True, cam_layer=(),
-              reflect_padding=False):
+              reflect_padding=False, head="linear"):
   """The classifier over a base model, with its own head or a new one."""
   normalize = backbones.Normalize(**backbones.INPUT_RANGES[input_range],
                                   name="normalize")
@@ -145,7 +148,7 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
   head_variables = []
   if not own_head:
     output, head_variables = _new_head(graph, output, num_classes, prior,
-                                       multi_label)
+                                       multi_label, head)
   layers = cam_layer or (classifier.last_map(name, graph),)
   for layer in layers:
     classifier.check_map(name, graph, layer)
@@ -157,11 +160,13 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
       graph)
 
 
-def _new_head(graph, features, num_classes, prior, multi_label):
+def _new_head(graph, features, num_classes, prior, multi_label, head):
   """Global average pooling and a dense layer whose bias is the prior."""
   if len(features.shape) == 4:
     features = keras.layers.GlobalAveragePooling2D(
         name=graph.unique("pool"))(features)
+  if head == "unit":
+    features = FeatureNorm(name=graph.unique("unit"))(features)
   bias = np.zeros([num_classes])
   if prior is not None:
     p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)

@@ -169,6 +169,20 @@ class Classifier:
     return dataclasses.replace(self, normalize=lambda images: images)
 
   @property
+  def last_stage_variables(self):
+    """Trainable variables of the backbone at its last map's resolution.
+
+    That is, of every layer whose output has as many cells as the last
+    cam_layer, the one that reaches this resolution among them.
+    """
+    size = self.maps.outputs[-2].shape[1:3]
+    layers = {id(t._keras_history.operation): t._keras_history.operation
+              for t in self.graph.tensors.values()
+              if len(t.shape) == 4 and t.shape[1:3] == size}
+    inside = {id(v) for layer in layers.values() for v in layer.variables}
+    return [v for v in self.backbone_variables if id(v) in inside]
+
+  @property
   def backbone_variables(self):
     """Trainable variables that are not in `head_variables`."""
     new = {id(v) for v in self.head_variables}
@@ -225,3 +239,25 @@ def check_map(name, graph, layer, setting="cam_layer"):
     raise UserError(setting, layer,
                     f"{problem} in {name}; the last that can carry a map: "
                     f"{', '.join(map_layers(graph)[-6:])}")
+
+
+def halves(classifier):
+  """A classifier cut before the dense layer that gives its logits.
+
+  Args:
+    classifier: a `models.Classifier`.
+  Returns:
+    two Keras models over its layers: normalised images -> `[B, features]`,
+    and `[B, features]` -> logits.
+  Raises:
+    UserError: the logits do not come from a dense layer on a vector.
+  """
+  logits = classifier.logits
+  operation, node, _ = logits._keras_history
+  features = operation._inbound_nodes[node].input_tensors[0]
+  if not isinstance(operation, keras.layers.Dense) or len(features.shape) != 2:
+    raise UserError("model", classifier.name,
+                    "the vector that a last dense layer reads is needed; here "
+                    f"the logits come from {operation.name}")
+  return (keras.Model(classifier.maps.input, features),
+          keras.Model(features, logits))

@@ -73,8 +73,8 @@ class Atcon(base.Objective):
       self.state = list(teacher.model.variables)
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
-    del multi_label
+  def from_config(cls, classifier, config, task, twin=None):
+    del task
     agreement = consistency.MapAgreement(
         config.first_map, config.second_map, config.match, config.similarity,
         config.mask_intensity, config.mask_scale, config.mask,

@@ -1,11 +1,27 @@
 """What every objective is: per-image terms of a loss, never reduced."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 # The two kinds of step: on labelled images, and on unlabelled ones.
 SUPERVISED = "supervised"
 CONSISTENCY = "consistency"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+  """What is learnt.
+
+  Attributes:
+    multi_label: whether an image can have several labels.
+    class_prior: `[classes]`, the share of images that shows each class; None:
+      unknown.
+  """
+
+  multi_label: bool = True
+  class_prior: np.ndarray | None = None
 
 
 class Objective:
@@ -33,13 +49,13 @@ class Objective:
     self.state = []
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
+  def from_config(cls, classifier, config, task, twin=None):
     """The objective that the settings describe.
 
     Args:
       classifier: a `models.Classifier`.
       config: a resolved `Config`.
-      multi_label: whether an image can have several labels.
+      task: a `Task`.
       twin: function that builds a second classifier with the same weights,
         for a teacher; None: there is none.
     """

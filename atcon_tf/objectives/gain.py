@@ -80,14 +80,14 @@ class Gain(base.Objective):
     classifier.head  # made here, not inside a traced step
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
+  def from_config(cls, classifier, config, task, twin=None):
     """See `Objective.from_config`.
 
     Raises:
       UserError: --am_on=all for data that are not of two classes.
     """
     del twin
-    binary = classifier.num_classes == 2 and not multi_label
+    binary = classifier.num_classes == 2 and not task.multi_label
     if config.am_on == "all" and not binary:
       raise UserError("am_on", "all", "goes with data of two classes, one "
                       "label an image; here every label is a positive one")
@@ -97,7 +97,7 @@ class Gain(base.Objective):
     gain = cls(
         classifier,
         attention_mask.Attention(config.gain_omega, config.gain_sigma, fill),
-        multi_label, config.gain_masks, config.cl_weight, config.am_weight,
+        task.multi_label, config.gain_masks, config.cl_weight, config.am_weight,
         config.ex_weight,
         0 if binary and config.am_on == "positives" else None,
         config.am_gradient_scale if config.am_gradients == "on" else 0.0,

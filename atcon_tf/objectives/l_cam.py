@@ -36,8 +36,8 @@ class LCam(tame.Tame):
       self.rest = self.view.head_of(layer)
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
-    return super().from_config(classifier, config, multi_label, twin,
+  def from_config(cls, classifier, config, task, twin=None):
+    return super().from_config(classifier, config, task, twin,
                                version=config.l_cam_version)
 
   def masked_logits(self, images, features, heat):

@@ -33,8 +33,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from atcon_tf.config import UserError
 from atcon_tf.config.objective_settings.laso_settings import Laso as Settings
+from atcon_tf.models.classifier import halves
 from atcon_tf.objectives import base
 from atcon_tf.objectives import supervised
 
@@ -78,8 +78,8 @@ class Laso(base.Objective):
       self.state += model.non_trainable_variables
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
-    del multi_label, twin
+  def from_config(cls, classifier, config, task, twin=None):
+    del task, twin
     return cls(classifier, config.set_units, **{
         name: getattr(config, f"{name}_weight") for name in WEIGHTS})
 
@@ -173,25 +173,3 @@ def network(features, units, name):
     x = keras.ops.maximum(x, SLOPE * x)
   x = keras.layers.Dense(features, activation="tanh", name="dense3")(x)
   return keras.Model(pair, x, name=name)
-
-
-def halves(classifier):
-  """A classifier cut before the dense layer that gives its logits.
-
-  Args:
-    classifier: a `models.Classifier`.
-  Returns:
-    two Keras models over its layers: normalised images -> `[B, features]`,
-    and `[B, features]` -> logits.
-  Raises:
-    UserError: the logits do not come from a dense layer on a vector.
-  """
-  logits = classifier.logits
-  operation, node, _ = logits._keras_history
-  features = operation._inbound_nodes[node].input_tensors[0]
-  if not isinstance(operation, keras.layers.Dense) or len(features.shape) != 2:
-    raise UserError("model", classifier.name,
-                    "laso works on the vector that a last dense layer reads; "
-                    f"here the logits come from {operation.name}")
-  return (keras.Model(classifier.maps.input, features),
-          keras.Model(features, logits))

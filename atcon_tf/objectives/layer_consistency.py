@@ -62,8 +62,8 @@ class LayerConsistency(base.Objective):
     self.mask_intensity = mask_intensity
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
-    del multi_label, twin
+  def from_config(cls, classifier, config, task, twin=None):
+    del task, twin
     return cls(classifier, config.layer_loss, config.separation,
                weight=config.consistency_weight)
 

@@ -16,6 +16,9 @@ from atcon_tf.objectives.base import SUPERVISED
 # `config/objective_settings/registry.py`.
 OBJECTIVES = {
     "supervised": supervised.Supervised,
+    # No gradient step is taken: the head is fitted where a run starts.
+    "probe": supervised.Supervised,
+    "ranked_probe": supervised.Supervised,
     "atcon": atcon.Atcon,
     "layer_consistency": layer_consistency.LayerConsistency,
     "self_training": self_training.SelfTraining,
@@ -26,13 +29,13 @@ OBJECTIVES = {
 }
 
 
-def build(classifier, config, multi_label, twin=None):
+def build(classifier, config, task, twin=None):
   """The objectives of a run.
 
   Args:
     classifier: a `models.Classifier`.
     config: a resolved `Config`.
-    multi_label: whether an image can have several labels.
+    task: a `base.Task`.
     twin: function that builds a second classifier with the same weights, for
       objectives with a teacher; None: there is none.
   Returns:
@@ -40,8 +43,8 @@ def build(classifier, config, multi_label, twin=None):
     stands beside the supervised one; any other takes its place.
   """
   make = OBJECTIVES[config.objective].from_config
-  made = make(classifier, config, multi_label, twin)
+  made = make(classifier, config, task, twin)
   if not registry.OBJECTIVES[config.objective].unlabeled:
     return {SUPERVISED: made}
-  return {SUPERVISED: supervised.Supervised(classifier, multi_label),
+  return {SUPERVISED: supervised.Supervised(classifier, task.multi_label),
           CONSISTENCY: made}

@@ -1,16 +1,16 @@
 """Self-training on class-balanced rank pseudo-labels.
 
-For every class the unlabelled images that the classifier ranks highest are
-taken as its positives, the lowest as its negatives, and the rest say nothing:
+For every class the unlabelled images that the classifier ranks highest become
+its positives and the lowest its negatives; the others have no pseudo-label:
 
-    for class c: y_ic = 1 for the N images of the highest logit z_ic,
+    for class c: y_ic = 1 for the N_c images of the highest logit z_ic,
                  y_ic = 0 for the lowest share of them, w_ic = 0 elsewhere
     pseudo       = mean_c w_ic BCE(z_ic(augmented), y_ic)
     equivariance = - Pearson(sigmoid(z(warp(CAM(plain)))),
                              sigmoid(z(CAM(augmented))))
 
-N is the same for every class, so that the frequent ones do not take over; a
-confidence threshold, as in FixMatch (arXiv 2001.07685), has no such balance.
+N_c is a share of the images that the class's prior leads to expect in the
+pool, or one number for all classes; see `rank_labels.py`.
 The equivariance (after SEAM, Wang et al., CVPR 2020, arXiv 2004.04581)
 compares Grad-CAM of one pseudo-class of an image before and after a crop and
 a flip; the map of the plain view is constant. The ATCON term is that of
@@ -19,8 +19,6 @@ a flip; the map of the plain view is constant. The ATCON term is that of
 First-order but for the ATCON term.
 """
 
-import numpy as np
-from scipy import special
 import tensorflow as tf
 
 from atcon_tf.attribution import consistency
@@ -33,10 +31,11 @@ from atcon_tf.config.objective_settings.self_training_settings import (
 from atcon_tf.data import augment
 from atcon_tf.models import geometry
 from atcon_tf.objectives import base
+from atcon_tf.objectives import rank_labels
 from atcon_tf.objectives import supervised
 
-# Positives of a class when it is left to us: this share of the pool (40 of
-# 2,400 images on VOC, where a class has about 40 to 200).
+# Positives of a class whose prior is unknown, as a share of the pool: 40 of
+# 2,400 images on VOC, where a class has about 40 to 200.
 SHARE = 1 / 60
 
 
@@ -52,21 +51,26 @@ class SelfTraining(base.Objective):
                per_class=Settings.pseudo_per_class,
                negative_share=Settings.pseudo_negatives, weight=1.0,
                equivariance_weight=Settings.equivariance_weight,
-               atcon_weight=Settings.atcon_weight):
+               atcon_weight=Settings.atcon_weight, class_prior=None,
+               share=Settings.pseudo_share):
     """Prepares the loss.
 
     Args:
       classifier: a `models.Classifier`.
       multi_label: several labels an image, or one.
-      per_class: N; 0: a sixtieth of the pool, at least 1.
+      per_class: N_c of every class; 0: by `class_prior`.
       negative_share: of the pool, ranked lowest, are a class's negatives.
       weight, equivariance_weight, atcon_weight: of the terms in the loss; a
         term of weight 0 is not computed, but for "pseudo".
+      class_prior: `[classes]`, the share of images that shows each class;
+        None: a sixtieth of the pool, at least 1, is N_c of every class.
+      share: of the images that the prior leads to expect.
     """
     super().__init__(classifier, pseudo=weight,
                      equivariance=equivariance_weight, atcon=atcon_weight)
     self.multi_label, self.per_class = multi_label, per_class
     self.negative_share = negative_share
+    self.class_prior, self.share = class_prior, share
     if atcon_weight:
       try:
         registry.check(classifier, "guided_backprop")
@@ -76,11 +80,12 @@ class SelfTraining(base.Objective):
                         "term") from error
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
+  def from_config(cls, classifier, config, task, twin=None):
     del twin
-    return cls(classifier, multi_label, config.pseudo_per_class,
+    return cls(classifier, task.multi_label, config.pseudo_per_class,
                config.pseudo_negatives, config.consistency_weight,
-               config.equivariance_weight, config.atcon_weight)
+               config.equivariance_weight, config.atcon_weight,
+               task.class_prior, config.pseudo_share)
 
   def pseudo_labels(self, logits):
     """The rule: logits of the pool -> pseudo-labels and their weights.
@@ -92,13 +97,16 @@ class SelfTraining(base.Objective):
     Raises:
       UserError: the pool is smaller than the positives of one class.
     """
-    count = self.per_class or max(1, round(len(logits) * SHARE))
-    if count > len(logits):
-      raise UserError("pseudo_per_class", count,
-                      f"only {len(logits)} unlabelled images")
+    count = len(logits)
+    if self.per_class > count:
+      raise UserError("pseudo_per_class", self.per_class,
+                      f"only {count} unlabelled images")
+    sizes = self.per_class or max(1, round(count * SHARE))
+    if self.class_prior is not None and not self.per_class:
+      sizes = rank_labels.class_sizes(self.class_prior, count, self.share)
     if self.multi_label:
-      return rank_labels(logits, count, self.negative_share)
-    return best_rank_labels(logits, count)
+      return rank_labels.rank_labels(logits, sizes, self.negative_share)
+    return rank_labels.best_rank_labels(logits, sizes)
 
   def call(self, batch, training=False):
     pass_ = forward_pass.forward(self.classifier, batch["image"])
@@ -129,33 +137,3 @@ class SelfTraining(base.Objective):
                           batch["transform"])[..., 0]
     after = geometry.resize(cam.grad_cam(pass_, target), size, place)
     return consistency.pearson(before, after)
-
-
-def ranks(logits):
-  """Rank of each image within each class, 0 for the highest logit."""
-  order = np.argsort(-np.asarray(logits), axis=0, kind="stable")
-  return np.argsort(order, axis=0, kind="stable")
-
-
-def rank_labels(logits, count, negative_share):
-  """Pseudo-labels for several labels an image; see the top of the file."""
-  rank = ranks(logits)
-  label = rank < count
-  negative = rank >= len(logits) - int(negative_share * len(logits))
-  weight = label | negative
-  return label.astype(np.float32), weight.astype(np.float32)
-
-
-def best_rank_labels(logits, count):
-  """Pseudo-labels for one label an image.
-
-  An image that ranks among the first `count` of several classes is given to
-  the one where it ranks highest; the others go without.
-  """
-  rank = ranks(special.log_softmax(logits, axis=-1))
-  best = rank.argmin(-1)
-  label = np.zeros(rank.shape, np.float32)
-  chosen = rank.min(-1) < count
-  label[chosen, best[chosen]] = 1
-  return label, np.repeat(chosen[:, None], rank.shape[1], 1).astype(
-      np.float32)

@@ -18,9 +18,9 @@ class Supervised(base.Objective):
     self.multi_label = multi_label
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
+  def from_config(cls, classifier, config, task, twin=None):
     del config, twin
-    return cls(classifier, multi_label)
+    return cls(classifier, task.multi_label)
 
   def call(self, batch, training=False):
     logits = self.classifier.model(batch["image"], training=training)

@@ -65,10 +65,11 @@ class Tame(base.Objective):
     self.state = self.head.non_trainable_variables
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None, **options):
+  def from_config(cls, classifier, config, task, twin=None, **options):
     """See `Objective.from_config`; `options` are the constructor's."""
     del twin
-    return cls(classifier, multi_label=multi_label, target=config.target,
+    return cls(classifier, multi_label=task.multi_label,
+               target=config.target,
                cross_entropy_weight=config.cross_entropy_weight,
                area_weight=config.area_weight, area_power=config.area_power,
                variation_weight=config.variation_weight, **options)

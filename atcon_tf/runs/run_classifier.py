@@ -20,7 +20,7 @@ def build_classifier(config, num_classes, multi_label, prior=None,
       image_size=config.image_size, width=config.width, prior=prior,
       multi_label=multi_label, cam_layer=config.cam_layer,
       reflect_padding=config.reflect_padding,
-      input_range=config.input_range)
+      input_range=config.input_range, head=config.head or "linear")
   if config.objective not in HEADS:
     return classifier
   version = "l_cam" if config.objective == "l_cam" else config.tame_version

@@ -6,6 +6,7 @@ import numpy as np
 
 from atcon_tf.config import files
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
+from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import FILES
 from atcon_tf.config.settings import UNLABELED
 from atcon_tf.config import UserError
@@ -56,7 +57,7 @@ def load(config, stored, progress=False, images=None):
     warm_start.check_start(config, split)
   if not config.max_bad_images:
     used = {i for part in PARTS for i in split[part]
-            if part != "train_unlabeled" or config.objective in UNLABELED}
+            if part != "train_unlabeled" or uses_pool(config)}
     every = [r for r in every if r.id in used]
     if images is None or not all(r.id in images for r in every):
       images = _read(config, every, progress)
@@ -65,7 +66,7 @@ def load(config, stored, progress=False, images=None):
   if config.random_labels:
     by_id |= shuffled([by_id[i] for i in split["train_labeled"]], config.seed)
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
-  if config.objective in UNLABELED and not records["train_unlabeled"]:
+  if uses_pool(config) and not records["train_unlabeled"]:
     raise UserError("objective", config.objective,
                     "no unlabelled images are left; use fewer --shots, "
                     "--unlabeled_dir, or --unlabeled=labeled")

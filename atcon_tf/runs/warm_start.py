@@ -6,7 +6,7 @@ import pathlib
 
 from atcon_tf.config import Config
 from atcon_tf.config.settings import HEADS
-from atcon_tf.config.settings import UNLABELED
+from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
 from atcon_tf.runs.run import load
@@ -63,7 +63,7 @@ def check_start(config, split):
   if os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir):
     return
   trained = {*theirs["train_labeled"], *(
-      theirs["train_unlabeled"] if before.objective in UNLABELED else ())}
+      theirs["train_unlabeled"] if uses_pool(before) else ())}
   leaked = trained & {*split["val"], *split["test"]}
   if leaked:
     raise UserError(

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from atcon_tf.models import backbones
+from atcon_tf.models.feature_norm import FeatureNorm
 from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
 
@@ -49,6 +50,9 @@ def _call(operation, *args, **kwargs):
   if isinstance(operation, guided_relu.GuidedReLU):
     operation = keras.layers.ReLU(operation.max_value, name=operation.name,
                                   dtype=operation.dtype_policy)
+  elif isinstance(operation, FeatureNorm):
+    return keras.layers.Rescaling(operation.length)(
+        keras.layers.UnitNormalization(name=operation.name)(*args))
   elif isinstance(operation, ReflectionPadding):
     amounts = [[0, 0], *operation.amounts, [0, 0]]
     return keras.ops.pad(args[0], amounts, mode="reflect")

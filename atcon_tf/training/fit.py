@@ -28,7 +28,7 @@ from atcon_tf.training.validation import scores_of
 # Settings that describe data or a network, which are arguments of `fit`.
 _GIVEN = ("dataset", "data_dir", "model", "weights", "image_size", "objective",
           "input_range", "shots", "unlabeled", "unlabeled_dir", "splits",
-          "warm_start", "cam_layer")
+          "warm_start", "cam_layer", "start", "head")
 
 
 def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
@@ -86,6 +86,7 @@ def _config(classifier, objective, settings):
   # The name of a pretrained network stands for its rates: fine-tuning.
   return Config(objective=objective, dataset="folder", data_dir=".",
                 model="mobilenet_v2", image_size=classifier.image_size[0],
+                start="prior",
                 **settings).resolve(set(settings))
 
 

@@ -13,11 +13,13 @@ from atcon_tf import objectives
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
+from atcon_tf.objectives.base import Task
 from atcon_tf.runs import run_data
 from atcon_tf.runs import run_folder
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
 from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
 from atcon_tf.training import pseudo_labels
 from atcon_tf.training import results
@@ -122,9 +124,13 @@ class Training:
           "that is trained")
     self.predictor = Predictor(self.classifier, data.multi_label,
                                config.eval_batch_size, config.xla)
-    built = objectives.build(self.classifier, config, data.multi_label,
-                             self._twin)
-    optimizer, groups = optimizers.build(config, built)
+    self.class_prior = None
+    if config.start == "ranked_probe" or config.class_prior:
+      self.class_prior = head_start.class_prior(config, data)
+    built = objectives.build(
+        self.classifier, config, Task(data.multi_label, self.class_prior),
+        self._twin)
+    optimizer, groups = optimizers.build(config, self.classifier, built)
     # A head learns the statistics of its own BatchNorm alone.
     batch_norm = "train" if self.classifier.attention else config.batch_norm
     self.trainer = Trainer(self.classifier, built, optimizer, batch_norm,
@@ -167,7 +173,8 @@ class Training:
           config.alpha, len(self.data.records["train_labeled"]),
           len(self.data.records["train_unlabeled"]))
     self.counted = CONSISTENCY if kind == "consistency" else SUPERVISED
-    delay = config.bank_every if self._ranks else 0
+    delay = config.bank_every if self._ranks and (
+        config.start != "ranked_probe") else 0
     return schedule.plan(kind, config.steps, share, config.seed, delay)
 
   @property
@@ -178,7 +185,7 @@ class Training:
 
   def run(self, work):
     """Trains what is left to train in a `run_folder.Workdir`, then tests."""
-    self.work, started = work, time.time()
+    self.work, started, config = work, time.time(), self.config
     state = self._resume()
     before = state.seconds
     self.seconds = lambda: before + time.time() - started
@@ -187,7 +194,11 @@ class Training:
         self.trainer.objectives,
         self._losses if self.classifier.attention else None)
     try:
+      if not state.step and not state.history:
+        self.begin(state, validator)
       self._loop(state, validator)
+      if config.refit == "on" and not state.refit:
+        self._refit(state, validator)
     except FloatingPointError as error:
       raise UserError(
           f"stopped after {state.updates} updates: {error}; try lower "
@@ -218,6 +229,38 @@ class Training:
           flush=True)
     return state
 
+  def begin(self, state, validator=None):
+    """Fits a new head on the frozen features, as --start says.
+
+    A probe can be the best that the run has: it is validated and kept.
+
+    Args:
+      state: the `RunState` of a run that has not begun.
+      validator: a `Validator`; None: nothing is validated.
+    """
+    config = self.config
+    started = config.start != "prior"
+    new = bool(self.classifier.head_variables) or not config.trains
+    if started and new:
+      print(head_start.begin(
+          self.classifier, self.data, config, self.class_prior,
+          ranked=config.start == "ranked_probe"), flush=True)
+    elif started:
+      print(f"note: the head of {config.model} is kept; --start="
+            f"{config.start} is for a new head", flush=True)
+    if validator and (started or config.evaluate_first):
+      validator.validate(state, keep=started)
+      self._save(state)
+
+  def _refit(self, state, validator):
+    """Fits the head again, on the features that training has changed."""
+    print("again: " + head_start.begin(
+        self.classifier, self.data, self.config, self.class_prior,
+        ranked=True), flush=True)
+    state.refit = True
+    validator.validate(state)
+    self._save(state)
+
   def _save(self, state):
     state.seconds = self.seconds()
     self.work.save_checkpoint(self.variables, *state.to_arrays())
@@ -226,8 +269,6 @@ class Training:
     config = self.config
     bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
                               unit_name="update")
-    if config.evaluate_first and not state.step:
-      validator.follow(state)
     for kinds, logs in self.steps(state):
       state.add(logs)
       if self.counted not in kinds:

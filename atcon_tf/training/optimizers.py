@@ -55,11 +55,12 @@ def _half_cosine(share):
   return (1 - tf.cos(3.141592653589793 * tf.clip_by_value(share, 0., 1.))) / 2
 
 
-def build(config, objectives):
+def build(config, classifier, objectives):
   """The optimisers of a run, and what they update.
 
   Args:
     config: a resolved `Config`.
+    classifier: the `models.Classifier` that is trained.
     objectives: `{kind of step: Objective}`.
   Returns:
     `{name: optimizer}` and the groups of variables, as `trainer.Trainer`
@@ -70,8 +71,13 @@ def build(config, objectives):
   rates = {"backbone": config.learning_rate,
            "head": config.head_learning_rate,
            "consistency": config.consistency_learning_rate}
+  backbone = (classifier.last_stage_variables
+              if config.trained_layers == "last_stage"
+              else classifier.backbone_variables)
+  own = [v for o in objectives.values() for v in o.variables]
+  groups = {"backbone": backbone, "head": classifier.head_variables + own}
   return {name: keras.optimizers.Adam(rate, name=name)
-          for name, rate in rates.items() if rate}, None
+          for name, rate in rates.items() if rate}, groups
 
 
 def _one_cycle(config, variables):

@@ -52,7 +52,7 @@ class PseudoLabels:
     target = np.argmax(self.label * draw, 1)
     return pipeline.training_batches(
         images, [records[i] for i in chosen], config.unlabeled_batch_size,
-        config.seed, STREAM, start, stop, config.augment,
+        config.seed, STREAM, start, stop, config.strong_augment,
         {"label": self.label[chosen], "label_weight": self.weight[chosen],
          "class_index": target[chosen]}, CROP_AREA, two_views=True)
 

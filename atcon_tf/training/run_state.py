@@ -13,11 +13,13 @@ class RunState:
     step: steps of the plan that are done.
     updates: of these, the ones that --steps counts.
     seconds: time so far.
-    best: `{"updates", "score"}` of the weights that are kept; None: none.
+    best: `{"updates", "score", "refit"}` of the weights that are kept; None:
+      none.
     history: a dict for each validation: "step", the mean losses since the
       one before, and the scores, `val_...`.
     sums: `{loss: (sum, count)}` since the last validation.
     flat_mask: whether a nearly constant soft mask was reported.
+    refit: whether the head was fitted again after the last update.
     pseudo_labels: those of the unlabelled pool; None: not ranked yet.
   """
 
@@ -28,6 +30,7 @@ class RunState:
   history: list = dataclasses.field(default_factory=list)
   sums: dict = dataclasses.field(default_factory=dict)
   flat_mask: bool = False
+  refit: bool = False
   pseudo_labels: PseudoLabels | None = None
 
   def add(self, logs):

@@ -77,8 +77,9 @@ class Trainer(keras.Model):
     new = classifier.head_variables + own
     old = classifier.backbone_variables
     groups = groups or {"backbone": old, "head": new}
+    everything = [v for group in groups.values() for v in group]
     self._groups = {True: list(groups.items()),
-                    False: [("consistency", old + new)]}
+                    False: [("consistency", everything)]}
     # Every variable of an optimiser exists before the first traced step.
     for name, variables in [*self._groups[True], *self._groups[False]]:
       if name in optimizers:

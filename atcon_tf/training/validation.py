@@ -96,15 +96,14 @@ class Validator:
               data.multi_label)
     self._callback.on_attention(updates, stories)
 
-  def validate(self, state):
+  def validate(self, state, keep=True):
     """Scores the validation images; keeps the weights if they are best.
-
-    Before the first update it only scores: a run that looks then chooses
-    among the same weights as one that does not.
 
     Args:
       state: the `RunState`; its sums, history and best are brought up to
         date.
+      keep: whether these weights can be the best. Weights that nothing was
+        learnt of, before the first update, cannot.
     Returns:
       whether the weights were kept as the best so far.
     """
@@ -122,11 +121,11 @@ class Validator:
                        head_scores.table(state.history))
     # With --random_labels the validation score is noise, so every validation
     # counts as the best and the last weights are kept.
-    kept = bool(updates) and (
+    kept = keep and (
         state.best is None or self.config.random_labels
         or score > state.best["score"])
     if kept:
-      state.best = {"updates": updates, "score": score}
+      state.best = {"updates": updates, "score": score, "refit": state.refit}
       self.work.save_best(self.predictor.classifier)
     self._callback.on_epoch_end(updates, row)
     self._say_once_of_a_flat_mask(state, row)

@@ -14,13 +14,16 @@ the layers above A only.
 
 import tensorflow as tf
 
+from atcon_tf.models import feature_norm
+
 _CELLS = [1, 2]
 
 
 def _parts(pass_, class_index, layer):
   """The feature map A and the gradient g, both `[B, h, w, K]`."""
   features = pass_.features[layer]
-  return features, pass_.gradient(class_index, features)
+  with feature_norm.constant_length():
+    return features, pass_.gradient(class_index, features)
 
 
 def _weighted(weights, features):

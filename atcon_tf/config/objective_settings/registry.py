@@ -25,8 +25,10 @@ class Row:
     unlabeled: it has a term on unlabelled images, beside the supervised one;
       other objectives take the supervised one's place.
     trains_head: it trains an explanation head for a frozen classifier.
+    trains: it trains the network by gradient steps.
     schedule: the default of --schedule where it has a term on unlabelled
       images.
+    start: the only --start that it has; "": any.
     fill: `(config, names of given fields, steps) -> {field: value}`, the
       defaults that depend on other settings.
     check: `(config, names of given fields)`; raises `UserError` for settings
@@ -38,7 +40,9 @@ class Row:
   settings: type | None = None
   unlabeled: bool = False
   trains_head: bool = False
+  trains: bool = True
   schedule: str = "alternating"
+  start: str = ""
   fill: typing.Callable = lambda config, given, steps: {}
   check: typing.Callable = lambda config, given: None
   check_data: typing.Callable = lambda config, data: None
@@ -46,6 +50,8 @@ class Row:
 
 OBJECTIVES = {
     "supervised": Row(),
+    "probe": Row(trains=False, start="probe"),
+    "ranked_probe": Row(trains=False, start="ranked_probe"),
     "atcon": Row(atcon_settings.Atcon, unlabeled=True,
                  check=atcon_settings.check),
     "layer_consistency": Row(
@@ -69,3 +75,9 @@ SETTINGS = tuple(dict.fromkeys(
     row.settings for row in OBJECTIVES.values() if row.settings))
 UNLABELED = tuple(name for name, row in OBJECTIVES.items() if row.unlabeled)
 HEADS = tuple(name for name, row in OBJECTIVES.items() if row.trains_head)
+TRAINED = tuple(name for name, row in OBJECTIVES.items() if row.trains)
+
+
+def uses_pool(config):
+  """Whether a run looks at the unlabelled images."""
+  return config.objective in UNLABELED or config.start == "ranked_probe"

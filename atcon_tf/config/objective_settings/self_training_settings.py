@@ -4,6 +4,7 @@ import dataclasses
 
 from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
+from atcon_tf.config.fields import check_augment
 from atcon_tf.config.fields import flag
 
 _SELF_TRAINING = {"objective": ("self_training",)}
@@ -18,11 +19,24 @@ class SelfTraining:
       "first is after as many; default: 30, a third of fewer than 90 --steps",
       minimum=0, needs=_SELF_TRAINING)
   pseudo_per_class: int = flag(
-      0, "images of the pool that become a class's positives; default: a "
-      "sixtieth of the pool", minimum=0, needs=_SELF_TRAINING)
+      0, "images of the pool that become a class's positives; default: "
+      "--pseudo_share of those that its prior leads to expect", minimum=0,
+      needs=_SELF_TRAINING)
+  pseudo_share: float = flag(
+      0.5, "share of a class's expected images in the pool that become its "
+      "positives", minimum=0.01, maximum=1.0,
+      needs={**_SELF_TRAINING, "pseudo_per_class": (0,)})
   pseudo_negatives: float = flag(
       0.6, "share of the pool, ranked lowest, that becomes its negatives",
       minimum=0.0, maximum=1.0, needs=_SELF_TRAINING)
+  strong_augment: tuple[str, ...] = flag(
+      ("crop", "flip", "color", "cutout"), "of the unlabelled images that are "
+      "learnt from, as --augment", needs=_SELF_TRAINING)
+  refit: str = flag(
+      "", "on: after the last update the ranked probe is fitted again, on the "
+      "trained features, and kept where it is better on the validation "
+      "images; default: on with --start=ranked_probe", choices=("on", "off"),
+      needs=_SELF_TRAINING)
   equivariance_weight: float = flag(
       0.0, "weight of the agreement of Grad-CAM before and after a crop and "
       "a flip", minimum=0.0, needs=_SELF_TRAINING)
@@ -32,11 +46,24 @@ class SelfTraining:
       minimum=0.0, needs=_SELF_TRAINING)
 
 
+# From a ranked probe, which knows much already: fewer updates, of the last
+# stage alone. docs/evidence.md has the runs on validation images.
+FROM_RANKED_PROBE = dict(
+    steps=50, learning_rate=1e-4, trained_layers="last_stage",
+    unlabeled_batch_size=24, bank_every=50, eval_every=25, atcon_weight=0.0)
+
+
 def fill(config, given, steps):
-  """When the pool is ranked; no ATCON term for a network without ReLU."""
+  """The values that depend on the start and on the network."""
+  started = config.start == "ranked_probe"
   filled = {}
-  if not config.bank_every:
+  if started:
+    filled = {name: value for name, value in FROM_RANKED_PROBE.items()
+              if name not in given}
+  elif not config.bank_every:
     filled["bank_every"] = min(30, max(1, steps // 3))
+  if not config.refit:
+    filled["refit"] = "on" if started else "off"
   if "atcon_weight" not in given and not defaults.of(config.model).relu:
     filled["atcon_weight"] = 0.0
   return filled
@@ -45,7 +72,11 @@ def fill(config, given, steps):
 def check(config, given):
   """Refuses a first ranking that would come after the last update."""
   del given
-  if config.bank_every >= config.steps > 1:
+  check_augment("strong_augment", config.strong_augment)
+  if config.refit == "on" and config.start != "ranked_probe":
+    raise UserError("refit", "on", "goes with --start=ranked_probe")
+  if config.start != "ranked_probe" and (
+      config.bank_every >= config.steps > 1):
     raise UserError("bank_every", config.bank_every,
                     f"the run has only {config.steps} steps, and the first "
                     "ranking comes after as many as this")

@@ -1,0 +1,136 @@
+"""Where the head of a run begins: a probe of the frozen features.
+
+    head_start.begin(classifier, data, config, class_prior, ranked=True)
+
+reads the features of the labelled images, and of the pool where it joins,
+fits a `probe` on them, and gives its weights to the last dense layer. The
+same function fits the head again after the backbone was trained.
+"""
+
+import json
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf.config import UserError
+from atcon_tf.data import pipeline
+from atcon_tf.models.classifier import halves
+from atcon_tf.models.feature_norm import FeatureNorm
+from atcon_tf.training import probe
+
+
+def class_prior(config, data):
+  """The share of images that shows each class, `[classes]`.
+
+  Args:
+    config: its class_prior names a JSON file `{class name: share}`; empty:
+      the validation images are counted.
+    data: the run's `run_data.RunData`.
+  Raises:
+    UserError: the file does not give a share in (0, 1) for each class.
+  """
+  if not config.class_prior:
+    return np.mean([r.label for r in data.records["val"]], 0)
+  try:
+    with open(config.class_prior, encoding="utf-8") as file:
+      shares = json.load(file)
+    prior = np.array([float(shares[name]) for name in data.class_names])
+    wrong = not ((prior > 0) & (prior < 1)).all()
+  except (OSError, ValueError, TypeError, KeyError) as error:
+    raise UserError("class_prior", config.class_prior,
+                    f"{type(error).__name__}: {error}; must be a JSON file "
+                    "{class name: share of images}") from error
+  if wrong:
+    raise UserError("class_prior", config.class_prior,
+                    "each share must lie between 0 and 1")
+  return prior
+
+
+def begin(classifier, data, config, prior, ranked):
+  """Fits the head on the features that the network has now.
+
+  Args:
+    classifier: a `models.Classifier` whose logits come from a dense layer.
+    data: the run's `run_data.RunData`.
+    config: its probe_views and probe_strength.
+    prior: `[classes]`, see `class_prior`; needed where `ranked`.
+    ranked: whether the unlabelled images join by their ranks.
+  Returns:
+    one line on what was done.
+  Raises:
+    UserError: the logits do not come from a dense layer.
+  """
+  started = time.time()
+  labeled = data.records["train_labeled"]
+  pool = data.records["train_unlabeled"] if ranked else []
+  reader = Features(classifier, config.probe_views, config.eval_batch_size)
+  features = reader(data.images, [*labeled, *pool])
+  scale = reader.scale(features)
+  features, label = features * scale, np.stack([r.label for r in labeled])
+  own, others = features[:len(labeled)], features[len(labeled):]
+  strength = config.probe_strength or probe.choose_strength(
+      own, label, multi_label=data.multi_label, seed=config.split_seed)
+  if ranked:
+    fitted = probe.fit_ranked(own, label, others, prior, strength,
+                              data.multi_label)
+  else:
+    fitted = probe.fit(own, label, None, strength, data.multi_label)
+  reader.dense.kernel.assign(scale * fitted.coefficients)
+  reader.dense.bias.assign(fitted.bias)
+  joined = f", {len(pool)} more join by their ranks" if ranked else ""
+  return (f"probe of {len(labeled)} labelled images{joined}: C {strength:g}, "
+          f"{time.time() - started:.0f} s")
+
+
+class Features:
+  """Reads the vectors that the last dense layer of a classifier sees.
+
+  Attributes:
+    dense: that layer.
+  """
+
+  def __init__(self, classifier, views, batch_size):
+    """Prepares a classifier; `views` is "plain" or "flip"."""
+    self._embed, _ = halves(classifier)
+    self.dense = classifier.logits._keras_history.operation
+    operation = self._embed.output._keras_history.operation
+    self._norm = operation if isinstance(operation, FeatureNorm) else None
+    self._classifier, self._batch_size = classifier, batch_size
+
+    def read(images):
+      x = classifier.normalize(images)
+      vectors = [self._embed(x, training=False)]
+      if views == "flip":
+        vectors.append(self._embed(tf.reverse(x, [2]), training=False))
+      return tf.add_n(vectors) / len(vectors)
+
+    self._read = tf.function(read, input_signature=[tf.TensorSpec(
+        [None, *classifier.image_size, 3], classifier.maps.input.dtype)])
+
+  def __call__(self, images, records):
+    """Features of records, float64 `[N, D]`, their views averaged.
+
+    Args:
+      images: `image_store.Images` that holds the records.
+      records: list of N `Record`.
+    """
+    dtype, rows = self._classifier.maps.input.dtype, []
+    for _, pixels in pipeline.evaluation_batches(images, records,
+                                                     self._batch_size):
+      rows.append(self._read(tf.cast(pixels, dtype)).numpy())
+    features = np.concatenate(rows).astype(np.float64)
+    if self._norm is None:
+      return features
+    return probe.unit_length(features, self._norm.length)
+
+  def scale(self, features):
+    """The factor that makes the features' mean length `probe.SCALE`.
+
+    A head of raw features is fitted on scaled ones, so that the strength of
+    the regularisation means the same; 1 where a layer scales them already.
+    """
+    if self._norm is not None:
+      return 1.0
+    length = np.linalg.norm(features, axis=1).mean()
+    return probe.SCALE / length if length else 1.0

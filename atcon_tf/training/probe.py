@@ -1,0 +1,252 @@
+"""Linear probes of frozen features, and probes that a pool joins by rank.
+
+    features = probe.unit_length((plain + flipped) / 2)
+    fitted = probe.fit(features[labelled], label)
+    fitted = probe.fit_ranked(features[labelled], label, features[pool],
+                              class_prior)
+    logits = fitted.logits(features)                       # [N, classes]
+
+A probe is a logistic regression on features that nothing trains any more
+(Alain and Bengio, arXiv 1610.01644). Features have unit length times
+`SCALE`, so that the strength of the regularisation means the same for every
+network and image size: the cosine of an image and a class then decides, as
+in few-shot classifiers of normalised features (Chen et al., ICLR 2019,
+arXiv 1904.04232; Tian et al., ECCV 2020, arXiv 2003.11539).
+"""
+
+import dataclasses
+
+import numpy as np
+from sklearn import linear_model
+
+from atcon_tf.models.feature_norm import LENGTH
+from atcon_tf.objectives import rank_labels
+
+SCALE = LENGTH
+# One value for 1 to 16 images a class.
+C = 0.3
+GRID = (0.03, 0.1, 0.3, 1.0)
+# Of the ranked rounds: the share of a class's expected images in the pool that
+# are its positives in each round, and the weight of one pseudo-label beside
+# that of a label.
+POSITIVE_SHARES = (0.2, 0.35, 0.5)
+POOL_WEIGHT = 0.2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Probe:
+  """A linear classifier: `logits = features @ coefficients + bias`.
+
+  Attributes:
+    coefficients: `[D, classes]`.
+    bias: `[classes]`.
+    strength: the C that it was fitted with.
+  """
+
+  coefficients: np.ndarray
+  bias: np.ndarray
+  strength: float = C
+
+  def logits(self, features):
+    """Logits `[N, classes]` of features `[N, D]`."""
+    return features @ self.coefficients + self.bias
+
+
+def unit_length(features, scale=SCALE):
+  """Each row of `[N, D]` divided by its length, times `scale`.
+
+  A row of zeros stays one.
+  """
+  features = np.asarray(features, np.float64)
+  length = np.linalg.norm(features, axis=-1, keepdims=True)
+  return scale * features / np.where(length > 0, length, 1)
+
+
+def fit(features, label, weight=None, strength=C, multi_label=True):
+  """Fits a probe by convex optimisation.
+
+  Minimises, over coefficients w and bias b,
+
+      |w|^2 / 2 + strength sum_i weight_i loss_i(w, b)
+
+  of each class, with the binary cross-entropy as its loss; of one label an
+  image, of all classes at once, with the softmax cross-entropy. The bias is
+  not regularised.
+
+  Args:
+    features: `[N, D]`, see `unit_length`.
+    label: `[N, classes]`, 0 or 1.
+    weight: `[N, classes]`, not negative, 0 where the label of a class is
+      unknown; of one label an image, `[N]` or the mean over classes is taken.
+      None: 1 everywhere.
+    strength: C of scikit-learn.
+    multi_label: several labels an image, or one.
+  Returns:
+    a `Probe`. A class of which only one value is known has coefficients 0
+    and the bias of that value.
+  """
+  features, label, weight = _arrays(features, label, weight)
+  # A regularised solution lies in the span of the images: with fewer images
+  # than features it is found among their coordinates in it, exactly.
+  basis = None
+  if len(features) < features.shape[1]:
+    basis, triangle = np.linalg.qr(features.T)
+    features = triangle.T
+  solve = _per_class if multi_label else _softmax
+  coefficients, bias = solve(features, label, weight, strength)
+  if basis is not None:
+    coefficients = basis @ coefficients
+  return Probe(coefficients, bias, strength)
+
+
+def _arrays(features, label, weight):
+  features = np.asarray(features, np.float64)
+  label = np.asarray(label, np.float64)
+  weight = np.ones_like(label) if weight is None else np.asarray(
+      weight, np.float64)
+  if weight.ndim == 1:
+    weight = np.repeat(weight[:, np.newaxis], label.shape[1], 1)
+  return features, label, weight
+
+
+def _regression(strength):
+  return linear_model.LogisticRegression(C=strength, tol=1e-4, max_iter=1000)
+
+
+def _per_class(features, label, weight, strength):
+  """One regression for each class, on the images with a weight for it."""
+  classes = label.shape[1]
+  coefficients, bias = np.zeros([features.shape[1], classes]), np.zeros(
+      [classes])
+  for c in range(classes):
+    given = weight[:, c] > 0
+    known = np.unique(label[given, c])
+    if len(known) < 2:
+      bias[c] = _log_odds(known.mean() if known.size else 0)
+      continue
+    model = _regression(strength).fit(features[given], label[given, c],
+                                      weight[given, c])
+    coefficients[:, c], bias[c] = model.coef_[0], model.intercept_[0]
+  return coefficients, bias
+
+
+def _softmax(features, label, weight, strength):
+  """One multinomial regression of the classes that have an image."""
+  classes = label.shape[1]
+  coefficients = np.zeros([features.shape[1], classes])
+  # A class without an image: as unlikely as float32 allows after a softmax.
+  bias = np.full([classes], _log_odds(0))
+  weight = weight.mean(1)
+  given = (weight > 0) & (label.sum(1) > 0)
+  chosen = label.argmax(1)[given]
+  known = np.unique(chosen)
+  if len(known) < 2:
+    bias[known] = 0
+    return coefficients, bias
+  model = _regression(strength).fit(features[given], chosen, weight[given])
+  if len(known) == 2:  # scikit-learn fits the difference of the two alone
+    coefficients[:, known] = model.coef_.T * [-0.5, 0.5]
+    bias[known] = model.intercept_ * [-0.5, 0.5]
+  else:
+    coefficients[:, known], bias[known] = model.coef_.T, model.intercept_
+  return coefficients, bias
+
+
+def _log_odds(p, least=1e-3):
+  p = np.clip(p, least, 1 - least)
+  return np.log(p) - np.log1p(-p)
+
+
+def choose_strength(features, label, grid=GRID, folds=5, multi_label=True,
+                    seed=0, default=C):
+  """The C of the lowest mean log loss on labelled images left out.
+
+  Folds are stratified class by class. A class that fewer than two images show,
+  or fewer than two do not, is left out of the mean; where no class remains,
+  `default` is returned. The log loss is the criterion because average
+  precision prefers too small a C.
+
+  Args:
+    features, label, multi_label: see `fit`.
+    grid: the C to choose from.
+    folds: at most this many; never more than a class has images.
+    seed: of the folds.
+    default: returned where nothing can be left out.
+  Returns:
+    a float.
+  """
+  features, label, _ = _arrays(features, label, None)
+  rare = np.minimum(label.sum(0), (1 - label).sum(0)).astype(int)
+  asked = rare >= 2
+  if not asked.any():
+    return float(default)
+  folds = min(folds, rare[asked].min())
+  fold = _folds(label, folds, seed, multi_label)
+  losses = [_left_out(features, label, fold, folds, strength, multi_label,
+                      asked) for strength in grid]
+  return float(grid[int(np.argmin(losses))])
+
+
+def _folds(label, count, seed, multi_label):
+  """The fold `[N, classes]` in which an image is left out of a class."""
+  rng = np.random.default_rng(seed)
+  fold = np.zeros(label.shape, int)
+  if not multi_label:  # an image is left out of all classes at once
+    order = rng.permutation(len(label))
+    order = order[np.argsort(label.argmax(1)[order], kind="stable")]
+    fold[order] = (np.arange(len(label)) % count)[:, np.newaxis]
+    return fold
+  for c in range(label.shape[1]):
+    order = rng.permutation(len(label))
+    order = order[np.argsort(-label[order, c], kind="stable")]
+    fold[order, c] = np.arange(len(label)) % count
+  return fold
+
+
+def _left_out(features, label, fold, folds, strength, multi_label, asked):
+  """Mean log loss of images that the regression had not seen."""
+  logits = np.zeros(label.shape)
+  for k in range(folds):
+    fitted = fit(features, label, (fold != k).astype(float), strength,
+                 multi_label)
+    logits = np.where(fold == k, fitted.logits(features), logits)
+  if multi_label:
+    return (np.logaddexp(0, logits) - label * logits)[:, asked].mean()
+  top = logits.max(1)
+  total = top + np.log(np.exp(logits - top[:, np.newaxis]).sum(1))
+  return (total - (label * logits).sum(1)).mean()
+
+
+def fit_ranked(features, label, pool, class_prior, strength=C,
+               multi_label=True, shares=POSITIVE_SHARES,
+               pool_weight=POOL_WEIGHT):
+  """Fits a probe that the pool joins by its ranks, a round for each share.
+
+  Self-training (Lee, ICML Workshops 2013) whose pseudo-labels are chosen by
+  rank: as many of each class as its prior leads to expect, more of them in
+  each round (curriculum labelling, Cascante-Bonilla et al., AAAI 2021,
+  arXiv 2001.06001).
+
+  Args:
+    features, label, strength, multi_label: see `fit`, of the labelled images.
+    pool: `[P, D]`, features of unlabelled images.
+    class_prior: `[classes]`, the share of images that shows each class.
+    shares: of a class's expected images that become its positives, a number
+      for each round.
+    pool_weight: weight of a pseudo-label; a label has 1.
+  Returns:
+    a `Probe`; where the pool is empty, that of `fit`.
+  """
+  fitted = fit(features, label, None, strength, multi_label)
+  if not len(pool):
+    return fitted
+  both, known = np.concatenate([features, pool]), np.ones(np.shape(label))
+  rule = rank_labels.rank_labels if multi_label else (
+      rank_labels.best_rank_labels)
+  for share in shares:
+    sizes = rank_labels.class_sizes(class_prior, len(pool), share)
+    pseudo, weight = rule(fitted.logits(pool), sizes)
+    fitted = fit(both, np.concatenate([label, pseudo]),
+                 np.concatenate([known, pool_weight * weight]), strength,
+                 multi_label)
+  return fitted
