@@ -45,7 +45,8 @@ CASES = {
     "attention_rollout": {}, "gradient_rollout": {},
     "tame": {}, "l_cam": {},
 }
-VIT = ("attention_rollout", "gradient_rollout")
+VIT = [name for name, method in attribution.METHODS.items()
+       if method.family == "rollout"]
 
 # Compiled numbers that differ, and why.
 XLA_DIFFERS = {
@@ -120,7 +121,7 @@ TARGET = np.array([0, 1, 2, 1, 0])
 def _explained(method, classifiers, kind="plain"):
   """The classifier that a method is tried on, with a head if it needs one."""
   classifier = classifiers["vit" if method in VIT else kind][0]
-  if method not in registry.LEARNED:
+  if registry.METHODS[method].family != "learned":
     return classifier
   keras.utils.set_random_seed(2)
   return explanation_head.attach(classifier, method, ["small_pool"])
@@ -235,7 +236,8 @@ def half(classifiers):
 @pytest.mark.parametrize("method", CASES)
 def test_mixed_precision(method, half, eager):
   heat = _function(method, half)(_images(), TARGET)
-  heat = tf.cast(heat, tf.float32).numpy()
+  assert heat.dtype == tf.float32
+  heat = heat.numpy()
   assert np.all(np.isfinite(heat))
   least = 0.5 if method in HALF_DIFFERS else 0.9
   assert _correlation(heat, eager[method]) > least

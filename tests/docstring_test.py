@@ -1,7 +1,7 @@
 """The examples in the docstrings of maps and scores run and are right.
 
-Doctests, with the few names in scope that `atcon_tf.attribution` and
-`atcon_tf.metrics` say.
+Doctests. attribution/api.py and evaluation/metrics/__init__.py list the names
+that are in scope.
 """
 
 import doctest
@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf.attribution import registry
 from atcon_tf.evaluation import metrics
 from atcon_tf import models
+from atcon_tf.models import explanation_head
 from atcon_tf.models import vit
 
 
@@ -27,18 +27,11 @@ def _modules(package):
   return [package, *map(importlib.import_module, names)]
 
 
-def _methods():
-  """The functions behind the names in METHODS."""
-  return {function for group in (registry.CAMS, registry.GRADIENTS,
-                                 registry.ROLLOUTS,
-                                 registry.PERTURBATIONS)
-          for function in group.values()}
-
-
 def _scope(package):
   """What an example may use besides the modules of its package."""
   own = {m.__name__.rpartition(".")[2]: m for m in _modules(package)}
-  common = {**own, "np": np, "tf": tf, "vit": vit}
+  common = {**own, "np": np, "tf": tf, "vit": vit,
+            "explanation_head": explanation_head}
   if package is attribution:
     keras.utils.set_random_seed(0)
     return {**common, "classifier": models.build("tiny_cnn", 3, image_size=32),
@@ -67,10 +60,11 @@ def test_examples(package):
 
 
 def test_every_method_and_score_has_an_example():
+  methods = [m.explain for m in attribution.METHODS.values()]
   scores = [f for module in _modules(metrics)
             for name, f in inspect.getmembers(module, inspect.isfunction)
             if name in metrics.METRICS and f.__module__ == module.__name__]
   assert len(scores) > 8
-  for function in [*_methods(), *scores, attribution.explain,
-                   attribution.build, attribution.enlarge]:
+  for function in [*methods, *scores, attribution.explain, attribution.build,
+                   attribution.enlarge]:
     assert ">>>" in function.__doc__, function.__name__

@@ -1,4 +1,4 @@
-"""Attribution methods: which pixels speak for a class.
+"""Attribution maps of images by the name of a method.
 
     from atcon_tf import attribution
     heat = attribution.explain(model, images, "grad_cam")
@@ -6,10 +6,10 @@
 Every method is a function of one shared forward pass, `fn(pass_, class_index,
 **options) -> [B, h, w]`, raw and batched. `METHODS[name](classifier,
 **options)` makes it `fn(images, class_index)`, which a `tf.function` can
-compile; a loss can be trained through those in `DIFFERENTIABLE`.
+compile; a loss calls `registry.of_pass(name)`.
 
-In the examples of this package `classifier` is a small network for images of
-32 pixels, and `images` are two of them.
+In the examples of this room `classifier` is a small network for images of 32
+pixels, and `images` are two of them.
 """
 
 import keras
@@ -23,42 +23,54 @@ from atcon_tf import models
 
 
 def as_classifier(model, **options):
-  """A `models.Classifier` as it is, or one around a Keras model.
+  """A `models.Classifier` around a Keras model.
 
   Args:
-    model: a `models.Classifier` or a `keras.Model`.
+    model: a `keras.Model`; or a `models.Classifier`, which is returned.
     **options: of `models.wrap`.
+  Raises:
+    UserError: `model` is neither, or `models.wrap` refuses it.
   """
   if isinstance(model, models.Classifier):
     return model
   if isinstance(model, keras.Model):
     return models.wrap(model, **options)
-  raise UserError(f"model: must be a Classifier or a Keras model, not a "
+  raise UserError("model", None, "must be a Classifier or a Keras model, not a "
                   f"{type(model).__name__}")
 
 
 def build(model, method, **options):
-  """`METHODS[method](classifier, **options)` by name.
+  """A method for one model, as a function of images.
 
+  Args:
+    model: a `models.Classifier` or a `keras.Model`.
+    method: a key of `METHODS` or of `tf_keras_vis_methods.METHODS`.
+    **options: of the method.
+  Returns:
+    `fn(images, class_index) -> [B, h, w]`.
   Raises:
-    UserError: an unknown method, or one that this model cannot have.
+    UserError: an unknown method, or one that has no meaning for this model.
 
   Example:
     >>> fn = attribution.build(classifier, "occlusion", window=8)
     >>> fn(images, class_index=[0, 2]).shape
     TensorShape([2, 32, 32])
   """
-  if method in tf_keras_vis_methods.THEIRS:
-    return tf_keras_vis_methods.THEIRS[method](as_classifier(model), **options)
-  if method not in registry.METHODS:
+  make = registry.METHODS.get(method) or (
+      tf_keras_vis_methods.METHODS.get(method))
+  if make is None:
     raise UserError(f"unknown method '{method}'; one of: "
                     f"{', '.join(sorted(registry.METHODS))}")
-  return registry.METHODS[method](as_classifier(model), **options)
+  return make(as_classifier(model), **options)
 
 
 def check_class_index(class_index, count, num_classes):
   """One class for each image, `[B]`.
 
+  Args:
+    class_index: an int, or one for each image.
+    count: B, the number of images.
+    num_classes: of the classifier.
   Raises:
     UserError: a class index out of range, or not as many as images.
   """
@@ -81,13 +93,14 @@ def explain(model, images, method="grad_cam", class_index=None,
     model: a `models.Classifier`, whose images are in [0, 1], or a functional
       or Sequential `keras.Model`, whose images are what it expects.
     images: `[B, H, W, 3]`.
-    method: a key of `METHODS`, or of `theirs.THEIRS` to compare.
+    method: a key of `METHODS`; or, to compare, one of
+      `tf_keras_vis_methods.METHODS`.
     class_index: int, or int `[B]`; None: each image's highest logit.
-    batch_size: no more images than this are in the network at once.
-    **options: the method's own.
+    batch_size: most images in the network at once.
+    **options: of the method.
   Returns:
-    `[B, h, w]`, raw: the size of the method, any sign and scale. See
-    `enlarge` for the image's size.
+    `[B, h, w]`, raw: of the method's own size, of any sign and scale.
+    `enlarge` gives maps of the image's size.
   Raises:
     UserError: an unknown method, images of another shape, a class index out
       of range, or a map that is not finite.
@@ -98,7 +111,8 @@ def explain(model, images, method="grad_cam", class_index=None,
     TensorShape([2, 32, 32])
   """
   classifier = as_classifier(model)
-  if method in registry.MANY:
+  row = registry.METHODS.get(method)
+  if row and row.many:
     options = {**options, "batch_size": batch_size}
   function = build(classifier, method, **options)
   images = tf.convert_to_tensor(images)
@@ -123,4 +137,3 @@ def explain(model, images, method="grad_cam", class_index=None,
     raise UserError(f"{method}: the map of image {broken[0]} is not finite; "
                     "the image, or the network's weights, are not")
   return heat
-

@@ -1,4 +1,9 @@
-"""GAIN's soft mask: an image without what the network attends to."""
+"""GAIN's soft mask: images without the pixels that classes depend on.
+
+Guided Attention Inference Network (Li et al., arXiv 1802.10171): a soft mask
+made of Grad-CAM removes what the network attends to. `objectives/gain.py` has
+the formulas and the loss.
+"""
 
 import dataclasses
 
@@ -15,10 +20,10 @@ class Attention:
 
   Attributes:
     omega, sigma: slope and threshold of the soft mask.
-    fill: what is seen where it is cut out, "zero" (of the normalised image),
-      "mean" (the image's mean colour) or a colour `(r, g, b)` in [0, 1].
-    alignment: of the resize; None: where the classifier's cells lie.
-      "aligned" is the re-implementation's.
+    fill: the colour of the removed pixels: "zero" (of the normalised image),
+      "mean" (the image's mean colour) or `(r, g, b)` in [0, 1].
+    alignment: of the resize, see `geometry.resize`; None: the classifier's
+      own geometry. "aligned" is that of the published re-implementation.
   """
 
   omega: float = 10.0
@@ -27,13 +32,13 @@ class Attention:
   alignment: str | None = None
 
   def attend(self, pass_, classes, image=None):
-    """The attention of classes, and the images without what it covers.
+    """The attention map of classes, and the images without its pixels.
 
     Args:
-      pass_: a `forward.Pass` of B images.
+      pass_: a `forward_pass.Pass` of B images.
       classes: float `[P, classes]`, 1 for those whose logits are summed.
-      image: int `[P]`, which of the images each row is about; None: P = B,
-        one row for each.
+      image: int `[P]`, the image of each row of `classes`; None: P = B, and
+        row i belongs to image i.
     Returns:
       dict of "heatmap", "scaled" and "mask" `[P, H, W]`, and "masked"
       `[P, H, W, 3]`, normalised.
@@ -70,20 +75,22 @@ def _grad_cam(head, features, classes):
 
 
 def explain(classifier, images, classes, attention=Attention()):
-  """The attention of classes, and what is left of them without it.
+  """The attention of classes, and the logits of images without it.
 
   Args:
     classifier: a `models.Classifier`.
     images: `[B, H, W, 3]` in [0, 1].
-    classes: `[B, classes]`, 1 for those explained; None: the highest logit.
+    classes: `[B, classes]`, 1 for those explained; None: for each image the
+      class of the highest logit.
     attention: an `Attention`.
   Returns:
-    what `Attention.attend` gives, "classes", and the "logits" and
-    "logits_masked" `[B, classes]` of both passes.
+    the dict of `Attention.attend`, with "classes", and with the "logits" and
+    "logits_masked" `[B, classes]` of the whole and of the masked images.
 
   Example:
-    >>> explain(classifier, images, None)["logits_masked"].shape
-    TensorShape([8, 6])
+    >>> attended = attention_mask.explain(classifier, images, None)
+    >>> attended["logits_masked"].shape
+    TensorShape([2, 3])
   """
   pass_ = forward_pass.forward(classifier, images)
   if classes is None:

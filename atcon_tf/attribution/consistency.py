@@ -1,4 +1,13 @@
-"""How far two attribution maps of one prediction agree."""
+"""How far two attribution maps of one prediction agree.
+
+The two maps of the class c have different sizes. `MapAgreement.match` is one
+of three ways to compare them:
+
+* "mask", as ATCON does: the second map becomes a soft mask of the image, and
+  the first map of the masked image is compared with that of the whole image;
+* "upsample": both maps are enlarged to the image's size;
+* "downsample": both are averaged over the cells of the smaller one.
+"""
 
 import dataclasses
 
@@ -16,16 +25,16 @@ class MapAgreement:
   """How two maps of one prediction are compared.
 
   Attributes:
-    first_map, second_map: keys of `attribution.DIFFERENTIABLE`.
-    match: "mask", "upsample" or "downsample"; see the top of the file.
+    first_map, second_map: methods that `registry.of_pass` has.
+    match: "mask", "upsample" or "downsample"; see the top of this file.
     similarity: a key of `SIMILARITIES`.
     mask_intensity, mask_scale: of `maps.soft_mask`.
     mask: "map"; or a control that carries no information about the image:
       "constant" (0.5 everywhere) or "random" (the mask's pixels in an order
       that is always the same).
-    alignment: of the resize; None: where the classifier's cells lie.
-      "aligned" is the authors' code, the same at sizes of a symmetric map.
-    options: `{map: {option: value}}`, of the attribution methods.
+    alignment: of the resize, see `geometry.resize`; None: the classifier's
+      own geometry. "aligned" is that of the authors' code.
+    options: `{method: {option: value}}`, of the two maps.
   """
 
   first_map: str = "grad_cam"
@@ -39,9 +48,13 @@ class MapAgreement:
   options: dict = dataclasses.field(default_factory=dict)
 
   def with_noise_of(self, images):
-    """The same story; SmoothGrad draws its noise by these images.
+    """The same agreement, with SmoothGrad's seed computed from images.
 
-    Other batches get other noise, and a resumed run the same again.
+    Different batches then get different noise, and a resumed run gets the
+    same noise again. Without SmoothGrad nothing changes.
+
+    Args:
+      images: `[B, H, W, 3]`.
     """
     if "smooth_grad" not in (self.first_map, self.second_map):
       return self
@@ -55,30 +68,31 @@ class MapAgreement:
     """Both maps of each image's class, and how far they agree.
 
     Args:
-      pass_: a `forward.Pass` of the images.
+      pass_: a `forward_pass.Pass` of the images.
       target: int `[B]`, the class.
-      teacher: the `forward.Pass` of another network whose first map of the
-        unmasked image takes the place of this one's.
-      stop_gradient: "none"; or which of the two compared maps is a constant,
-        "first" or "second".
+      teacher: a `forward_pass.Pass` of another network, from which the first
+        map of the unmasked images is taken; None: from `pass_`.
+      stop_gradient: which of the two compared maps is a constant, "first" or
+        "second"; or "none".
     Returns:
       dict: "first" and "second", the raw maps of the images; "similarity"
-      `[B]`; and, where they are matched by a mask, "mask" `[B, H, W]`,
-      "masked" `[B, H, W, 3]` (normalised) and "first_masked".
+      `[B]`; and, if `match` is "mask", "mask" `[B, H, W]`, "masked"
+      `[B, H, W, 3]` (normalised) and "first_masked". With a "constant" mask
+      there is no "second".
     """
     first = self._map(self.first_map, teacher or pass_, target)
-    story = {"first": first}
+    found = {"first": first}
     if self.match == "mask" and self.mask == "constant":
-      story |= self.under(pass_, target, first,
+      found |= self.under(pass_, target, first,
                           0.5 * tf.ones_like(pass_.normalized[..., 0]))
-      pair = first, story["first_masked"]
+      pair = first, found["first_masked"]
     else:
       second = self._map(self.second_map, pass_, target)
-      story["second"] = second
+      found["second"] = second
       if self.match == "mask":
-        story |= self.under(pass_, target, first,
+        found |= self.under(pass_, target, first,
                             self._mask(self._at_size(pass_, second)))
-        pair = first, story["first_masked"]
+        pair = first, found["first_masked"]
       elif self.match == "upsample":
         pair = self._at_size(pass_, first), self._at_size(pass_, second)
       else:
@@ -88,14 +102,19 @@ class MapAgreement:
       pair = tf.stop_gradient(pair[0]), pair[1]
     elif stop_gradient == "second":
       pair = pair[0], tf.stop_gradient(pair[1])
-    return {**story, "similarity": SIMILARITIES[self.similarity](*pair)}
+    return {**found, "similarity": SIMILARITIES[self.similarity](*pair)}
 
   def under(self, pass_, target, first, mask):
     """The first map of the images under a mask.
 
+    Args:
+      pass_: a `forward_pass.Pass` of the images.
+      target: int `[B]`, the class.
+      first: `[B, h, w]`, the first map of the unmasked images.
+      mask: `[B, H, W]` in [0, 1].
     Returns:
-      dict of "mask", "masked", "first_masked", and "similarity" with the map
-      `first` of the unmasked images.
+      dict of "mask", "masked", "first_masked", and "similarity" of
+      "first_masked" with `first`.
     """
     masked = pass_.normalized * mask[..., tf.newaxis]
     again = forward_pass.forward_normalized(pass_.classifier, masked)
@@ -104,11 +123,11 @@ class MapAgreement:
             "similarity": SIMILARITIES[self.similarity](first, first_masked)}
 
   def _map(self, name, pass_, target):
-    return registry.DIFFERENTIABLE[name](
+    return registry.of_pass(name)(
         pass_, target, **self.options.get(name, {}))
 
   def _at_size(self, pass_, m):
-    """A map at the image's size, where its cells belong."""
+    """A map at the image's size."""
     size = pass_.normalized.shape[1:3]
     if m.shape[1:3] == size:
       return m
@@ -116,6 +135,7 @@ class MapAgreement:
                            self.alignment or pass_.classifier.geometry[-1])
 
   def _mask(self, second):
+    """The soft mask of the second map, or the same with shuffled pixels."""
     mask = maps.soft_mask(second, self.mask_intensity, self.mask_scale)
     if self.mask == "map":
       return mask
@@ -132,7 +152,10 @@ def pearson(first, second):
 
 
 def cross_correlation(first, second):
-  """`|sum sigmoid(z(a)) sigmoid(z(b))|`, `[B]`; grows with the map's size."""
+  """`|sum sigmoid(z(a)) sigmoid(z(b))|`, `[B]`.
+
+  The sum is over all cells, so it grows with the size of the map.
+  """
   product = tf.sigmoid(maps.standardize(first)) * tf.sigmoid(
       maps.standardize(second))
   return tf.abs(tf.reduce_sum(product, [1, 2]))
@@ -149,19 +172,22 @@ def ssim(first, second):
 SIMILARITIES = {"pearson": pearson, "cross_correlation": cross_correlation,
                 "ssim": ssim}
 
-# What consistency means in every table and picture, whatever was trained.
+# The agreement in every table and figure, whatever a run trained with.
 PUBLISHED = MapAgreement()
 
 
-def explain(classifier, images, story=PUBLISHED):
-  """A story of each image's predicted class.
+def explain(classifier, images, agreement=PUBLISHED):
+  """Both maps of each image's predicted class, and how far they agree.
 
   Args:
+    classifier: a `models.Classifier`.
     images: `[B, H, W, 3]` in [0, 1].
+    agreement: a `MapAgreement`.
   Returns:
-    what `Story.tell` gives, "class_index" `[B]` and "logits" `[B, classes]`.
+    the dict of `MapAgreement.compare`, with "class_index" `[B]` and "logits"
+    `[B, classes]`.
   """
   pass_ = forward_pass.forward(classifier, images)
   target = tf.stop_gradient(tf.argmax(pass_.logits, -1))
   return {"class_index": target, "logits": pass_.logits,
-          **story.compare(pass_, target)}
+          **agreement.compare(pass_, target)}

@@ -1,12 +1,14 @@
 """The one forward pass that every gradient method of a batch shares.
 
-    pass_ = forward.forward(classifier, images)
-    cam = cam.grad_cam(pass_, class_index)
-    guided = gradient.guided_backprop(pass_, class_index)   # same pass
+    pass_ = forward_pass.forward(classifier, images)
+    heat = cam.grad_cam(pass_, class_index)
+    guided = gradient.guided_backprop(pass_, class_index)   # the same pass
 """
 
 import dataclasses
 
+import numpy as np
+from scipy import special
 import tensorflow as tf
 
 from atcon_tf.config import UserError
@@ -21,15 +23,19 @@ OUTPUTS = {"logit": tf.identity, "probability": tf.nn.softmax,
 class Pass:
   """A recorded forward pass.
 
+  Tensors of a network in half precision are float32 here, and so are the maps
+  and losses that are computed from them; other dtypes are kept.
+
   Attributes:
-    normalized: `[B, H, W, 3]`, the images as the network sees them.
+    normalized: `[B, H, W, 3]`, the normalised images.
     features: list with the map of each of the classifier's cam_layers,
       `[B, h, w, K]`.
     logits: `[B, classes]`.
     tape: persistent; has watched `normalized`, so that gradients of the
       logits can be taken with respect to it and to every feature map.
-    classifier: whose pass it is; methods that look at further images
-      (noisy, blended with a baseline, masked) run them through it.
+    classifier: the `models.Classifier` that ran; methods that look at further
+      images (noisy, blended with a baseline, masked) run them through it.
+    recorded: the feature maps before their cast, as the tape recorded them.
   """
 
   normalized: tf.Tensor
@@ -37,6 +43,7 @@ class Pass:
   logits: tf.Tensor
   tape: tf.GradientTape
   classifier: models.Classifier
+  recorded: list
 
   def gradient(self, class_index, source, output="logit"):
     """`d y_c / d source`, `y_c` the logit of each image's class.
@@ -46,29 +53,57 @@ class Pass:
 
     Args:
       class_index: int `[B]`.
-      source: `normalized` or one of `features`.
-      output: of which y_c is one, a key of `OUTPUTS`: the "logit", the
-        softmax "probability" or the "sigmoid".
+      source: `normalized`, one of `features`, or a list of them.
+      output: what y_c is, a key of `OUTPUTS`: the "logit", the softmax
+        "probability" or the "sigmoid".
     """
     with self.tape:
       score = pick(self.logits, class_index, output)
-    return self.tape.gradient(score, source)
+    known = {id(cast): own for cast, own in zip(self.features, self.recorded)}
+    gradient = self.tape.gradient(score, tf.nest.map_structure(
+        lambda tensor: known.get(id(tensor), tensor), source))
+    return tf.nest.map_structure(_full_precision, gradient)
+
+
+def own_output(multi_label):
+  """The key of `OUTPUTS` that is a classifier's own probability.
+
+  Args:
+    multi_label: an image may show several classes: "sigmoid"; otherwise
+      "probability".
+  """
+  return "sigmoid" if multi_label else "probability"
+
+
+def probability(logits, multi_label):
+  """Sigmoid (several labels an image) or softmax (one) of logits.
+
+  Args:
+    logits: `[..., classes]`. Of a tensor the result is a tensor of its dtype;
+      of anything else it is a NumPy array in float64, in which probabilities
+      close to 1 still rank like their logits.
+    multi_label: whether an image may show several classes.
+  """
+  if tf.is_tensor(logits):
+    return OUTPUTS[own_output(multi_label)](logits)
+  logits = np.asarray(logits, np.float64)
+  return special.expit(logits) if multi_label else special.softmax(logits, -1)
 
 
 def pick(logits, class_index, output="logit"):
   """The logit, probability or sigmoid of each image's class, `[B]`."""
-  return tf.gather(OUTPUTS[check(
-      "output", output, OUTPUTS)](logits), class_index, batch_dims=1)
+  values = OUTPUTS[check("output", output, OUTPUTS)](logits)
+  return tf.gather(values, class_index, batch_dims=1)
 
 
 def check(name, value, allowed):
-  """The value of an option.
+  """Refuses a value of an option.
 
   Raises:
     UserError: it is none of those allowed.
   """
   if value not in allowed:
-    raise UserError(f"{name}={value}: must be one of {', '.join(allowed)}")
+    raise UserError(name, value, f"must be one of {', '.join(allowed)}")
   return value
 
 
@@ -85,8 +120,17 @@ def forward(classifier, images):
 
 def forward_normalized(classifier, normalized):
   """Runs images that are normalised already; returns a `Pass`."""
+  normalized = _full_precision(normalized)
   tape = tf.GradientTape(persistent=True)
   with tape:
     tape.watch(normalized)
-    *features, logits = classifier.maps(normalized, training=False)
-  return Pass(normalized, features, logits, tape, classifier)
+    *recorded, logits = classifier.maps(normalized, training=False)
+    features = [_full_precision(tensor) for tensor in recorded]
+    logits = _full_precision(logits)
+  return Pass(normalized, features, logits, tape, classifier, recorded)
+
+
+def _full_precision(tensor):
+  """A tensor in float32 if it is in half precision, else as it is."""
+  half = tensor is not None and tensor.dtype in (tf.float16, tf.bfloat16)
+  return tf.cast(tensor, tf.float32) if half else tensor

@@ -1,25 +1,31 @@
-"""Arithmetic on attribution maps `[B, height, width]`, pure and differentiable.
+"""Arithmetic on attribution maps `[B, height, width]`.
 
 Every function works on a batch, keeps the dtype, and can be differentiated
-twice: ATCON trains through these maps. `tf.image.resize` cannot (its second
-derivative is None), so `resize` is two products with fixed interpolation
-matrices.
+twice, since ATCON trains through these maps.
 """
 
 import numpy as np
 import tensorflow as tf
 
+# How a map looks over an image, wherever it is drawn: the image in grey levels
+# `GREY_FROM + GREY_RANGE * grey`; over it the colours of COLORMAP with the
+# opacity `OPACITY_FROM + OPACITY_RANGE * map`, of a map in [0, 1].
+COLORMAP = "inferno"
+GREY_FROM, GREY_RANGE = 0.25, 0.5
+OPACITY_FROM, OPACITY_RANGE = 0.15, 0.75
+
 
 def _spatial(m):
+  """All axes but that of the batch."""
   return list(range(1, len(m.shape)))
 
 
 def _centre(m):
   """`m - mean(m)` and the mean, `[B, 1, ...]`.
 
-  The minimum is taken off first (a constant: it cancels out of the
-  derivative), so that a constant map gives exactly 0 and not the rounding
-  error of its mean, which divided by itself would look like a signal.
+  The minimum is subtracted first (as a constant: it cancels out of the
+  derivative). So a constant map gives exactly 0. Its mean alone would leave a
+  rounding error, which `standardize` would divide by itself.
   """
   axes = _spatial(m)
   low = tf.stop_gradient(tf.reduce_min(m, axes, keepdims=True))
@@ -45,8 +51,8 @@ def moments(m):
 def std(m):
   """Unbiased standard deviation of each map, `[B, 1, ...]`; 1 where it is 0.
 
-  A constant map has no spread; 1 in its place keeps values and gradients
-  finite (the derivative of a square root at 0 is not).
+  A constant map has the deviation 0, at which the derivative of the square
+  root is infinite; 1 instead keeps values and gradients finite.
   """
   _, variance = moments(m)
   return tf.sqrt(tf.where(variance > 0, variance, tf.ones_like(variance)))
@@ -74,9 +80,10 @@ def soft_mask(m, intensity=8.0, scale="none"):
   Args:
     m: `[B, *spatial]`, larger where a pixel matters more.
     intensity: the slope k.
-    scale: "none" (the paper's code), or "std": m is divided by its standard
-      deviation first. A raw guided-backpropagation map of a small network is
-      of the order 1e-3: without scaling its mask is 0.5 everywhere.
+    scale: "none", as in the paper's code; or "std": m is divided by its
+      standard deviation first. A raw guided-backpropagation map of a small
+      network is of the order 1e-3, and without scaling its mask is close to
+      0.5 everywhere.
   Returns:
     the mask in (0, 1), of m's shape.
   """
@@ -97,7 +104,8 @@ def pearson(a, b):
   a, b = _centre(a)[0], _centre(b)[0]
   squares = [tf.reduce_sum(m * m, axes) for m in (a, b)]
   varies = (squares[0] > 0) & (squares[1] > 0)
-  # Two roots, since the product of the squares of small maps is 0 in float32.
+  # Two square roots: the product of the two sums of squares underflows in
+  # float32 for small maps.
   norms = [tf.sqrt(tf.where(varies, s, tf.ones_like(s))) for s in squares]
   return tf.where(
       varies, tf.reduce_sum(a * b, axes) / norms[0] / norms[1], 0)
@@ -133,8 +141,8 @@ def _gaussian(m):
 def pool(m, size):
   """Mean pooling of maps to a smaller `size`, `[B, height, width]`.
 
-  Cell i of n is the mean over the i-th n-th of the axis; where n does not
-  divide it, border pixels count for both cells by their share.
+  Each axis is cut into equal parts, and a cell is the mean over its part. A
+  pixel on a border between parts counts for both by its share.
   """
   def matrix(pixels, cells):
     edge = np.arange(cells + 1)[:, None] * pixels / cells
@@ -146,11 +154,3 @@ def pool(m, size):
     return m
   return tf.einsum("yh,bhw,xw->byx", matrix(m.shape[1], size[0]), m,
                    matrix(m.shape[2], size[1]))
-
-
-# How a map looks over an image, wherever it is drawn: the image in grey levels
-# `GREY_FROM + GREY_RANGE * grey`; over it the colours of COLORMAP with the
-# opacity `OPACITY_FROM + OPACITY_RANGE * map`, of a map in [0, 1].
-COLORMAP = "inferno"
-GREY_FROM, GREY_RANGE = 0.25, 0.5
-OPACITY_FROM, OPACITY_RANGE = 0.15, 0.75

@@ -1,6 +1,7 @@
-"""Our methods as tf-keras-vis's users call theirs.
+"""This project's methods, called as tf-keras-vis calls its own.
 
-With its `Score` objects and model modifiers:
+A program written for tf-keras-vis keeps its `Score` objects and its model
+modifiers:
 
     from tf_keras_vis.utils.scores import CategoricalScore
     gradcam = Visualization(model, "grad_cam", ReplaceToLinear())
@@ -13,27 +14,29 @@ import keras
 import numpy as np
 
 from atcon_tf.attribution import api
-from atcon_tf.models.classifier import enlarge
 from atcon_tf.config import UserError
+from atcon_tf.models.classifier import enlarge
 
 
 class Visualization:
-  """One of our methods, called as tf-keras-vis calls its own."""
+  """A method of `attribution.METHODS` with tf-keras-vis's interface."""
 
   def __init__(self, model, method="grad_cam", model_modifier=None,
                clone=True, **options):
     """Prepares a model.
 
     Args:
-      model: a functional or Sequential Keras model; not changed if `clone`.
+      model: a functional or Sequential Keras model.
       method: a key of `attribution.METHODS`.
-      model_modifier: of tf_keras_vis.utils.model_modifiers, or a list, or a
-        function. (A final softmax is taken off anyway.)
-      clone: see tf-keras-vis.
+      model_modifier: a modifier of tf_keras_vis.utils.model_modifiers, a
+        function of a model, or a list of these; None: none. (A final softmax
+        is removed in any case.)
+      clone: modifiers change a copy of the model; otherwise the model itself.
       **options: of the method.
     """
-    modifiers = model_modifier if isinstance(model_modifier, (
-        list, tuple)) else [model_modifier] if model_modifier else []
+    modifiers = model_modifier or []
+    if not isinstance(modifiers, (list, tuple)):
+      modifiers = [modifiers]
     if modifiers and clone:
       weights = model.get_weights()
       model = keras.models.clone_model(model)
@@ -56,12 +59,16 @@ class Visualization:
     """Maps `[B, H, W]`, NumPy.
 
     Args:
-      score: a CategoricalScore or BinaryScore.
-      seed_input: `[B, H, W, 3]` or one image, what the model expects.
-      penultimate_layer: name of the layer of the map.
-      expand_cam: at the size of the images.
-      normalize_cam: the positive part, from 0 to 1.
-      **ignored: other arguments of tf-keras-vis are not used.
+      score: a CategoricalScore or BinaryScore of tf-keras-vis.
+      seed_input: `[B, H, W, 3]` or one image, in the range that the model
+        expects.
+      penultimate_layer: name of the layer of the map; None: the last that
+        can carry one.
+      expand_cam: return maps of the size of the images.
+      normalize_cam: return the positive part, scaled to [0, 1].
+      **ignored: other arguments of tf-keras-vis, which have no effect.
+    Raises:
+      UserError: another kind of score, or one that does not fit the model.
     """
     del ignored
     images = np.asarray(seed_input, np.float32)
@@ -79,24 +86,24 @@ class Visualization:
 
 
 def unit(heat):
-  """Each map from 0 to 1, as tf-keras-vis has it."""
+  """Each map scaled to [0, 1], as tf-keras-vis scales it."""
   low, high = heat.min((1, 2), keepdims=True), heat.max((1, 2), keepdims=True)
   return (heat - low) / (high - low + keras.config.epsilon())
 
 
 def _target(classifier, score):
-  """The classifier and class indices that a Score stands for."""
+  """The classifier and the class indices that a Score explains."""
   kind = type(score).__name__
   if kind == "CategoricalScore":
     return classifier, np.array(score.indices)
   if kind == "BinaryScore":
     if classifier.num_classes != 1:
-      raise UserError(f"BinaryScore: the model has {classifier.num_classes} "
-                      "outputs; it goes with one")
+      raise UserError("score", "BinaryScore",
+                      f"the model has {classifier.num_classes} outputs; a "
+                      "BinaryScore explains a model with one")
     *features, logit = classifier.network.outputs
     both = keras.layers.Concatenate()([-logit, logit])
     network = keras.Model(classifier.network.input, [*features, both])
     return dataclasses.replace(classifier, network=network), np.array(
         score.target_values, np.int64)
-  raise UserError(f"score: {kind} is not known; use CategoricalScore or "
-                  "BinaryScore")
+  raise UserError("score", kind, "must be a CategoricalScore or a BinaryScore")

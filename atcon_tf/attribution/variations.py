@@ -1,29 +1,31 @@
 """Many variations of each image, a bounded number at a time.
 
-Path, noise and mask methods look at `samples` variations of each of B images:
-`B * samples` passes. Here they are run `batch_size` at a time, in a loop that
-also works inside a `tf.function`, and only their sums or scores are kept.
+Methods that integrate along a path, add noise or mask pixels run `samples`
+variations of each of B images through the network. This file runs the
+`B * samples` images `batch_size` at a time, in a loop that also works inside
+a `tf.function`, and keeps only their sums or scores.
 """
 
 import tensorflow as tf
 
-# The same numbers on every device, compiled or not.
+# The generator of random numbers that are the same on every device, compiled
+# or not.
 RANDOM = "philox"
 
 
 def chunks(count, batch_size):
-  """Number and size of nearly equal parts of at most `batch_size`.
+  """The number of parts, and the size of all but the last.
 
   Args:
-    count: int, or a scalar tensor where the batch is not known yet.
-    batch_size: int.
+    count: of what is cut; int, or a scalar tensor if it is not known yet.
+    batch_size: int, the most that a part may hold.
   """
   number = -(-count // batch_size)
   return number, -(-count // number)
 
 
 def _batch(tensor):
-  """The batch size: an int where it is known (XLA needs that)."""
+  """The batch size: an int if it is known (XLA needs one), else a tensor."""
   return tensor.shape[0] or tf.shape(tensor)[0]
 
 
@@ -37,15 +39,15 @@ def total(function, like, samples, batch_size=None):
     samples: number of variations.
     batch_size: n is at most this; None: all at once.
   Returns:
-    list of `[B, ...]`, the sums over the variations. Differentiable as often
-    as the function is.
+    list of `[B, ...]`, the sums over the variations, differentiable as often
+    as `function` is.
   """
   batch = _batch(like[0])
   count = batch * samples
 
   def part(index):
-    # Numbers beyond the last only fill the last part; a negative segment is
-    # left out of the sum.
+    # Indices beyond the last only fill up the last part: their segment is
+    # negative, and a negative segment does not enter the sum.
     image, sample = tf.minimum(index, count - 1) // samples, index % samples
     segment = tf.where(index < count, image, -1)
     return [tf.math.unsorted_segment_sum(tf.cast(value, own.dtype), segment,
@@ -72,8 +74,9 @@ def scores(function, images, samples, batch_size=None):
 
   Args:
     function: `(image [n], sample [n]) -> [n]`; see `total`.
-    images: a tensor with the batch in front, and the dtype of the numbers.
-    samples, batch_size: see `total`.
+    images: a tensor `[B, ...]` with the dtype of the result.
+    samples: number of variations.
+    batch_size: n is at most this; None: all at once.
   Returns:
     `[B, samples]`.
   """

@@ -95,12 +95,37 @@ class Images:
           f"{name_of(record)}: does not decode ({error}); --max_bad_images="
           f"{most} allows no more")
 
+  def batch(self, records):
+    """The images of records, float32 `[n, size, size, 3]` in [0, 1]."""
+    rows = self.rows([r.id for r in records])
+    return self.scaled(self.pixels[rows])
+
+  def scaled(self, pixels):
+    """Stored pixels as the network's images, float32 in [0, 1]."""
+    return pixels.astype(np.float32) / 255
+
   def rows(self, ids):
     """Rows of `pixels`, int `[n]`, for image ids."""
     return np.array([self._row[i] for i in ids], np.int64)
 
   def __contains__(self, image_id):
     return image_id in self._row
+
+
+class ArrayImages(Images):
+  """Images that are in memory already, as a network expects them.
+
+  Attributes: as of `Images`, but `pixels` is float32 of any range.
+  """
+
+  def __init__(self, records, pixels):
+    """Takes N records and their images `[N, size, size, 3]`."""
+    self.records, self.pixels, self.bad = list(records), pixels, {}
+    self._row = {r.id: i for i, r in enumerate(self.records)}
+
+  def scaled(self, pixels):
+    """Stored pixels as they are."""
+    return pixels
 
 
 def _room(shape):

@@ -106,3 +106,18 @@ def squeeze(image, size):
   small = PIL.Image.fromarray(image).resize(
       (size, size), PIL.Image.Resampling.BILINEAR)
   return np.asarray(small, np.float32) / 255
+
+
+def for_network(picture, size):
+  """A picture as a batch of one image, as the network sees it.
+
+  Args:
+    picture: the path of an image, or the image as `read` gives it.
+    size: side of the network's input, `classifier.image_size[0]`.
+  Returns:
+    float32 `[1, size, size, 3]` in [0, 1].
+  Raises:
+    UserError: see `read`.
+  """
+  image = picture if isinstance(picture, np.ndarray) else read(picture)
+  return squeeze(image, size)[np.newaxis]

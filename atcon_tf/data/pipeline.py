@@ -107,13 +107,13 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
 
   def read(number):
     chosen = choose(int(number))
-    return [images.pixels[rows[chosen]],
+    return [images.scaled(images.pixels[rows[chosen]]),
             *(column[chosen] for column in columns.values())]
 
   def batch(number):
     pixels, *rest = tf.numpy_function(
-        read, [number], [tf.uint8, *(c.dtype for c in columns.values())])
-    plain = tf.cast(tf.ensure_shape(pixels, shape), tf.float32) / 255
+        read, [number], [tf.float32, *(c.dtype for c in columns.values())])
+    plain = tf.ensure_shape(pixels, shape)
     result = {name: tf.ensure_shape(value, [batch_size, *column.shape[1:]])
               for (name, column), value in zip(columns.items(), rest)}
     # One seed for each (seed, stream, number).
@@ -138,7 +138,6 @@ def evaluation_batches(images, records, batch_size):
   Yields:
     `(records of the batch, float32 images [B, S, S, 3] in [0, 1])`.
   """
-  rows = images.rows([r.id for r in records])
   for first in range(0, len(records), batch_size):
-    part = slice(first, first + batch_size)
-    yield records[part], images.pixels[rows[part]].astype(np.float32) / 255
+    part = records[first:first + batch_size]
+    yield part, images.batch(part)

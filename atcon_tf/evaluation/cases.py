@@ -1,8 +1,7 @@
-"""Images with one class each, by which attribution methods are judged.
+"""The images, with one class each, by which attribution methods are judged.
 
-One pair of an image and a class for each image: the class of its largest
-box, its label, or what the classifier says; with all boxes of that class and
-its mask.
+The class of an image is that of its largest box, its label, or the predicted
+class (`TARGETS`). A case also has all boxes of that class, and its mask.
 """
 
 import collections
@@ -24,7 +23,15 @@ TARGETS = {
 
 @dataclasses.dataclass(eq=False)
 class Cases:
-  """The pairs that are judged; fields as in `metrics.Evidence`."""
+  """P pairs of an image and a class.
+
+  Attributes:
+    ids: list of P record ids.
+    images: float32 `[P, H, W, 3]` in [0, 1].
+    class_index: int `[P]`.
+    boxes: list of P arrays `[n, 4]`, the boxes of the class.
+    masks: `[P, H, W]`, see `metrics.Evidence`.
+  """
 
   ids: list
   images: np.ndarray
@@ -33,22 +40,25 @@ class Cases:
   masks: np.ndarray
 
   def part(self, chosen):
+    """The cases of a slice."""
     return Cases(self.ids[chosen], self.images[chosen],
                  self.class_index[chosen], self.boxes[chosen],
                  self.masks[chosen])
 
 
 def cases_of(classifier, records, images, target="box", limit=0):
-  """One pair for each of the first `limit` records.
+  """The cases of the first `limit` records, the classes taking turns.
 
   Args:
     classifier: a `models.Classifier`.
     records: list of `Record`.
-    images: `pipeline.Images` that holds them.
-    target: a key of TARGETS; "box" takes the records with a box alone.
-    limit: 0: all.
+    images: an `image_store.Images` with the images of these records.
+    target: a key of TARGETS; "box" leaves out records without a box.
+    limit: the number of cases; 0: all.
+  Returns:
+    `Cases`.
   Raises:
-    UserError: no record has a box.
+    UserError: the target is "box", and no record has one.
   """
   if target == "box":
     records = [r for r in records if len(r.boxes)]
@@ -80,9 +90,9 @@ def cases_of(classifier, records, images, target="box", limit=0):
 def _taking_turns(records):
   """Records in an order in which their classes take turns.
 
-  Data of one label an image come class by class: the first so many of them
-  would be all of one. Methods that are slow see the first part of what the
-  others see, so that every first part must be mixed.
+  Data with one label an image are stored class by class, so the first records
+  would all show one class. Slow methods see only the first cases, so every
+  first part must be mixed. Records with several labels keep their order.
   """
   if any(r.label.sum() != 1 for r in records):
     return records

@@ -1,12 +1,12 @@
 """Two runs on the same test images: is one better, and on which classes?
 
     differences = comparison.compare(table_of_baseline, table_of_run)
-    print(comparison.table(differences, "run over baseline"))
-    print(comparison.class_tables(differences, ("baseline", "run")))
+    print(tables.class_tables(differences, ("baseline", "run")))
 
-The tables are those of predictions.npz. Everything is paired by image; chance
-is the choice of the test images alone. Another seed may differ by more than
-such an interval says: many seeds are what `atcon_tf.study` is for.
+The tables are those of predictions.npz. The test pairs the two runs image by
+image. Its only source of chance is the choice of the test images: runs of
+another seed may differ by more than its interval. `atcon_tf.study` compares
+many seeds.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from atcon_tf.config import UserError
 from atcon_tf.evaluation.metrics import statistics
 from atcon_tf.evaluation import scoring
 
-# Of each class; a table and a panel for each.
+# The metrics of a class that are compared, and their names in reports.
 CLASS_METRICS = {"ap": "AP", "f1": "F1", "box_iou": "box IoU",
                  "pointing_game": "pointing game", "mask_iou": "mask IoU"}
 
@@ -25,16 +25,16 @@ def check(first, second, names=("the one", "the other")):
 
   Args:
     first, second: tables of two runs.
-    names: what to call them.
+    names: of the two runs, for the message.
   Raises:
-    UserError: they saw other test images, classes or labels.
+    UserError: their test images, classes or labels differ.
   """
   for key, what in [("class_names", "classes"), ("id", "test images")]:
     if not np.array_equal(first[key], second[key]):
-      ours, theirs = (set(t[key].tolist()) for t in (first, second))
+      one, other = (set(t[key].tolist()) for t in (first, second))
       raise UserError("compare", None,
                       f"{names[0]} and {names[1]} saw different {what} "
-                      f"({len(ours)} and {len(theirs)}, {len(ours & theirs)} "
+                      f"({len(one)} and {len(other)}, {len(one & other)} "
                       "in common); only runs on the same test images can be "
                       "paired")
   if not np.array_equal(first["label"], second["label"]):
@@ -47,14 +47,15 @@ def compare(first, second, samples=2000):
   """Paired test of two runs on the same images.
 
   Args:
-    first, second: tables from `results.load_predictions`.
+    first, second: tables from `stored_predictions.load_predictions`.
     samples: bootstrap resamples of the images.
   Returns:
     `{metric: {"difference": second - first, "interval": [low, high] (90 %),
     "p": two-sided}, "per_class": {class: {metric: the same with "first" and
-    "second", the two scores, and "images", those that show the class}}}`.
+    "second", the two scores, and "images", the number of images that show the
+    class}}}`.
   Raises:
-    UserError: they saw different images or classes.
+    UserError: see `check`.
   """
   check(first, second)
   count = len(first["id"])
@@ -73,13 +74,18 @@ def compare(first, second, samples=2000):
 
 
 def differs(row):
-  """Whether the interval of a difference leaves out 0."""
+  """Whether the interval of a difference does not contain 0."""
   low, high = row["interval"]
   return low > 0 or high < 0
 
 
 def of_classes(differences, metric):
-  """`[(class, row)]` of a metric, the largest gains first."""
+  """`[(class, row)]` of a metric, the largest gain first.
+
+  Args:
+    differences: from `compare`.
+    metric: a key of `CLASS_METRICS`.
+  """
   rows = [(c, row[metric]) for c, row in differences["per_class"].items()
           if metric in row]
   return sorted(rows, key=lambda r: -r[1]["difference"])

@@ -6,8 +6,13 @@ from atcon_tf.runs import run_data
 
 
 def evaluate(run, split="test", data_dir="", progress=False):
-  """Scores of a run on a split, at the thresholds it chose on validation.
+  """Scores of a run on a split, at the thresholds of its validation.
 
+  Args:
+    run: a `runs.Run`.
+    split: "train", "val" or "test".
+    data_dir: of the data; empty: that of the run.
+    progress: show a bar.
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
   """

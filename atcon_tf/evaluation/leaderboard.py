@@ -1,12 +1,12 @@
-"""Which attribution method tells most about a classifier.
+"""Scores of many attribution methods for one classifier.
 
-    board = leaderboard.judge(classifier, pairs, methods, metrics)
+    board = leaderboard.judge(classifier, cases, methods, metrics)
     print(leaderboard_page.leaderboard_table(board))
 
-Scores are means over the pairs with 90 % bootstrap intervals. Where a map
-has to be cut (box IoU, mask IoU), the share of its maximum is chosen on
-every other pair for the rest, and the other way round: no pair chooses its
-own.
+Scores are means over the cases with 90 % bootstrap intervals. Box IoU and
+mask IoU need a threshold, a share of a map's maximum. The cases with an even
+number choose that of the cases with an odd number, and the other way round,
+so no case has a part in the choice of its own threshold.
 """
 
 import json
@@ -22,6 +22,7 @@ from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf.evaluation.metrics import statistics
 
+PACKAGE = pathlib.Path(__file__).parents[1]
 DEFAULT_METRICS = (
     "average_drop", "average_drop_50", "average_drop_15",
     "increase_in_confidence", "increase_in_confidence_50",
@@ -32,24 +33,25 @@ DEFAULT_METRICS = (
 
 def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
           multi_label=True, slow_limit=50, folder=None, samples=500):
-  """Scores of methods on pairs.
+  """Scores of methods on pairs of an image and a class.
 
   Args:
     classifier: a `models.Classifier`.
-    pairs: `image_pairs.Pairs`.
-    methods: keys of `attribution.METHODS`, or CENTRE.
+    pairs: `cases.Cases`.
+    methods: keys of `attribution.METHODS`, or `method_scores.CENTRE`.
     metrics: keys of `metrics.METRICS`.
-    multi_label: the probability is a sigmoid.
-    slow_limit: pairs that the methods in SLOW see.
-    folder: scores of finished methods are kept there, and found again.
-    samples: bootstrap resamples.
+    multi_label: the probability is a sigmoid; otherwise a softmax.
+    slow_limit: number of pairs on which a slow method is judged.
+    folder: the scores of each finished method are stored there, and a later
+      call reads them if pairs, weights and code are the same; None: nothing
+      is stored.
+    samples: bootstrap resamples; 0: no intervals.
   Returns:
     `{"pairs", "methods": {method: {metric: mean, "ci90": {metric: [low,
     high]}, "pairs", "images_a_second", "forward_passes"}}, "skipped":
     {method: reason}}`.
   Raises:
-    UserError: an unknown name; nothing can be measured of these images, or
-      for this network.
+    UserError: an unknown name, or no method or no metric can be measured.
   """
   method_scores.check_names("metrics", metrics, METRICS)
   method_scores.check_methods(methods)
@@ -67,8 +69,8 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     row = _known(kept, wanted)
     if row is None:
       try:
-        row = method_scores.judgement(
-          classifier, method, metrics, multi_label)(part)
+        row = method_scores.judgement(classifier, method, metrics,
+                                      multi_label)(part)
       except UserError as error:
         board["skipped"][method] = str(error)
         bar.add(1)
@@ -78,8 +80,9 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
     board["methods"][method] = _summary(row, samples)
     bar.add(1)
   if not board["methods"]:
-    raise UserError("methods", methods, "none of them can be measured: " + "; ".join(
-        f"{m}: {why}" for m, why in board["skipped"].items()))
+    skipped = "; ".join(f"{m}: {why}" for m, why in board["skipped"].items())
+    raise UserError("methods", methods,
+                    f"none of them can be measured: {skipped}")
   if not any(m in row for row in board["methods"].values() for m in metrics):
     raise UserError("metrics", metrics,
                     "none of them can be measured on these images; have they "
@@ -88,8 +91,7 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
 
 
 def _checksum(classifier):
-  """A number that tells one classifier, with its head and where its maps are
-  taken, from another."""
+  """A checksum of a classifier: its weights, its head and its cam_layers."""
   result = zlib.crc32(repr(classifier.cam_layers).encode())
   for model in (classifier.model, classifier.attention):
     for value in model.get_weights() if model else ():
@@ -98,15 +100,15 @@ def _checksum(classifier):
 
 
 def _checksum_of_code():
-  """A number that tells this package from any other version of it."""
+  """A checksum of all code of this package."""
   result = 0
-  for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+  for path in sorted(PACKAGE.rglob("*.py")):
     result = zlib.crc32(path.read_bytes(), result)
   return result
 
 
 def _checksum_of_data(pairs):
-  """A number that tells pairs from others with the same ids."""
+  """A checksum of the images, masks and boxes of pairs."""
   result = 0
   for part in (pairs.images, pairs.masks, *pairs.boxes):
     result = zlib.crc32(np.ascontiguousarray(part).tobytes(), result)
@@ -114,7 +116,12 @@ def _checksum_of_data(pairs):
 
 
 def _known(path, wanted):
-  """A row that was finished before, of the same pairs, weights and code."""
+  """The stored row of a method, or None.
+
+  Args:
+    path: of its file; None: there is none.
+    wanted: the pairs, weights and code that it must be of.
+  """
   if not path or not path.exists():
     return None
   stored = json.loads(path.read_text())

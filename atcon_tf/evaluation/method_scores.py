@@ -1,4 +1,4 @@
-"""How one attribution method is judged."""
+"""Scores of one attribution method on pairs of an image and a class."""
 
 import dataclasses
 import functools
@@ -9,33 +9,49 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf.attribution import forward_pass
-from atcon_tf.attribution.methods import perturbation
+from atcon_tf.attribution import METHODS
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.evaluation.metrics import Evidence
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import METRICS
 
-# A map that sees no image: brightest in the middle.
+# A map that depends on no image: it is highest in the middle.
 CENTRE = "(centre)"
-# Methods that cost hundreds of passes an image see fewer images.
-SLOW = frozenset(["score_cam", "rise", "occlusion",
-                  "meaningful_perturbation"])
+# The metrics that need a threshold, and the field of `Evidence` that has it.
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
 BATCH = 16
 
 
 def check_methods(methods):
-  """Refuses a method that is none by name."""
-  check_names("methods", methods, [*attribution.METHODS, CENTRE])
+  """Refuses an unknown method.
+
+  Raises:
+    UserError: naming it.
+  """
+  check_names("methods", methods, [*METHODS, CENTRE])
 
 
 def limit(method, slow_limit):
-  """How many pairs a method sees; None: all."""
-  return slow_limit if method in SLOW else None
+  """How many pairs a method sees; None: all.
+
+  Args:
+    method: a key of `METHODS`, or CENTRE.
+    slow_limit: pairs that a slow method sees.
+  """
+  return slow_limit if method != CENTRE and METHODS[method].slow else None
 
 
 def check_names(setting, names, allowed):
+  """Refuses an empty list of names, and names that are not allowed.
+
+  Args:
+    setting: which setting has the names, for the message.
+    names: list of str.
+    allowed: list of str.
+  Raises:
+    UserError: see above.
+  """
   if not names:
     raise UserError(setting, "", f"must be any of {', '.join(allowed)}")
   for name in names:
@@ -45,16 +61,19 @@ def check_names(setting, names, allowed):
 
 
 def judgement(classifier, method, metrics, multi_label):
-  """How one method is judged, again and again: what it needs is traced once.
+  """A function that scores one method; TensorFlow traces it once.
 
   Args:
-    classifier, method, metrics, multi_label: see `judge`.
+    classifier: a `models.Classifier`.
+    method: a key of `attribution.METHODS`, or CENTRE.
+    metrics: keys of `metrics.METRICS`.
+    multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
     `fn(pairs) -> {"scores": {metric: [P]}, "images_a_second",
     "forward_passes"}`.
   """
   size = classifier.image_size
-  output = "sigmoid" if multi_label else "probability"
+  output = forward_pass.own_output(multi_label)
   predict = tf.function(
       lambda x, c: forward_pass.score(classifier, x, c, output),
       input_signature=[tf.TensorSpec([None, *size, 3]),
@@ -83,7 +102,7 @@ def judgement(classifier, method, metrics, multi_label):
     scores = {metric: np.concatenate(parts) for metric, parts in rows.items()}
     for metric in CUT.keys() & scores.keys():
       scores[metric] = cross_fit(scores[metric])
-    # The first batch traces; a last, smaller one is no fair measure either.
+    # The first batch includes the tracing, and the last may be smaller.
     timed = seconds[1:-1] or seconds[-1:]
     return {"scores": {m: s.tolist() for m, s in scores.items()},
             "images_a_second": sum(n for _, n in timed) / sum(
@@ -94,7 +113,7 @@ def judgement(classifier, method, metrics, multi_label):
 
 
 def _score(metric, evidence):
-  """Scores `[P]`, or `[P, T]` at every threshold where the map is cut."""
+  """Scores `[P]`; of a metric in CUT `[P, T]`, at every threshold."""
   if metric not in CUT:
     return METRICS[metric](evidence)
   return np.stack([METRICS[metric](dataclasses.replace(
@@ -102,7 +121,14 @@ def _score(metric, evidence):
 
 
 def cross_fit(table):
-  """Scores `[P]` of `table [P, T]` at thresholds chosen on other pairs."""
+  """Scores at thresholds that were chosen on other pairs.
+
+  Args:
+    table: `[P, T]`, scores at each threshold.
+  Returns:
+    `[P]`; even pairs at the best threshold of the odd pairs, and the other
+    way round.
+  """
   result = np.full(len(table), np.nan)
   for own in (0, 1):
     other = np.nan_to_num(table[1 - own::2], nan=0.0)
@@ -112,7 +138,16 @@ def cross_fit(table):
 
 
 def maps_of(classifier, method, multi_label):
-  """`(images, class_index, normalized=False) -> maps at the image's size`."""
+  """A method's maps at the image's size, as a compiled function.
+
+  Args:
+    classifier: a `models.Classifier`.
+    method: a key of `attribution.METHODS`, or CENTRE.
+    multi_label: the probability is a sigmoid; otherwise a softmax.
+  Returns:
+    `fn(images, class_index, normalized=False) -> [B, H, W]`; `normalized`:
+    the images are normalised already.
+  """
   size = classifier.image_size
   if method == CENTRE:
     y, x = (np.linspace(-1, 1, n) for n in size)
@@ -121,16 +156,15 @@ def maps_of(classifier, method, multi_label):
         middle[None], len(images), 0)
   options = registry.output_of(method, multi_label)
   function = attribution.build(classifier, method, **options)
-  # A noisy image comes normalised: the same methods over no normalisation.
-  plain = dataclasses.replace(classifier, normalize=lambda x: x)
   signature = [tf.TensorSpec([None, *size, 3]),
                tf.TensorSpec([None], tf.int64)]
   usual = tf.function(lambda x, c: attribution.enlarge(
       classifier, function(x, c)), input_signature=signature)
 
   @functools.cache
-  def again():  # built before it is traced: what a method checks are numbers
-    of_noisy = attribution.build(plain, method, **options)
+  def again():  # built outside of the tracing: the checks need numbers
+    of_noisy = attribution.build(classifier.on_normalized(), method,
+                                 **options)
     return tf.function(lambda x, c: attribution.enlarge(
         classifier, of_noisy(x, c)), input_signature=signature)
 
@@ -140,9 +174,4 @@ def maps_of(classifier, method, multi_label):
 
 def passes(classifier, method):
   """Forward passes of the whole network an image, by default options."""
-  channels = classifier.maps.outputs[-2].shape[-1]
-  windows = perturbation.windows(classifier.image_size)
-  more = {"score_cam": channels, "integrated_gradients": 33,
-          "smooth_grad": 25, "var_grad": 25, "rise": 500,
-          "occlusion": windows, "meaningful_perturbation": 150}
-  return 0 if method == CENTRE else 1 + more.get(method, 0)
+  return 0 if method == CENTRE else METHODS[method].passes(classifier)

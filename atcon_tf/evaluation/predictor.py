@@ -1,6 +1,6 @@
-"""What a classifier says about images, and where its maps point.
+"""Probabilities, consistency and localisation of records by a classifier.
 
-    predictor = prediction.Predictor(classifier, multi_label)
+    predictor = Predictor(classifier, multi_label)
     predictions = predictor.predict(images, records)
 """
 
@@ -23,29 +23,33 @@ from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import segmentation
 from atcon_tf.models import geometry
 
-# The slope at which consistency is measured, whatever a run trained with.
+# The slope of the soft mask in every score, whatever a run trained with.
 INTENSITY = 8.0
 
 
 @dataclasses.dataclass(eq=False)
 class Predictions:
-  """Of N images; P pairs of an image and a class that it has boxes of.
+  """Predictions of N images, and of P pairs.
+
+  A pair is an image and a class of which the image has boxes.
 
   Attributes:
     id: `[N]`.
     label: `[N, classes]`, 0 or 1.
     probability: `[N, classes]`.
-    multi_label: how the labels are to be read.
-    consistency, consistency_raw: `[N]` in [-1, 1], of the predicted class,
-      under the guided mask scaled by its standard deviation and unscaled;
-      None for a network without ReLU.
-    pair_image, pair_class: int `[P]`.
+    multi_label: an image may show several classes.
+    consistency: `[N]` in [-1, 1], of the predicted class, under the guided
+      mask scaled by its standard deviation; None for a network without ReLU.
+    consistency_raw: the same under the unscaled mask.
+    pair_image: int `[P]`, index of the image.
+    pair_class: int `[P]`.
     pair_boxes: list of P float arrays `[n, 4]`.
     iou: `[P, len(localization.THRESHOLDS)]`, box IoU of the rectified
       Grad-CAM at each threshold.
-    pointing: `[P]`, 1 where its maximum lies in a box.
-    mask_iou, centre_mask_iou: as `iou`, of the map, and of a map that sees no
-      image, with the mask of the class; NaN where it has no pixel.
+    pointing: `[P]`, 1 where the maximum of Grad-CAM lies in a box.
+    mask_iou: like `iou`, with the mask of the class; NaN where it has no
+      pixel.
+    centre_mask_iou: the same of `segmentation.centre_map`.
   """
 
   id: np.ndarray
@@ -64,34 +68,28 @@ class Predictions:
 
 
 def use_xla(xla):
-  """Whether to compile first-order attribution, for `--xla=auto|on|off`.
+  """Whether to compile first-order attribution.
 
   On the CPU compiled maps are the same and 2 to 10 times slower.
+
+  Args:
+    xla: "on", "off", or "auto", which is "on" where there is a GPU.
   """
   if xla == "auto":
     return bool(tf.config.list_physical_devices("GPU"))
   return xla == "on"
 
 
-def to_probability(logits, multi_label):
-  """Sigmoid or softmax of logits, in float64 (for exact ranking)."""
-  logits = np.asarray(logits, np.float64)
-  if multi_label:
-    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-  exp = np.exp(logits - logits.max(-1, keepdims=True))
-  return exp / exp.sum(-1, keepdims=True)
-
-
 class Predictor:
-  """Asks a classifier; its functions are traced once."""
+  """Runs a classifier on records; TensorFlow traces its functions once."""
 
   def __init__(self, classifier, multi_label, batch_size=32, xla="auto"):
     """Prepares a classifier.
 
     Args:
       classifier: a `models.Classifier`.
-      multi_label: sigmoid or softmax.
-      batch_size: images at once.
+      multi_label: the probability is a sigmoid; otherwise a softmax.
+      batch_size: images in the network at once.
       xla: see `use_xla`.
     """
     self.classifier, self.multi_label = classifier, multi_label
@@ -100,7 +98,7 @@ class Predictor:
       registry.check(classifier, "guided_backprop")
       self._measured = True
     except UserError:
-      self._measured = False  # this network has no consistency
+      self._measured = False  # consistency has no meaning for this network
     self._logits = tf.function(
         lambda x: classifier.model(x, training=False),
         input_signature=[tf.TensorSpec([None, *classifier.image_size, 3],
@@ -111,7 +109,7 @@ class Predictor:
         reduce_retracing=True, jit_compile=use_xla(xla))
 
   def _batches(self, images, records, progress):
-    """Yields records and images of each batch, and moves a bar."""
+    """Yields the records and images of each batch; moves a bar."""
     bar = keras.utils.Progbar(len(records), verbose=int(progress),
                               unit_name="image")
     dtype = self.classifier.maps.input.dtype
@@ -121,7 +119,7 @@ class Predictor:
       bar.add(len(batch))
 
   def logits(self, images, records, progress=False):
-    """Logits of records, `[N, classes]`."""
+    """Logits of records, `[N, classes]`; arguments as `predict`."""
     return np.concatenate([
         self._logits(pixels).numpy()
         for _, pixels in self._batches(images, records, progress)])
@@ -130,10 +128,11 @@ class Predictor:
     """Predictions, consistency and localisation of records.
 
     Args:
-      images: `pipeline.Images` that holds the records.
+      images: an `image_store.Images` with the images of the records.
       records: list of `Record`.
       progress: show a bar.
-      consistency: measure that, too; it takes three quarters of the time.
+      consistency: measure consistency, which takes three quarters of the
+        time.
     Returns:
       `Predictions`.
     """
@@ -146,7 +145,7 @@ class Predictor:
       columns = np.zeros([width, self.batch_size], np.int64)
       for i, present in enumerate(classes):
         columns[:len(present), i] = present
-      # Every batch is of one size: another one would be traced anew.
+      # All batches have one size: TensorFlow would trace another one anew.
       pixels = tf.pad(pixels, [[0, self.batch_size - len(batch)],
                                *[[0, 0]] * 3])
       result = self._look(pixels, [tf.constant(c) for c in columns],
@@ -161,7 +160,8 @@ class Predictor:
     return Predictions(
         id=np.array([r.id for r in records]),
         label=np.stack([r.label for r in records]),
-        probability=to_probability(columns["logits"], self.multi_label),
+        probability=forward_pass.probability(columns["logits"],
+                                             self.multi_label),
         multi_label=self.multi_label,
         consistency=columns.get("consistency"),
         consistency_raw=columns.get("consistency_raw"),
@@ -169,14 +169,23 @@ class Predictor:
 
 
 def _width(records):
-  """How many classes with boxes an image may show; a few steps, as each
-  number of them is traced."""
+  """The most classes with boxes in one image, from 2 on a multiple of 8.
+
+  TensorFlow traces `_look` anew for each number of classes.
+  """
   most = max((len(set(r.box_label.tolist())) for r in records), default=0)
   return most if most < 2 else -(-most // 8) * 8
 
 
 def _look(classifier, images, columns, with_consistency):
-  """Logits, one Grad-CAM for each column `[B]` of classes, consistency."""
+  """Logits, Grad-CAMs and consistency of a batch.
+
+  Args:
+    classifier: a `models.Classifier`.
+    images: `[B, H, W, 3]` in [0, 1].
+    columns: list of int `[B]`, one class for each image; a map for each.
+    with_consistency: whether to compute consistency.
+  """
   pass_ = forward_pass.forward(classifier, images)
   result = {"logits": pass_.logits}
   cams = [cam.grad_cam(pass_, column) for column in columns]
@@ -196,7 +205,7 @@ def _look(classifier, images, columns, with_consistency):
 
 
 class _Pairs:
-  """Collects what is known about each (image, class with a box)."""
+  """Collects the scores of the pairs of `Predictions`."""
 
   def __init__(self):
     self.image, self.label, self.boxes = [], [], []
@@ -205,7 +214,14 @@ class _Pairs:
     self.masks = [np.zeros([0, 2, len(localization.THRESHOLDS)])]
 
   def add(self, first, batch, classes, cams):
-    """Scores the maps `[B, K, H, W]` of images first, first + 1, ..."""
+    """Scores the maps of a batch.
+
+    Args:
+      first: index of the first image.
+      batch: list of `Record`.
+      classes: list of lists, the classes with boxes of each record.
+      cams: `[B, K, H, W]`, a map for each of these classes.
+    """
     chosen, boxes, masks, size = [], [], [], cams.shape[2:]
     for i, (record, present) in enumerate(zip(batch, classes)):
       mask = record.mask() if present and record.mask else None
@@ -226,6 +242,7 @@ class _Pairs:
           for m in (np.stack(chosen), centre)], 1))
 
   def columns(self):
+    """The fields of `Predictions` that describe pairs, as a dict."""
     masks = np.concatenate(self.masks)
     return dict(pair_image=np.array(self.image, np.int64),
                 pair_class=np.array(self.label, np.int64),

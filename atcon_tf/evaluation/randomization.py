@@ -1,12 +1,11 @@
 """Does a method's map depend on what its classifier learned?
 
-    board = randomization.judge(classifier, pairs, methods, other)
-    print(randomization.table(board))
+    board = randomization.judge(classifier, cases, methods, other)
 
-The two checks of Adebayo et al. (arXiv 1810.03292), for every method: the
-weights in random order, from the logits down to the image, and a second
-classifier, trained on labels in random order. `metrics.sanity` compares the
-maps and gives the verdicts.
+The two checks of Adebayo et al. (arXiv 1810.03292) for every method. One puts
+the weights in random order, layer by layer from the logits down to the image.
+The other takes a second classifier, which was trained on labels in random
+order. `metrics.sanity` compares the maps and gives the verdicts.
 """
 
 import contextlib
@@ -19,13 +18,16 @@ from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import sanity
 from atcon_tf import runs
 
-# The layers below the logits are made random in so many steps.
+# The number of steps in which the layers below the logits become random.
 STEPS = 4
 
 
 def stages(classifier, steps=STEPS):
   """Groups of a classifier's layers, the one nearest to the logits first.
 
+  Args:
+    classifier: a `models.Classifier`.
+    steps: number of groups below the logits.
   Returns:
     `{name: variables}`: "logits", then "25%" to "100%" of the layers below.
     Each variable is in one group.
@@ -46,8 +48,12 @@ def stages(classifier, steps=STEPS):
 def shuffle(variables, seed):
   """Puts the numbers of each variable in random order.
 
-  Nothing learned is left, and each keeps its spread: activations neither
-  explode nor vanish, as they may with weights drawn anew.
+  This removes what was learned and keeps the distribution of each variable.
+  With weights drawn anew activations may explode or vanish.
+
+  Args:
+    variables: list of Keras variables.
+    seed: of the order, an int or a list of ints.
   """
   random = np.random.default_rng(seed)
   for variable in variables:
@@ -57,7 +63,7 @@ def shuffle(variables, seed):
 
 @contextlib.contextmanager
 def restored(variables):
-  """Gives variables their values back when the block ends."""
+  """Restores the values of variables when the block ends."""
   before = [variable.numpy() for variable in variables]
   try:
     yield
@@ -70,10 +76,11 @@ def load_other(run, workdir):
   """The classifier that was trained on labels in random order.
 
   Args:
-    run: the `runs.Run` that it is compared with.
-    workdir: folder of its run; "": there is none.
+    run: the `runs.Run` of the classifier that is checked.
+    workdir: folder of the run on random labels; "": there is none, and the
+      result is None.
   Raises:
-    UserError: its labels were true, or it is another network.
+    UserError: that run had true labels, or has another network or classes.
   """
   if not workdir:
     return None
@@ -98,13 +105,13 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
 
   Args:
     classifier: a `models.Classifier`; its weights are the same afterwards.
-    pairs: `image_pairs.Pairs`.
-    methods: keys of `attribution.METHODS`, or `leaderboard.CENTRE`.
-    other: a classifier like it, trained on labels in random order; None:
-      without this check.
-    slow_limit: pairs that the methods in `leaderboard.SLOW` see.
+    pairs: `cases.Cases`.
+    methods: keys of `attribution.METHODS`, or `method_scores.CENTRE`.
+    other: the same network, trained on labels in random order; None: the
+      second check is left out.
+    slow_limit: number of pairs on which a slow method is judged.
     seed: of the random order.
-    multi_label: the probability is a sigmoid.
+    multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
     `{"passes_below", "fails_above", "stages", "methods": {method: {"pairs",
     "parameters": {stage: similarity}, "parameters_verdict", "labels",
@@ -147,7 +154,10 @@ def _judge_one(classifier, pairs, method, groups, other, seed, multi_label):
 
 
 def _explain(classifier, method, pairs, multi_label):
-  """A function that gives one method's maps of all pairs, `[P, H, W]`."""
+  """A function without arguments: one method's maps of all pairs.
+
+  Its result is `[P, H, W]`, computed from the weights at the time of the call.
+  """
   maps_of = method_scores.maps_of(classifier, method, multi_label)
   parts = [pairs.part(slice(i, i + method_scores.BATCH))
            for i in range(0, len(pairs.ids), method_scores.BATCH)]

@@ -1,8 +1,8 @@
-"""What predictions are worth: thresholds, tables and all scores.
+"""Scores of predictions: thresholds, the table of predictions.npz, scores.
 
     thresholds = scoring.choose_thresholds(validation_predictions)
     table = scoring.tabulate(predictions, thresholds, class_names)
-    scores = scoring.judge(table)                       # result.json
+    scores = scoring.judge(table)                       # for result.json
 """
 
 import numpy as np
@@ -13,13 +13,17 @@ from atcon_tf.evaluation.metrics import statistics
 
 
 def choose_thresholds(predictions):
-  """What is chosen on validation data, as a dict.
+  """The thresholds that are chosen on validation data.
 
-  "probability": the threshold of a positive decision (several labels);
-  "cam": the share of a map's maximum that bounds its box; "centre_box": the
-  side of the best box in the middle of the image, as a share of the image's;
-  "mask": the share of a map's maximum above which is its mask; "centre_mask":
-  the same of `segmentation.centre_map`.
+  Args:
+    predictions: `predictor.Predictions` of the validation split.
+  Returns:
+    dict of floats, those that the data allow: "probability", the threshold of
+    a positive decision (several labels an image); "cam", the share of a map's
+    maximum that bounds its box; "centre_box", the side of the best box in the
+    middle of the image, as a share of the image's side; "mask", the share of
+    a map's maximum that bounds its mask; "centre_mask", the same for
+    `segmentation.centre_map`.
   """
   chosen = {}
   if predictions.multi_label:
@@ -38,13 +42,14 @@ def choose_thresholds(predictions):
 
 
 def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
-  """Everything that scores are made of, one row an image.
+  """The table of all values that scores are computed from, one row an image.
 
   Args:
-    predictions: `prediction.Predictions`.
+    predictions: `predictor.Predictions`.
     thresholds: from `choose_thresholds` of the validation split.
     class_names: of the classes.
-    false_alarm_rates: of binary data, where sensitivity is told.
+    false_alarm_rates: the rates at which the sensitivity of binary data is
+      reported.
   Returns:
     dict of arrays, the content of predictions.npz: "id" `[N]`; "label" and
     "probability" `[N, classes]`; "class_names"; "multi_label"; "threshold"
@@ -72,7 +77,7 @@ def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
 
 
 def _of_pairs(predictions, thresholds):
-  """`{name in PER_PAIR: [P]}`, what pairs and thresholds allow."""
+  """`{name in PER_PAIR: [P]}`, those that boxes and thresholds allow."""
   boxes, levels = predictions.pair_boxes, np.array(localization.THRESHOLDS)
 
   def cut(table, name):
@@ -93,25 +98,28 @@ def _of_pairs(predictions, thresholds):
   return values
 
 
+# Columns of the table with a number for each image, `[N]`.
 PER_IMAGE = ("consistency", "consistency_raw")
+# Columns with a number for each image and class, `[N, classes]`.
 PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
             "centre_point_pointing_game", "mask_iou", "centre_mask_iou")
 
 
 def _threshold(table):
+  """The threshold of a positive decision; None with one label an image."""
   return float(table["threshold"]) if "threshold" in table else None
 
 
 def statistic(table, classes=False):
-  """All scores as a function of the images that count.
+  """All scores as a function of the indices of images.
 
   Args:
     table: from `tabulate`, or a loaded predictions.npz.
-    classes: also of each class.
+    classes: also return the scores of each class.
   Returns:
-    `fn(indices [n]) -> {metric: float}`, what `metrics.statistics` resamples;
-    with `classes` also `{(class name, metric): float}`. Scores of boxes are
-    means over (image, class) pairs.
+    `fn(indices [n]) -> {metric: float}`, which `metrics.statistics` resamples;
+    with `classes` also `{(class name, metric): float}`. Scores of boxes and
+    masks are means over (image, class) pairs.
   """
   threshold, multi_label = _threshold(table), bool(table["multi_label"])
   sums = {name: np.nansum(table[name], 1) for name in PER_PAIR
@@ -151,8 +159,8 @@ def judge(table, samples=500, seed=0):
     seed: of the resampling.
   Returns:
     `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
-    high]}, "roc": of binary data, see `_roc`}`; metrics that the data cannot
-    give are absent.
+    high]}, "roc": {"false_alarm_rate", "sensitivity", "threshold"}}`.
+    Metrics that the data do not allow are absent; "roc" is of binary data.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
@@ -169,9 +177,9 @@ def judge(table, samples=500, seed=0):
 
 
 def _roc(table):
-  """The ROC curve of the second class by its corners, as lists.
+  """The corners of the ROC curve of the second class, as lists.
 
-  The first has no threshold: nothing is an alarm there.
+  The threshold of the first corner is None: there is no alarm.
   """
   alarms, sensitivity, threshold = classification.roc(
       table["label"][:, 1], table["probability"][:, 1], corners=True)
@@ -181,7 +189,13 @@ def _roc(table):
 
 
 def _per_class(table, columns, indices):
-  """`{class: {metric: float}}` of `classification.per_class` and of boxes."""
+  """The scores of each class, `{class: {metric: float}}`.
+
+  Args:
+    table: from `tabulate`.
+    columns: from `classification.per_class` of the same images.
+    indices: of these images.
+  """
   columns = dict(columns)
   for name in PER_PAIR:
     if name in table:

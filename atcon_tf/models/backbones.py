@@ -1,4 +1,4 @@
-"""The named backbones: how each is made, and what images it expects.
+"""The named backbones: what makes each, and the images that it expects.
 
     base = backbones.make("mobilenet_v2", "imagenet", size=225)
     normalize = backbones.Normalize(**backbones.INPUT_RANGES["-1..1"])
@@ -11,8 +11,8 @@ from atcon_tf.config import UserError
 
 _IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
                  offset=(-.485 / .229, -.456 / .224, -.406 / .225))
-# What each kind of network expects, as scale * image + offset; "caffe"
-# networks read BGR with the mean taken off and no scaling.
+# What each kind of network expects, as scale * image + offset of an image in
+# [0, 1]. "caffe" networks read BGR in [0, 255] minus the mean colour.
 INPUT_RANGES = {
     "0..1": dict(scale=(1., 1., 1.), offset=(0., 0., 0.)),
     "-1..1": dict(scale=(2., 2., 2.), offset=(-1., -1., -1.)),
@@ -23,7 +23,7 @@ INPUT_RANGES = {
 }
 
 _APPLICATIONS = keras.applications
-# How Keras makes each, and the input range it was trained on.
+# The function of Keras that makes each, and the input range of its training.
 BACKBONES = {
     "mobilenet_v2": (_APPLICATIONS.MobileNetV2, "-1..1"),
     "mobilenet": (_APPLICATIONS.MobileNet, "-1..1"),
@@ -39,7 +39,7 @@ BACKBONES = {
 
 @keras.saving.register_keras_serializable("atcon_tf")
 class Normalize(keras.layers.Layer):
-  """[0, 1] RGB images -> what the network was trained on."""
+  """RGB images in [0, 1] -> the range in which a network was trained."""
 
   def __init__(self, scale, offset, reverse=False, **kwargs):
     super().__init__(**kwargs)
@@ -52,7 +52,7 @@ class Normalize(keras.layers.Layer):
         keras.ops.convert_to_tensor(self.offset, images.dtype))
 
   def undo(self, normalized):
-    """The images `[..., 3]` in [0, 1] that normalised ones come from."""
+    """Normalised images `[..., 3]` -> images in [0, 1]."""
     images = (normalized - np.array(self.offset)) / np.array(self.scale)
     return images[..., ::-1] if self.reverse else images
 
@@ -78,7 +78,7 @@ def tiny_cnn(size):
 
 
 def input_range(name):
-  """What images a backbone expects, a key of `INPUT_RANGES`."""
+  """The key of `INPUT_RANGES` of the images that a backbone expects."""
   return "-1..1" if name == "tiny_cnn" else BACKBONES[name][1]
 
 
@@ -87,10 +87,11 @@ def make(name, weights, size, width=1.0):
 
   Args:
     name: one of `settings.MODELS`.
-    weights, width: as in `models.build`.
+    weights: "imagenet", "none", or the path of a weights file.
     size: side of the square input.
+    width: width multiplier of mobilenet and mobilenet_v2.
   Raises:
-    UserError: the size or the weights do not fit, or there is no network.
+    UserError: the size or the weights do not fit, or the download fails.
   """
   if name == "tiny_cnn":
     base = tiny_cnn(size)
@@ -111,8 +112,8 @@ def make(name, weights, size, width=1.0):
   if weights not in ("imagenet", "none"):
     load_weights(base, weights, name, ("weights", weights))
   if name == "efficientnet_b0":
-    # Keras gives it a preprocessing that differs with `weights`: the same
-    # file would mean another network. Ours is the same for all.
+    # Keras's model starts with a preprocessing that differs with `weights`.
+    # It is cut off, so that a weights file always means the same network.
     base = keras.Model(base.get_layer("stem_conv_pad").input, base.output)
   return base
 
@@ -138,6 +139,6 @@ def load_weights(model, path, name, given):
 
 
 def first_line(error):
-  """What an error of Keras says first."""
+  """The first line of an error's text, at most 160 characters."""
   text = str(error).strip() or type(error).__name__
   return text.splitlines()[0][:160]

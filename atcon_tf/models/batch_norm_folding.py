@@ -1,14 +1,14 @@
 """Frozen batch normalisation, folded into the convolution before it.
 
-With its moving statistics, `BN(conv(x, W) + b)` is one convolution:
+With the moving statistics, `BN(conv(x, W) + b)` is one convolution:
 
     s = gamma / sqrt(variance + epsilon)
     y = conv(x, W s) + beta + (b - mean) s
 
-The same numbers, without a graph over the activations for each operation of
-the normalisation and for each of its derivatives. W, gamma and beta are
-trained as before, through the product, and batch statistics are still there
-to be trained with.
+The result is the same, but no operation of the normalisation, and none of
+its derivatives, runs over the activations. W, gamma and beta are trained
+through the product `W s`. With `training=True` the two layers run one after
+the other, on the statistics of the batch.
 """
 
 import collections
@@ -23,17 +23,28 @@ class FoldedConvolution(keras.layers.Layer):
   """A convolution and the batch normalisation after it, as one layer."""
 
   def __init__(self, convolution, normalization):
-    """Owns nothing: both layers are shared with the graph they are from."""
+    """Shares both layers with the graph that they are from.
+
+    Args:
+      convolution: a Conv2D or DepthwiseConv2D without an activation.
+      normalization: the BatchNormalization that reads it.
+    """
     # No autocast: the product is made in the precision of the variables.
     super().__init__(name=f"{convolution.name}_{normalization.name}",
                      dtype=convolution.dtype_policy, autocast=False)
     self.convolution, self.normalization = convolution, normalization
 
   def build(self, input_shape):
-    pass  # both layers are
+    pass  # both layers are built already
 
   def call(self, x, training=False):
-    """`training=True`: normalises by, and learns, the batch's statistics."""
+    """The normalised convolution of x.
+
+    Args:
+      x: `[B, h, w, C]`.
+      training: normalise by the statistics of the batch and update the
+        moving ones; otherwise normalise by the moving statistics.
+    """
     convolution, norm = self.convolution, self.normalization
     if training:
       return norm(convolution(x), training=True)
@@ -55,14 +66,14 @@ class FoldedConvolution(keras.layers.Layer):
 
 
 def _like_kernel(layer, scale):
-  """A number for each output channel, shaped to multiply the kernel."""
+  """`scale`, one number for each output channel, shaped like the kernel."""
   if type(layer) is keras.layers.DepthwiseConv2D:
     return tf.reshape(scale, [1, 1, *layer.kernel.shape[2:]])
   return scale
 
 
 def _convolve(layer, x, kernel):
-  """What the layer does but for its bias, with another kernel."""
+  """The convolution of a layer with another kernel and without its bias."""
   if type(layer) is keras.layers.DepthwiseConv2D:
     return keras.ops.depthwise_conv(
         x, kernel, strides=tuple(layer.strides), padding=layer.padding,
@@ -71,16 +82,16 @@ def _convolve(layer, x, kernel):
 
 
 def fold(model):
-  """The same functional model, every pair that allows it folded.
+  """The same functional model with its batch normalisations folded.
 
-  Folded is a convolution without an activation whose output nothing but a
-  batch normalisation reads: not where it is an output of the model, that is,
-  where a map is taken before the normalisation.
+  A convolution is folded if it has no activation and if its output is read by
+  one batch normalisation and by nothing else. So it is not folded if its
+  output is an output of the model, that is, a map.
 
   Args:
     model: a functional model without models inside, channels last.
   Returns:
-    a model over the same inputs, layers and variables.
+    a new model over the same inputs, layers and variables.
   """
   readers = collections.defaultdict(list)
   made_by, order = {}, []
@@ -107,7 +118,7 @@ def fold(model):
     before = made_by[id(node.input_tensors[0])]
     if is_folded(before):
       pair = before.operation, node.operation
-      if pair not in pairs:  # layers may be called again
+      if pair not in pairs:  # layers may be called several times
         pairs[pair] = FoldedConvolution(*pair)
       output = pairs[pair](tensors[id(before.input_tensors[0])])
     else:
@@ -120,11 +131,13 @@ def fold(model):
 
 
 def _is_plain(operation):
+  """Whether an operation is a convolution without an activation."""
   return type(operation) in _CONVOLUTIONS and (
       operation.activation is keras.activations.linear
       and operation.data_format == "channels_last")
 
 
 def _normalizes(operation):
+  """Whether an operation is a batch normalisation of the channels."""
   return type(operation) is keras.layers.BatchNormalization and (
       operation.axis in (-1, 3))

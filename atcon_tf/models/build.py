@@ -1,12 +1,8 @@
-"""Classifiers: a backbone or a user's model, split where its map is.
+"""Makes a `Classifier` from a backbone's name, a file or a Keras model.
 
     classifier = models.build("mobilenet_v2", 20, weights="imagenet",
                               image_size=225, prior=label.mean(axis=0))
     logits = classifier.model(images)            # images [B, H, W, 3] in [0, 1]
-
-`normalize`, `features`, `head` and `model` are Keras models over shared
-layers; all ReLUs in them know the guided rule, and batch normalisations with
-fixed statistics are folded into convolutions (`fold.py`).
 """
 
 import os
@@ -28,28 +24,29 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   """Builds a classifier.
 
   Args:
-    name: one of `settings.MODELS`, or the path of a .keras file (a functional
-      or Sequential model; a final softmax or sigmoid is taken off, its head
-      is kept if it has `num_classes` outputs, else replaced).
+    name: one of `settings.MODELS`; or the path of a .keras file, a functional
+      or Sequential model. Its final softmax or sigmoid is removed. Its head
+      is kept if it has `num_classes` outputs, and replaced otherwise.
     num_classes: number of logits.
     weights: "imagenet", "none", or the path of a weights file of the
       backbone without its head.
-    image_size: side of the square input; 0: the file's own, or the usual
+    image_size: side of the square input; 0: that of the file, or the usual
       one of the backbone.
     width: width multiplier of mobilenet and mobilenet_v2.
     prior: `[classes]` share of images that show each class; the head's bias
       starts at `-log((1 - p) / p)` (log p for softmax), so that the first
-      logits predict the prior. With a zero bias a few-shot head pushes every
-      weight negative and its Grad-CAM comes out inverted.
-    multi_label: sigmoid (True) or softmax (False) reading of the logits.
-    cam_layer: names of layers that carry the maps; "nested/layer" finds one
-      inside a nested model. Default: the last with a spatial extent.
+      logits predict the prior; None: the bias starts at 0. In few-shot
+      training from 0 every weight becomes negative, and Grad-CAM has the
+      opposite sign.
+    multi_label: the prior is one of sigmoids; otherwise of a softmax.
+    cam_layer: names of layers that carry the maps, "nested/layer" inside a
+      nested model; empty: the last layer with a spatial extent.
     reflect_padding: every convolution of the backbone pads by reflection.
     input_range: what a .keras file expects, a key of `backbones.INPUT_RANGES`.
   Returns:
     a `Classifier`.
   Raises:
-    UserError: for everything that does not fit together.
+    UserError: the arguments do not fit together.
   """
   own_head = name.endswith(".keras")
   if own_head:
@@ -63,18 +60,19 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
 
 
 def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
-  """A classifier around a Keras model that is there already.
+  """A classifier around a Keras model.
 
   Args:
     model: functional or Sequential, one batch of square RGB images ->
-      logits or probabilities (a final softmax or sigmoid is taken off). It
-      is not changed; its variables are shared.
-    input_range: what it expects, a key of `backbones.INPUT_RANGES`; "0..1"
-      leaves images as they are.
-    image_size: needed where the model takes any size.
+      logits or probabilities (a final softmax or sigmoid is removed). The
+      model is not changed; its variables are shared.
+    input_range: of the images that the model expects, a key of
+      `backbones.INPUT_RANGES`; "0..1" leaves images as they are.
+    image_size: side of the images; 0: the model's own. A model that takes
+      any size needs it.
     cam_layer: see `build`.
   Raises:
-    UserError: it does not fit.
+    UserError: the model does not fit.
   """
   name = model.name
   base, size = user_model.fitting(model, name, image_size)
@@ -92,7 +90,7 @@ def load(path, input_range="0..1", image_size=0, cam_layer=()):
 
 
 def _classes(name, base):
-  """The number of classes of a model that stays as it is."""
+  """The number of classes of a model that keeps its head."""
   shape = base.outputs[0].shape
   if len(shape) != 2 or not shape[1]:
     raise UserError("model", name,
@@ -121,7 +119,7 @@ def stock(name, weights="imagenet"):
                     "or --weights=none") from error
   if weights not in ("imagenet", "none"):
     backbones.load_weights(model, weights, name, ("weights", weights))
-  if name == "efficientnet_b0":  # it normalises by itself
+  if name == "efficientnet_b0":  # this model normalises its images
     input_range = "0..255"
   return wrap(model, input_range)
 
@@ -137,7 +135,7 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
     graph = ModelGraph(base, normalized, reflect_padding, logits=own_head)
   except UserError:
     raise
-  except ValueError as error:  # a layer that cannot take this size
+  except ValueError as error:  # of a layer that does not take this size
     raise UserError(
         "image_size", size,
         f"--model={name}: {backbones.first_line(error)}") from error
@@ -153,9 +151,10 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
     classifier.check_map(name, graph, layer)
   network = keras.Model(normalized,
                         [*(graph.tensors[n] for n in layers), output])
-  return classifier.Classifier(name, normalize, network, head_variables,
-                               [graph.geometry[n] for n in layers], graph.guided_relus,
-                               tuple(layers), graph)
+  return classifier.Classifier(
+      name, normalize, network, head_variables,
+      [graph.geometry[n] for n in layers], graph.guided_relus, tuple(layers),
+      graph)
 
 
 def _new_head(graph, features, num_classes, prior, multi_label):

@@ -1,4 +1,4 @@
-"""A classifier whose maps can be taken, and where they can be."""
+"""A classifier with access to its maps, and the layers that can carry them."""
 
 import dataclasses
 
@@ -13,12 +13,13 @@ from atcon_tf.models import vit
 
 
 def enlarge(classifier, heat, layer=None):
-  """Maps at the size of the image, every cell where it lies on the image.
+  """Maps at the size of the image, each cell where it lies on the image.
 
   Args:
-    classifier: whose maps they are.
-    heat: `[B, h, w]`, of a cam_layer's size or of the image's.
-    layer: which cam_layer they are of; None: the last of that size.
+    classifier: a `Classifier`.
+    heat: `[B, h, w]`, maps of this classifier, of the size of a cam_layer or
+      of the image.
+    layer: index of the cam_layer of the maps; None: the last of their size.
   Returns:
     `[B, H, W]`.
 
@@ -39,28 +40,34 @@ def enlarge(classifier, heat, layer=None):
 
 
 def map_sizes(classifier):
+  """`(rows, columns)` of the map of each cam_layer."""
   return [tuple(t.shape[1:3]) for t in classifier.maps.outputs[:-1]]
 
 
 @dataclasses.dataclass(eq=False)
 class Classifier:
-  """A classifier whose maps can be taken.
+  """A classifier with access to its maps.
+
+  All its Keras models share their layers. All ReLUs in them follow the guided
+  rule where it is asked for (`guided_relu`).
 
   Attributes:
     name: of the backbone, for messages.
     normalize: images in [0, 1] -> normalised images.
     network: normalised images -> `[features of each cam_layer..., logits]`,
-      layer by layer, as files hold it.
-    maps: the same, folded: what is computed.
+      layer by layer, as weights files hold it.
+    maps: the same with batch normalisations folded into convolutions
+      (`batch_norm_folding`); every computation runs this one.
     model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`, folded.
-    head_variables: trainable variables of layers that are new here.
+    head_variables: trainable variables of a new, random head; empty if the
+      head came with the model.
     geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
-      n of an axis is centred on pixel offset + stride n; see `maps.resize`.
-    relus: number of ReLUs that know the guided rule.
+      n of an axis is centred on pixel offset + stride n; see `geometry.resize`.
+    relus: number of ReLUs that follow the guided rule.
     cam_layers: names of the layers that carry the maps.
     graph: the graph that `network` is a part of, with every layer's output.
-    attention: a head that was trained to explain it, an
-      `attribution.learned.AttentionMechanism`; None: there is none.
+    attention: an `explanation_head.AttentionMechanism` that is trained to
+      explain this classifier; None: there is none.
   """
 
   name: str
@@ -87,58 +94,83 @@ class Classifier:
 
   @property
   def stored(self):
-    """`model` layer by layer: a file of its weights has nothing folded."""
+    """`model` layer by layer, not folded: its weights are what files hold."""
     return self._of_images(self.network)
 
   @property
+  def logits(self):
+    """The symbolic logits, the last output of `maps`."""
+    return self.maps.outputs[-1]
+
+  @property
   def features(self):
-    """Normalised images -> the (last) feature map that carries the CAM."""
+    """Normalised images -> the feature map of the last cam_layer."""
     if self._features is None:
       self._features = keras.Model(self.maps.input, self.maps.outputs[-2])
     return self._features
 
   @property
   def head(self):
-    """That feature map -> logits; see `head_of`."""
+    """The feature map of the last cam_layer -> logits; see `head_of`."""
     return self.head_of(-1)
 
   def head_of(self, layer):
-    """The feature map of one of the cam_layers -> logits.
+    """The feature map of one of the cam_layers -> logits, a Keras model.
 
+    Args:
+      layer: index of the cam_layer.
     Raises:
-      UserError: other paths lead around the map (a skip connection), so
-        that the logits are no function of it alone.
+      UserError: the logits depend on more than this map, because of a skip
+        connection around it.
     """
     layer %= len(self.cam_layers)
     if layer not in self._heads:
       try:
         self._heads[layer] = keras.Model(self.maps.outputs[layer],
-                                         self.maps.outputs[-1])
+                                         self.logits)
       except ValueError as error:
         raise UserError("cam_layer", self.cam_layers[layer],
                         "the logits depend on more than this layer") from error
     return self._heads[layer]
 
-  def with_cam_layers(self, cam_layers, flag="cam_layer"):
+  def with_cam_layers(self, cam_layers, setting="cam_layer"):
     """The same classifier, over the same variables, with maps elsewhere.
 
     Args:
       cam_layers: names of layers.
-      flag: which flag named them, for the error.
+      setting: which setting named them, for the error.
     Raises:
-      UserError: no such layers, or without a spatial extent.
+      UserError: a layer does not exist or has no spatial extent.
     """
     for layer in cam_layers:
-      check_map(self.name, self.graph, layer, flag)
-    outputs = [self.graph.tensors[n] for n in cam_layers]
-    return dataclasses.replace(
-        self, cam_layers=tuple(cam_layers), network=keras.Model(
-            self.network.input, [*outputs, self.network.outputs[-1]]),
-        geometry=[self.graph.geometry[n] for n in cam_layers])
+      check_map(self.name, self.graph, layer, setting)
+    return self.with_layers(cam_layers)
+
+  def with_layers(self, layers):
+    """The same classifier, whose passes hold the outputs of other layers.
+
+    Args:
+      layers: names of layers of any kind. The geometry of one whose output is
+        no map of the image is None.
+    Returns:
+      a `Classifier` over the same variables with `layers` as its cam_layers.
+    """
+    layers = tuple(layers)
+    tensors = [self.graph.tensors[n] for n in layers]
+    network = keras.Model(self.network.input,
+                          [*tensors, self.network.outputs[-1]])
+    places = [self.graph.geometry[n] if is_map(tensor) else None
+              for n, tensor in zip(layers, tensors)]
+    return dataclasses.replace(self, cam_layers=layers,
+                               network=network, geometry=places)
+
+  def on_normalized(self):
+    """The same classifier, for images that are normalised already."""
+    return dataclasses.replace(self, normalize=lambda images: images)
 
   @property
   def backbone_variables(self):
-    """Trainable variables that are not the head's."""
+    """Trainable variables that are not in `head_variables`."""
     new = {id(v) for v in self.head_variables}
     return [v for v in self.model.trainable_variables if id(v) not in new]
 
@@ -149,15 +181,24 @@ def map_layers(graph):
 
 
 def is_map(tensor):
+  """Whether a layer's output is a map of more than one cell."""
   shape = getattr(tensor, "shape", ())
   if len(shape) == 4 and isinstance(tensor._keras_history.operation,
                                     vit.Attention):
-    return False  # four axes, too, but heads and tokens
+    return False  # its four axes are not those of a map
   return len(shape) == 4 and None not in shape[1:] and (
       shape[1] * shape[2] > 1)
 
 
 def last_map(name, graph):
+  """The name of the last layer that can carry a map.
+
+  Args:
+    name: of the model, for the message.
+    graph: its `ModelGraph`.
+  Raises:
+    UserError: there is none.
+  """
   layers = map_layers(graph)
   if not layers:
     raise UserError("model", name,
@@ -166,11 +207,21 @@ def last_map(name, graph):
   return layers[-1]
 
 
-def check_map(name, graph, layer, flag="cam_layer"):
+def check_map(name, graph, layer, setting="cam_layer"):
+  """Refuses a layer that cannot carry a map.
+
+  Args:
+    name: of the model, for the message.
+    graph: its `ModelGraph`.
+    layer: name of the layer.
+    setting: which setting named the layer, for the message.
+  Raises:
+    UserError: the layer does not exist or has no spatial extent.
+  """
   tensor = graph.tensors.get(layer)
   if tensor is None or not is_map(tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
-    raise UserError(flag, layer,
+    raise UserError(setting, layer,
                     f"{problem} in {name}; the last that can carry a map: "
                     f"{', '.join(map_layers(graph)[-6:])}")

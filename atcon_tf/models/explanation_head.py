@@ -7,17 +7,16 @@ Fusion for Generating Explanation Maps of Convolutional Neural Networks", ISM
     B_i = relu(BN(conv1x1(F_i)) + F_i)
     c   = conv1x1(concat_i U(B_i)),   a = sigmoid(c)
 
-U resizes to the largest F_i, but to 56 x 56 cells at most; c has a channel,
-and so a map a in (0, 1), for every class. L-CAM (Gkartzonika, Gkalelis,
-Mezaris, ECCV Workshops 2022, arXiv 2209.11189) is the case of one layer and
-no branch: a = sigmoid(conv1x1(F)).
+U resizes to the size of the largest F_i, at most 56 x 56 cells. c has a
+channel, and so a map a in (0, 1), for every class. L-CAM (Gkartzonika,
+Gkalelis, Mezaris, ECCV Workshops 2022, arXiv 2209.11189) is the case of one
+layer and no branch: a = sigmoid(conv1x1(F)).
 
 One forward pass gives the map of any class. `objectives/tame.py` and
 `objectives/l_cam.py` train the head:
 
-    classifier = learned.attach(classifier, "tame", ["conv3", "conv4"])
-    pass_ = forward.forward(learned.with_features(classifier), images)
-    mask = learned.class_map(pass_, class_index)         # [B, H, W] in (0, 1)
+    classifier = explanation_head.attach(classifier, "tame", ["conv3", "conv4"])
+    maps = attribution.explain(classifier, images, "tame")     # [B, H, W]
 """
 
 import dataclasses
@@ -30,19 +29,20 @@ from atcon_tf.models.classifier import map_layers
 from atcon_tf.models import geometry
 from atcon_tf.models.graph import ReflectionPadding
 
-# Most cells of the fused map along an axis, and layers that are fused.
+# The most cells of the fused map along an axis; the number of fused layers.
 CAP = 56
 LAYERS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-  """What is in a branch between a feature map and the fusion.
+  """The layers of a branch, between a feature map and the fusion.
 
   Attributes:
-    channels: of its convolution: "same" as the feature map's, one for each
-      of the "classes", or "none", no branch at all.
-    batch_norm, skip: whether there is one.
+    channels: of its convolution: as many as the feature map has ("same"), one
+      for each of the "classes", or "none": there is no branch.
+    batch_norm: normalise the convolution by BatchNorm.
+    skip: add the feature map to the result.
     activation: "relu" or "sigmoid".
   """
 
@@ -98,20 +98,20 @@ class AttentionMechanism(keras.Model):
 
   Attributes:
     name: a key of `VERSIONS`.
-    layers_used: names of the layers it looks at.
+    layers_used: names of the layers of its feature maps.
     size: `(rows, columns)` of its map.
-    place: geometry of that map; see `maps.resize`.
+    place: geometry of that map; see `geometry.resize`.
   """
 
   def __init__(self, classifier, version="tame", cap=CAP, alignment=None):
-    """A head with random weights.
+    """Makes a head with random weights.
 
     Args:
-      classifier: whose cam_layers are the feature maps.
+      classifier: a `models.Classifier`; its cam_layers are the feature maps.
       version: a key of `VERSIONS`.
-      cap: most cells of its map along an axis.
-      alignment: of every resize; None: where the cells lie on the image.
-        "half_pixel" is the authors' code.
+      cap: the most cells of the head's map along an axis.
+      alignment: of every resize, see `geometry.resize`; None: the geometry
+        of the classifier. "half_pixel" is that of the authors' code.
     Raises:
       UserError: L-CAM of several layers.
     """
@@ -153,7 +153,7 @@ class AttentionMechanism(keras.Model):
     if self.branches:
       features = [branch(f, training=training)
                   for branch, f in zip(self.branches, features)]
-    # A product with one-hot rows, since a gather has a sparse gradient.
+    # A product with one-hot rows: the gradient of a gather would be sparse.
     chosen = tf.one_hot(class_index, self.kernel.shape[1],
                         dtype=features[0].dtype)
     kernel = tf.cast(self.kernel, chosen.dtype)
@@ -170,19 +170,23 @@ class AttentionMechanism(keras.Model):
 
   @property
   def description(self):
-    """Its version and layers, as a person may read them."""
+    """Its version and layers, for a person to read."""
     return f"{self.name} over {', '.join(self.layers_used)}"
 
   def enlarge(self, heat, size):
-    """Its map `[B, *size]` at the size of the image."""
+    """Its map `[B, *self.size]` at another size, that of the image."""
     return geometry.resize(heat, size, self.place)
 
 
 def default_layers(graph, count=LAYERS):
   """The last layer of each of the last `count` resolutions, large to small.
 
-  For ResNets these are the ends of the last stages, as in the paper. Layers
-  that only pad are no resolution of their own.
+  For ResNets these are the ends of the last stages, as in the paper. The
+  output of a padding layer does not count.
+
+  Args:
+    graph: a `ModelGraph`.
+    count: of the resolutions.
   """
   last = {}
   for name in map_layers(graph):
@@ -190,7 +194,7 @@ def default_layers(graph, count=LAYERS):
     if isinstance(operation, (keras.layers.ZeroPadding2D,
                               ReflectionPadding)):
       continue
-    last[graph.tensors[name].shape[1]] = name  # a later one takes its place
+    last[graph.tensors[name].shape[1]] = name  # the last of its size stays
   sizes = sorted(last)[:count]
   return tuple(last[size] for size in reversed(sizes))
 
@@ -201,11 +205,11 @@ def attach(classifier, version="tame", layers=(), cap=CAP):
   Args:
     classifier: a `models.Classifier`; its variables are shared.
     version: a key of `VERSIONS`.
-    layers: names of the feature maps; default: `default_layers`, for l_cam
+    layers: names of the feature maps; empty: `default_layers`, or for l_cam
       the classifier's last cam_layer.
     cap: see `AttentionMechanism`.
   Raises:
-    UserError: a layer that does not exist or has no spatial extent.
+    UserError: a layer does not exist or has no spatial extent.
   """
   if not layers:
     layers = (classifier.cam_layers[-1:] if version == "l_cam"
@@ -219,9 +223,10 @@ def check(classifier, method):
   """Refuses a classifier without the head of a method.
 
   Args:
-    method: "tame", which all of its versions are, or "l_cam".
+    classifier: a `models.Classifier`.
+    method: "tame" (any of its versions) or "l_cam".
   Raises:
-    UserError: it has none, or another one.
+    UserError: the classifier has no head, or one of the other method.
   """
   head = classifier.attention
   kind = head and ("l_cam" if head.name == "l_cam" else "tame")
@@ -233,10 +238,10 @@ def check(classifier, method):
 
 
 def with_features(classifier):
-  """The classifier whose passes hold the feature maps of its head, too.
+  """The classifier, whose passes also hold the feature maps of its head.
 
-  They come before its own cam_layers, so that the last of these stays what
-  other methods explain by default.
+  They come before its own cam_layers, so that other methods go on to explain
+  the last of these.
   """
   new = [n for n in classifier.attention.layers_used
          if n not in classifier.cam_layers]

@@ -1,10 +1,12 @@
 """Where the cells of a feature map lie on the image.
 
-Keras pads stride-2 layers on the right and bottom only when the input is
-even, so cell n of a stride-32 map may lie at pixel 32 n + 31.5 where a naive
-resize draws it at 32 n + 15.5: half a cell, 16 pixels, off. `follow` carries
-`(offset, stride)` - cell n of an axis is centred on pixel offset + stride n -
-through the layers, so that maps and boxes meet where they should.
+If its input is even, Keras pads a stride-2 layer on the right and at the
+bottom only. So cell n of a stride-32 map may lie at pixel 32 n + 31.5, which
+a resize that ignores this draws at 32 n + 15.5, half a cell away.
+
+The geometry of an axis is `(offset, stride)`: cell n is centred on pixel
+`offset + stride * n`. `follow` computes it layer by layer, and `resize` puts
+each cell where it lies.
 """
 
 import functools
@@ -27,8 +29,8 @@ def interpolation_matrix(cells, pixels, alignment):
       pixels cut the same line into equal parts. Or `(offset, stride)`: cell n
       lies at pixel `offset + stride * n`.
   Returns:
-    float64 `[pixels, cells]`; every row sums to 1. Beyond the outermost
-    cells their value goes on.
+    float64 `[pixels, cells]`; every row sums to 1. A pixel beyond the
+    outermost cells has the value of the nearest one.
   """
   index = np.arange(pixels, dtype=np.float64)
   if alignment == ALIGNED:
@@ -48,6 +50,9 @@ _matrix = functools.lru_cache(maxsize=256)(interpolation_matrix)
 def resize(m, size, alignment=HALF_PIXEL):
   """Bilinear resize of maps, differentiable to any order.
 
+  It is two products with fixed matrices. (`tf.image.resize` has no second
+  derivative.)
+
   Args:
     m: `[B, h, w]` with static h and w.
     size: `(height, width)` wanted.
@@ -63,6 +68,8 @@ def resize(m, size, alignment=HALF_PIXEL):
   return tf.einsum("yh,bhw,xw->byx", tf.constant(up, m.dtype), m,
                    tf.constant(across, m.dtype))
 
+
+# The geometry of the image itself, rows and columns.
 IDENTITY = ((0.0, 1.0), (0.0, 1.0))
 
 WINDOWED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
@@ -71,6 +78,7 @@ _POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 
 
 def _pair(value):
+  """An int twice; a pair as it is."""
   return (value, value) if isinstance(value, int) else tuple(value)
 
 
@@ -82,11 +90,11 @@ def follow(layer, geometry, shape, after=None):
     geometry: `((offset, stride), (offset, stride))` of rows and columns of
       its input.
     shape: static shape `[B, h, w, C]` of its input.
-    after: static shape of its output; None: as large as the input, unless
-      the layer has a window.
+    after: static shape of its output, for a layer without a window; None:
+      the shape of the input.
   Returns:
-    the geometry of its output. A layer of a kind unknown here that changes
-    the size (upsampling, resizing) is taken to cut the same area anew.
+    the geometry of its output. Of a layer without a window that changes the
+    size (upsampling, resizing), the output is assumed to cover the same area.
   """
   if isinstance(layer, (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)):
     sign = -1 if isinstance(layer, keras.layers.ZeroPadding2D) else 1
@@ -112,7 +120,12 @@ def follow(layer, geometry, shape, after=None):
 
 
 def recut(geometry, before, after):
-  """Geometry when an area of `before` cells is cut into `after` cells."""
+  """Geometry when the area of `before` cells is cut into `after` cells.
+
+  Args:
+    geometry: of the rows and columns before.
+    before, after: `(rows, columns)`, numbers of cells.
+  """
   out = []
   for (offset, stride), old, new in zip(geometry, before, after):
     wider = stride * old / new
@@ -121,12 +134,23 @@ def recut(geometry, before, after):
 
 
 def relative(place, onto):
-  """Geometry of one map's cells in units of another map's cells."""
+  """Geometry of one map's cells in units of another map's cells.
+
+  Args:
+    place: geometry of the one map.
+    onto: geometry of the other.
+  """
   return tuple(((offset - first) / step, stride / step)
                for (offset, stride), (first, step) in zip(place, onto))
 
 
 def same_padding(size, extent, step):
-  """Zeros that "same" puts before and after an axis of `size` cells."""
+  """Numbers of zeros that "same" puts before and after an axis.
+
+  Args:
+    size: cells of the axis.
+    extent: cells that the window spans, with its dilation.
+    step: stride of the window.
+  """
   total = max((-(-size // step) - 1) * step + extent - size, 0)
   return total // 2, total - total // 2

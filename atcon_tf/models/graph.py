@@ -1,8 +1,8 @@
-"""A Keras model's graph, run once more over the same layers.
+"""A Keras model's graph, built once more over the same layers.
 
-`rerun` is how a classifier gets its guided ReLUs, its reflected padding and
-its feature maps without touching the model it was given: every layer object,
-and so every variable, is shared; only the calls are new.
+`ModelGraph` gives a classifier its guided ReLUs, its reflected padding and its
+feature maps without a change of the model: the new graph shares every layer
+object, and so every variable, with the model; only the calls are new.
 """
 
 import keras
@@ -31,14 +31,14 @@ class ReflectionPadding(keras.layers.Layer):
 
 
 class ModelGraph:
-  """A model's graph, run once more over its layers.
+  """A model's graph, built once more over its layers.
 
   Attributes:
     outputs: the symbolic outputs of the new graph.
-    tensors: `{layer name: its output}`; a layer inside a nested model is
-      also known as "nested/layer".
-    geometry: `{layer name: its cells' place on the image}`.
-    guided_relus: number of ReLUs that now know the guided rule.
+    tensors: `{layer name: its output}`; a layer inside a nested model has
+      the second name "nested/layer".
+    geometry: `{layer name: geometry of its cells}`; see `models/geometry.py`.
+    guided_relus: number of ReLUs that follow the guided rule.
     left_out: the final "softmax" or "sigmoid" that was left out, or "".
   """
 
@@ -47,7 +47,7 @@ class ModelGraph:
 
     Args:
       model: a functional or Sequential Keras model.
-      inputs: a `keras.Input`, of any size that the layers can take.
+      inputs: a `keras.Input`, of any size that the layers take.
       reflect_padding: convolutions pad by reflection instead of zeros.
       logits: leave out a final softmax or sigmoid.
     """
@@ -58,10 +58,10 @@ class ModelGraph:
     self._stand_ins = {}
     self._names = {inputs._keras_history.operation.name}
     self._size = inputs.shape[1:3]
-    # The tensor is kept beside its place: the id of one that is gone may
-    # come back as another's.
+    # Each tensor is kept beside its place: Python may give the id of a
+    # deleted tensor to another one.
     self._place = {id(inputs): (inputs, geometry.IDENTITY)}
-    self.outputs = self._walk(model, inputs, "")
+    self.outputs = self._build(model, inputs, "")
 
   def unique(self, name):
     """A layer name that the new graph does not have yet."""
@@ -71,27 +71,29 @@ class ModelGraph:
     self._names.add(new)
     return new
 
-  def _walk(self, model, inputs, prefix):
+  def _build(self, model, inputs, prefix):
+    """Calls all operations of `model`; notes their outputs by name."""
     graph = functional_of(model)
 
     def call(operation, *args, **kwargs):
       if not args:  # called by keyword: layer(inputs=x)
         args = (kwargs.pop(next(iter(kwargs))),)
       if isinstance(operation, keras.Model):
-        output = self._walk(operation, args[0], f"{prefix}{operation.name}/")
+        output = self._build(operation, args[0], f"{prefix}{operation.name}/")
       else:
         output = self._call(operation, args, kwargs)
       for name in dict.fromkeys([operation.name, prefix + operation.name]):
-        self.tensors.pop(name, None)  # a layer called again is a later one
+        self.tensors.pop(name, None)  # its last call gives its place
         self.tensors[name] = output
         self.geometry[name] = self._place.get(id(output), (None, None))[1]
       return output
 
-    # clone_model() would end in a new model whose tensors are cut off from
-    # `inputs`; the graph underneath it is what is wanted here.
+    # clone_model() would give a model over new inputs; this runs the
+    # operations of the graph on `inputs`.
     return graph._run_through_graph(inputs, call_fn=call)
 
   def _call(self, operation, args, kwargs):
+    """The output of one operation that is not a model."""
     source = next(x for x in keras.tree.flatten(args)
                   if isinstance(x, keras.KerasTensor))
     if self._leaves_out(operation, operation):
@@ -108,6 +110,7 @@ class ModelGraph:
     return output
 
   def _run(self, operation, dtype, args, kwargs):
+    """Calls the layers that stand in for an operation."""
     if id(operation) not in self._stand_ins:
       self._stand_ins[id(operation)] = self._layers_for(operation, dtype)
     first, *rest = self._stand_ins[id(operation)]
@@ -117,7 +120,7 @@ class ModelGraph:
     return output
 
   def _layers_for(self, operation, dtype):
-    """What is called in place of a layer, over the same variables."""
+    """The layers that stand in for an operation, over the same variables."""
     name = self.unique(operation.name)
     relu = guided_relu.guided_version(operation, name, dtype)
     if relu is not None:
@@ -130,21 +133,24 @@ class ModelGraph:
     relu = guided_relu.guided_version(activation)
     if relu is not None:
       self.guided_relus += 1
-      relu = guided_relu.GuidedReLU(relu.max_value, dtype=operation.dtype_policy,
-                                    name=self.unique(f"{operation.name}_relu"))
+      relu = guided_relu.GuidedReLU(
+          relu.max_value, dtype=operation.dtype_policy,
+          name=self.unique(f"{operation.name}_relu"))
     if relu is not None or self._leaves_out(operation, activation):
       settings["activation"] = keras.activations.linear
-    layer = guided_relu.altered(
-      operation, **settings) if settings else operation
+    layer = operation
+    if settings:
+      layer = guided_relu.altered(operation, **settings)
     return [layer] if relu is None else [layer, relu]
 
   def _leaves_out(self, operation, activation):
-    """Whether an activation of the model's last operation is to go."""
+    """Whether this is the final softmax or sigmoid, which is left out."""
     kind = _probability(activation) if operation is self._final else ""
     self.left_out = self.left_out or kind
     return bool(kind)
 
   def _reflects(self, operation):
+    """Whether an operation is a convolution that shall pad by reflection."""
     return self._reflect and isinstance(operation, geometry.WINDOWED) and (
         operation.padding == "same" and max(operation.kernel_size) > 1)
 
@@ -160,21 +166,21 @@ class ModelGraph:
     return ReflectionPadding(amounts, name=name, dtype=source.dtype)(source)
 
   def _locate(self, operation, source, output):
-    """Notes where the cells of an output lie on the image."""
+    """Stores the geometry of an output."""
     if len(output.shape) != 4 or None in output.shape[1:3]:
       return
     known = self._place.get(id(source))
     if known and len(source.shape) == 4:
       place = geometry.follow(operation, known[1], source.shape,
                               output.shape)
-    else:  # cells made of a vector or of tokens: spread over the image
+    else:  # cells made of a vector or of tokens cover the whole image
       place = geometry.recut(geometry.IDENTITY, self._size,
                              output.shape[1:3])
     self._place[id(output)] = output, place
 
 
 def _same_padding(layer, source):
-  """What "same" pads before and after rows and columns."""
+  """What "same" pads before and after rows and columns of `source`."""
   return [geometry.same_padding(size, (window - 1) * dilation + 1, step)
           for size, window, dilation, step in zip(
               source.shape[1:3], layer.kernel_size, layer.dilation_rate,
@@ -182,7 +188,11 @@ def _same_padding(layer, source):
 
 
 def _probability(operation):
-  """"softmax" or "sigmoid": a layer, an op or a function; "" otherwise."""
+  """"softmax" or "sigmoid" if an operation is one; "" otherwise.
+
+  Args:
+    operation: a layer, an operation or a function.
+  """
   if isinstance(operation, keras.layers.Activation):
     operation = operation.activation
   for kind in ("softmax", "sigmoid"):
@@ -204,16 +214,16 @@ def functional_of(model):
   """The functional graph of a functional or Sequential model.
 
   Raises:
-    UserError: a subclassed model has no graph, nor has a Sequential
-      one that does not know its input yet.
+    UserError: the model is subclassed, and has no graph; or it is Sequential
+      and has no input shape.
   """
   if isinstance(model, keras.Sequential):
     if not model.built:
-      raise UserError(f"model {model.name}: has no input shape; let it begin "
-                      "with keras.Input")
+      raise UserError("model", model.name,
+                      "has no input shape; let it begin with keras.Input")
     return keras.Model(model.inputs, model.outputs[0], name=model.name)
   if not hasattr(model, "_run_through_graph"):
-    raise UserError(
-        f"model {model.name}: must be a functional or Sequential Keras "
-        "model; a subclassed one has no graph to take maps from")
+    raise UserError("model", model.name,
+                    "must be a functional or Sequential Keras model; a "
+                    "subclassed one has no graph to take maps from")
   return model

@@ -7,14 +7,14 @@ rules:
 
     with tf.GradientTape() as tape:
       tape.watch(x)
-      y = guided.relu(x)
-    with guided.guided_rule():
+      y = guided_relu.relu(x)
+    with guided_relu.guided_rule():
       g = tape.gradient(y, x)
 
 The gates are constants in a second derivative, as in the papers' code. Do
 not call the forward pass inside a `tf.function` of its own: its backward pass
-is traced there, by the plain rule, whatever is asked later (attribution
-checks this when it is built).
+is traced together with it, by the plain rule, and `guided_rule` has no effect
+on it later. `attribution.registry.check` refuses such a network.
 """
 
 import contextlib
@@ -24,7 +24,9 @@ import keras
 import tensorflow as tf
 
 
-class _Rule(threading.local):  # replicas are traced in threads
+class _Rule(threading.local):
+  """The rule of this thread: replicas are traced in threads of their own."""
+
   guided = False
 
 
@@ -33,7 +35,7 @@ _rule = _Rule()
 
 @contextlib.contextmanager
 def guided_rule():
-  """Gradients taken inside follow the guided rule."""
+  """Makes gradients taken in the block follow the guided rule."""
   before, _rule.guided = _rule.guided, True
   try:
     yield
@@ -42,7 +44,11 @@ def guided_rule():
 
 
 def relu(x, max_value=None):
-  """ReLU, or ReLU6 with `max_value=6`, that knows the guided rule."""
+  """ReLU, or ReLU6 with `max_value=6`, whose gradient `guided_rule` changes.
+
+  Raises:
+    ValueError: another `max_value`.
+  """
   if max_value not in (None, 6):
     raise ValueError(f"max_value={max_value}: must be None or 6")
 
@@ -65,7 +71,7 @@ def relu(x, max_value=None):
 
 @keras.saving.register_keras_serializable("atcon_tf")
 class GuidedReLU(keras.layers.Layer):
-  """A ReLU layer (ReLU6 with `max_value=6`) that knows the guided rule."""
+  """`relu` as a layer."""
 
   def __init__(self, max_value=None, **kwargs):
     super().__init__(**kwargs)
@@ -82,12 +88,16 @@ class GuidedReLU(keras.layers.Layer):
 
 
 def altered(layer, **settings):
-  """A layer with other settings over the very same variables.
+  """A copy of a layer with other attributes and the same variables.
 
-  Used for a convolution without the ReLU that is fused into it, or with
-  "valid" in place of "same" padding. The layer itself is not touched.
+  It makes a convolution without its fused ReLU, or with "valid" instead of
+  "same" padding. The layer itself is not changed.
+
+  Args:
+    layer: a Keras layer that is built.
+    **settings: attributes of the copy.
   """
-  # Not copy.copy: Keras's __reduce__ would save and load new variables.
+  # copy.copy calls Keras's __reduce__, which would create new variables.
   twin = object.__new__(type(layer))
   twin.__dict__.update(layer.__dict__, _inbound_nodes=[], _outbound_nodes=[],
                        **settings)
@@ -103,19 +113,23 @@ _FUSING = (
 
 
 def fused_activation(layer):
-  """The activation inside a convolution or dense layer, else None."""
+  """The activation inside a convolution or dense layer; None otherwise."""
   return layer.activation if isinstance(layer, _FUSING) else None
 
 
 def guided_version(operation, name=None, dtype=None):
-  """The guided-capable ReLU for a ReLU of any kind, else None.
+  """The `GuidedReLU` in place of a ReLU; None for anything else.
 
-  Knows `layers.ReLU`, `Activation("relu")`, `Activation("relu6")`,
-  `keras.ops.relu`, `keras.ops.relu6`, `keras.activations.relu` and, for the
-  activation fused into a layer, the functions themselves. A ReLU with a
-  negative slope, a threshold or a ceiling other than 6 has no guided rule and
-  is left alone. `name` and `dtype` are the new layer's; a layer that has a
-  dtype of its own hands it on.
+  These are ReLUs: `layers.ReLU`, `Activation("relu")`, `Activation("relu6")`,
+  `keras.ops.relu`, `keras.ops.relu6` and the functions
+  `keras.activations.relu` and `relu6`, which a layer may have fused into it.
+  A ReLU with a negative slope, a threshold or a ceiling other than 6 has no
+  guided rule.
+
+  Args:
+    operation: a layer, an operation or a function.
+    name: of the new layer.
+    dtype: of the new layer if `operation` has no dtype policy of its own.
   """
   kind = operation
   if isinstance(operation, keras.layers.Activation):
@@ -136,6 +150,6 @@ def guided_version(operation, name=None, dtype=None):
 
 
 def is_keras(kind, name):
-  """Whether this is Keras's layer or operation of that name."""
+  """Whether `kind` is Keras's own layer or operation with this class name."""
   return type(kind).__name__ == name and (
       type(kind).__module__.partition(".")[0] == "keras")

@@ -1,4 +1,4 @@
-"""A user's own model: read from its file, and whether it can be used."""
+"""A user's own Keras model: reads it from a file and checks that it fits."""
 
 import keras
 
@@ -8,17 +8,32 @@ from atcon_tf.models.graph import functional_of
 
 
 def load(path, image_size):
-  """A user's model and the side of its input."""
+  """A user's model and the side of its input.
+
+  Args:
+    path: of a .keras file.
+    image_size: side of the images; 0: the model's own.
+  Raises:
+    UserError: the file does not load, or the model does not fit.
+  """
   try:
     model = keras.saving.load_model(path, compile=False)
-  except Exception as error:  # every layer may raise its own
-    raise UserError("model", path,
-                    f"cannot be loaded: {backbones.first_line(error)}") from error
+  except Exception as error:  # each layer may raise a class of its own
+    why = f"cannot be loaded: {backbones.first_line(error)}"
+    raise UserError("model", path, why) from error
   return fitting(model, path, image_size)
 
 
 def fitting(model, path, image_size):
-  """A user's model, if it can be a classifier, and the side of its input."""
+  """A user's model as a functional one, and the side of its input.
+
+  Args:
+    model: a Keras model.
+    path: of its file, or its name, for messages.
+    image_size: side of the images; 0: the model's own.
+  Raises:
+    UserError: the model cannot be a classifier of such images.
+  """
   model = functional_of(model)
   if len(model.inputs) != 1 or len(model.outputs) != 1:
     raise UserError("model", path,
@@ -41,9 +56,9 @@ def fitting(model, path, image_size):
 
 
 def file_image_size(path):
-  """Side of the images that a .keras file takes.
+  """The side of the images that the model in a .keras file takes.
 
   Raises:
-    UserError: it takes any size, or cannot be used.
+    UserError: the model takes any size, or does not fit.
   """
   return load(path, 0)[1]

@@ -1,10 +1,10 @@
-"""A small Vision Transformer whose attention can be read.
+"""A small Vision Transformer with its attention as layers of their own.
 
 Dosovitskiy et al., "An image is worth 16x16 words", arXiv 2010.11929, with
 the mean of the tokens in place of a class token (Beyer et al., "Better plain
-ViT baselines", arXiv 2205.01580), as a functional Keras model: its last layer
-puts the tokens back on their grid, so that every CAM works on it, and each
-block's `Attention` layer gives the attention itself, for rollout.
+ViT baselines", arXiv 2205.01580), as a functional Keras model. The layer
+"grid" puts the tokens back on their grid, so that every CAM has a map, and
+each block's `Attention` layer gives the attention, for rollout.
 """
 
 import keras
@@ -15,7 +15,7 @@ from keras import layers
 class Attention(layers.Layer):
   """Queries and keys `[B, T, C]` -> attention `[B, heads, T, T]`.
 
-  Each row is the softmax over the tokens that one token looks at.
+  Row q is the softmax over the keys of token q.
 
   Attributes:
     heads: number of heads, a divisor of C.

@@ -18,7 +18,7 @@ its weight is 0 until then. A `tf.cond` around an update fails under several
 replicas; the count in `state` also tells a resumed run where it is.
 
 **Pseudo-labels.** An objective that needs the whole unlabelled pool has a
-method `bank(logits [N, C]) -> (labels, weights)`. `training` scores the pool by
+rule `pseudo_labels(logits [N, C]) -> (labels, weights)`. `training` scores the pool by
 the current weights every `bank_every` supervised updates and stores the
 outcome with the checkpoint.
 
@@ -34,3 +34,5 @@ the image in [0, 1], as in the papers: 0 is black, not the mean.
 from atcon_tf.objectives.base import Objective
 from atcon_tf.objectives.registry import OBJECTIVES
 from atcon_tf.objectives.registry import build
+from atcon_tf.objectives.model_losses import atcon_loss
+from atcon_tf.objectives.model_losses import consistency

@@ -14,7 +14,7 @@ both maps, the mask and the guided reverse pass (second derivatives); only the
 hard decisions (class, gates) are constants.
 
 In general, of a first map F and a second map S of one prediction, any two of
-`attribution.DIFFERENTIABLE`:
+`attribution.METHODS`:
 
     match=mask        compare F(x) with F(x * T(S(x)))
     match=upsample    compare F(x) with S(x) at the image's size

@@ -186,7 +186,7 @@ def halves(classifier):
   Raises:
     UserError: the logits do not come from a dense layer on a vector.
   """
-  logits = classifier.maps.outputs[-1]
+  logits = classifier.logits
   operation, node, _ = logits._keras_history
   features = operation._inbound_nodes[node].input_tensors[0]
   if not isinstance(operation, keras.layers.Dense) or len(features.shape) != 2:

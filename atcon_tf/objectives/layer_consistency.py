@@ -28,8 +28,6 @@ EPSILON = 1.1920928955078125e-07  # of float32
 SIGMA_FACTOR = 0.55
 THETA = 0.8
 
-FORMS = ("dice", "inclusion")
-
 
 class LayerConsistency(base.Objective):
   """The maps of two layers should tell the same; those of two classes not.

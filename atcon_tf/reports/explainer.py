@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import attribution
+from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.maps import COLORMAP
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
-from atcon_tf.evaluation import predictor
 from atcon_tf.reports.figures import contact_sheets
 
 
@@ -76,14 +76,15 @@ class Explainer:
 
   def see(self, image):
     """A picture as the network sees it, float32 `[1, S, S, 3]`."""
-    return pictures.squeeze(image, self.classifier.image_size[0])[np.newaxis]
+    return pictures.for_network(image, self.classifier.image_size[0])
 
   def probability(self, images):
     """`[B, classes]` of images `[B, S, S, 3]`."""
     logits = [self.classifier.model(tf.constant(images[i:i + self.batch_size]),
                                     training=False).numpy()
               for i in range(0, len(images), self.batch_size)]
-    return predictor.to_probability(np.concatenate(logits), self.multi_label)
+    return forward_pass.probability(np.concatenate(logits),
+                                    self.multi_label)
 
   def maps(self, images, method, class_index):
     """Raw maps at the network's size, `[B, S, S]`."""
@@ -124,8 +125,8 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
       result["overlays"][key] = contact_sheets.overlay(
           image, np.clip(light, 0, 1), colormap, alpha)
       area = heat
-      if method in registry.GRADIENTS:  # dots, which no box can surround
-        area = contact_sheets.gathered(heat)
+      if registry.METHODS[method].family == "gradient":
+        area = contact_sheets.gathered(heat)  # dots, which no box surrounds
       result["boxes"][key] = contact_sheets.boxes(
           contact_sheets.stretch(area, image.shape[:2]), threshold, largest)
   return result

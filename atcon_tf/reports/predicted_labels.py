@@ -15,7 +15,7 @@ import tensorflow as tf
 from atcon_tf.config import files
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
-from atcon_tf.evaluation import predictor
+from atcon_tf.attribution import forward_pass
 
 # The probability from which on a class is a label, if nothing chose another.
 THRESHOLD = 0.5
@@ -55,7 +55,7 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False):
           read.append(path)
           images.append(image)
       if images:
-        found.append(predictor.to_probability(
+        found.append(forward_pass.probability(
             logits(np.stack(images)).numpy(), multi_label))
       bar.update(min(first + batch_size, len(paths)))
   return read, np.concatenate(found), bad

@@ -56,8 +56,7 @@ class ServingModule(tf.Module):
     if [m for m in methods if m not in METHODS]:
       raise UserError("method", methods,
                       f"must be any of {', '.join(METHODS)}")
-    self._methods = {name: registry.DIFFERENTIABLE[name]
-                     for name in methods}
+    self._methods = {name: registry.of_pass(name) for name in methods}
     for name in methods:
       registry.check(classifier, name)
     if classifier.attention:
@@ -99,8 +98,7 @@ class ServingModule(tf.Module):
 
   def _answer(self, logits):
     logits = tf.cast(logits, tf.float32)
-    probability = (tf.sigmoid(logits) if self._multi_label
-                   else tf.nn.softmax(logits))
+    probability = forward_pass.probability(logits, self._multi_label)
     names = tf.constant(self._class_names)[tf.newaxis]
     return {"probabilities": probability,
             "class_names": tf.tile(names, [tf.shape(logits)[0], 1])}

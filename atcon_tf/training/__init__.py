@@ -28,5 +28,6 @@ because the classifier's mAP does not change. With `random_labels` the last
 weights are kept, because the validation score is noise.
 """
 
+from atcon_tf.training.fit import fit
 from atcon_tf.training.loop import Training
 from atcon_tf.training.loop import train_and_evaluate

@@ -102,7 +102,9 @@ class Training:
     self.config, self.data = config, data
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    with make_strategy().scope():
+    # A model that is there already belongs to the strategy that made it.
+    strategy = tf.distribute.get_strategy() if classifier else make_strategy()
+    with strategy.scope():
       self._build(classifier)
     if like:
       self._take_the_place_of(like)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from atcon_tf.attribution import consistency
+from atcon_tf.attribution import forward_pass
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
-from atcon_tf.evaluation.predictor import to_probability
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
 from atcon_tf.training import tensorboard_writer
@@ -90,15 +90,11 @@ class Validator:
         records = _spread(records, count)
         if records:
           stories[f"{name}_{kind}"] = classifier_maps.attention_figure(
-              self.predictor.classifier, self._images(records), records,
+              self.predictor.classifier, self.data.images.batch(records),
+              records,
               data.class_names, self._attention,
               data.multi_label)
     self._callback.on_attention(updates, stories)
-
-  def _images(self, records):
-    """Float32 `[n, S, S, 3]` in [0, 1]."""
-    rows = self.data.images.rows([r.id for r in records])
-    return self.data.images.pixels[rows].astype(np.float32) / 255
 
   def validate(self, state):
     """Scores the validation images; keeps the weights if they are best.
@@ -154,13 +150,8 @@ class Validator:
   def _scores(self, updates):
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
-    probability = to_probability(
-        self.predictor.logits(images, records), multi_label)
-    label = np.stack([r.label for r in records])
-    threshold = classification.best_threshold(
-        label, probability) if multi_label else None
-    scores = classification.evaluate(label, probability, threshold,
-                                     multi_label)
+    scores, label, probability = scores_of(self.predictor, images, records,
+                                           multi_label)
     if classification.is_binary(label, multi_label):
       scores |= classification.sensitivities(
           label, probability,
@@ -182,7 +173,7 @@ class Validator:
     records = _spread(self.data.records["val"], self.config.summary_images)
     if self.losses:
       return classifier_maps.head_figure(
-          self.predictor.classifier, self._images(records), records,
+          self.predictor.classifier, self.data.images.batch(records), records,
           self.data.class_names, self.config.objective, self.data.multi_label)
     # The mask that was trained with, where it was this one.
     story = consistency.MapAgreement(mask_scale="std")
@@ -190,8 +181,31 @@ class Validator:
       story = consistency.MapAgreement(mask_intensity=self.config.mask_intensity,
                                        mask_scale=self.config.mask_scale)
     return classifier_maps.agreement_figure(
-        self.predictor.classifier, self._images(records), records,
+        self.predictor.classifier, self.data.images.batch(records),
+        records,
         self.data.class_names, story, self.data.multi_label)
+
+
+def scores_of(predictor, images, records, multi_label):
+  """What the probabilities of records are worth.
+
+  Args:
+    predictor: a `predictor.Predictor`.
+    images: `image_store.Images` that holds the records.
+    records: list of N `Record`.
+    multi_label: whether an image can have several labels; then the threshold
+      is the best for these very images.
+  Returns:
+    scores of `classification.evaluate`, labels and probabilities
+    `[N, classes]`.
+  """
+  probability = forward_pass.probability(
+      predictor.logits(images, records), multi_label)
+  label = np.stack([r.label for r in records])
+  threshold = classification.best_threshold(
+      label, probability) if multi_label else None
+  return classification.evaluate(label, probability, threshold,
+                                 multi_label), label, probability
 
 
 def _spread(records, count):

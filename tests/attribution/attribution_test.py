@@ -121,7 +121,7 @@ def test_two_maps_of_one_pass_are_those_of_two():
   pass_ = forward_pass.forward(classifier, images)
   for name in ["guided_backprop", "gradient", "grad_cam", "gradient"]:
     np.testing.assert_array_equal(
-        registry.DIFFERENTIABLE[name](pass_, _classes(images)),
+        registry.of_pass(name)(pass_, _classes(images)),
         attribution.explain(classifier, images, name, _classes(images)))
 
 
@@ -138,7 +138,7 @@ def test_second_order(float64, tmp_path, name):
   variables = classifier.model.trainable_variables
 
   def value():
-    map_ = registry.DIFFERENTIABLE[name](
+    map_ = registry.of_pass(name)(
         forward_pass.forward(classifier, images), [0, 1])
     assert map_.dtype == tf.float64
     return tf.reduce_sum(tf.constant(_random(*map_.shape)) * map_)
@@ -309,4 +309,8 @@ def test_relus_inside_a_tf_function_are_refused():
 def test_the_check_leaves_the_rule_as_it_was():
   registry.check(models.build("tiny_cnn", 2, image_size=16),
                  "guided_backprop")
-  assert not guided_relu._rule.guided
+  x = tf.constant([1.])
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = -guided_relu.relu(x)
+  assert tape.gradient(y, x) == -1  # 0 by the guided rule

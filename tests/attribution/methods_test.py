@@ -107,8 +107,8 @@ def test_integrated_gradients_are_complete(baseline):
   x = tf.random.stateless_uniform([2, 32, 32, 3], [0, 0])
   pass_ = forward_pass.forward(classifier, x)
   target = tf.constant([0, 2])
-  ig = integrated_gradients.ig_attributions(
-    pass_, target, 300, baseline, batch_size=64)
+  ig = integrated_gradients.ig_attributions(pass_, target, 300, baseline,
+                                            batch_size=64)
   start = integrated_gradients.baseline_images(pass_, baseline)
   gain = forward_pass.pick(pass_.logits, target) - forward_pass.score(
       classifier, start, target)
@@ -124,8 +124,8 @@ def test_quadrature():
     assert (weights.sum(), weights @ a) == (pytest.approx(1), pytest.approx(.5))
   a, weights = integrated_gradients.quadrature(2, "graded")
   assert weights @ a**2 == .5 / 16 + .375
-  np.testing.assert_allclose(
-    integrated_gradients.quadrature(3, "mean")[1], [.25] * 4)
+  np.testing.assert_allclose(integrated_gradients.quadrature(3, "mean")[1],
+                             [.25] * 4)
 
 
 def test_completeness_of_a_trained_network():
@@ -144,16 +144,13 @@ def test_completeness_of_a_trained_network():
   pass_ = forward_pass.forward(classifier, tf.constant(x[:4]))
   target = tf.constant(label[:4])
   assert np.mean(tf.argmax(pass_.logits, -1) == label[:4]) == 1
-  for rule in ("trapezoid", "graded"):
-    ig = integrated_gradients.ig_attributions(
-      pass_, target, 256, rule=rule, batch_size=64)
-    error = integrated_gradients.completeness_error(pass_, target, ig)
-    assert error.numpy().max() < 0.01, (rule, error)
   gain = forward_pass.pick(pass_.logits, target) - forward_pass.score(
       classifier, tf.zeros_like(pass_.normalized), target)
-  np.testing.assert_allclose(  # 10 % too much is an error of about .1
-      integrated_gradients.completeness_error(pass_, target, 1.1 * ig),
-      np.abs(1.1 * tf.reduce_sum(ig, [1, 2, 3]) / gain - 1), rtol=1e-3)
+  for rule in ("trapezoid", "graded"):
+    ig = integrated_gradients.ig_attributions(pass_, target, 256, rule=rule,
+                                              batch_size=64)
+    np.testing.assert_allclose(tf.reduce_sum(ig, [1, 2, 3]), gain, rtol=.01,
+                               err_msg=rule)
 
 
 def test_no_more_images_at_once_than_the_batch_size():
@@ -169,7 +166,8 @@ def test_no_more_images_at_once_than_the_batch_size():
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-@pytest.mark.parametrize("method", sorted(registry.MANY))
+@pytest.mark.parametrize("method", sorted(
+    m.name for m in registry.METHODS.values() if m.many))
 def test_the_batch_size_does_not_matter(method, batch_size):
   small = {"rise": dict(masks=5), "meaningful_perturbation": dict(steps=2),
            "integrated_gradients": dict(steps=2), "score_cam": dict(channels=4),
@@ -218,6 +216,45 @@ def test_rollout_of_uniform_attention_is_uniform():
   np.testing.assert_allclose(heat, np.full([2, 4, 4], 1 / 16), rtol=1e-5)
 
 
+def test_rollout_of_a_nested_transformer_is_that_of_a_flat_one():
+  inner = vit.build(3, image_size=16, patch=4, width=8, depth=2, heads=2)
+  images = keras.Input([16, 16, 3])
+  nested = keras.Model(images, inner(images))
+  x = np.random.default_rng(0).uniform(size=[2, 16, 16, 3])
+  for method in ("attention_rollout", "gradient_rollout"):
+    np.testing.assert_allclose(attribution.explain(nested, x, method, 1),
+                               attribution.explain(inner, x, method, 1),
+                               rtol=1e-5)
+
+
+def test_probability_of_tensors_and_of_numbers():
+  logits = np.array([[0., np.log(3.)]])
+  np.testing.assert_allclose(forward_pass.probability(logits, True),
+                             [[1 / 2, 3 / 4]])
+  np.testing.assert_allclose(forward_pass.probability(logits, False),
+                             [[1 / 4, 3 / 4]])
+  for multi_label in (True, False):
+    tensor = forward_pass.probability(
+        tf.constant(logits, tf.float32), multi_label)
+    assert tensor.dtype == tf.float32
+    np.testing.assert_allclose(
+        tensor, forward_pass.probability(logits, multi_label), rtol=1e-6)
+
+
+def test_only_differentiable_methods_are_for_losses():
+  with pytest.raises(UserError, match="^method='rise': must be one of cam"):
+    registry.of_pass("rise")
+
+
+def test_forward_passes_an_image():
+  classifier = _tiny()  # 96 channels; windows of 6 pixels at steps of 3
+  wanted = {"grad_cam": 1, "ablation_cam": 1, "score_cam": 97,
+            "integrated_gradients": 34, "smooth_grad": 26, "var_grad": 26,
+            "rise": 501, "occlusion": 101, "meaningful_perturbation": 151}
+  assert {name: registry.METHODS[name].passes(classifier)
+          for name in wanted} == wanted
+
+
 def test_a_vision_transformer_is_saved_and_loaded(tmp_path):
   model = vit.build(3, image_size=16, patch=4, width=8, depth=1, heads=2)
   model.save(tmp_path / "vit.keras")
@@ -263,11 +300,11 @@ def _no_map():
     (_dense_head, "attention_rollout", {}, "no attention to roll out"),
     (_no_map, "grad_cam", {}, "no layer with a spatial map"),
     (_dense_head, "integrated_gradients", {"baseline": "white"},
-     "baseline=white: must be one of zero, black"),
+     "baseline='white': must be one of zero, black"),
     (_dense_head, "rise", {"share": 1.0}, "share=1.0"),
     (_dense_head, "occlusion", {"window": 99}, "window=99: the image is only"),
-    (_dense_head, "score_cam", {"output": "odds"}, "output=odds"),
-    (_dense_head, "meaningful_perturbation", {"fill": "ink"}, "fill=ink"),
+    (_dense_head, "score_cam", {"output": "odds"}, "output='odds'"),
+    (_dense_head, "meaningful_perturbation", {"fill": "ink"}, "fill='ink'"),
     (_dense_head, "camcam", {}, "unknown method 'camcam'"),
 ])
 def test_refused(make, method, options, message):

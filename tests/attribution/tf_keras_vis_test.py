@@ -12,7 +12,7 @@ from tf_keras_vis.utils import scores
 
 from atcon_tf import attribution
 from atcon_tf.attribution.methods import tf_keras_vis_methods
-from atcon_tf.attribution import tf_keras_vis_interface
+from atcon_tf.attribution.tf_keras_vis_interface import Visualization
 from atcon_tf.config import UserError
 from atcon_tf import models
 
@@ -102,15 +102,15 @@ def _softmax_model():
 def test_their_scores_and_modifiers_with_our_methods():
   model = _softmax_model()
   x = np.random.default_rng(0).uniform(size=[2, 16, 16, 3]).astype("float32")
-  heat = tf_keras_vis_interface.Visualization(
+  heat = Visualization(
       model, "grad_cam", model_modifiers.ReplaceToLinear())(
           scores.CategoricalScore([0, 2]), x, penultimate_layer="map")
   assert heat.shape == (2, 16, 16)
   assert heat.min() == 0 and heat.max() <= 1
   assert model.layers[-1].activation is keras.activations.softmax
   np.testing.assert_allclose(
-      tf_keras_vis_interface.Visualization(model)(scores.CategoricalScore(1), x[0],
-                                                  normalize_cam=False, expand_cam=False),
+      Visualization(model)(scores.CategoricalScore(1), x[0],
+                           normalize_cam=False, expand_cam=False),
       attribution.explain(model, x[:1], class_index=1), rtol=1e-5)
 
 
@@ -121,19 +121,18 @@ def test_binary_score_explains_for_and_against():
       keras.Input([16, 16, 3]), keras.layers.Conv2D(4, 3, activation="relu"),
       keras.layers.GlobalAveragePooling2D(),
       keras.layers.Dense(1, activation="sigmoid")])
-  for_, against = (tf_keras_vis_interface.Visualization(model)(
+  for_, against = (Visualization(model)(
       scores.BinaryScore(value), x, normalize_cam=False)
                    for value in (True, False))
   np.testing.assert_allclose(for_, -against, rtol=1e-5)
   assert np.abs(for_).max() > 0
-  with pytest.raises(UserError, match="outputs; it goes with one"):
-    tf_keras_vis_interface.Visualization(
-      _softmax_model())(scores.BinaryScore(True), x)
+  with pytest.raises(UserError, match="^score='BinaryScore': the model has 3"):
+    Visualization(_softmax_model())(scores.BinaryScore(True), x)
 
 
 def test_what_is_not_known():
   with pytest.raises(UserError, match="unknown method 'tf_keras_vis:camcam'"):
     attribution.build(_softmax_model(), "tf_keras_vis:camcam")
-  with pytest.raises(UserError, match="score: function is not known"):
-    tf_keras_vis_interface.Visualization(_softmax_model())(
+  with pytest.raises(UserError, match="score='function': must be a Cat"):
+    Visualization(_softmax_model())(
         lambda y: y[:, 0], np.zeros([1, 16, 16, 3], np.float32))

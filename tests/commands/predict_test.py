@@ -11,7 +11,7 @@ import PIL.ImageOps
 import pytest
 
 from atcon_tf.data import pictures
-from atcon_tf.evaluation import predictor
+from atcon_tf.attribution import forward_pass
 from atcon_tf import runs
 from atcon_tf.reports import predicted_labels
 from atcon_tf.runs import run_data
@@ -72,7 +72,7 @@ def test_a_run_labels_pictures_as_it_did_when_it_was_tested(tiny_run,
   np.testing.assert_allclose(found[1], stored["probability"][place],
                              atol=1e-5)
   seen = pictures.squeeze(upright, run.classifier.image_size[0])[np.newaxis]
-  np.testing.assert_allclose(found[3], predictor.to_probability(
+  np.testing.assert_allclose(found[3], forward_pass.probability(
       run.classifier.model(seen, training=False).numpy(), True)[0], atol=1e-5)
   threshold = run.result["thresholds"]["probability"]
   for row, probability in zip(rows, found):

@@ -150,10 +150,12 @@ def test_what_a_random_model_may_be(tiny_run, random_run):
 
 
 @pytest.mark.parametrize("flags, message", [
-    (dict(methods=["grad_cma"]), "--methods=grad_cma: must be one of"),
-    (dict(metrics=["sanity", "road"]), "=sanity,road: sanity stands alone"),
-    (dict(random_model="x"), "--random_model=x: goes with --metrics=sanity"),
-    (dict(metrics=["sanity"], page="x.md"), "--page=x.md: not for --metrics")])
+    (dict(methods=["grad_cma"]), "^methods='grad_cma': must be one of"),
+    (dict(metrics=["sanity", "road"]),
+     r"^metrics=\['sanity', 'road'\]: sanity stands alone"),
+    (dict(random_model="x"), "^random_model='x': goes with metrics=sanity"),
+    (dict(metrics=["sanity"], page="x.md"),
+     "^page='x.md': not for metrics=sanity")])
 def test_refused_before_anything_is_read(flags, message):
   values = dict(methods=["grad_cam"], metrics=["road"], random_model="",
                 voc_year=0, page="")

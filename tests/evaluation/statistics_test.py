@@ -99,26 +99,6 @@ class PairedTest(parameterized.TestCase):
     found = statistics.paired_bootstrap(
         _mean_of(a), _mean_of(b), 200, samples=2000)["mean"]["p"]
     self.assertAlmostEqual(found, p, delta=0.03)
-    self.assertAlmostEqual(
-        statistics.paired_permutation(a, b)["p"], p, delta=0.02)
-
-  @parameterized.parameters(
-      # |sum| of +-1 +-1 +-1 reaches 3 in 2 of 8 tosses.
-      ([1, 1, 1], 2 / 8),
-      # +-1 +-2 +-3 reaches 4: +++ is 6, -++ is 4; and their mirrors: 4 of 8.
-      ([-1, 2, 3], 4 / 8),
-      ([0, 0, 0], 1))
-  def test_permutation_by_hand(self, differences, p):
-    b = np.array([.5, .25, 4])
-    found = statistics.paired_permutation(differences + b, b)
-    self.assertAlmostEqual(found["difference"], np.mean(differences))
-    self.assertAlmostEqual(found["p"], p)
-
-  def test_permutation_refuses(self):
-    with self.assertRaisesRegex(ValueError, "2 and 1 values"):
-      statistics.paired_permutation([1, 2], [1])
-    with self.assertRaisesRegex(ValueError, "b must be a list of finite"):
-      statistics.paired_permutation([1, 2], [1, np.nan])
 
 
 class SeedsTest(parameterized.TestCase):

@@ -43,7 +43,8 @@ def _images(size=9):
 
 
 def _folded(model):
-  return [l for l in model.layers if isinstance(l, batch_norm_folding.FoldedConvolution)]
+  return [l for l in model.layers
+          if isinstance(l, batch_norm_folding.FoldedConvolution)]
 
 
 PAIRS = {

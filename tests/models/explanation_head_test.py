@@ -154,7 +154,7 @@ def test_one_pass_and_any_batch(classifier):
 
 def test_what_cannot_be(classifier):
   with pytest.raises(UserError, match="^tame: tiny_cnn has no trained head; "
-                     ".*objective=tame warm_start=RUN"):
+                     ".*--objective=tame --warm_start=RUN"):
     attribution.build(classifier, "tame")
   with_head = explanation_head.attach(classifier, "l_cam")
   with pytest.raises(UserError, match="^tame: the head of tiny_cnn is l_cam"):
@@ -167,10 +167,9 @@ def test_what_cannot_be(classifier):
   x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
   with pytest.raises(UserError, match="^feature_layers='pool': its output "
                      r"\(None, 4\) has no spatial extent"):
-    explanation_head.attach(models.wrap(
-      keras.Model(images, x)), "tame", ["pool"])
-  with pytest.raises(UserError, match="^feature_layers='relu3,relu4': l_cam"):
+    explanation_head.attach(models.wrap(keras.Model(images, x)), "tame",
+                            ["pool"])
+  with pytest.raises(UserError, match=r"^feature_layers=\('relu3', 'rel"):
     explanation_head.attach(classifier, "l_cam", ["relu3", "relu4"])
-  with pytest.raises(UserError, match="^output=soft: must be one of mask, l"):
-    attribution.build(explanation_head.attach(classifier), "tame", output="soft")(
-        _images(), [0, 1])
+  with pytest.raises(UserError, match="^output='soft': must be one of mask, l"):
+    attribution.build(with_head, "l_cam", output="soft")(_images(), [0, 1])

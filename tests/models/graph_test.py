@@ -64,7 +64,7 @@ def test_equal_names_in_different_models():
   assert graph.guided_relus == 4
   assert graph.tensors["first/conv"].shape[-1] == 3
   assert graph.tensors["conv"].shape[-1] == 2  # the outermost, called last
-  # A renamed BatchNorm still knows about training.
+  # A renamed BatchNorm still follows `training`.
   np.testing.assert_allclose(again(X, training=True),
                              outer(X, training=True), atol=1e-4)
 

@@ -156,7 +156,8 @@ HIDDEN = {
     "keras.ops, ReLU6": (_functional(LAYERS.Conv2D(4, 3), keras.ops.relu6), 1),
     "keras.activations": (
         _functional(LAYERS.Conv2D(4, 3), keras.activations.relu), 1),
-    "GuidedReLU": (_functional(LAYERS.Conv2D(4, 3), guided_relu.GuidedReLU()), 1),
+    "GuidedReLU": (
+        _functional(LAYERS.Conv2D(4, 3), guided_relu.GuidedReLU()), 1),
     "nested": (_nested, 2),
     "Sequential": (_sequential, 1),
     "one layer called twice": (_called_twice, 1),

@@ -141,6 +141,23 @@ def test_features_and_head_compose():
   np.testing.assert_allclose(classifier.model(X), logits, atol=1e-6)
 
 
+def test_the_same_classifier_with_other_layers_or_without_normalisation():
+  model = keras.Sequential([
+      keras.Input([16, 16, 3]), LAYERS.Conv2D(4, 3, name="conv"),
+      LAYERS.Flatten(name="flat"), LAYERS.Dense(2)])
+  classifier = models.wrap(model, "caffe")
+  other = classifier.with_layers(["conv", "flat"])
+  assert other.cam_layers == ("conv", "flat")
+  assert other.geometry == [((1, 1), (1, 1)), None]  # a vector is no map
+  plain = classifier.on_normalized()
+  np.testing.assert_allclose(plain.model(classifier.normalize(X)),
+                             classifier.model(X), rtol=1e-5)
+  for one in (other, plain):
+    assert one.logits.shape == (None, 2)
+    assert {id(v) for v in one.model.variables} == {
+        id(v) for v in classifier.model.variables}
+
+
 def test_float64_all_the_way(float64):
   classifier = models.build("vgg16", 2, image_size=32, reflect_padding=True,
                             cam_layer=("block4_pool",))
@@ -204,5 +221,5 @@ def test_weights_that_do_not_fit(tmp_path):
 
 
 def test_backbone_too_small():
-  with pytest.raises(UserError, match="model=inception_v3 image_size=40"):
+  with pytest.raises(UserError, match="^image_size=40: model=inception_v3: "):
     models.build("inception_v3", 2, image_size=40)

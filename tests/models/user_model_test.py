@@ -152,9 +152,9 @@ def test_frozen_layers_of_a_users_model_stay_frozen(tmp_path):
 
 @pytest.mark.parametrize("build, options, expected", [
     (lambda: _net(*_pooled(LAYERS.Dense(3)), size=None), {},
-     "--image_size: needed"),
+     "^image_size: needed"),
     (lambda: _net(*_pooled(LAYERS.Dense(3))), {"image_size": 20},
-     "--image_size=20: .* takes 16x16"),
+     "^image_size=20: .* takes 16x16"),
     (lambda: _net(*_pooled(), inputs=keras.Input([16, 20, 3])), {},
      "takes 16x20; must be square"),
     (lambda: _net(*_pooled(LAYERS.Dense(3)), channels=1), {},
@@ -163,13 +163,13 @@ def test_frozen_layers_of_a_users_model_stay_frozen(tmp_path):
                                LAYERS.Dense(3)]), {},
      "has no layer with a spatial map"),
     (lambda: _net(LAYERS.Conv2D(2, 9), size=None), {"image_size": 16},
-     "--image_size=16"),
+     "^image_size=16: model="),
     (lambda: keras.Model(*(lambda m: (m.inputs, [m.outputs[0]] * 2))(
         _net(*_pooled()))), {}, "1 inputs and 2 outputs"),
     (lambda: _net(*_pooled(LAYERS.Dense(3))), {"cam_layer": ("conv9",)},
-     "--cam_layer=conv9: no such layer .* conv2, norm, last"),
+     "^cam_layer='conv9': no such layer .* conv2, norm, last"),
     (lambda: _net(*_pooled(LAYERS.Dense(3))), {"cam_layer": ("pool",)},
-     r"--cam_layer=pool: its output \(None, 8\) has no spatial extent"),
+     r"^cam_layer='pool': its output \(None, 8\) has no spatial extent"),
 ], ids=["any size", "other size", "not square", "grey", "no map", "too small",
         "two outputs", "no such layer", "vector"])
 def test_users_models_that_do_not_fit(build, options, expected, tmp_path):

@@ -40,8 +40,8 @@ def test_a_constant_mask_halves_the_contrast(classifier, batch):
   half = forward_pass.forward_normalized(classifier, pass_.normalized / 2)
   np.testing.assert_allclose(
       told["similarity"], consistency.pearson(
-          registry.DIFFERENTIABLE["grad_cam"](pass_, target),
-          registry.DIFFERENTIABLE["grad_cam"](half, target)), rtol=1e-5)
+          registry.of_pass("grad_cam")(pass_, target),
+          registry.of_pass("grad_cam")(half, target)), rtol=1e-5)
 
 
 def test_a_random_mask_has_the_same_values_elsewhere(classifier, batch):

@@ -1,13 +1,10 @@
-"""Attention rollout: what a Vision Transformer's tokens have looked at.
+"""Attention rollout: the attention of a Vision Transformer through all blocks.
 
 The methods take a pass whose features are the attention matrices of all
-blocks, `[B, heads, T, T]`, in order; `with_attention` makes a classifier that
-gives them. `METHODS` does so by itself.
+blocks, `[B, heads, T, T]`, in order. `with_attention` makes a classifier with
+such passes; `METHODS` calls it.
 """
 
-import dataclasses
-
-import keras
 import tensorflow as tf
 
 from atcon_tf.config import UserError
@@ -18,36 +15,33 @@ def with_attention(classifier):
   """The same classifier with all its attention layers as cam_layers.
 
   Raises:
-    UserError: it has none.
+    UserError: the classifier has no attention layer.
   """
-  layers = {
-      name: tensor for name, tensor in classifier.graph.tensors.items()
-      if isinstance(tensor._keras_history.operation, vit.Attention)}
+  # A layer of a nested model has two names for one output.
+  layers = {id(tensor): name
+            for name, tensor in classifier.graph.tensors.items()
+            if isinstance(tensor._keras_history.operation, vit.Attention)}
   if not layers:
     raise UserError(
         f"{classifier.name} has no attention to roll out: it must be a Vision "
-        "Transformer made of atcon_tf.vit.Attention layers; use grad_cam "
+        "Transformer made of models.vit.Attention layers; use grad_cam "
         "instead")
-  network = keras.Model(classifier.network.input,
-                        [*layers.values(), classifier.network.outputs[-1]])
-  return dataclasses.replace(classifier, network=network,
-                             cam_layers=tuple(layers),
-                             geometry=[None] * len(layers))
+  return classifier.with_layers(layers.values())
 
 
 def attention_rollout(pass_, class_index):
   """Attention rollout (Abnar and Zuidema, arXiv 2005.00928).
 
   `R = (A_L + I) / 2 ... (A_1 + I) / 2`, A_l the mean of block l's attention
-  over its heads. The map is the mean of R over the tokens that look (the
-  head averages them), on the grid of the tokens that are looked at.
+  over its heads. The map is the mean of R over its rows, the querying tokens
+  (the classifier's head averages them too), on the grid of its columns.
 
   Args:
-    pass_: a `forward.Pass` of `with_attention(classifier)`.
-    class_index: not used: the same map for every class.
+    pass_: a `forward_pass.Pass` of `with_attention(classifier)`.
+    class_index: not used; the map is the same for every class.
   Returns:
-    `[B, h, w]`, not negative, differentiable; sums to 1 without a class
-    token.
+    `[B, h, w]`, not negative, differentiable; its sum is 1 if the network has
+    no class token.
 
   Example:
     >>> model = vit.build(3, image_size=32, patch=8, width=8, depth=2, heads=2)
@@ -67,10 +61,11 @@ def gradient_rollout(pass_, class_index):
   """Gradient-weighted rollout (Chefer et al., arXiv 2103.15679).
 
   `R <- R + E_h[relu(dy_c/dA * A)] R` through the blocks, from `R = I`, which
-  is taken off again: of the class c, unlike `attention_rollout`.
+  is subtracted at the end. It depends on the class c, unlike
+  `attention_rollout`.
 
   Args:
-    pass_: a `forward.Pass` of `with_attention(classifier)`.
+    pass_: a `forward_pass.Pass` of `with_attention(classifier)`.
     class_index: int `[B]`.
   Returns:
     `[B, h, w]`, not negative, differentiable.
@@ -91,7 +86,11 @@ def gradient_rollout(pass_, class_index):
 
 
 def _on_grid(pass_, rollout):
-  """Mean over the tokens that look; those looked at on their grid."""
+  """The mean over the querying tokens, on the grid of the cells.
+
+  The last `height * width` tokens stand for cells; tokens before them, such
+  as a class token, are not on the grid.
+  """
   operation = pass_.classifier.maps.outputs[0]._keras_history.operation
   height, width = operation.grid
   seen = tf.reduce_mean(rollout, 1)[:, -height * width:]

@@ -1,10 +1,15 @@
 """Class activation maps: weighted sums of feature maps.
 
-Each method is `fn(pass_, class_index, layer=-1) -> [B, h, w]`, raw: not
-resized, not rectified, not normalised, and differentiable. In the formulas A
-is the feature map of the layer, k its channels, (i, j) its cells, y_c the
-logit of the class and `g = d y_c / d A`, which runs through the head alone.
-`layer` is a place in the classifier's cam_layers.
+Each method is `fn(pass_, class_index, layer=-1) -> [B, h, w]`. Its map is not
+resized, not rectified, not normalised, and differentiable.
+
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+    layer: index of one of the classifier's cam_layers.
+
+In the formulas A is the feature map of the layer, k its channels, (i, j) its
+cells, y_c the logit of the class and `g = d y_c / d A`, a gradient through
+the layers above A only.
 """
 
 import tensorflow as tf
@@ -13,11 +18,13 @@ _CELLS = [1, 2]
 
 
 def _parts(pass_, class_index, layer):
+  """The feature map A and the gradient g, both `[B, h, w, K]`."""
   features = pass_.features[layer]
   return features, pass_.gradient(class_index, features)
 
 
 def _weighted(weights, features):
+  """`sum_k w_k A_k`."""
   return tf.reduce_sum(weights * features, -1)
 
 
@@ -29,14 +36,10 @@ def _divide(a, b):
 def cam(pass_, class_index, layer=-1):
   """CAM (Zhou et al., arXiv 1512.04150): `sum_k w_kc A_k`.
 
-  For a head of global average pooling and one dense layer with the weights
-  w; then `w_kc = sum_ij g_ijk`, which is how it is computed. `METHODS["cam"]`
-  refuses any other head.
+  It is defined for a head of global average pooling and one dense layer with
+  the weights w. Then `w_kc = sum_ij g_ijk`, which is computed here.
+  `METHODS["cam"]` refuses any other head.
 
-  Args:
-    pass_: a `forward.Pass`.
-    class_index: int `[B]`.
-    layer: which of the classifier's cam_layers.
   Returns:
     `[B, h, w]`, of any sign; its mean is the logit without the bias.
 
@@ -53,15 +56,11 @@ def grad_cam(pass_, class_index, layer=-1):
 
   `C_ij = sum_k alpha_k A_ijk`, `alpha_k = mean_ij g_ijk`.
 
-  Args:
-    pass_: a `forward.Pass`.
-    class_index: int `[B]`.
-    layer: which of the classifier's cam_layers.
   Returns:
-    `[B, h, w]`, of any sign: where it is positive the class is favoured.
+    `[B, h, w]`, of any sign; a positive cell raises the logit of the class.
 
   Example:
-    >>> pass_ = forward.forward(classifier, images)
+    >>> pass_ = forward_pass.forward(classifier, images)
     >>> cam.grad_cam(pass_, tf.argmax(pass_.logits, -1)).shape
     TensorShape([2, 4, 4])
   """
@@ -73,12 +72,13 @@ def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
   """Grad-CAM++ (Chattopadhay et al., arXiv 1710.11063), before its ReLU.
 
   `C = sum_k w_k A_k`, `w_k = sum_ij a_ijk relu(g_ijk)`,
-  `a_ijk = g_ijk^2 / (2 g_ijk^2 + g_ijk^3 sum_ab A_abk)`. The paper's
-  exponential of the score is one positive factor an image: left out.
+  `a_ijk = g_ijk^2 / (2 g_ijk^2 + g_ijk^3 sum_ab A_abk)`. The exponential of
+  the score in the paper is one positive factor for each image, left out here.
 
   Args:
-    normalize_alpha: divide a by its sum over the cells, as in the authors'
-      code and tf-keras-vis, but not in the paper.
+    pass_, class_index, layer: see the top of this file.
+    normalize_alpha: divide a by its sum over the cells. The authors' code and
+      tf-keras-vis do so, the paper does not.
   Returns:
     `[B, h, w]`.
 
@@ -88,7 +88,7 @@ def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
     TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
-  # Numerator and denominator without the common g^2, which underflows.
+  # The common factor g^2 underflows, so numerator and denominator lack it.
   total = tf.reduce_sum(features, _CELLS, keepdims=True)
   alpha = _divide(tf.cast(g != 0, g.dtype), 2 + g * total)
   if normalize_alpha:
@@ -118,8 +118,8 @@ def xgrad_cam(pass_, class_index, layer=-1):
 def hires_cam(pass_, class_index, layer=-1):
   """HiResCAM (Draelos and Carin, arXiv 2011.08891): `sum_k g_k A_k`.
 
-  The gradient is not averaged over the cells: for a head of one dense layer
-  on the flattened map, the cells add up to the logit without the bias.
+  The gradient is not averaged over the cells. For a head of one dense layer
+  on the flattened map, the sum over the cells is the logit without the bias.
 
   Returns:
     `[B, h, w]`, of any sign.
@@ -135,7 +135,8 @@ def hires_cam(pass_, class_index, layer=-1):
 def layer_cam(pass_, class_index, layer=-1):
   """LayerCAM (Jiang et al., TIP 2021): `sum_k relu(g_k) A_k`.
 
-  Made for early layers, where one weight a channel is too coarse.
+  It is meant for early layers, for which one weight for a whole channel is
+  too coarse.
 
   Returns:
     `[B, h, w]`.
@@ -153,9 +154,9 @@ def eigen_cam(pass_, class_index, layer=-1):
   """Eigen-CAM (Muhammad and Yeasin, arXiv 2008.00299): `A v_1`.
 
   v_1 is the first right singular vector of A as a matrix of cells x channels
-  (not centred): the strongest pattern, whatever the class. Its sign is chosen
-  so that the map's sum is not negative. Computed from the cells x cells
-  matrix `A A^T = U S^2 U^T` as `S_1 u_1`.
+  (not centred). It does not depend on the class. Its sign is chosen so that
+  the sum of the map is not negative. The map is computed as `S_1 u_1` from
+  the cells x cells matrix `A A^T = U S^2 U^T`.
 
   Returns:
     `[B, h, w]`, the same for every class.
@@ -167,7 +168,7 @@ def eigen_cam(pass_, class_index, layer=-1):
   del class_index
   features = pass_.features[layer]
   _, height, width, channels = features.shape
-  # Eigenvectors have no half precision.
+  # TensorFlow has no eigenvectors in half precision.
   dtype = tf.float64 if features.dtype == tf.float64 else tf.float32
   a = tf.reshape(tf.cast(features, dtype), [-1, height * width, channels])
   values, vectors = tf.linalg.eigh(tf.matmul(a, a, transpose_b=True))

@@ -1,4 +1,4 @@
-"""Maps made of other maps: products, several layers, several views."""
+"""Maps made of other maps: a product, several layers, several views."""
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,10 @@ def guided_grad_cam(pass_, class_index, layer=-1):
   `sum_channels |g| * relu(C)`, g guided backpropagation and C Grad-CAM,
   enlarged to the image.
 
+  Args:
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+    layer: index of the cam_layer of C.
   Returns:
     `[B, H, W]`, not negative.
 
@@ -32,9 +36,10 @@ def guided_grad_cam(pass_, class_index, layer=-1):
 def fuse(method):
   """A CAM method over all cam_layers.
 
-  The positive part of each layer's map is divided by its maximum, enlarged
-  to the grid of the largest one, its cells where they lie on the image, and
-  averaged (Jiang et al., "LayerCAM", fuse theirs by maxima).
+  The positive part of each layer's map is divided by its maximum and enlarged
+  to the grid of the largest map, each cell where it lies on the image; the
+  result is the mean over the layers. (Jiang et al., "LayerCAM", take the
+  maximum instead.)
 
   Args:
     method: `fn(pass_, class_index, layer=..., **options) -> [B, h, w]`.
@@ -63,14 +68,16 @@ def fuse(method):
 def smooth_views(method, factors=(0.9, 1.0, 1.1)):
   """A method averaged over views of the image.
 
-  The views, as in the augmentation smoothing of pytorch-grad-cam: the image
-  and its mirror image, each with its normalised values multiplied by each
-  factor. The maps are enlarged and mirrored back before the mean.
+  The views are those of the augmentation smoothing of pytorch-grad-cam: the
+  image and its mirror image, each with its normalised values multiplied by
+  each factor. The maps are enlarged, and mirrored back, before the mean.
 
   Args:
     method: `fn(pass_, class_index) -> [B, h, w]`.
+    factors: of the normalised values.
   Returns:
-    `fn(pass_, class_index) -> [B, H, W]`, six times as expensive.
+    `fn(pass_, class_index) -> [B, H, W]`, which calls `method` for each of
+    the `2 * len(factors)` views.
 
   Example:
     >>> attribution.explain(classifier, images, "grad_cam",

@@ -1,9 +1,14 @@
 """Maps from the gradient of a logit with respect to the image.
 
-Each comes twice: its attributions, signed and per channel `[B, H, W, 3]`,
-which `smooth_grad` wraps, and its map `sum_channels |attributions|`,
-`[B, H, W]`, raw and differentiable. The gradient is taken in normalised
-space, as in the papers' code.
+Each method has two functions: its attributions, signed and per channel
+`[B, H, W, 3]`, which `smooth_grad` averages, and its map `sum_channels
+|attributions|`, `[B, H, W]`, raw and differentiable.
+
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+
+The gradient is taken with respect to the normalised image, as in the papers'
+code.
 """
 
 import tensorflow as tf
@@ -24,9 +29,6 @@ def gradient_attributions(pass_, class_index):
 def gradient(pass_, class_index):
   """Saliency (Simonyan et al., arXiv 1312.6034): `sum_channels |dy_c/dx|`.
 
-  Args:
-    pass_: a `forward.Pass`.
-    class_index: int `[B]`.
   Returns:
     `[B, H, W]`, not negative.
 

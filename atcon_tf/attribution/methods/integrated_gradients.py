@@ -20,7 +20,7 @@ def integrated_gradients(pass_, class_index, **options):
   sum of IG over pixels and channels is `f_c(x) - f_c(x')`.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     **options: of `ig_attributions`.
   Returns:
@@ -40,29 +40,31 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
   """Integrated gradients, signed and per channel.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     steps: m; the gradient is taken at m + 1 points, `a = s / m` by default.
     baseline: "zero" (0 in normalised space: grey for most networks),
       "black", "blur" (a Gaussian blur of each image, sigma an eighth of its
       side) or "random" (uniform noise in [0, 1], the same for all images).
-    output: f is the "logit", the softmax "probability" or the "sigmoid".
-    rule: "trapezoid"; "graded", the same with the points at `(s / m)^2`; or
-      "mean", the plain mean of all m + 1 points, as some published code has
-      it. On the way from a flat baseline the ReLUs of a deep network switch
-      early, and the gradient with them: "graded" looks there more often,
+    output: what f is, the "logit", the softmax "probability" or the
+      "sigmoid".
+    rule: "trapezoid"; "graded", which is "trapezoid" with the points at
+      `(s / m)^2`; or "mean", the mean of all m + 1 points, as in some
+      published code. Close to a flat baseline the ReLUs of a deep network
+      switch, and the gradient changes most. "graded" has more points there
       and needs far fewer steps.
     seed: of the random baseline.
-    batch_size: images at once; None: all `B * (steps + 1)`.
+    batch_size: most images in the network at once; None: all
+      `B * (steps + 1)`.
   Returns:
     `[B, H, W, 3]`, signed, differentiable.
   Raises:
-    UserError: an option that is not as above.
+    UserError: an option has none of these values.
   """
   forward_pass.check("baseline", baseline, BASELINES)
   forward_pass.check("rule", rule, RULES)
   if steps < 1:
-    raise UserError(f"steps={steps}: must be at least 1")
+    raise UserError("steps", steps, "must be at least 1")
   x = pass_.normalized
   start = baseline_images(pass_, baseline, seed)
   position, weights = (tf.constant(values, x.dtype)
@@ -77,17 +79,23 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
                            output)
     return [_column(tf.gather(weights, sample)) * slope]
 
-  # Half precision is too coarse to add up in.
+  # The sum is made in the precision of the logits.
   like = tf.cast(x, pass_.logits.dtype)
   mean, = variations.total(part, [like], steps + 1, batch_size)
   return tf.cast(x - start, like.dtype) * mean
 
 
 def quadrature(steps, rule="trapezoid"):
-  """Points of an integral from 0 to 1 and their weights, `[steps + 1]` each.
+  """Points of an integral from 0 to 1, and their weights.
+
+  Args:
+    steps: number of intervals.
+    rule: one of `RULES`, see `ig_attributions`.
+  Returns:
+    points and weights, `[steps + 1]` each.
 
   Example:
-    >>> path.quadrature(2, "graded")
+    >>> integrated_gradients.quadrature(2, "graded")
     (array([0.  , 0.25, 1.  ]), array([0.125, 0.5  , 0.375]))
   """
   points = np.arange(steps + 1) / steps
@@ -98,39 +106,19 @@ def quadrature(steps, rule="trapezoid"):
   return points, np.append(halves, 0) + np.insert(halves, 0, 0)
 
 
-def completeness_error(pass_, class_index, attributions, baseline="zero",
-                       output="logit", seed=0):
-  """How far integrated gradients are from adding up to what they explain.
-
-  `|sum IG - (f_c(x) - f_c(x'))| / |f_c(x) - f_c(x')|` of each image, which
-  more steps bring down: 0.01 is an error of 1 %.
-
-  Args:
-    pass_, class_index, baseline, output, seed: those of the attributions.
-    attributions: `[B, H, W, 3]`, of `ig_attributions`.
-  Returns:
-    `[B]`.
-
-  Example:
-    >>> pass_ = forward.forward(classifier, images)
-    >>> ig = path.ig_attributions(pass_, [0, 2], steps=64, rule="graded")
-    >>> error = path.completeness_error(pass_, [0, 2], ig)
-    >>> bool(tf.reduce_max(error) < 0.05)
-    True
-  """
-  start = baseline_images(pass_, baseline, seed)
-  gain = forward_pass.pick(pass_.logits, class_index, output) - forward_pass.score(
-      pass_.classifier, start, class_index, output)
-  total = tf.cast(tf.reduce_sum(attributions, [1, 2, 3]), gain.dtype)
-  return tf.abs(total - gain) / tf.abs(gain)
-
-
 def _column(values):
+  """`[n]` -> `[n, 1, 1, 1]`."""
   return values[:, tf.newaxis, tf.newaxis, tf.newaxis]
 
 
 def baseline_images(pass_, baseline, seed=0):
-  """The images at which a path begins, normalised, `[B, H, W, 3]`."""
+  """The images x' at which the path begins, normalised, `[B, H, W, 3]`.
+
+  Args:
+    pass_: a `forward_pass.Pass`.
+    baseline: one of `BASELINES`, see `ig_attributions`.
+    seed: of the random baseline.
+  """
   x, normalize = pass_.normalized, pass_.classifier.normalize
   if baseline == "zero":
     return tf.zeros_like(x)
@@ -146,8 +134,12 @@ def baseline_images(pass_, baseline, seed=0):
 def blur(images, sigma):
   """Gaussian blur of `[B, H, W, C]` that keeps a constant image constant.
 
-  Two products with fixed matrices whose rows sum to 1: differentiable, and
-  free of dark edges.
+  It is two products with fixed matrices whose rows sum to 1, so it is
+  differentiable and does not darken the edges.
+
+  Args:
+    images: `[B, H, W, C]`.
+    sigma: standard deviation in pixels.
   """
   rows, columns = (_blur_matrix(n, sigma) for n in images.shape[1:3])
   return tf.einsum("yh,bhwc,xw->byxc", tf.constant(rows, images.dtype),
@@ -155,6 +147,7 @@ def blur(images, sigma):
 
 
 def _blur_matrix(size, sigma):
+  """The blur of one axis, `[size, size]`."""
   index = np.arange(size)
   weight = np.exp(-((index[:, None] - index) / sigma)**2 / 2)
   return weight / weight.sum(1, keepdims=True)

@@ -21,20 +21,23 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
       min_m  area * mean |1 - m| + smoothness * TV(m) + y_c(x m + x' (1 - m))
 
   with `TV(m)` the mean of `|difference of neighbours| ^ power` over both
-  axes and x' what an image is replaced by. By Adam, from m = 1. The map is
-  `1 - m`, enlarged: what has to go.
+  axes and x' the image that replaces the deleted pixels. Adam minimises it
+  from m = 1. The map is `1 - m`, enlarged: it is high where pixels are deleted.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
     fill: x' is a "blur" of the image (sigma an eighth of its side), a
       "constant" (0 in normalised space) or "noise" (uniform in [0, 1]).
-    steps, learning_rate: of Adam.
+    steps: of Adam.
     cells: of the mask along each side.
-    area, smoothness, power: of the penalties.
-    output: y_c, a key of `forward.OUTPUTS`.
+    learning_rate: of Adam.
+    area: weight of the deleted area.
+    smoothness: weight of TV.
+    power: of the differences in TV.
+    output: what y_c is, a key of `forward_pass.OUTPUTS`.
     seed: of the noise.
-    batch_size: images at once.
+    batch_size: most images in the network at once.
   Returns:
     `[B, H, W]` in [0, 1].
 
@@ -89,7 +92,7 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
 
 
 def _power(difference, power):
-  """`|d|^power`, whose derivative at 0 is 0."""
+  """`|d|^power`, with the derivative 0 at d = 0."""
   zero = difference == 0
   size = tf.abs(tf.where(zero, tf.ones_like(difference), difference))
   return tf.where(zero, tf.zeros_like(size), size**power)

@@ -1,10 +1,15 @@
-"""Maps from what the classifier says about changed images.
+"""Maps from the classifier's output for changed images, without gradients.
 
-No gradient is needed. Each method is `fn(pass_, class_index, ...,
-batch_size)`; it looks at many versions of each image, `batch_size` at once.
-Masks multiply the normalised image: 0 there is the mean colour (grey for most
-networks), not black. y_c is the class's "probability" (softmax) unless
-`output` says "logit" or "sigmoid".
+Each method runs many versions of each image through the network.
+
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+    output: what y_c is: the "probability" of the class (a softmax), its
+      "sigmoid" or its "logit".
+    batch_size: most images in the network at once.
+
+Masks multiply the normalised image, in which 0 is the mean colour (grey for
+most networks), not black.
 """
 
 import numpy as np
@@ -25,9 +30,10 @@ def _masked_score(pass_, class_index, image, mask, output):
 
 
 def _at_least_one(**options):
+  """Refuses options below 1."""
   for name, value in options.items():
     if value < 1:
-      raise UserError(f"{name}={value}: must be at least 1")
+      raise UserError(name, value, "must be at least 1")
 
 
 def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
@@ -38,17 +44,13 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
   map A_k enlarged to the image and scaled to [0, 1].
 
   Args:
-    pass_: a `forward.Pass`.
-    class_index: int `[B]`.
-    layer: which of the classifier's cam_layers.
-    channels: only the so many channels of the largest standard deviation in
-      each image (Faster Score-CAM); 0: all.
-    weighting: "softmax", or "score": `w_k = y_c(x * H_k)`, as in the
+    pass_, class_index, output, batch_size: see the top of this file.
+    layer: index of one of the classifier's cam_layers.
+    channels: how many channels are used, those of the largest standard
+      deviation in each image (Faster Score-CAM); 0: all.
+    weighting: "softmax"; or "score", which is `w_k = y_c(x * H_k)`, as in the
       authors' code and tf-keras-vis.
-    output: see the module.
-    alignment: of the enlarged maps, see `maps.resize`; None: where their
-      cells are on the image.
-    batch_size: images at once.
+    alignment: of H_k, see `geometry.resize`; None: the classifier's geometry.
   Returns:
     `[B, h, w]`.
 
@@ -64,7 +66,8 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
                          min(channels, a.shape[1])).indices
     a = tf.gather(a, kept, batch_dims=1)
   size = pass_.normalized.shape[1:3]
-  alignment = alignment or pass_.classifier.geometry[layer] or geometry.HALF_PIXEL
+  alignment = (alignment or pass_.classifier.geometry[layer]
+               or geometry.HALF_PIXEL)
 
   def score(image, sample):
     one = tf.gather_nd(a, tf.stack([image, sample], 1))
@@ -74,7 +77,7 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
 
   weights = variations.scores(score, pass_.logits, a.shape[1], batch_size)
   if weighting == "softmax":
-    # y_c of the empty image is the same for every k: a softmax drops it.
+    # y_c(0) is the same for every k, so it does not change the softmax.
     weights = tf.nn.softmax(weights)
   return tf.einsum("bk,bkhw->bhw", tf.cast(weights, a.dtype), a)
 
@@ -82,10 +85,13 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
 def ablation_cam(pass_, class_index, layer=-1, output="logit", batch_size=32):
   """Ablation-CAM (Desai and Ramaswamy, WACV 2020), before its ReLU.
 
-  `C = sum_k w_k A_k`, `w_k = (y_c - y_c^(k)) / y_c`, y_c^(k) the logit when
-  channel k is 0. Only the head is run. The divisor is `|y_c|` here: a
-  negative logit would turn the map over.
+  `C = sum_k w_k A_k`, `w_k = (y_c - y_c^(k)) / |y_c|`, y_c^(k) the logit when
+  channel k is 0. Only the head is run. The paper divides by y_c, with which a
+  negative logit would reverse the sign of the map.
 
+  Args:
+    pass_, class_index, output, batch_size: see the top of this file.
+    layer: index of one of the classifier's cam_layers.
   Returns:
     `[B, h, w]`.
   Raises:
@@ -115,12 +121,14 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
          output="probability", seed=0, batch_size=32):
   """RISE (Petsiuk et al., arXiv 1806.07421).
 
-  `S = 1 / (N p) sum_n y_c(x * M_n) M_n`, M_n random masks: a grid of cells,
-  each kept with probability p, enlarged bilinearly and shifted at random.
+  `S = 1 / (N p) sum_n y_c(x * M_n) M_n`. M_n is a random mask: a grid of
+  cells, each of them 1 with probability p and otherwise 0, enlarged
+  bilinearly and shifted at random.
 
   Args:
+    pass_, class_index, output, batch_size: see the top of this file.
     masks: N. The paper takes 4000 to 8000.
-    cells: of a mask along each side.
+    cells: number of cells of a mask along each side.
     share: p, in (0, 1).
     seed: of the masks, the same for all images.
   Returns:
@@ -132,7 +140,7 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
   """
   _at_least_one(masks=masks, cells=cells)
   if not 0 < share < 1:
-    raise UserError(f"share={share}: must be between 0 and 1")
+    raise UserError("share", share, "must be between 0 and 1")
   size, dtype = pass_.normalized.shape[1:3], tf.float32
   grids = tf.cast(tf.random.stateless_uniform(
       [masks, cells + 2, cells + 2], [seed, 0], alg=variations.RANDOM) < share,
@@ -165,12 +173,13 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
               batch_size=32):
   """Occlusion (Zeiler and Fergus, arXiv 1311.2901).
 
-  A square of the mean colour slides over the image; a pixel's value is the
-  mean drop of y_c over the squares that cover it.
+  A square of the mean colour is moved over the image. The value of a pixel is
+  the mean drop of y_c over the squares that cover it.
 
   Args:
-    window: side of the square in pixels; 0: a fifth of the image's.
-    stride: its steps in pixels; 0: half of the window.
+    pass_, class_index, output, batch_size: see the top of this file.
+    window: side of the square in pixels; 0: a fifth of the image's side.
+    stride: distance of two squares in pixels; 0: half of the window.
   Returns:
     `[B, H, W]`, of any sign.
 
@@ -182,8 +191,8 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
   window, stride = _sliding(height, width, window, stride)
   _at_least_one(window=window, stride=stride)
   if window > min(height, width):
-    raise UserError(f"window={window}: the image is only "
-                    f"{height}x{width} pixels")
+    raise UserError("window", window,
+                    f"the image is only {height}x{width} pixels")
   rows, columns = (_covered(n, window, stride) for n in (height, width))
   dtype = pass_.logits.dtype
   whole = forward_pass.pick(pass_.logits, class_index, output)
@@ -205,19 +214,22 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
 
 
 def _sliding(height, width, window, stride):
+  """The window and the stride, with their defaults for this size."""
   window = window or max(1, min(height, width) // 5)
   return window, stride or max(1, window // 2)
 
 
 def windows(size, window=0, stride=0):
-  """How many squares `occlusion` looks at in an image of (height, width)."""
+  """How many squares `occlusion` has in an image of `size` (height, width)."""
   window, stride = _sliding(*size, window, stride)
   return int(np.prod([len(_covered(n, window, stride)) for n in size]))
 
 
 def _covered(length, window, stride):
-  """`[positions, length]`, 1 where a window covers a pixel; the last window
-  ends at the edge."""
+  """`[positions, length]`, 1 where a window covers a pixel.
+
+  The last window ends at the edge.
+  """
   starts = np.unique(np.minimum(
       np.arange(0, length - window + stride, stride), length - window))
   index = np.arange(length)

@@ -1,4 +1,4 @@
-"""Smoothing by noise: `smooth_grad` and `var_grad` of any gradient method."""
+"""Averages over noisy images: `smooth_grad` and `var_grad`."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ from atcon_tf.attribution.methods import integrated_gradients
 from atcon_tf.attribution import variations
 from atcon_tf.config import UserError
 
-# Signed attributions `fn(pass_, class_index) -> [B, H, W, 3]` to smooth.
+# Functions `fn(pass_, class_index) -> [B, H, W, 3]`, signed, that `of` names.
 ATTRIBUTIONS = {
     "gradient": gradient.gradient_attributions,
     "input_x_gradient": gradient.input_x_gradient_attributions,
@@ -17,9 +17,7 @@ ATTRIBUTIONS = {
 }
 
 
-def smooth_grad(pass_, class_index, of="gradient", samples=25, sigma=0.15,
-                squared=False, noise=None, first_sample_class=False, seed=0,
-                batch_size=None):
+def smooth_grad(pass_, class_index, squared=False, **options):
   """SmoothGrad (Smilkov et al., arXiv 1706.03825) of a gradient method.
 
   `sum_channels |1/n sum_s M_c(x + sigma (max x - min x) z_s)|`, M the
@@ -27,21 +25,11 @@ def smooth_grad(pass_, class_index, of="gradient", samples=25, sigma=0.15,
   channel, max and min over the image.
 
   Args:
-    pass_: a `forward.Pass`.
+    pass_: a `forward_pass.Pass`.
     class_index: int `[B]`.
-    of: the method, a key of `ATTRIBUTIONS`.
-    samples: n.
-    sigma: spread of the noise as a share of the image's range.
     squared: the mean of M^2 instead of M (SmoothGrad squared, Hooker et al.,
       arXiv 1806.10758).
-    noise: z instead of drawing it: `[B, samples]` (one number for a whole
-      noisy image) or `[B, samples, H, W, 3]`.
-    first_sample_class: explain what the first noisy image shows, its highest
-      logit, instead of `class_index`; so does ATCON's published code.
-    seed: int, or int `[2]`, of the noise; all images get the same, so that a
-      map does not depend on its batch. In training, give another at each
-      step.
-    batch_size: images at once; None: all `B * samples`.
+    **options: of `moments`.
   Returns:
     `[B, H, W]`, not negative, differentiable.
 
@@ -50,18 +38,19 @@ def smooth_grad(pass_, class_index, of="gradient", samples=25, sigma=0.15,
     ...                     of="guided_backprop", samples=5).shape
     TensorShape([2, 32, 32])
   """
-  first, second = _moments(
-      pass_, class_index, of, samples, sigma, noise, first_sample_class,
-      seed, batch_size)
+  first, second = moments(pass_, class_index, **options)
   return gradient.magnitude(second if squared else first)
 
 
 def var_grad(pass_, class_index, **options):
   """VarGrad (Adebayo et al., arXiv 1810.03292): the spread under noise.
 
-  `sum_channels (mean_s M_s^2 - (mean_s M_s)^2)`, M_s as in `smooth_grad`,
-  whose options it takes (but for `squared`).
+  `sum_channels (mean_s M_s^2 - (mean_s M_s)^2)`, M_s as in `smooth_grad`.
 
+  Args:
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+    **options: of `moments`.
   Returns:
     `[B, H, W]`, not negative.
 
@@ -69,18 +58,36 @@ def var_grad(pass_, class_index, **options):
     >>> attribution.explain(classifier, images, "var_grad", samples=5).shape
     TensorShape([2, 32, 32])
   """
-  defaults = dict(of="gradient", samples=25, sigma=0.15, noise=None,
-                  first_sample_class=False, seed=0, batch_size=None)
-  first, second = _moments(pass_, class_index, **{**defaults, **options})
+  first, second = moments(pass_, class_index, **options)
   return tf.reduce_sum(tf.nn.relu(second - first * first), -1)
 
 
-def _moments(pass_, class_index, of, samples, sigma, noise,
-             first_sample_class, seed, batch_size):
-  """Means over the noisy images of the attributions and their squares."""
+def moments(pass_, class_index, of="gradient", samples=25, sigma=0.15,
+            noise=None, first_sample_class=False, seed=0, batch_size=None):
+  """Means, over noisy images, of attributions and of their squares.
+
+  Args:
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+    of: the method, a key of `ATTRIBUTIONS`.
+    samples: n, the number of noisy images for each image.
+    sigma: standard deviation of the noise as a share of the image's range.
+    noise: z; None: it is drawn. `[B, samples]` (one number for a whole noisy
+      image) or `[B, samples, H, W, 3]`.
+    first_sample_class: explain the highest logit of the first noisy image
+      instead of `class_index`, as ATCON's published code does.
+    seed: int, or int `[2]`, of the noise. All images of a batch get the same
+      noise, so that a map does not depend on its batch; give another seed at
+      each training step.
+    batch_size: most images in the network at once; None: all `B * samples`.
+  Returns:
+    `[mean of M, mean of M^2]`, both `[B, H, W, 3]`.
+  Raises:
+    UserError: an unknown method, or no sample.
+  """
   forward_pass.check("of", of, ATTRIBUTIONS)
   if samples < 1:
-    raise UserError(f"samples={samples}: must be at least 1")
+    raise UserError("samples", samples, "must be at least 1")
   x = pass_.normalized
   axes = [1, 2, 3]
   span = (tf.reduce_max(x, axes, keepdims=True)
@@ -98,9 +105,9 @@ def _moments(pass_, class_index, of, samples, sigma, noise,
   def noisy(image, sample):
     own = tf.minimum(image, z.shape[0] - 1) if z.shape[0] else image
     shift = tf.gather_nd(z, tf.stack([own, sample], 1))
-    image = tf.gather(x, image), tf.gather(span, image)
     return forward_pass.forward_normalized(
-        pass_.classifier, image[0] + sigma * image[1] * shift)
+        pass_.classifier,
+        tf.gather(x, image) + sigma * tf.gather(span, image) * shift)
 
   if first_sample_class:
     image = tf.range(tf.shape(x)[0])
@@ -112,6 +119,6 @@ def _moments(pass_, class_index, of, samples, sigma, noise,
     value = tf.cast(value, like.dtype)
     return [value / samples, value * value / samples]
 
-  # Half precision is too coarse to add up, and to square, in.
+  # Squares and sums are made in the precision of the logits.
   like = tf.cast(x, pass_.logits.dtype)
   return variations.total(part, [like, like], samples, batch_size)

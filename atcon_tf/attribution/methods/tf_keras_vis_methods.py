@@ -1,14 +1,18 @@
-"""The methods of tf-keras-vis, called as ours are, to compare.
+"""The methods of the package tf-keras-vis, to compare with this project's.
 
     attribution.explain(model, images, "tf_keras_vis:gradcam")
 
-The package is imported only then. Where the two define the same, they agree
-(tests/tf_keras_vis_test.py). The differences: theirs walks back from the last
-layer to a convolution before its BatchNorm (not here: the same layer is
-named); its Grad-CAM++ is ours with `normalize_alpha=True`; its Score-CAM ours
-with `weighting="score", alignment="aligned"`; its saliency takes the largest
-channel and averages |gradient| over noise, where ours takes the sum of the
-channels and the size of the average.
+Only such a call imports tf-keras-vis. Maps of the same definition agree
+(tests/attribution/tf_keras_vis_test.py). The definitions differ so:
+
+* By default tf-keras-vis takes the map of the last convolution, before its
+  BatchNorm. Here it is given the layer that this project takes.
+* Its Grad-CAM++ is this project's with `normalize_alpha=True`.
+* Its Score-CAM is this project's with `weighting="score",
+  alignment="aligned"`.
+* Its saliency is the largest |gradient| of the channels, and its average over
+  noise is one of |gradient|. This project's is the sum over the channels, and
+  `smooth_grad` averages the signed gradients.
 """
 
 import keras
@@ -20,8 +24,15 @@ from atcon_tf.config import UserError
 PREFIX = "tf_keras_vis:"
 
 
-def _theirs(make, **arguments):
-  """`build(classifier) -> fn(images, class_index)` of one of their classes."""
+def _wrapped(make, **arguments):
+  """A class of tf-keras-vis as a method of this project.
+
+  Args:
+    make: a function that imports and returns the class.
+    **arguments: of a call of its instance.
+  Returns:
+    `build(classifier, **options) -> fn(images, class_index)`.
+  """
   def build(classifier, **options):
     try:
       import tf_keras_vis  # only here: an optional package
@@ -51,7 +62,7 @@ def flat_copy(classifier):
   """A plain Keras model, normalised images -> logits, with copied weights.
 
   Returns:
-    the model and the name of the layer of the (last) map in it.
+    the model, and the name of its layer that has the (last) map.
   """
   *_, tensor, logits = classifier.network.outputs
   model = keras.Model(classifier.network.input, logits)
@@ -87,12 +98,12 @@ def _saliency():
 
 _LAYER = dict(seek_penultimate_conv_layer=False, expand_cam=False,
               normalize_cam=False)
-THEIRS = {
-    f"{PREFIX}gradcam": _theirs(_gradcam, **_LAYER),
-    f"{PREFIX}gradcam_plus_plus": _theirs(_gradcam_plus_plus, **_LAYER),
-    f"{PREFIX}scorecam": _theirs(_scorecam, **_LAYER),
-    f"{PREFIX}layercam": _theirs(_layercam, **_LAYER),
-    f"{PREFIX}saliency": _theirs(_saliency, normalize_map=False),
-    f"{PREFIX}smooth_saliency": _theirs(
+METHODS = {
+    f"{PREFIX}gradcam": _wrapped(_gradcam, **_LAYER),
+    f"{PREFIX}gradcam_plus_plus": _wrapped(_gradcam_plus_plus, **_LAYER),
+    f"{PREFIX}scorecam": _wrapped(_scorecam, **_LAYER),
+    f"{PREFIX}layercam": _wrapped(_layercam, **_LAYER),
+    f"{PREFIX}saliency": _wrapped(_saliency, normalize_map=False),
+    f"{PREFIX}smooth_saliency": _wrapped(
         _saliency, normalize_map=False, smooth_samples=25, smooth_noise=0.15),
 }

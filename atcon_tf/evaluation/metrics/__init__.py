@@ -1,19 +1,19 @@
 """Numbers about predictions, maps and differences: NumPy in, NumPy out.
 
-`classification` scores probabilities, `localization` scores maps against
-boxes and `segmentation` against masks, `faithfulness` and `road` against what
-the classifier says of changed images, `sanity` tells whether a map depends on
-what was learned, and `statistics` says how far such a number can be trusted.
-Nothing here knows TensorFlow, a model or a file.
+`classification` scores probabilities. `localization` compares maps with
+boxes, `segmentation` compares them with masks. `faithfulness` and `road`
+compare maps with the classifier's output for changed images. `sanity` checks
+whether a map depends on what was learned. `statistics` gives intervals and
+tests of such numbers. This folder uses no TensorFlow, no model and no file.
 
-`METRICS[name](evidence) -> [P]`, one number for each pair of an image and a
-class, NaN where the data cannot give it.
+`METRICS[name](evidence) -> [P]` is one number for each pair of an image and a
+class, NaN where the data do not allow it.
 
-In the examples of this package there are two pairs: `images` and `maps` are
-`[2, 8, 8, 1]` and `[2, 8, 8]`, 1 in their left half and 0 in the right one,
-as are the `masks`; the first of the `boxes` is that half, the second its
-upper half; `predict` gives the mean of the left half of an image, and
-`explain` the same maps whatever the image.
+In the examples of this folder there are two pairs. `images` are `[2, 8, 8,
+1]`, `maps` and `masks` are `[2, 8, 8]`, all of them 1 in the left half and 0
+in the right half. The first of the `boxes` is the left half, the second is
+its upper half. `predict` returns the mean of the left half of an image, and
+`explain` returns `maps` for any images.
 """
 
 from atcon_tf.evaluation.metrics.evidence import Evidence

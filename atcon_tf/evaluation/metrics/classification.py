@@ -5,38 +5,39 @@
 
 `label` is `[images, classes]` of 0 and 1, `probability` of the same shape in
 [0, 1]: the sigmoid of a multi-label model, the softmax of a single-label one,
-never logits. Ranks are taken over all classes at once and the scores equal
-scikit-learn's class by class (see the test): a bootstrap needs hundreds.
+never logits. The scores equal those of scikit-learn (see the test), but all
+classes are ranked at once, since a bootstrap computes hundreds of them.
 """
 
 import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-# Keras's own: a probability of exactly 0 must not make the loss infinite.
+# Keras's value: a probability of exactly 0 must not make the loss infinite.
 EPSILON = 1e-7
 
 
 def evaluate(label, probability, threshold=None, multi_label=True):
   """All scores of a set of predictions.
 
-  Decisions: of several labels an image, those with `probability >= threshold`
-  are predicted; of one label, the most probable, and no threshold exists.
+  With several labels an image, the classes with `probability >= threshold`
+  are predicted. With one label an image, the most probable class is
+  predicted, and there is no threshold.
 
   * F1 of a class: `2 TP / (2 TP + FP + FN)`, 0 where all three are 0.
-    `f1_macro`: mean over classes; `f1_micro`: all decisions in one pot;
+    `f1_macro`: mean over classes; `f1_micro`: F1 of all decisions together;
     `f1_macro_at_half`: multi-label, at the threshold 0.5.
   * Average precision of a class: the mean, over its positive images, of the
     precision at their rank. `map_macro` is the mean over classes,
     `map_weighted` weighs each by its number of positives.
-  * `auc_macro`: mean area under the ROC curve, ties counting a half.
+  * `auc_macro`: mean area under the ROC curve; a tie counts a half.
   * `loss`: mean binary cross-entropy over images and classes, or the mean
     categorical cross-entropy; natural logarithm.
-  * `accuracy`: for one label an image.
+  * `accuracy`: of one label an image.
 
-  A class without a positive image has no average precision, one without a
-  positive or a negative has no AUC; it is left out of those means (F1 counts
-  it as 0, like scikit-learn).
+  A class without a positive image has no average precision, and one without
+  a positive or without a negative image has no AUC. The means leave such a
+  class out; its F1 counts as 0, as in scikit-learn.
 
   Args:
     label: `[images, classes]`, 0 or 1.
@@ -44,9 +45,10 @@ def evaluate(label, probability, threshold=None, multi_label=True):
     threshold: from `best_threshold` on validation data; multi-label only.
     multi_label: False when each image has exactly one label.
   Returns:
-    `{name: float}`, in [0, 1] but for the loss; absent where undefined.
+    `{name: float}`, in [0, 1] except for the loss; a score that is undefined
+    is absent.
   Raises:
-    ValueError: shapes or values that are not as above.
+    ValueError: shapes or values differ from these.
   """
   return evaluate_all(label, probability, threshold, multi_label)[0]
 
@@ -55,14 +57,15 @@ def per_class(label, probability, threshold=None, multi_label=True):
   """The scores of each class; arguments as `evaluate`.
 
   Returns:
-    `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists fit for JSON:
-    None where a class has no such score; support counts its positives.
+    `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists for JSON, with
+    None where a class has no such score. "support" is its number of positive
+    images.
   """
   return evaluate_all(label, probability, threshold, multi_label)[1]
 
 
 def evaluate_all(label, probability, threshold=None, multi_label=True):
-  """`evaluate` and `per_class` of the same data, which are ranked once."""
+  """`(evaluate(...), per_class(...))` of the same data, ranked once."""
   label, probability = _check(label, probability, multi_label)
   decision = _decide(probability, threshold, multi_label)
   precision, auc = _rank_scores(label, probability)
@@ -89,14 +92,17 @@ def evaluate_all(label, probability, threshold=None, multi_label=True):
 def best_threshold(label, probability):
   """The one threshold for all classes with the highest macro F1.
 
-  Exact: macro F1 is a step function of the threshold; every step is looked
-  at. Thresholds of one step are equally good on these data, so the middle of
-  the best step is returned, of the widest if several are best: the choice
-  that a new probability disturbs least.
+  Macro F1 is a step function of the threshold, and every step is computed.
+  All thresholds of one step are equally good on these data. The result is the
+  middle of the best step, of the widest one if several are best.
 
-  Takes multi-label validation data as `evaluate`. An example: of labels
-  [1, 1, 0] with probabilities [.9, .6, .2], every threshold in (.2, .6] is
-  perfect, and 0.4 is returned.
+  Args:
+    label, probability: of multi-label validation data, see `evaluate`.
+  Returns:
+    float. Of the labels [1, 1, 0] with probabilities [.9, .6, .2], every
+    threshold in (.2, .6] is perfect, and 0.4 is returned.
+  Raises:
+    ValueError: no label is positive.
   """
   label, probability = _check(label, probability, True)
   if not label.any():
@@ -124,7 +130,7 @@ def best_threshold(label, probability):
 
 
 def is_binary(label, multi_label):
-  """Whether there are two classes, one an image: the second is positive."""
+  """Whether each image has one of two classes; the second is positive."""
   return not multi_label and np.shape(label)[1] == 2
 
 
@@ -135,7 +141,7 @@ def sensitivities(label, probability, rates):
     label, probability: `[N, 2]`, one label an image; see `is_binary`.
     rates: of false alarms, in [0, 1].
   Returns:
-    `{"sensitivity_at_0.01": float, ...}`, see `operating_points`; empty where
+    `{"sensitivity_at_0.01": float, ...}`, see `operating_points`; empty if
     one of the classes has no image.
   """
   label, probability = _check(label, probability, False)
@@ -147,15 +153,16 @@ def sensitivities(label, probability, rates):
 
 
 def roc(label, score, corners=False):
-  """The ROC curve of one score, for data such as good and faulty parts.
+  """The ROC curve of one score.
 
   Args:
     label: `[N]`, 0 or 1, both present.
-    score: `[N]`, any range; higher means 1.
+    score: `[N]`, any range; a higher score means 1.
     corners: leave out points that lie on the line between their neighbours.
   Returns:
-    (false alarm rate, sensitivity, threshold), each `[K]`: (0, 0, infinite)
-    and a point for each different score; an alarm is `score >= threshold`.
+    (false alarm rate, sensitivity, threshold), each `[K]`: the point (0, 0,
+    infinite), and one for each different score. `score >= threshold` is an
+    alarm.
   """
   label, score = _check_binary(label, score)
   return metrics.roc_curve(label, score, drop_intermediate=corners)
@@ -175,17 +182,18 @@ def sensitivity_at(label, score, false_alarm_rates, convention="exact"):
 def operating_points(label, score, false_alarm_rates, convention="exact"):
   """Sensitivity and threshold at given false alarm rates.
 
-  * `exact`: sensitivity on the ROC curve, linear between its points; the
-    lowest score that keeps the rate, infinite where only silence does.
-  * `reference`: a published convention, for comparison only: of 10,000
-    equidistant t from the lowest negative to the highest positive score, the
-    sensitivity `mean(positive > t)` and the rate `1 - mean(negative <= t)`,
-    sensitivity and t linear between rates.
-
   Args:
-    label, score, convention: as `roc`; one of the above.
+    label, score: see `roc`.
     false_alarm_rates: `[R]` in [0, 1], e.g. (0.001, 0.01).
-  Returns: (sensitivity `[R]`, threshold `[R]`).
+    convention: "exact": the sensitivity is on the ROC curve, linear between
+      its points, and the threshold is the lowest score that keeps the rate,
+      infinite if no score does. "reference", to compare with a published
+      implementation: of 10,000 equidistant t from the lowest negative to the
+      highest positive score, the sensitivity `mean(positive > t)` and the
+      rate `1 - mean(negative <= t)`; sensitivity and t are linear between
+      the rates.
+  Returns:
+    sensitivity and threshold, `[R]` each.
   """
   if convention not in ("exact", "reference"):
     raise ValueError(f"unknown convention {convention!r}; one of: exact, "
@@ -195,7 +203,8 @@ def operating_points(label, score, false_alarm_rates, convention="exact"):
     raise ValueError(f"false alarm rates must be in [0, 1], not {rates}")
   if convention == "exact":
     alarms, sensitivity, thresholds = roc(label, score)
-    # Of several thresholds with one rate, the last finds most.
+    # Of several thresholds with the same rate, the last has the highest
+    # sensitivity.
     last = np.append(np.diff(alarms) > 0, True)
     alarms, sensitivity = alarms[last], sensitivity[last]
     kept = np.searchsorted(alarms, rates, side="right") - 1
@@ -211,19 +220,19 @@ def operating_points(label, score, false_alarm_rates, convention="exact"):
 
 
 def _f1(label, decision):
-  """F1 over the first axis, 0 where nothing is positive or predicted."""
+  """F1 over the first axis; 0 where nothing is positive or predicted."""
   hits, either = (label & decision).sum(0), label.sum(0) + decision.sum(0)
   return 2 * hits / np.maximum(either, 1)
 
 
 def _rank_scores(label, probability):
-  """Average precision and AUC `[C]`, NaN where a class has none."""
+  """Average precision and AUC, both `[C]`; NaN where a class has none."""
   positives, negatives = label.sum(0), (~label).sum(0)
-  # How many images, and how many positive ones, rank as high as this one;
-  # an image that is not positive ranks behind all that are.
+  # The number of images, and of positive images, that rank at least as high;
+  # for the second, negative images rank behind all positive ones.
   above = stats.rankdata(-probability, method="max", axis=0)
   hits = stats.rankdata(np.where(label, -probability, 1), method="max", axis=0)
-  # Mann-Whitney: by how much the positive ranks exceed the lowest possible.
+  # Mann-Whitney: the sum of the positive ranks minus its lowest possible value.
   ranks = np.where(label, stats.rankdata(probability, axis=0), 0).sum(0)
   won = ranks - positives * (positives + 1) / 2
   with np.errstate(invalid="ignore"):
@@ -232,12 +241,13 @@ def _rank_scores(label, probability):
 
 
 def _mean(values, weights=1):
-  """Weighted mean of the numbers that exist; NaN when none does."""
+  """Weighted mean of the values that are not NaN; NaN if all are."""
   weights = np.where(np.isnan(values), 0, weights)
   return np.nansum(values * weights) / weights.sum() if any(weights) else np.nan
 
 
 def _decide(probability, threshold, multi_label):
+  """The predicted classes, bool `[images, classes]`."""
   if not multi_label:
     return np.eye(probability.shape[1], dtype=bool)[probability.argmax(1)]
   if threshold is None:
@@ -246,9 +256,9 @@ def _decide(probability, threshold, multi_label):
 
 
 def _check(label, probability, multi_label):
-  """bool and float64 arrays of one shape, or a ValueError."""
+  """Label as bool and probability as float64; a ValueError if they differ."""
   label = np.asarray(label)
-  # A float32 probability compared with a Python float would round the latter.
+  # NumPy would round a threshold to float32 to compare it with float32.
   probability = np.asarray(probability, np.float64)
   if label.ndim != 2 or not label.size or label.shape != probability.shape:
     raise ValueError("label and probability must be [images, classes], not "
@@ -266,6 +276,7 @@ def _check(label, probability, multi_label):
 
 
 def _check_binary(label, score):
+  """Label as bool and score as float64, `[N]`; otherwise a ValueError."""
   label, score = np.asarray(label), np.asarray(score, np.float64)
   if label.shape != score.shape or score.ndim != 1 or np.isnan(score).any():
     raise ValueError(f"label and score must be [N], not {list(label.shape)} "

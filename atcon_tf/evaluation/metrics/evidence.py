@@ -18,10 +18,11 @@ class Evidence:
     predict: `(images [n], pairs [n]) -> [n]`, probability of the class.
     explain: `images [P, H, W, C] -> maps [P, H, W]` of the same classes.
     boxes: list of P arrays `[n, 4]`, or None.
-    masks: `[P, H, W]` with 255 where unknown, a pair without a mask all
-      255, or None.
-    box_threshold, mask_threshold: shares of a map's maximum.
-    black: what a black pixel is in `images`, a number or `[C]`.
+    masks: `[P, H, W]`, or None. 255 means unknown; a pair without a mask has
+      255 everywhere.
+    box_threshold: share of a map's maximum that bounds its box.
+    mask_threshold: share of a map's maximum that bounds its mask.
+    black: the value of a black pixel in `images`, a number or `[C]`.
   """
 
   maps: np.ndarray
@@ -40,7 +41,10 @@ class Evidence:
   def masked(self, dropped=0.0):
     """Probabilities of the whole and of the masked images, `[P]` each.
 
-    See `faithfulness.masked_probabilities`; each is asked for once.
+    Each is computed once.
+
+    Args:
+      dropped: see `faithfulness.masked_probabilities`.
     """
     if self._whole is None:
       self._whole = faithfulness.probabilities(self.predict, self.images)

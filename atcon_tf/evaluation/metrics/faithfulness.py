@@ -1,15 +1,16 @@
 """Does a map show what the classifier used? Scores without ground truth.
 
-P pairs of an image and a class; `maps` is `[P, H, W]`, higher where a pixel
-speaks for the class, at the size of the `images` `[P, H, W, C]`.
-`predict(images, pairs) -> [n]` is the classifier's probability of the class
-of each of the pairs (int `[n]`) for other images in their place; a score
-calls it with `BATCH` images at most. Removed pixels become 0: give the images
-in the space in which 0 means nothing (normalised, for most networks); only
-the scores of a masked image, which are defined so, turn them black.
+Every score is one number for each of P pairs of an image and a class, `[P]`.
 
-Every score is one number a pair, `[P]`; higher is better unless it says drop,
-deletion, sensitivity or infidelity.
+    maps: `[P, H, W]`, higher where a pixel is evidence for the class.
+    images: `[P, H, W, C]`. Removed pixels become 0, so 0 should be a neutral
+      colour: for most networks these are normalised images. Only the scores
+      of masked images make pixels black, as their papers do.
+    predict: `(images [n], pairs int [n]) -> [n]`, the classifier's
+      probability, for each image, of the class of the pair. It is called with
+      at most `BATCH` images.
+
+Higher is better; of a drop, deletion, sensitivity or infidelity, lower is.
 """
 
 import math
@@ -22,7 +23,7 @@ STEPS = 10
 
 
 def unit(maps):
-  """Each map from 0 to 1; a constant map is 0 everywhere.
+  """Each map scaled to [0, 1]; a constant map becomes 0 everywhere.
 
   Example:
     >>> faithfulness.unit([[[2, 3], [4, 6]]]).tolist()
@@ -38,8 +39,9 @@ def keep_top(maps, dropped):
   """Maps whose lowest pixels, a share `dropped` of all, are set to 0.
 
   As in TAME (Ntrougkas et al., ISM 2022): of n pixels, those below the
-  `floor(dropped n)`-th smallest value become 0; then, of the pixels equal to
-  it, in reading order, as many as leave `ceil((1 - dropped) n)` positive.
+  `floor(dropped n)`-th smallest value become 0. Then pixels equal to that
+  value become 0, in reading order, until `ceil((1 - dropped) n)` pixels are
+  positive.
 
   Args:
     maps: `[P, H, W]`, not negative.
@@ -64,31 +66,34 @@ def keep_top(maps, dropped):
 
 
 def ask(predict, images, pairs):
-  """`predict`, BATCH images at once."""
+  """`predict` of all images, BATCH at once, float64 `[n]`."""
   parts = [predict(images[first:first + BATCH], pairs[first:first + BATCH])
            for first in range(0, len(images), BATCH)]
   return np.concatenate([np.asarray(p, np.float64) for p in parts])
 
 
 def _pairs(maps):
+  """The index of every pair, `[P]`."""
   return np.arange(len(maps))
 
 
 def probabilities(predict, images):
-  """y, `[P]`."""
+  """The probabilities y of the images themselves, `[P]`."""
   return ask(predict, images, _pairs(images))
 
 
 def masked_probabilities(predict, images, maps, dropped=0.0, black=0.0):
-  """y when the image is multiplied by its map, `[P]`.
+  """The probabilities y_masked of the images times their maps, `[P]`.
 
-  The map is scaled to [0, 1] and its lowest pixels are dropped: `keep_top`.
-  TAME and L-CAM keep 100, 50 and 15 %: dropped 0, 0.5 and 0.85.
+  The map is scaled to [0, 1], and its lowest pixels are set to 0 (`keep_top`).
+  TAME and L-CAM keep 100, 50 and 15 %, that is, dropped is 0, 0.5 and 0.85.
 
   Args:
-    black: what a black pixel is in the space of the images, a number or
-      `[C]`. The papers multiply images in [0, 1], before the normalisation:
-      there what is not in the map turns black.
+    predict, images, maps: see the top of this file.
+    dropped: share of the pixels that are set to 0.
+    black: the value of a black pixel in `images`, a number or `[C]`. The
+      papers multiply images in [0, 1], before their normalisation, in which
+      the pixels outside of the map become black.
 
   Example:
     >>> faithfulness.masked_probabilities(predict, images, maps)
@@ -104,6 +109,10 @@ def average_drop(whole, masked):
 
   `100 max(y - y_masked, 0) / y` of each pair. Lower is better.
 
+  Args:
+    whole: y, `[P]`.
+    masked: y_masked, `[P]`.
+
   Example:
     >>> faithfulness.average_drop(np.array([.5, .8]), np.array([.25, .9]))
     array([50.,  0.])
@@ -112,7 +121,9 @@ def average_drop(whole, masked):
 
 
 def increase_in_confidence(whole, masked):
-  """`100` where `y_masked > y`, else 0 (the same paper).
+  """Increase in confidence: 100 where `y_masked > y`, else 0.
+
+  It is from the paper of `average_drop`, and has the same arguments.
 
   Example:
     >>> faithfulness.increase_in_confidence(np.array([.5, .8]),
@@ -125,7 +136,8 @@ def increase_in_confidence(whole, masked):
 def average_gain(whole, masked):
   """Average gain (Zhang et al., Opti-CAM, arXiv 2301.07002), in percent.
 
-  `100 max(y_masked - y, 0) / (1 - y)` of each pair.
+  `100 max(y_masked - y, 0) / (1 - y)` of each pair. It has the arguments of
+  `average_drop`.
 
   Example:
     >>> faithfulness.average_gain(np.array([.5, .8]), np.array([.25, .9]))
@@ -135,18 +147,19 @@ def average_gain(whole, masked):
 
 
 def blurred(images, sigma):
-  """Images without their details: a Gaussian of `sigma` pixels."""
+  """Images blurred by a Gaussian of `sigma` pixels."""
   return ndimage.gaussian_filter(images, [0, sigma, sigma, 0],
                                  mode="nearest")
 
 
 def curve(predict, images, others, maps, steps=STEPS):
-  """y while pixels of `others` replace those of `images`, highest first.
+  """The probability while pixels are replaced, highest of the map first.
 
   Args:
-    others: `[P, H, W, C]`.
-    steps: the pixels are replaced in so many equal parts; ties in reading
-      order.
+    predict, images, maps: see the top of this file.
+    others: `[P, H, W, C]`, the new pixels.
+    steps: number of equal parts in which the pixels are replaced. Pixels of
+      the same value are replaced in reading order.
   Returns:
     `[P, steps + 1]`.
   """
@@ -168,7 +181,7 @@ def area(values):
 def deletion(predict, images, maps, steps=STEPS):
   """Deletion (Petsiuk et al., RISE, arXiv 1806.07421): lower is better.
 
-  The area under y while the highest pixels are set to 0, step by step.
+  The area under `curve` while the highest pixels are set to 0.
 
   Example:
     >>> faithfulness.deletion(predict, images, maps, steps=4)
@@ -178,7 +191,7 @@ def deletion(predict, images, maps, steps=STEPS):
 
 
 def deletion_blur(predict, images, maps, steps=STEPS):
-  """Deletion by a blur in place of 0, which leaves no hard edges.
+  """Deletion by the blurred image instead of 0, without hard edges.
 
   Example:
     >>> faithfulness.deletion_blur(predict, images, maps, steps=4).round(2)
@@ -190,7 +203,7 @@ def deletion_blur(predict, images, maps, steps=STEPS):
 def insertion(predict, images, maps, steps=STEPS):
   """Insertion (the same paper): higher is better.
 
-  The area under y while the highest pixels appear on the blurred image.
+  The area under `curve` while the highest pixels replace a blurred image's.
 
   Example:
     >>> faithfulness.insertion(predict, images, maps, steps=4).round(2)
@@ -200,6 +213,7 @@ def insertion(predict, images, maps, steps=STEPS):
 
 
 def _blur_of(images):
+  """The images that stand for "no details" in insertion and deletion_blur."""
   return blurred(images, max(images.shape[1:3]) / 16)
 
 
@@ -210,7 +224,11 @@ def max_sensitivity(explain, images, maps, radius=0.02, samples=4, seed=0):
   times the range of the images, |.| the Euclidean norm.
 
   Args:
-    explain: `images -> maps`, of the pairs' classes.
+    explain: `images [P, H, W, C] -> maps [P, H, W]`, of the pairs' classes.
+    images, maps: see the top of this file.
+    radius: see above.
+    samples: number of random r.
+    seed: of r.
 
   Example:
     >>> faithfulness.max_sensitivity(explain, images, maps)
@@ -232,8 +250,15 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
 
   `E_I (beta sum_I Phi - (y(x) - y(x without I)))^2 / E_I (y(x) - y(x without
   I))^2`, I random rectangles whose sides are up to `share` of the image's,
-  and beta the best scale of the map (the authors' normalisation). 1: the map
-  tells nothing of the drops; 0: everything.
+  and beta the best scale of the map (the authors' normalisation). It is 0 if
+  the sums of the map are proportional to the drops, and 1 if they do not
+  correlate.
+
+  Args:
+    predict, images, maps: see the top of this file.
+    samples: number of rectangles.
+    share: see above.
+    seed: of the rectangles.
 
   Example:
     >>> faithfulness.infidelity(predict, images, maps).round(3)
@@ -242,7 +267,7 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
   random = np.random.default_rng(seed)
   height, width = images.shape[1:3]
   whole = ask(predict, images, _pairs(maps))
-  told, drops = [], []
+  sums, drops = [], []
   for _ in range(samples):
     tall = random.integers(1, max(2, round(share * height) + 1))
     wide = random.integers(1, max(2, round(share * width) + 1))
@@ -252,11 +277,11 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
     without = images.copy()
     without[:, part[0], part[1]] = 0
     drops.append(whole - ask(predict, without, _pairs(maps)))
-    told.append(np.asarray(maps, np.float64)[:, part[0], part[1]].sum((1, 2)))
-  told, drops = np.stack(told, 1), np.stack(drops, 1)
-  energy = (told**2).sum(1)
-  beta = (told * drops).sum(1) / np.where(energy > 0, energy, 1)
-  rest = ((beta[:, None] * told - drops)**2).sum(1)
+    sums.append(np.asarray(maps, np.float64)[:, part[0], part[1]].sum((1, 2)))
+  sums, drops = np.stack(sums, 1), np.stack(drops, 1)
+  energy = (sums**2).sum(1)
+  beta = (sums * drops).sum(1) / np.where(energy > 0, energy, 1)
+  rest = ((beta[:, None] * sums - drops)**2).sum(1)
   size = (drops**2).sum(1)
   return np.where(size > 0, rest / np.where(size > 0, size, 1), 1.0)
 
@@ -264,7 +289,8 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
 def sparseness(maps):
   """Gini index of |map| (Chalasani et al., arXiv 1810.06583), in [0, 1).
 
-  0: all pixels the same; `1 - 1/n`: one of n pixels has everything.
+  It is 0 if all pixels are the same, and `1 - 1/n` if only one of n pixels is
+  not 0.
 
   Example:
     >>> faithfulness.sparseness([[[0, 0], [0, 2]], [[1, 1], [1, 1]]])

@@ -1,23 +1,24 @@
 """Does a map point at the object? Scores against boxes.
 
-A pair is one image and one class present in it. Scores take P pairs at once:
-`maps` is `[P, height, width]`, raw (any sign and scale) but resized to one
-grid; `boxes` a list of P arrays `[n, 4]`, the boxes of that class: `x_min,
-y_min, x_max, y_max` in units of the image's width and height. Pixel (row,
-column) covers `[column / width, (column + 1) / width]` across.
+A pair is one image and one class present in it. A score takes P pairs.
+
+    maps: `[P, height, width]`, raw (any sign and scale), of one size.
+    boxes: list of P arrays `[n, 4]`, the boxes of the class: `x_min, y_min,
+      x_max, y_max` in units of the image's width and height. Pixel (row,
+      column) covers `[column / width, (column + 1) / width]` across.
 
     iou = box_iou(val_maps, val_boxes)                       # [P, T]
     t = best_threshold(iou)
     box_iou(test_maps, test_boxes, [t]).mean()
 
-A centred box or point, which sees no image, is often as good as a few-shot
-map: `centre_point` and `centre_box` belong beside every such figure.
+A centred box or point, which depends on no image, often scores as high as a
+few-shot map. So report `centre_point` and `centre_box` beside such a score.
 """
 
 import numpy as np
 from scipy import ndimage
 
-# Shares of a map's maximum; the best one is chosen on validation data.
+# Shares of a map's maximum; validation data choose the best one.
 THRESHOLDS = tuple(t / 20 for t in range(1, 20))
 FRACTIONS = (*THRESHOLDS, 1.0)
 
@@ -26,8 +27,8 @@ def largest_component(mask):
   """The largest connected part of a mask.
 
   Pixels that touch at a corner are connected (8-connectivity, like OpenCV's
-  contours, which the usual box evaluations follow). Of parts of equal size,
-  the first in reading order. All False for an empty mask.
+  contours, which the usual box evaluations follow). Of parts of equal size
+  it is the first in reading order; of an empty mask it is empty.
   """
   parts, count = ndimage.label(mask, np.ones([3, 3]))
   if count < 2:
@@ -37,9 +38,10 @@ def largest_component(mask):
 
 
 def box_of(mask):
-  """The tight box `[4]` around a mask `[height, width]`; zeros if empty.
+  """The tight box `[4]` around a mask `[height, width]`.
 
-  A single pixel in the middle of 3 x 3 has the box (1/3, 1/3, 2/3, 2/3).
+  It is zeros if the mask is empty. A single pixel in the middle of 3 x 3 has
+  the box (1/3, 1/3, 2/3, 2/3).
   """
   rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
   if not rows.size:
@@ -50,7 +52,9 @@ def box_of(mask):
 
 
 def iou(box, boxes):
-  """IoU `[..., n]` of `box [..., 4]` and `boxes [n, 4]`; 0 if both empty.
+  """IoU `[..., n]` of `box [..., 4]` and `boxes [n, 4]`.
+
+  It is 0 if both boxes are empty.
 
   Example:
     >>> localization.iou([0, 0, .5, 1], [[0, 0, 1, 1], [0, 0, .5, 1]])
@@ -66,9 +70,9 @@ def iou(box, boxes):
 
 
 def box_iou(maps, boxes, thresholds=THRESHOLDS):
-  """IoU of the box that a map suggests with the best box of its class.
+  """IoU of a map's box with the best box of its class.
 
-  The suggestion: the tight box around the largest component of
+  The map's box is the tight box around the largest component of
   `relu(map) > t * max(map)` (Zhou et al. 2016, arXiv 1512.04150).
 
   Args:
@@ -78,7 +82,7 @@ def box_iou(maps, boxes, thresholds=THRESHOLDS):
   Returns:
     `[P, T]` in [0, 1]; 0 for a map without a positive value.
   Raises:
-    ValueError: naming the pair that is not as above.
+    ValueError: naming the pair that does not fit.
 
   Example:
     >>> localization.box_iou(maps, boxes, [0.5])
@@ -97,7 +101,9 @@ def box_iou(maps, boxes, thresholds=THRESHOLDS):
 
 
 def best_threshold(scores, thresholds=THRESHOLDS):
-  """Where `scores [P, T]` of validation pairs have the (first) best mean.
+  """The threshold at which `scores [P, T]` have the highest mean.
+
+  It is the first of several. The scores are those of validation pairs.
 
   Example:
     >>> localization.best_threshold([[.1, .4, .2]], (.25, .5, .75))
@@ -114,15 +120,14 @@ def pointing_game(maps, boxes, tolerance=0.0):
   """Whether the highest pixel's centre lies in a box of the class.
 
   Zhang et al., "Top-down neural attention by excitation backprop",
-  arXiv 1608.00507, who also count a miss by less than 15 pixels as a hit: see
-  `tolerance`.
+  arXiv 1608.00507. They also count a miss by less than 15 pixels as a hit;
+  `tolerance` does so.
 
-  A constant map points nowhere: a miss, whatever the boxes. (Its argmax would
-  be the corner pixel, and taking the centre would give it the score of
-  `centre_point`.) Elsewhere the first of equal maxima in reading order counts.
+  A constant map has no highest pixel and counts as a miss. Of several equal
+  maxima the first in reading order counts.
 
   Args:
-    maps: `[P, height, width]`, raw: a negative maximum still points.
+    maps: `[P, height, width]`, raw; a negative maximum counts too.
     boxes: P arrays `[n, 4]`.
     tolerance: by how much each box grows on every side, in units of the
       image's sides; 15 pixels of 500 are 0.03.
@@ -137,7 +142,7 @@ def pointing_game(maps, boxes, tolerance=0.0):
   height, width = maps.shape[1:]
   row, column = np.divmod(maps.reshape(len(maps), -1).argmax(1), width)
   hits = _hits((column + 0.5) / width, (row + 0.5) / height, boxes, tolerance)
-  # A constant map that was resized varies in its last digits.
+  # A resized constant map varies in its last digits.
   high, low = maps.max((1, 2)), maps.min((1, 2))
   return np.where(high - low > 1e-6 * np.abs(high), hits, 0.0)
 
@@ -146,9 +151,9 @@ def energy_pointing_game(maps, boxes):
   """Share of a map's positive values that lies inside the boxes.
 
   Wang et al., "Score-CAM", arXiv 1910.01279:
-  `sum of relu(map) in the boxes / sum of relu(map)`. A pixel is inside with
-  its centre, and counts once where boxes overlap. A constant positive map
-  scores the area of the boxes.
+  `sum of relu(map) in the boxes / sum of relu(map)`. A pixel is in a box if
+  its centre is, and counts once where boxes overlap. The score of a constant
+  positive map is the area of the boxes.
 
   Returns:
     `[P]` in [0, 1]; 0 for a map without a positive value.
@@ -170,7 +175,7 @@ def energy_pointing_game(maps, boxes):
 
 
 def centre_point(boxes):
-  """The pointing game of a map that always points at the image's centre.
+  """The pointing game of a map whose maximum is the image's centre.
 
   Example:
     >>> localization.centre_point([[[0, 0, .6, 1]], [[0, 0, .4, 1]]])
@@ -198,13 +203,13 @@ def centre_box(boxes, fraction):
 
 
 def best_centre_box(boxes, fractions=FRACTIONS):
-  """The fraction for `centre_box`, chosen on validation boxes."""
+  """The best fraction for `centre_box` on validation boxes."""
   scores = np.stack([centre_box(boxes, f) for f in fractions], axis=1)
   return best_threshold(scores, fractions)
 
 
 def check_maps(maps):
-  """Maps as an array `[P, height, width]`, finite; else a ValueError."""
+  """Maps as a finite array `[P, height, width]`; otherwise a ValueError."""
   maps = np.asarray(maps)
   if maps.ndim != 3:
     raise ValueError("maps must be [pairs, height, width], not "
@@ -216,7 +221,7 @@ def check_maps(maps):
 
 
 def check_thresholds(thresholds):
-  """Thresholds as an array, in [0, 1); else a ValueError."""
+  """Thresholds as an array in [0, 1); otherwise a ValueError."""
   thresholds = np.asarray(thresholds, float)
   if not ((thresholds >= 0) & (thresholds < 1)).all():
     raise ValueError(f"thresholds must be in [0, 1), not {thresholds}")
@@ -224,7 +229,7 @@ def check_thresholds(thresholds):
 
 
 def _inside(x, y, boxes):
-  """Whether points lie in any of `boxes [n, 4]`, edges included."""
+  """Whether points lie in any of `boxes [n, 4]`, or on an edge."""
   x_min, y_min, x_max, y_max = np.moveaxis(boxes[:, :, None, None], 1, 0)
   return ((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max)).any(0)
 
@@ -237,6 +242,7 @@ def _hits(x, y, boxes, tolerance):
 
 
 def _check(maps, boxes):
+  """Maps and boxes as arrays of as many pairs; otherwise a ValueError."""
   maps, boxes = check_maps(maps), _check_boxes(boxes)
   if len(maps) != len(boxes):
     raise ValueError(f"{len(maps)} maps but boxes of {len(boxes)} pairs")
@@ -244,6 +250,7 @@ def _check(maps, boxes):
 
 
 def _check_boxes(boxes):
+  """Boxes as a list of float64 `[n, 4]`; otherwise a ValueError."""
   boxes = [np.asarray(b, np.float64) for b in boxes]
   for pair, one in enumerate(boxes):
     if one.ndim != 2 or one.shape[1:] != (4,) or not len(one):

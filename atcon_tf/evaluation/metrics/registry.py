@@ -1,4 +1,4 @@
-"""The scores of a map by name: `METRICS[name](evidence) -> [P]`."""
+"""The scores of maps by name: `METRICS[name](evidence) -> [P]`."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import road
 from atcon_tf.evaluation.metrics import segmentation
 
-Evidence = Evidence
-
 
 def _masked(score, dropped=0.0):
+  """A score of the whole and the masked images; see `Evidence.masked`."""
   return lambda e: score(*e.masked(dropped))
 
 
 def _changed(score):
+  """A score `fn(predict, images, maps)`."""
   return lambda e: score(e.predict, e.images, e.maps)
 
 
 def _boxed(score):
-  """NaN for pairs without a box."""
+  """A score of the pairs with a box; NaN for the others."""
   def scores(evidence):
     known = [i for i, boxes in enumerate(evidence.boxes) if len(boxes)]
     result = np.full(len(evidence.boxes), np.nan)
@@ -60,9 +60,6 @@ METRICS = {
         e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 
-# What a metric needs beside the maps: fields of `Evidence`.
-NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
-         "box_iou": "boxes", "mask_iou": "masks"}
 LOWER_IS_BETTER = frozenset([
     "average_drop", "average_drop_50", "average_drop_15", "deletion",
     "deletion_blur", "infidelity", "max_sensitivity"])

@@ -1,8 +1,9 @@
 """ROAD: remove and debias (Rong et al., arXiv 2202.00449).
 
-Pixels set to 0 or to a blur leave an outline that itself tells the class.
-Here a removed pixel becomes what its neighbours let one expect, and a little
-noise: `impute`. The names are those of `faithfulness`.
+The outline of pixels that are set to 0, or blurred, can itself reveal the
+class. `impute` replaces removed pixels by an interpolation of their
+neighbours plus a little noise instead. `predict`, `images` and `maps` are
+those of `faithfulness`.
 """
 
 import numpy as np
@@ -13,8 +14,8 @@ from atcon_tf.evaluation.metrics import faithfulness
 
 # Shares of the pixels that are removed.
 SHARES = (0.2, 0.4, 0.6, 0.8)
-# A pixel's neighbours: beside, above and below twice the diagonal ones, as in
-# the authors' code.
+# The neighbours of a pixel and their weights, as in the authors' code: those
+# beside, above and below have twice the weight of the diagonal ones.
 _NEIGHBOURS = [((y, x), 1 / 12 if y and x else 1 / 6)
                for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 
@@ -22,17 +23,21 @@ _NEIGHBOURS = [((y, x), 1 / 12 if y and x else 1 / 6)
 def impute(image, removed, noise=0.0, seed=0):
   """Noisy linear imputation of the pixels of one image.
 
-  Each removed pixel is the weighted mean of its up to eight neighbours, 1/6
-  for those beside, above and below, 1/12 for the diagonal ones; neighbours
-  that are removed themselves make it a system of linear equations. Then
-  normal noise of standard deviation `noise` is added to the removed pixels.
+  Each removed pixel becomes the weighted mean of its up to eight neighbours.
+  The weight is 1/6 for those beside, above and below, and 1/12 for the
+  diagonal ones. As neighbours may be removed too, this is a system of linear
+  equations.
 
   Args:
     image: `[H, W, C]`.
-    removed: bool `[H, W]`; not all of it.
-    noise, seed: see above.
+    removed: bool `[H, W]`; at least one pixel must stay.
+    noise: standard deviation of the normal noise that is added to the removed
+      pixels.
+    seed: of the noise.
   Returns:
-    `[H, W, C]`, of the image's dtype; the other pixels as they were.
+    `[H, W, C]` of the image's dtype; the other pixels are unchanged.
+  Raises:
+    ValueError: all pixels are removed.
 
   Example:
     >>> image = np.array([[[1.], [0.], [3.]]])
@@ -62,7 +67,7 @@ def impute(image, removed, noise=0.0, seed=0):
   matrix = sparse.diags(weights) + sparse.csc_matrix((values, (i, j)), size)
   out = image.copy()
   if len(rows):
-    # Symmetric, with a heavy diagonal: no pivots are needed.
+    # The matrix is symmetric with a heavy diagonal, so no pivots are needed.
     solved = linalg.splu(
         matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0,
         options={"SymmetricMode": True}).solve(known)
@@ -73,13 +78,16 @@ def impute(image, removed, noise=0.0, seed=0):
 
 def removal(predict, images, maps, shares=SHARES, lowest_first=False,
             noise=0.01, seed=0):
-  """y when the highest, or lowest, pixels are imputed, `[P, shares]`.
+  """The probability when the highest, or the lowest, pixels are imputed.
 
   Args:
     predict, images, maps: see `faithfulness`.
-    shares: of the pixels, each in [0, 1).
-    lowest_first: remove the lowest pixels.
-    noise: as a share of the images' range.
+    shares: of the pixels that are removed, each in [0, 1).
+    lowest_first: remove the lowest pixels; otherwise the highest.
+    noise: of `impute`, as a share of the images' range.
+    seed: of the noise.
+  Returns:
+    `[P, len(shares)]`.
   """
   order = np.asarray(maps).reshape(len(maps), -1) * (
       1 if lowest_first else -1)
@@ -100,11 +108,12 @@ def road(predict, images, maps, shares=SHARES, noise=0.01, seed=0):
   """ROAD, combined: higher is better.
 
   `mean_s (y_low(s) - y_high(s)) / 2`, y_low(s) the probability when the
-  lowest share s of the pixels is imputed, and y_high(s) the highest. In
-  [-1/2, 1/2]; 0 for a map that tells nothing.
+  lowest share s of the pixels is imputed, and y_high(s) when the highest is.
 
+  Args:
+    predict, images, maps, shares, noise, seed: see `removal`.
   Returns:
-    `[P]`.
+    `[P]` in [-1/2, 1/2]; about 0 for a random map.
 
   Example:
     >>> score = road.road(predict, images, maps)

@@ -10,16 +10,20 @@ trained on, become random explains the image and not the classifier.
 import numpy as np
 from scipy import stats
 
-# A map that is still this similar with everything random does not depend on
-# what was learned; a convolutional prior alone gives some similarity.
+# The similarity, with all weights random, below which a method passes and
+# above which it fails. The structure of a convolutional network alone gives
+# some similarity.
 PASSES, FAILS = 0.3, 0.6
 
 
 def similarity(first, second):
-  """Spearman correlation of the sizes of two sets of maps, `[P]`.
+  """Spearman correlation of |map| of two sets of maps, `[P]`.
 
-  Of |map|, as gradients may change their sign everywhere; 0 where one of the
-  two is constant.
+  Absolute values are compared, since a gradient may change its sign
+  everywhere. The correlation is 0 if one of the two maps is constant.
+
+  Args:
+    first, second: `[P, H, W]`.
 
   Example:
     >>> sanity.similarity(maps, 3 * maps)
@@ -37,13 +41,13 @@ def parameter_randomization(explain, randomize, layers):
   """Cascading randomisation, from the logits down.
 
   Args:
-    explain: a function without arguments that gives the maps `[P, H, W]` of
-      the network as it is.
+    explain: a function without arguments that returns the maps `[P, H, W]`
+      of the network with its present weights.
     randomize: `layer -> None`, makes one layer's weights random.
     layers: names, the one nearest to the logits first.
   Returns:
-    `[{"layer", "similarity"}, ...]`: the mean similarity of the maps to the
-    trained network's, once this layer and all before it are random.
+    `[{"layer", "similarity"}, ...]`: the mean similarity of the maps to those
+    of the trained network, when this layer and all before it are random.
 
   Example:
     >>> weights = {"conv": maps.copy(), "logits": maps.copy()}
@@ -68,7 +72,8 @@ def data_randomization(maps, maps_of_random_labels):
 
   Args:
     maps: `[P, H, W]` of the network trained on the labels.
-    maps_of_random_labels: of one trained on the labels in random order.
+    maps_of_random_labels: `[P, H, W]` of one trained on the labels in random
+      order.
   Returns:
     float, the mean similarity.
 
@@ -83,8 +88,8 @@ def verdict(similarities):
   """"passes", "fails" or "unclear".
 
   Args:
-    similarities: after each stage of randomisation, or one number; the last
-      counts, when everything is random.
+    similarities: after each stage of randomisation, or one number. The
+      verdict is that of the last one, when all weights are random.
 
   Example:
     >>> sanity.verdict([0.9, 0.5, 0.1])

@@ -1,13 +1,13 @@
-"""Does a map cover the object? Scores against masks that somebody drew.
+"""Does a map cover the object? Scores against masks drawn by people.
 
-A pair is one image and one class present in it, and `maps` are those of P
-pairs, as in `localization`. `masks`, of the same shape, are 0 outside the
-class, VOID where nobody knows, and anything else on it.
+Maps and pairs are those of `localization`. `masks`, of the shape of the maps,
+are 0 outside of the class, VOID (255) where the class is unknown, and any
+other value on the class.
 
     masks = [class_mask(record.mask(), c, maps.shape[1:]) for ...]
     iou = mask_ious(val_maps, masks)                          # [P, T]
 
-`centre_map` sees no image; its score belongs beside every such figure.
+`centre_map` depends on no image. Report its score beside that of a map.
 """
 
 import numpy as np
@@ -21,11 +21,13 @@ def mask_iou(maps, masks, threshold):
 
   Args:
     maps: `[P, height, width]`.
-    masks: the same shape: 0 is not the class, VOID (255) is unknown and not
-      counted, anything else is the class, which must occur.
+    masks: the same shape. Each must have a pixel of the class. Unknown pixels
+      do not count.
     threshold: share of the maximum, in [0, 1).
   Returns:
     `[P]` in [0, 1]; 0 for a map without a positive value.
+  Raises:
+    ValueError: naming the pair that does not fit.
 
   Example:
     >>> segmentation.mask_iou(maps, masks, 0.5)
@@ -59,9 +61,13 @@ def mask_ious(maps, masks, thresholds=localization.THRESHOLDS):
 
 
 def centre_map(size):
-  """A map that sees no image, 1 in the middle and 0 at the edges.
+  """A map that depends on no image, 1 in the middle and 0 at the edges.
 
-  Above t it is the centred rectangle with 1 - t of the image's sides.
+  The pixels above t are the centred rectangle with 1 - t of the image's
+  sides.
+
+  Args:
+    size: `(height, width)`.
   """
   y, x = (np.abs(2 * np.arange(n) + 1 - n) / n for n in size)
   return 1 - np.maximum(y[:, None], x)

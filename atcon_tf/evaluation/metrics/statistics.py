@@ -1,14 +1,14 @@
-"""How far a number, or a difference between two runs, can be trusted.
+"""Intervals and tests of a score, or of the difference between two runs.
 
-Two sources of chance:
+There are two sources of chance:
 
-* which images are in the test set: `bootstrap`, `paired_bootstrap`,
-  `paired_permutation`. They know nothing of training: a second seed can fall
-  outside such an interval.
-* which images were labelled, in which order: `paired_seeds_test` over
-  pairs of runs that share everything but the method.
+* the choice of the test images: `bootstrap` and `paired_bootstrap`. They do
+  not include the chance of training, so a run with another seed can fall
+  outside of such an interval.
+* the choice and the order of the training images: `paired_seeds_test`, over
+  pairs of runs that differ in the method alone.
 
-Every interval has a `level`, 0.90 unless told otherwise (the paper's).
+The `level` of an interval is 0.90 by default, as in the paper.
 """
 
 import collections
@@ -23,22 +23,22 @@ def bootstrap(statistic, n, samples=500, level=LEVEL, seed=0):
   """Percentile intervals of statistics of n images.
 
   Draws n of n images with replacement, `samples` times (Efron and Tibshirani,
-  "An introduction to the bootstrap", 1993, chapter 13). Assumes independent
-  images. The usual bias of the method stays: intervals of F1 or mean average
-  precision of few images are somewhat narrow.
+  "An introduction to the bootstrap", 1993, chapter 13), which assumes that
+  images are independent. As usual for this method, intervals of F1 or mean
+  average precision of few images are somewhat narrow.
 
       bootstrap(lambda i: evaluate(label[i], probability[i], 0.3), 500)
 
   Args:
-    statistic: function of indices `[n]` that gives `{name: number}`. A name
-      may be absent, or NaN, where a resample does not allow it.
+    statistic: function of indices `[n]` that returns `{name: number}`. A name
+      may be absent, or its number NaN, if a resample does not allow it.
     n: number of images.
     samples: number of resamples; with 0 the result is empty.
-    level: share of the resamples inside the interval.
+    level: share of the resamples inside of the interval.
     seed: the same seed draws the same images.
   Returns:
-    `{name: [low, high]}`, floats. A name that fewer than half of the
-    resamples gave is absent; the others rest on the resamples that gave it.
+    `{name: [low, high]}`, floats, of the resamples that have the name. A name
+    that fewer than half of the resamples have is absent.
   """
   values = _resample(statistic, n, samples, level, seed)
   return {name: _interval(v, level) for name, v in values.items()}
@@ -46,19 +46,20 @@ def bootstrap(statistic, n, samples=500, level=LEVEL, seed=0):
 
 def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
                      seed=0):
-  """Is a better than b on these images? Both see the same resamples.
+  """Is a better than b on these images?
 
-  The difference of two scores of the same images varies less than either.
-  p is the smallest 1 - level at which the interval would leave out 0:
-  `2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (#d + 1)`, at most 1; approximate,
-  like the interval, and never below `2 / (samples + 1)`.
+  Both scores are computed on the same resamples, since the difference of two
+  scores of the same images varies less than either score. p is the smallest
+  1 - level at which the interval does not contain 0: `2 min(#(d <= 0) + 1,
+  #(d >= 0) + 1) / (#d + 1)`, at most 1. It is approximate, like the interval,
+  and never below `2 / (samples + 1)`.
 
   Args:
     statistic_a, statistic_b: as in `bootstrap`.
     n, samples, level, seed: as in `bootstrap`.
   Returns:
     `{name: {"difference": a - b on all images, "interval": [low, high],
-    "p": two-sided}}` for the names that both give.
+    "p": two-sided}}` for the names that both have.
   """
   def difference(indices):
     a, b = statistic_a(indices), statistic_b(indices)
@@ -74,60 +75,36 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
       for name, v in values.items() if np.isfinite(observed.get(name, np.nan))}
 
 
-def paired_permutation(a, b, samples=9999, seed=0):
-  """Do two methods differ in a per-image score such as a hit or an IoU?
-
-  Null hypothesis: for each image, which method got which value is a coin
-  toss. Exact over all `2 ** n` tosses where `samples` allows, else a random
-  part of them (`scipy.stats.permutation_test`). Images are independent: when
-  an image has several pairs, average them first.
-
-  Args:
-    a, b: `[n]`, values of the same images, finite.
-    samples: tosses at most.
-    seed: of the random part.
-  Returns:
-    `{"difference": mean(a - b), "p": two-sided}`. a = [1, 1, 1], b = 0: 2 of
-    the 8 tosses are as extreme, p = 0.25.
-  """
-  a, b = _finite("a", a), _finite("b", b)
-  if a.shape != b.shape:
-    raise ValueError(f"a and b must pair up, not {len(a)} and {len(b)} values")
-  test = stats.permutation_test(
-      (a - b,), np.mean, permutation_type="samples", vectorized=True,
-      n_resamples=samples,
-      # SciPy holds a batch at once: about 8 MB of it.
-      batch=max(1, 10**6 // len(a)), rng=np.random.default_rng(seed))
-  return {"difference": float(np.mean(a - b)), "p": float(test.pvalue)}
-
-
 def paired_seeds_test(differences, level=LEVEL):
   """Does a method help over seeds, when the setting also varies?
 
   Pairs of runs (same seed, same split, two methods) at 2, 4 and 8 shots are
-  not three repetitions of one thing: shots change the size of the difference,
-  so they are strata that count the same. And few-shot splits of one seed are
-  nested, so the runs of a seed share images and luck. What is independent is
-  the seed: `D_s` is the mean of its differences over the strata, and
+  not three repetitions of one experiment. The number of shots changes the
+  size of the difference, so the shots are strata of equal weight. The
+  few-shot splits of one seed are nested, so the runs of one seed share
+  images. Only the seeds are independent. `D_s` is the mean of the differences
+  of seed s over the strata, and
 
       D = mean_s D_s,  interval = D +- t(n - 1) std(D_s) / sqrt(n),
 
-  p that of the paired t test. The spread between the strata costs nothing,
-  as every seed has all of them. (A bootstrap of three seeds would be much too
-  narrow, and signs flipped at random cannot fall below `2 / 2 ** n`.)
+  with p of the paired t test. Differences between strata do not widen the
+  interval: each seed has a run in every stratum, so they cancel in its mean.
+  (A bootstrap of three seeds would be much too narrow, and the p of randomly
+  flipped signs cannot fall below `2 / 2 ** n`.)
 
-  Assumes: seeds independent, `D_s` roughly normal. It speaks for these
-  strata, not for other shot counts.
+  The test assumes that seeds are independent and that `D_s` is roughly
+  normal. Its result holds for these strata, not for other numbers of shots.
 
   Args:
-    differences: `[n, strata]`, score of the method minus score of the
-      baseline, a row for each seed, n >= 2.
+    differences: `[n, strata]`, the score of the method minus that of the
+      baseline; a row for each seed, n >= 2.
     level: of the interval.
   Returns:
     `{"difference", "interval": [low, high], "p": two-sided, "seeds": n}`.
-    [[1, 3], [3, 5]]: seeds of 2 and 4, so 3 +- t(1), p = 0.2.
+    Of [[1, 3], [3, 5]] the means of the seeds are 2 and 4, so the interval
+    is 3 +- t(1), and p = 0.2.
   Raises:
-    ValueError: not finite numbers of two seeds or more.
+    ValueError: a number is not finite, or there are fewer than two seeds.
   """
   differences = np.asarray(differences, np.float64)
   if (differences.ndim != 2 or len(differences) < 2
@@ -140,7 +117,7 @@ def paired_seeds_test(differences, level=LEVEL):
   half = error * stats.t.ppf((1 + level) / 2, freedom)
   if error:
     p = 2 * stats.t.sf(abs(mean) / error, freedom)
-  else:  # every seed says the same
+  else:  # all seeds have the same mean
     p = float(mean == 0)
   return {"difference": float(mean),
           "interval": [float(mean - half), float(mean + half)],
@@ -148,7 +125,7 @@ def paired_seeds_test(differences, level=LEVEL):
 
 
 def _resample(statistic, n, samples, level, seed):
-  """`{name: finite values over the resamples}`, without the rare names."""
+  """`{name: its finite values}`, of the names of half of the resamples."""
   if n < 1 or samples < 0 or not 0 < level < 1:
     raise ValueError("n must be at least 1, samples at least 0 and level "
                      f"between 0 and 1, not {n}, {samples} and {level}")
@@ -165,10 +142,3 @@ def _resample(statistic, n, samples, level, seed):
 def _interval(values, level):
   """The middle `level` of the values, as two floats."""
   return np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
-
-
-def _finite(name, values):
-  values = np.asarray(values, np.float64)
-  if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-    raise ValueError(f"{name} must be a list of finite numbers")
-  return values

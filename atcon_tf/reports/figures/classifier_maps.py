@@ -120,7 +120,7 @@ def _captions(records, class_names, class_index, logits, multi_label):
     boxes.append(own if len(own) else record.boxes)
     truth = ", ".join(class_names[c] for c in np.flatnonzero(record.label))
     right = "right" if record.label[target] else "wrong"
-    score = _probability(logits[i], multi_label)[target]
+    score = forward_pass.probability(logits[i], multi_label)[target]
     captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
                     f"says: {class_names[target]} {score:.2f} ({right})")
   return captions, boxes
@@ -147,7 +147,7 @@ def attention_figure(classifier, images, records, class_names, attention,
       images, classifier.maps.input.dtype), None, attention)
   attended = {name: value.numpy() for name, value in attended.items()}
   attended["seen"] = classifier.normalize.undo(attended["masked"])
-  scores = [_probability(attended[name], multi_label)
+  scores = [forward_pass.probability(attended[name], multi_label)
             for name in ("logits", "logits_masked")]
   lines = ["| image | is | says |", "|---|---|---|"]
   captions, outlines = [], []
@@ -170,7 +170,3 @@ def attention_figure(classifier, images, records, class_names, attention,
 
 def _short(text, most=24):
   return text if len(text) <= most else text[:most - 1] + "…"
-
-
-def _probability(logits, multi_label):
-  return (tf.sigmoid(logits) if multi_label else tf.nn.softmax(logits)).numpy()

@@ -1,0 +1,186 @@
+"""Trains a Keras model of one's own on one's own arrays or datasets.
+
+    history = at.training.fit(
+        model, labeled=(images, labels), unlabeled=more_images,
+        validation=(val_images, val_labels), objective="atcon", steps=100)
+    model.save("mine.keras")
+
+It trains that very model, by the same `Training` and the same steps as
+`python -m atcon_tf.train`. The model stays a plain Keras model: it is saved
+and loaded without this package.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf import models
+from atcon_tf.config import Config
+from atcon_tf.config import UserError
+from atcon_tf.config.objective_settings.registry import OBJECTIVES
+from atcon_tf.data.image_store import ArrayImages
+from atcon_tf.data.record import Record
+from atcon_tf.runs.run_data import RunData
+from atcon_tf.training.loop import Training
+from atcon_tf.training.run_state import RunState
+from atcon_tf.training.validation import scores_of
+
+# Settings that describe data or a network, which are arguments of `fit`.
+_GIVEN = ("dataset", "data_dir", "model", "weights", "image_size", "objective",
+          "input_range", "shots", "unlabeled", "unlabeled_dir", "splits",
+          "warm_start", "cam_layer")
+
+
+def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
+        multi_label=None, cam_layer=(), callbacks=(), **settings):
+  """Trains a Keras model, with or without labels on part of the images.
+
+  Args:
+    model: a functional or Sequential `keras.Model`, images -> logits or
+      probabilities. Its variables are trained in place; BatchNorm layers keep
+      their statistics unless `batch_norm="train"`.
+    labeled: `(images, labels)`, or a finite `tf.data.Dataset` of batches of
+      them. Images `[N, S, S, 3]` are what the model expects; labels are class
+      numbers `[N]` or 0 and 1 `[N, classes]`.
+    unlabeled: images, or a finite dataset of batches of them; labels in it
+      are left out. Needed by an objective with a term on unlabelled images.
+    validation: as `labeled`; None: nothing is scored.
+    objective: a name of `config.settings.OBJECTIVES`.
+    multi_label: whether an image can show several classes (sigmoid); None:
+      they can where a row of 0/1 labels does not sum to 1.
+    cam_layer: names of the layers that carry the maps; empty: the last one
+      with a spatial extent.
+    callbacks: Keras callbacks. An epoch is the stretch between two
+      validations, `eval_every` updates.
+    **settings: further fields of `Config` on training and on the objective,
+      such as `steps`, `batch_size`, `learning_rate`, `augment`, `seed`.
+  Returns:
+    a `keras.callbacks.History`: for each epoch the mean losses and, with
+    validation images, `val_loss`, `val_map_macro`, `val_f1_macro` and others.
+  Raises:
+    UserError: a setting, an array or the model does not fit.
+  """
+  for name in _GIVEN:
+    if name in settings:
+      raise UserError(name, settings[name], "not a setting of `fit`")
+  classifier = models.wrap(model, cam_layer=cam_layer)
+  parts = {"train_labeled": _arrays("labeled", labeled, classifier),
+           "train_unlabeled": _arrays("unlabeled", unlabeled, classifier,
+                                      labels=False),
+           "val": _arrays("validation", validation, classifier)}
+  if multi_label is None:
+    label = parts["train_labeled"][1]
+    multi_label = bool(np.any(label.sum(1) != 1))
+  config = _config(classifier, objective, settings)
+  if OBJECTIVES[objective].unlabeled and not len(parts["train_unlabeled"][0]):
+    raise UserError("unlabeled", None, f"needed by objective={objective}")
+  training = Training(config, _data(parts, classifier, multi_label),
+                      classifier)
+  return _run(training, model, callbacks)
+
+
+def _config(classifier, objective, settings):
+  """The settings of a run on a network that has weights already."""
+  if not classifier.relus and objective == "self_training":
+    settings = {"atcon_weight": 0.0, **settings}
+  # The name of a pretrained network stands for its rates: fine-tuning.
+  return Config(objective=objective, dataset="folder", data_dir=".",
+                model="mobilenet_v2", image_size=classifier.image_size[0],
+                **settings).resolve(set(settings))
+
+
+def _arrays(name, given, classifier, labels=True):
+  """Images float32 `[N, S, S, 3]` and labels `[N, classes]` of an argument."""
+  size, classes = classifier.image_size[0], classifier.num_classes
+  if given is None:
+    return np.zeros([0, size, size, 3], np.float32), np.zeros([0, classes])
+  if isinstance(given, tf.data.Dataset):
+    if given.cardinality() == tf.data.INFINITE_CARDINALITY:
+      raise UserError(name, "tf.data.Dataset", "must be finite; take() a part "
+                      "of it")
+    batches = [b if isinstance(b, tuple) else (b,)
+               for b in given.as_numpy_iterator()]
+    if not batches:
+      raise UserError(name, "tf.data.Dataset", "has no images")
+    columns = [np.concatenate(c) for c in zip(*batches)]
+  else:
+    columns = list(given) if isinstance(given, (tuple, list)) else [given]
+  images = np.asarray(columns[0], np.float32)
+  if images.ndim != 4 or images.shape[1:] != (size, size, 3):
+    raise UserError(name, list(images.shape),
+                    f"must be images [N, {size}, {size}, 3]")
+  if not labels:
+    return images, np.zeros([len(images), classes], np.float32)
+  if len(columns) < 2:
+    raise UserError(name, None, "must be images and labels")
+  return images, _one_hot(name, np.asarray(columns[1]), len(images), classes)
+
+
+def _one_hot(name, label, count, classes):
+  """Labels as float32 `[N, classes]`."""
+  if label.shape == (count,) and np.issubdtype(label.dtype, np.integer):
+    if len(label) and not 0 <= label.min() <= label.max() < classes:
+      raise UserError(name, None,
+                      f"its labels must be 0 to {classes - 1}, the model's "
+                      "classes")
+    return np.eye(classes, dtype=np.float32)[label]
+  if label.shape != (count, classes) or not np.isin(label, (0, 1)).all():
+    raise UserError(name, list(label.shape),
+                    f"must have labels [{count}] of class numbers, or "
+                    f"[{count}, {classes}] of 0 and 1")
+  return label.astype(np.float32)
+
+
+def _data(parts, classifier, multi_label):
+  """The arrays as the `RunData` of a run."""
+  records = {part: [Record(f"{part}/{i}", lambda: None, label)
+                    for i, label in enumerate(labels)]
+             for part, (_, labels) in parts.items()}
+  records["test"] = []
+  images = ArrayImages([r for part in parts for r in records[part]],
+                       np.concatenate([images for images, _ in
+                                       parts.values()]))
+  names = [f"class {c}" for c in range(classifier.num_classes)]
+  split = {part: [r.id for r in rows] for part, rows in records.items()}
+  return RunData(images, records, {**split, "class_names": names,
+                                   "multi_label": multi_label})
+
+
+def _run(training, model, callbacks):
+  """Takes all steps; the callbacks see the user's model."""
+  config, state = training.config, RunState()
+  history = keras.callbacks.History()
+  every = keras.callbacks.CallbackList(
+      [history, *callbacks], model=model, steps=config.eval_every,
+      epochs=-(-config.steps // config.eval_every))
+  model.stop_training = False
+  every.on_train_begin()
+  epoch, begun = 0, False
+  for _, logs in training.steps(state):
+    if not begun:
+      every.on_epoch_begin(epoch)
+      begun = True
+    every.on_train_batch_begin(state.step - 1)
+    every.on_train_batch_end(state.step - 1, logs)
+    state.add(logs)
+    last = state.step == len(training.plan)
+    if not last and (not state.updates or state.updates % config.eval_every
+                     or state.updates // config.eval_every == epoch):
+      continue
+    logs = state.take_means() | _validation(training)
+    every.on_epoch_end(epoch, logs)
+    epoch, begun = epoch + 1, False
+    if model.stop_training:
+      break
+  every.on_train_end()
+  return history
+
+
+def _validation(training):
+  """`{"val_...": score}` of the validation images; {} where there are none."""
+  data = training.data
+  if not data.records["val"]:
+    return {}
+  scores, _, _ = scores_of(training.predictor, data.images,
+                           data.records["val"], data.multi_label)
+  return {f"val_{name}": value for name, value in scores.items()}
