@@ -17,6 +17,7 @@ from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.runs.run_classifier import with_image_size
 from atcon_tf.training import loop
+from atcon_tf.training.run_state import RunState
 from atcon_tf.training import schedule
 
 SMOOTHING = 0.9
@@ -117,7 +118,7 @@ def sweep(config, low, high, count, progress=False):
     run = loop.prepare(config, pathlib.Path(folder) / "splits.json")
   first = next((i for i, kinds in enumerate(run.plan)
                 if schedule.CONSISTENCY in kinds), 0)
-  state = {"step": first, "updates": 0}
+  state = RunState(step=first)
   kinds = set(run.plan[first:first + count])
   factors = np.geomspace(low, high, len(run.plan[first:first + count]))
   curve, factor = Curve(kinds), hold_rates(run.trainer)

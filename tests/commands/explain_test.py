@@ -107,7 +107,7 @@ def test_class_folders_take_the_same_pictures(tmp_path):
   assert len(found) == 2 * len(pictures.ENDINGS)
 
 
-# Overlays and boxes.
+# Boxes.
 
 
 @pytest.mark.parametrize("box_format, box", [

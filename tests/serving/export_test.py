@@ -274,7 +274,8 @@ def test_a_foreign_folder_and_an_unknown_method_are_refused(run, tmp_path):
   (tmp_path / "thesis.tex").write_text("mine")
   with pytest.raises(UserError, match="thesis.tex"):
     export_run.export(run, tmp_path)
-  with pytest.raises(UserError, match="method='lime': must be any of tame"):
+  with pytest.raises(UserError,
+                     match=r"method=\('lime',\): must be any of tame"):
     export_run.export(run, tmp_path / "x", ("lime",))
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 

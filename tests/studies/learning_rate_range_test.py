@@ -14,6 +14,7 @@ from atcon_tf.config import UserError
 from atcon_tf import models
 from atcon_tf.objectives import supervised
 from atcon_tf.studies import learning_rate_range
+from atcon_tf.training.run_state import RunState
 from atcon_tf.training.trainer import Trainer
 from atcon_tf.training import loop
 from tests.conftest import ROOT
@@ -126,9 +127,8 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
   assert all(f"--{name}={rate:g}" in said for name, rate in rates.items())
   assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
   run = loop.prepare(Config(**settings, steps=20, **rates).resolve(),
-                          tmp_path / "splits.json")
-  losses = [logs["loss"] for _, logs in run.steps(
-      {"step": 0, "updates": 0})]
+                     tmp_path / "splits.json")
+  losses = [logs["loss"] for _, logs in run.steps(RunState())]
   assert len(losses) == 20
   assert np.mean(losses[-5:]) < np.mean(losses[:5])
   # Two sweeps in one plot.
