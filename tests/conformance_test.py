@@ -22,6 +22,7 @@ from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf import models
 from atcon_tf.models import explanation_head
 from atcon_tf.models import vit
+from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
 
@@ -246,6 +247,8 @@ def test_mixed_precision(method, half, eager):
 # Objectives with their flags, and the layers of the maps they need.
 OBJECTIVE_CASES = {
     "supervised": ({}, ()),
+    "probe": ({"start": "probe"}, ()),
+    "ranked_probe": ({"start": "ranked_probe"}, ()),
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
@@ -276,7 +279,7 @@ def test_objective(name, classifiers):
   if name in HEADS:
     classifier = explanation_head.attach(classifier, name, ["small_pool"])
   kinds = build(
-      classifier, config.Config(objective=name, **flags).resolve(), True)
+      classifier, config.Config(objective=name, **flags).resolve(), base.Task())
   for objective in kinds.values():
     variables = [v.value for v in (
         objective.variables or classifier.model.trainable_variables)]

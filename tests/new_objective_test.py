@@ -36,7 +36,7 @@ class Entropy(base.Objective):
   """Term "consistency": the mean entropy of each class's probability."""
 
   @classmethod
-  def from_config(cls, classifier, config, multi_label, twin=None):
+  def from_config(cls, classifier, config, task, twin=None):
     entropy = cls(classifier, consistency=config.consistency_weight)
     entropy.temperature = config.temperature
     return entropy

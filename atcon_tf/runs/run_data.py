@@ -8,7 +8,6 @@ from atcon_tf.config import files
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import FILES
-from atcon_tf.config.settings import UNLABELED
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import registry

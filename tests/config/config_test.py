@@ -59,7 +59,9 @@ class DefaultsTest(Case):
                      ("mobilenet_v2", "imagenet", 225))
     self.assertEqual((got.objective, got.schedule, got.learning_rate,
                       got.head_learning_rate),
-                     ("self_training", "combined", 2e-5, 3e-3))
+                     ("self_training", "combined", 1e-4, 3e-4))
+    self.assertEqual((got.start, got.head, got.trained_layers, got.refit),
+                     ("ranked_probe", "unit", "last_stage", "on"))
     atcon = got.with_objective("atcon")
     self.assertEqual((atcon.schedule, atcon.consistency_learning_rate),
                      ("alternating", 1e-5))
@@ -412,10 +414,11 @@ class RoundTripTest(Case):
     self.assertEqual(parse("--steps=3", "--shots=8").to_flags().splitlines(),
                      ["--objective=atcon", "--split_seed=0",
                       "--model=tiny_cnn", "--weights=none",
-                      "--image_size=64", "--schedule=alternating",
-                      "--steps=3", "--learning_rate=0.002",
+                      "--image_size=64", "--start=prior", "--head=linear",
+                      "--schedule=alternating", "--steps=3", "--learning_rate=0.002",
                       "--head_learning_rate=0.002",
-                      "--consistency_learning_rate=0.0002"])
+                      "--consistency_learning_rate=0.0002",
+                      "--trained_layers=all"])
 
   def test_every_flag_has_a_help_line(self):
     for field in FIELDS.values():

@@ -12,6 +12,7 @@ from atcon_tf import data
 from atcon_tf.data import augment
 from atcon_tf.data import image_store
 from atcon_tf import models
+from atcon_tf.objectives import rank_labels
 from atcon_tf.objectives import self_training
 from atcon_tf.runs import run_data
 from atcon_tf.training import pseudo_labels
@@ -21,7 +22,7 @@ LOGITS = np.array([[3., -1], [1, 5], [2, 4], [-2, 0], [0, -3]])
 
 
 def test_rank_labels_by_hand():
-  label, weight = self_training.rank_labels(LOGITS, 1, 0.6)
+  label, weight = rank_labels.rank_labels(LOGITS, 1, 0.6)
   # Class 0 ranks images 0, 2, 1, 4, 3; class 1 ranks 1, 2, 3, 0, 4.
   np.testing.assert_array_equal(label, [[1, 0], [0, 1], [0, 0], [0, 0],
                                         [0, 0]])
@@ -33,7 +34,7 @@ def test_rank_labels_by_hand():
 
 def test_every_class_has_as_many_positives():
   logits = np.random.default_rng(0).normal(size=[200, 7]) + 5 * np.arange(7)
-  label, weight = self_training.rank_labels(logits, 9, 0.5)
+  label, weight = rank_labels.rank_labels(logits, 9, 0.5)
   np.testing.assert_array_equal(label.sum(0), 9)
   np.testing.assert_array_equal(weight.sum(0), 9 + 100)
 
@@ -42,10 +43,10 @@ def test_an_image_of_one_label_goes_where_it_ranks_highest():
   logits = np.log([[.6, .4], [.5, .5], [.3, .7], [.1, .9]])
   # Class 0 ranks 0, 1, 2, 3; class 1 ranks 3, 2, 1, 0. With three each,
   # image 1 is second of class 0 and third of class 1.
-  label, weight = self_training.best_rank_labels(logits, 3)
+  label, weight = rank_labels.best_rank_labels(logits, 3)
   np.testing.assert_array_equal(label, [[1, 0], [1, 0], [0, 1], [0, 1]])
   assert weight.all()
-  label, weight = self_training.best_rank_labels(logits, 1)
+  label, weight = rank_labels.best_rank_labels(logits, 1)
   np.testing.assert_array_equal(label, [[1, 0], [0, 0], [0, 0], [0, 1]])
   np.testing.assert_array_equal(weight[:, 0], [1, 0, 0, 1])
 
@@ -124,7 +125,7 @@ def test_the_bank_gives_positive_images_with_a_class_of_theirs():
       [16, 16, 3], 10 * i, np.uint8), np.zeros([2], np.float32))
       for i in range(5)]
   images = image_store.Images(records, 16)
-  label, weight = self_training.rank_labels(LOGITS, 2, 0.6)
+  label, weight = rank_labels.rank_labels(LOGITS, 2, 0.6)
   made = pseudo_labels.PseudoLabels(label, weight, first=3, updates=30)
   config = Config(objective="self_training", augment=(),
                   unlabeled_batch_size=3).resolve()

@@ -270,8 +270,8 @@ def test_two_steps_of_a_preset(name, monkeypatch):
   config = from_flags(values)
   classifier = build_classifier(config, 3, False)
   assert classifier.attention.layers_used == config.feature_layers
-  loss = build(classifier, config, False)
-  built, groups = optimizers.build(config, loss)
+  loss = build(classifier, config, base.Task(multi_label=False))
+  built, groups = optimizers.build(config, classifier, loss)
   trainer = Trainer(classifier, loss, built, "train", groups)
   kernels = groups["kernels"]
   before = [v.numpy() for v in kernels]

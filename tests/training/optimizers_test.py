@@ -35,7 +35,7 @@ def _built(weight_decay):
   loss = tame.Tame(classifier)
   config = Config(objective="tame", warm_start="W/run", steps=1,
                   weight_decay=weight_decay, max_learning_rate=1.0).resolve()
-  return loss, *optimizers.build(config, {"supervised": loss})
+  return loss, *optimizers.build(config, classifier, {"supervised": loss})
 
 
 def test_groups_hold_each_variable_of_the_head_once():
