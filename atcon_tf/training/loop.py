@@ -224,7 +224,7 @@ class Training:
             f"{count['train_unlabeled']} other training images, "
             f"{self.config.steps} updates", flush=True)
       return RunState()
-    state = RunState.from_arrays(progress, arrays)
+    state = RunState.from_arrays(progress, arrays, self.config.seed)
     print(f"continuing after {state.updates} of {self.config.steps} updates",
           flush=True)
     return state
@@ -301,7 +301,7 @@ class Training:
         state.pseudo_labels = pseudo_labels.rank(
             self.trainer.objectives[CONSISTENCY], self.predictor,
             self.data.images, self.data.records["train_unlabeled"],
-            done[CONSISTENCY], state.updates)
+            self.config.seed, done[CONSISTENCY], state.updates)
         batches[CONSISTENCY] = self._batches(CONSISTENCY, done[CONSISTENCY],
                                              state)
       logs = self.trainer.run({k: next(batches[k]) for k in kinds})
