@@ -1,9 +1,10 @@
-"""Trains a classifier: `python -m atcon_tf.train --workdir=RUN [flags]`.
+"""Trains a classifier and scores it on the test images.
 
-    train_and_evaluate(Config(dataset="shapes").resolve(), "W/run")
+    python -m atcon_tf.train --workdir=RUN [flags]
 
-is the whole of it, for notebooks and tests. Killed at any moment and started
-again with the same settings, a run ends with the same numbers.
+In a notebook `training.train_and_evaluate(config, workdir)` does the same. A
+run that was stopped at any moment continues when the same command is started
+again, and ends with the same numbers.
 """
 
 import os
@@ -23,22 +24,23 @@ def main(argv):
   workdir = flags.FLAGS.workdir
   result = training.train_and_evaluate(config, workdir, flags.FLAGS.overwrite)
   print(tables.scores_table(
-    {os.path.basename(os.path.normpath(workdir)): result}))
+      {os.path.basename(os.path.normpath(workdir)): result}))
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
         f"tensorboard --logdir={workdir}/tb "
         "--samples_per_plugin=images=100")
 
 
 def define_flags():
-  """The flags of this command."""
+  """Defines the flags of this command."""
   config_flags.define_flags()
   flags.DEFINE_string("workdir", "W/run", "folder of the run")
-  flags.DEFINE_bool("overwrite", False, "start anew where workdir has a run; "
-                    "that is gone with the first checkpoint of this one")
+  flags.DEFINE_bool("overwrite", False, "start a new run even if workdir "
+                    "holds one; the old run is deleted when the new one "
+                    "writes its first checkpoint")
 
 
 def run():
-  """The console script."""
+  """Runs the command; the console script calls it."""
   cli.run(main, define_flags)
 
 

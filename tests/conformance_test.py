@@ -1,8 +1,8 @@
-"""Every entry of every dict keeps the same promises.
+"""Every method, objective, data set and metric keeps the common contract.
 
-A table of small cases drives all checks; an entry without a case fails.
+A table of small cases drives all checks, and an entry without a case fails.
 `python -m pytest tests/conformance_test.py` takes a few minutes at most: the
-networks have a few layers and the images 16 pixels.
+networks have a few layers, and the images 16 pixels a side.
 """
 
 import keras
@@ -19,17 +19,15 @@ from atcon_tf import data
 from atcon_tf.data.registry import DATASETS
 from atcon_tf.evaluation.metrics import Evidence
 from atcon_tf.evaluation.metrics import METRICS
-from atcon_tf import models
 from atcon_tf.models import explanation_head
-from atcon_tf.models import vit
 from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
+from tests.small_networks import CLASSES
+from tests.small_networks import SIZE
+from tests.small_networks import small_classifier
 
-SIZE = 16
-CLASSES = 3
-
-# Each method with options that make it small, and the network it is for.
+# Each method with options that keep it small.
 CASES = {
     "cam": {}, "grad_cam": {}, "grad_cam_plus_plus": {}, "xgrad_cam": {},
     "hires_cam": {}, "layer_cam": {}, "eigen_cam": {},
@@ -49,65 +47,24 @@ CASES = {
 VIT = [name for name, method in attribution.METHODS.items()
        if method.family == "rollout"]
 
-# Compiled numbers that differ, and why.
+# Methods whose compiled numbers differ, and why.
 XLA_DIFFERS = {
     "eigen_cam": "XLA's eigenvectors are iterated to a coarser tolerance",
 }
-# Half precision changes more than rounding.
+# Methods that half precision changes by more than rounding, and why.
 HALF_DIFFERS = {
     "meaningful_perturbation": "a fit: rounding moves each of its steps",
     "var_grad": "a small difference of gradients that are half precision",
 }
 
 
-def _cnn(fused=False, name="small"):
-  """Two convolutions; ReLUs as layers or inside the convolutions."""
-  x = images = keras.Input([SIZE, SIZE, 3])
-  for i in (1, 2):
-    x = keras.layers.Conv2D(
-        6, 3, padding="same", activation="relu" if fused else None,
-        kernel_initializer="he_normal", name=f"{name}_conv{i}")(x)
-    if not fused:
-      x = keras.layers.ReLU(name=f"{name}_relu{i}")(x)
-    if i == 1:
-      x = keras.layers.MaxPooling2D(name=f"{name}_pool")(x)
-  return keras.Model(images, x, name=name)
-
-
-def _with_head(images, features):
-  x = keras.layers.GlobalAveragePooling2D()(features)
-  return keras.Model(images, keras.layers.Dense(
-      CLASSES, dtype="float32", name="logits")(x))
-
-
-def _copy_weights(source, target):
-  for a, b in zip(source.variables, target.variables):
-    b.assign(a.value)
-
-
-def _classifier(kind="plain", like=None):
-  """A classifier of one kind; `like` another one's weights."""
-  keras.utils.set_random_seed(1)
-  if kind == "vit":
-    model = vit.build(CLASSES, SIZE, patch=4, width=8, depth=2, heads=2)
-  elif kind == "nested":
-    images = keras.Input([SIZE, SIZE, 3])
-    model = _with_head(images, _cnn()(images))
-  else:
-    base = _cnn(fused=kind == "fused")
-    model = _with_head(base.input, base.output)
-  if like is not None:
-    _copy_weights(like, model)
-  return models.wrap(model), model
-
-
 @pytest.fixture(scope="module")
 def classifiers():
-  """`{kind: (classifier, model)}`; all CNNs with the same weights."""
-  plain, model = _classifier()
-  made = {"plain": (plain, model), "vit": _classifier("vit")}
+  """`{kind: (classifier, model)}`; all CNNs have the same weights."""
+  plain, model = small_classifier()
+  made = {"plain": (plain, model), "vit": small_classifier("vit")}
   for kind in ("nested", "fused"):
-    made[kind] = _classifier(kind, model)
+    made[kind] = small_classifier(kind, model)
   return made
 
 
@@ -120,7 +77,7 @@ TARGET = np.array([0, 1, 2, 1, 0])
 
 
 def _explained(method, classifiers, kind="plain"):
-  """The classifier that a method is tried on, with a head if it needs one."""
+  """The classifier for a method, with a head if the method needs one."""
   classifier = classifiers["vit" if method in VIT else kind][0]
   if registry.METHODS[method].family != "learned":
     return classifier
@@ -135,7 +92,7 @@ def _function(method, classifiers, kind="plain", **options):
 
 @pytest.fixture(scope="module")
 def eager(classifiers):
-  """`{method: its map of five images, computed eagerly}`."""
+  """`{method: its map of five images}`, computed eagerly."""
   return {m: _function(m, classifiers)(_images(), TARGET).numpy()
           for m in attribution.METHODS}
 
@@ -168,7 +125,7 @@ class TestMethods:
     _close(one, eager[method][1:2])
 
   def test_tf_function(self, method, classifiers, eager):
-    """Of any batch size."""
+    """A compiled method takes any batch size."""
     compiled = tf.function(
         _function(method, classifiers), input_signature=[
             tf.TensorSpec([None, SIZE, SIZE, 3]),
@@ -187,7 +144,7 @@ class TestMethods:
   @pytest.mark.parametrize("kind", ["nested", "fused"])
   def test_same_map_of_the_same_network(self, method, kind, classifiers,
                                         eager):
-    """The nested and the fused-ReLU model have the plain one's weights."""
+    """The nested and the fused-ReLU model have the weights of the plain one."""
     if method in VIT:
       pytest.skip("for Vision Transformers")
     _close(_function(method, classifiers, kind)(_images(), TARGET),
@@ -225,10 +182,10 @@ def _correlation(a, b):
 
 @pytest.fixture(scope="module")
 def half(classifiers):
-  """The same networks computing in bfloat16."""
+  """The same networks in bfloat16."""
   keras.config.set_dtype_policy("mixed_bfloat16")
   try:
-    return {kind: _classifier(kind, classifiers[kind][1])
+    return {kind: small_classifier(kind, classifiers[kind][1])
             for kind in ("plain", "vit")}
   finally:
     keras.config.set_dtype_policy("float32")
@@ -244,7 +201,7 @@ def test_mixed_precision(method, half, eager):
   assert _correlation(heat, eager[method]) > least
 
 
-# Objectives with their flags, and the layers of the maps they need.
+# Objectives with their flags, and the layers of the maps that they need.
 OBJECTIVE_CASES = {
     "supervised": ({}, ()),
     "probe": ({"start": "probe"}, ()),
@@ -275,7 +232,7 @@ def _batch(count=5):
 
 @pytest.mark.parametrize("name", OBJECTIVE_CASES)
 def test_objective(name, classifiers):
-  """Terms `[B]`, the same alone as in a batch, eager as compiled."""
+  """Terms `[B]` are the same alone and in a batch, eager and compiled."""
   flags, layers = OBJECTIVE_CASES[name]
   classifier = classifiers["plain"][0]
   if layers:
@@ -302,7 +259,7 @@ def test_objective(name, classifiers):
       np.testing.assert_allclose(compiled[term][0], value, atol=1e-4)
 
 
-# Data sets and the flags that find them; None: only where real data are.
+# Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
                  "binary_masks": None}
 
@@ -341,8 +298,8 @@ def test_dataset(name, tmp_path, request):
       assert np.all((record.boxes >= 0) & (record.boxes <= 1))
 
 
-# What each score of a map that fills the left half should be when the class
-# is there and nowhere else; None: no such number.
+# The score of a map that fills the left half when the class fills the same
+# half; None: the score has no fixed value.
 METRIC_CASES = {
     "average_drop": 0, "average_drop_50": 0, "average_drop_15": 68,  # 16 of 50
     "increase_in_confidence": 0, "increase_in_confidence_50": 0,

@@ -1,23 +1,23 @@
-"""What a person tells the program, and how it answers a mistake.
+"""The settings of a run, the flags of the commands, and the errors of both.
 
-The room imports no TensorFlow, no Keras and no matplotlib, so that a command
-answers `--help` or a wrong flag at once. For the same reason the names of the
-data sets and objectives stand here as text; `tests/config/config_test.py`
-holds them to the registries of `data` and `objectives`.
+This package imports no TensorFlow, no Keras and no matplotlib, so that a
+command answers `--help` or a wrong flag at once. For the same reason the names
+of the data sets and objectives are listed here as text;
+`tests/config/config_test.py` compares them with the registries of `data` and
+`objectives`.
 
 `Config` is one frozen dataclass: a field is a flag and a line of config.json.
 `resolve()` fills in the fields that depend on the model (rates, steps, image
 size, objective) and returns a new Config. Resolving a resolved Config changes
-nothing, and config.json and flags.txt of a run give the same Config back.
+nothing, and config.json and flags.txt of a run give the same Config.
 
 `resolve()` refuses a value that is impossible, and a value that the chosen
 objective, data set, schedule or model would not use. So no setting is
-ignored in silence. Three places refuse:
+ignored in silence. Three places refuse a setting:
 
-- `config/checks.py` refuses what needs neither data nor network;
-- `runs/run_data.py` and `data` refuse what only the data show;
-- the constructor of a model or an objective refuses what only the network
-  shows.
+- `config/checks.py`, if the settings alone show the mistake;
+- `runs/run_data.py` and `data`, if only the data show it;
+- the constructor of a model or an objective, if only the network shows it.
 
 Every refusal is a `UserError`: one line with the name, the value and what is
 allowed. In Python the line names an argument (`shots=-1`); a command prints

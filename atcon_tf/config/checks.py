@@ -12,12 +12,21 @@ from atcon_tf.config.settings import MODELS
 
 
 def used(config, field):
+  """Whether the values of the other settings let this field have an effect."""
   return all(getattr(config, name) in allowed
              for name, allowed in field.metadata["needs"].items())
 
 
 def check_field(config, field, given):
-  """Refuses a value outside its range, or one that nothing would use."""
+  """Refuses a value outside its range, and a given value without an effect.
+
+  Args:
+    config: a `Config`.
+    field: one of its dataclass fields.
+    given: whether the user gave the value.
+  Raises:
+    UserError: names the field, its value and what is allowed.
+  """
   name, value = field.name, getattr(config, field.name)
   allowed = field.metadata["choices"]
   # An empty default is filled in by `resolve`.
@@ -42,6 +51,7 @@ def check_field(config, field, given):
 
 
 def check_model(model):
+  """Refuses a model that is neither a backbone's name nor a .keras file."""
   if model in MODELS:
     return
   if not model.endswith(".keras"):
@@ -52,7 +62,14 @@ def check_model(model):
 
 
 def check_together(config, given):
-  """What only shows when two settings are seen side by side."""
+  """Refuses settings that contradict each other.
+
+  Args:
+    config: a `Config` whose fields `check_field` accepts.
+    given: names of the fields that the user gave.
+  Raises:
+    UserError: names one of the settings, its value and what is allowed.
+  """
   check_augment("augment", config.augment)
   if config.unlabeled not in ("all", "labeled") and not (
       config.unlabeled.isdecimal() and int(config.unlabeled) > 0):
@@ -73,13 +90,13 @@ def check_together(config, given):
   if config.dataset == "image_list":
     if not config.data_dir:
       raise UserError("data_dir", None,
-                      "needed by --dataset=image_list, the folder that the "
-                      "paths of the lists count from")
+                      "needed by --dataset=image_list, the folder in which "
+                      "the paths of the lists begin")
     if not (config.val_list or config.test_list):
       raise UserError("val_list", None,
-                      "needed by --dataset=image_list, or --test_list: "
-                      "nothing may be chosen on the images that a run is "
-                      "trained on")
+                      "needed by --dataset=image_list, unless --test_list "
+                      "is given: a run may not choose its weights on the "
+                      "images that train it")
   for name in ("shots", "unlabeled", "single_label_only"):
     if config.splits and name in given:
       raise UserError(name, getattr(config, name),
@@ -89,20 +106,21 @@ def check_together(config, given):
                "consistency_learning_rate", "max_learning_rate"):
     if name in given and not getattr(config, name):
       raise UserError(name, 0,
-                      "must be more than 0; without the flag the model's own "
-                      "is taken")
+                      "must be more than 0; without the flag the model's "
+                      "default applies")
   row = OBJECTIVES[config.objective]
   if row.start and config.start != row.start:
     raise UserError("start", config.start,
-                    f"--objective={config.objective} is --start={row.start}")
+                    f"--objective={config.objective} needs "
+                    f"--start={row.start}")
   if row.trains_head and config.start != "prior":
     raise UserError("start", config.start,
                     f"not used with --objective={config.objective}, which "
-                    "explains a classifier that is trained")
+                    "explains a trained classifier")
   if config.warm_start and config.start != "prior":
     raise UserError("start", config.start,
                     f"not used with --warm_start={config.warm_start}, which "
-                    "brings a head")
+                    "gives the head its weights")
   if config.class_prior and config.start != "ranked_probe" and (
       config.objective != "self_training"):
     raise UserError("class_prior", config.class_prior,
@@ -113,20 +131,22 @@ def check_together(config, given):
                     "must be at least 16")
   if config.alpha and "supervised_share" in given:
     raise UserError("alpha", config.alpha,
-                    "says the same as --supervised_share; give one of them")
+                    "sets the same probability as --supervised_share; give "
+                    "only one of them")
   if config.weights not in ("", "none"):
     if config.model.endswith(".keras"):
       raise UserError("weights", config.weights,
-                      f"{config.model} brings its own weights")
+                      f"not used with --model={config.model}, which holds "
+                      "its own weights")
     if config.warm_start and "weights" in given:
       raise UserError("weights", config.weights,
                       f"not used with --warm_start={config.warm_start}, which "
-                      "brings all of them")
+                      "gives all weights")
   if config.weights == "imagenet" and (
       defaults.of(config.model).recipe is defaults.FROM_SCRATCH):
     raise UserError("weights", "imagenet",
-                    f"there are none for --model={config.model}; must be "
-                    "none or a file")
+                    f"--model={config.model} has no ImageNet weights; must "
+                    "be none or a file")
   if config.model not in MODELS:
     return
   if config.batch_norm == "train" and (
@@ -135,18 +155,18 @@ def check_together(config, given):
                     f"--model={config.model} has no BatchNorm layer")
   if "input_range" in given:
     raise UserError("input_range", config.input_range,
-                    f"--model={config.model} knows its own; it goes with a "
-                    ".keras file")
+                    f"not used with --model={config.model}, whose range is "
+                    "known; it goes with a .keras file")
 
 
 def _check_two_classes(config):
-  """Balanced batches, and rates of false alarms."""
+  """Refuses an impossible share of positives or rate of false alarms."""
   share, size = config.batch_positive_share, config.batch_size
   count = settings.positives(share, size)
   if share and not 0 < count < size:
     raise UserError("batch_positive_share", share,
-                    f"{count} positive of the {size} images in a batch; at "
-                    "least one must be positive and one negative")
+                    f"gives {count} positives in a batch of {size} images; "
+                    "at least one must be positive and one negative")
   for rate in config.false_alarm_rates:
     try:
       known = 0 <= float(rate) <= 1

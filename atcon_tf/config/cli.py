@@ -1,8 +1,8 @@
-"""How every command starts and ends.
+"""Runs a command: defines its flags, parses them, prints its errors.
 
-A mistake of the user's, or a file that the system refuses, is one line and
-exit status 2; Ctrl-C is one line and 130. Flags are defined when a command
-starts, never at import.
+A `UserError`, or an `OSError` that names a file, ends the command with one
+line and status 2; Ctrl-C ends it with one line and status 130. The flags are
+defined when a command starts, never at import.
 """
 
 import sys
@@ -19,9 +19,10 @@ def run(main, define_flags, arguments=False):
   """Runs `main(argv)` with the flags that `define_flags()` defines.
 
   Args:
-    main: called with what is left of the command line.
-    define_flags: called first.
-    arguments: whether more than flags may be left.
+    main: function of the words of the command line that are no flags.
+    define_flags: function without arguments; it is called before `main`.
+    arguments: whether the command line may have words that are no flags.
+      Otherwise such a word is an error.
   """
   def parse(argv):
     try:
@@ -47,12 +48,12 @@ def run(main, define_flags, arguments=False):
             "checkpoint", file=sys.stderr)
       sys.exit(130)
 
-  # Photos of 200 megapixels are photos, not attacks on the memory.
+  # PIL's default would refuse large photos as attacks on the memory.
   PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
-  # --help prints the docstring of __main__; a console script has none there.
+  # --help prints the docstring of __main__, which a console script lacks.
   sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
   define_flags()
-  # --help shows the flags of the command's own module: these are all its.
+  # --help shows only the flags that are registered for the started file.
   for module, owned in flags.FLAGS.flags_by_module_dict().items():
     if module.startswith("atcon_tf"):
       for flag in owned:

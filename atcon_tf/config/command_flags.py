@@ -8,19 +8,22 @@ from atcon_tf.config import files
 from atcon_tf.config.config import Config
 from atcon_tf.config.errors import UserError
 
-# What a run says itself.
+# The flags that a run answers from its own settings.
 _OF_A_MODEL = ("class_names", "input_range", "image_size", "multi_label",
                "weights")
-# What a .keras file does not use, and what a stock model does not use.
+# The flags that a .keras file, and those that a stock model, does not use.
 _NOT_OF_A_FILE = ("weights",)
 _NOT_OF_STOCK = ("input_range", "image_size", "multi_label")
 
 
 def refuse(names, why):
-  """Refuses flags that the command line has and the command would ignore.
+  """Refuses flags that the command would ignore.
 
+  Args:
+    names: of the flags.
+    why: the reason, for the error.
   Raises:
-    UserError: names the first of them, with its value and `why`.
+    UserError: the command line gives one of the flags.
   """
   for name in names:
     if flags.FLAGS[name].present:
@@ -28,23 +31,32 @@ def refuse(names, why):
 
 
 def define_classifier_flags():
-  """Defines the flags of a run, a .keras file or a stock model."""
+  """Defines the flags that name a classifier.
+
+  The classifier is that of a run, a .keras file or a stock Keras model.
+  """
   ranges = Config.__dataclass_fields__["input_range"].metadata["choices"]
   flags.DEFINE_string("workdir", "", "folder of a run")
-  flags.DEFINE_string("model", "", "a .keras file or a stock model's name")
-  flags.DEFINE_string("weights", "imagenet", "of a stock model")
+  flags.DEFINE_string("model", "", "a .keras file, or the name of a stock "
+                      "Keras model")
+  flags.DEFINE_string("weights", "imagenet", "weights of a stock model: "
+                      "imagenet, none or a file")
   flags.DEFINE_enum("input_range", "0..1", sorted(ranges),
-                    "what a .keras model expects")
-  flags.DEFINE_integer("image_size", 0, "of a .keras model of any size", 0)
-  flags.DEFINE_bool("multi_label", False, "a .keras model's classes can be "
-                    "present together (so they can where it ends in a "
-                    "sigmoid)")
-  flags.DEFINE_list("class_names", [], "names, or a file with one a line")
+                    "range of the pixel values that a .keras model expects")
+  flags.DEFINE_integer("image_size", 0, "side of the square input in pixels, "
+                       "of a .keras model that accepts any size", 0)
+  flags.DEFINE_bool("multi_label", False, "an image can show several of the "
+                    "classes of a .keras model; always true if the model "
+                    "ends in a sigmoid")
+  flags.DEFINE_list("class_names", [], "class names, or a text file with one "
+                    "name a line; default: the classes' numbers")
 
 
 def classifier_from_flags():
-  """The arguments of `runs.run.load_classifier` that the flags give, a dict.
+  """The arguments of `runs.run.load_classifier` that the flags give.
 
+  Returns:
+    `{argument: value}`.
   Raises:
     UserError: the command line has a flag that this kind of classifier
       ignores, or the file of --class_names cannot be read.

@@ -1,12 +1,13 @@
 """Every setting of a run: one frozen dataclass, one field = one flag.
 
-The fields stand in `settings.py` and `objective_settings/`. This file puts them
-together, filled in, checked, and turned into flags and JSON.
+`settings.py` and `objective_settings/` define the fields. `Config` joins
+them, checks them, fills in the defaults that depend on other settings, and
+writes them as flags and as JSON.
 
     config = Config(dataset="shapes", objective="atcon", shots=8).resolve()
 
-Raises `UserError` (one line that names the flag, the value and what is
-allowed) for everything a person can get wrong.
+`resolve` raises a `UserError` (one line that names the setting, its value and
+what is allowed) for every setting that a person can get wrong.
 """
 
 import dataclasses
@@ -33,21 +34,21 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
              probe_settings.Probe, settings.Model, settings.Data):
   """The settings of one run.
 
-  Empty or 0 means: chosen by `resolve`, or not used.
+  `resolve` fills in a field that is empty or 0, unless nothing uses it.
   """
 
   def resolve(self, explicit=()):
     """Checks every value and fills in what depends on the model.
 
     Args:
-      explicit: names of the fields the user set by hand; they are refused
-        where they are not used even if they hold the default.
+      explicit: names of the fields that the user set by hand. Such a field
+        is refused where nothing uses it, even if it holds the default.
     Returns:
-      a Config in which no field that is used is left open (but for the
-      image size of a .keras file, which the file knows); resolving it again
-      changes nothing.
+      a `Config` with a value for every field that is used, except for the
+      image size of a .keras file, which the file holds. Resolving the
+      `Config` again changes nothing.
     Raises:
-      UserError: an impossible value, or one that nothing would use.
+      UserError: a value is impossible, or nothing would use it.
     """
     given = {f.name for f in dataclasses.fields(self)
              if getattr(self, f.name) != f.default} | set(explicit)
@@ -61,7 +62,10 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     return config
 
   def _named(self):
-    """Model, objective and schedule, on which the other defaults depend."""
+    """Fills in the fields on which the other defaults depend.
+
+    These are the model, objective, schedule, start and head.
+    """
     model = self.model or (
         "tiny_cnn" if self.dataset == "shapes" else "mobilenet_v2")
     objective = self.objective or defaults.of(model).recipe["objective"]
@@ -76,7 +80,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
             "linear" if start == "prior" else "unit"))
 
   def _default_start(self, model, row):
-    """From what pretrained features know, where there are some."""
+    """The start of a new head: a probe, unless the features are untrained."""
     from_scratch = defaults.of(model).recipe is defaults.FROM_SCRATCH
     if from_scratch or self.weights == "none" or self.warm_start or (
         row is None or row.trains_head):
@@ -84,11 +88,11 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     return "ranked_probe" if row.unlabeled else "probe"
 
   def _filled(self, given):
-    """The defaults of the model, and those that depend on other settings."""
+    """Fills in the defaults of the model and of the objective."""
     row, network = OBJECTIVES[self.objective], defaults.of(self.model)
     recipe = network.recipe
     if self.model.endswith(".keras") or row.trains_head or self.warm_start:
-      recipe = {**recipe, "weights": "none"}  # comes with all of them
+      recipe = {**recipe, "weights": "none"}  # the classifier has weights
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(self)
               if f.name in recipe and not getattr(self, f.name)
               and checks.used(self, f)}
@@ -107,7 +111,10 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     return OBJECTIVES[self.objective].trains
 
   def with_objective(self, objective):
-    """These settings for another objective; what it does not use goes."""
+    """These settings for another objective.
+
+    A setting that the other objective does not use returns to its default.
+    """
     config = dataclasses.replace(self, objective=objective, schedule="",
                                  start="", head="", trained_layers="",
                                  refit="")
@@ -116,7 +123,10 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
         if not checks.used(config, f)}).resolve()
 
   def public(self):
-    """These settings without the folders of this machine: for others."""
+    """These settings without the folders of this machine.
+
+    An absolute path is replaced by its last name.
+    """
     absolute = {name: getattr(self, name) for name in PATHS
                 if os.path.isabs(getattr(self, name))}
     return dataclasses.replace(self, **{
@@ -129,7 +139,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
 
   @classmethod
   def from_json(cls, text):
-    """The inverse of `to_json`."""
+    """The inverse of `to_json`; keys that are no settings are left out."""
     values = json.loads(text)
     names = {f.name for f in dataclasses.fields(cls)}
     values = {k: tuple(v) if isinstance(v, list) else v
@@ -137,7 +147,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     return cls(**values)
 
   def to_flags(self):
-    """A --flagfile text that repeats these settings."""
+    """The text of a flag file that gives these settings again."""
     lines = []
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)

@@ -15,7 +15,11 @@ _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,
 
 
 def define_flags(flag_values=flags.FLAGS):
-  """Defines one absl flag for each field; called when a command starts."""
+  """Defines one absl flag for each field of `Config`.
+
+  Args:
+    flag_values: the `absl.flags.FlagValues` that receives the flags.
+  """
   for field in dataclasses.fields(Config):
     kind = typing.get_origin(field.type) or field.type
     default = list(field.default) if kind is tuple else field.default
@@ -26,7 +30,13 @@ def define_flags(flag_values=flags.FLAGS):
 
 
 def from_flags(flag_values=flags.FLAGS):
-  """The resolved Config that the parsed flags describe."""
+  """The resolved `Config` that the parsed flags describe.
+
+  Args:
+    flag_values: parsed `absl.flags.FlagValues`.
+  Raises:
+    UserError: `Config.resolve` refuses a value.
+  """
   values, explicit = {}, set()
   for field in dataclasses.fields(Config):
     value = flag_values[field.name].value
@@ -37,10 +47,12 @@ def from_flags(flag_values=flags.FLAGS):
 
 
 def parse(arguments):
-  """The `Config` that a command line of train describes.
+  """The resolved `Config` that a command line of train describes.
 
+  Args:
+    arguments: list of the words of the command line after the command.
   Raises:
-    UserError: it describes none.
+    UserError: a word is no flag, or a value is refused.
   """
   values = flags.FlagValues()
   define_flags(values)

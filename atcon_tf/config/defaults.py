@@ -1,11 +1,11 @@
-"""What a model needs to be trained well: rates, steps, image size, objective.
+"""The defaults that depend on the model: rates, steps, image size, objective.
 
 Every other setting has one default for all models.
 """
 
 import dataclasses
 
-# Fine-tuning: the values that were healthy on VOC with MobileNetV2.
+# Fine-tuning: the values that trained MobileNetV2 stably on VOC.
 FINE_TUNING = dict(
     objective="self_training", weights="imagenet", steps=100,
     learning_rate=2e-5, head_learning_rate=3e-3,
@@ -15,21 +15,21 @@ FROM_SCRATCH = dict(
     objective="atcon", weights="none", steps=300, learning_rate=2e-3,
     head_learning_rate=2e-3, consistency_learning_rate=2e-4,
     max_learning_rate=1e-1, trained_layers="all")
-# Of a head that begins as a probe: it knows much already.
+# The rate of a head that begins as a probe and so is fitted already.
 STARTED_HEAD_RATE = 3e-4
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """What the settings know of a named network.
+  """The properties of a network on which the settings depend.
 
   Attributes:
-    image_size: side of its square input in pixels, unless --image_size says
-      otherwise: a size at which the last map is symmetric about the image's
-      centre, wherever the network's padding allows one.
-    recipe: the defaults of its training.
-    relu: it has ReLUs, and so a guided gradient.
-    batch_norm: it has layers with batch statistics.
+    image_size: default of --image_size, in pixels. At this size the last map
+      is symmetric about the image's centre if the network's padding allows
+      that at any size.
+    recipe: the defaults of the network's training.
+    relu: whether the network has ReLUs, and so a guided gradient.
+    batch_norm: whether the network has layers with batch statistics.
   """
 
   image_size: int
@@ -53,5 +53,5 @@ NETWORKS = {
 
 
 def of(model):
-  """The `Network` of a name, or that of a .keras file: nothing is known."""
+  """The `Network` of a name; for a .keras file one without an image size."""
   return NETWORKS.get(model, Network(0))

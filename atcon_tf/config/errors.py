@@ -1,4 +1,4 @@
-"""The one error that a person can cause, in Python's words and as a flag."""
+"""`UserError`: the one error for a mistake of the user's."""
 
 import re
 
@@ -11,17 +11,17 @@ class UserError(ValueError):
 
   `str(error)` names a setting as Python's argument (`shots=-1: must be at
   least 0`); `error.as_flags()` names it as the commands do (`--shots=-1: must
-  be at least 0`). The reason may name other settings as flags: `str` leaves
-  their dashes out.
+  be at least 0`). The reason may name other settings as flags; `str` removes
+  the dashes from these names.
   """
 
   def __init__(self, name, value=None, why=""):
-    """Says what is wrong.
+    """Makes the error.
 
     Args:
-      name: of the setting; or, without `why`, the whole line.
-      value: that it has; None: the setting is missing.
-      why: what is wrong with it, and what is allowed.
+      name: name of the setting; or, without `why`, the whole line.
+      value: value of the setting; None: the setting is missing.
+      why: what is wrong with the value, and what is allowed.
     """
     super().__init__(name, value, why)
     self.name, self.value, self.why = name, value, why
@@ -45,6 +45,6 @@ class UserError(ValueError):
 
 
 def _python(value):
-  """A value as Python writes it; a path as the text that it is."""
+  """The `repr` of a value; that of a path is the one of its text."""
   plain = isinstance(value, (bool, int, float, list, tuple))
   return repr(value if plain else str(value))

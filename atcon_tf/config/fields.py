@@ -1,4 +1,4 @@
-"""What a field of the settings carries: default, help line, what it allows."""
+"""A field of the settings: its default, its help line, its allowed values."""
 
 import dataclasses
 
@@ -14,12 +14,12 @@ def flag(default, text, *, choices=None, minimum=None, maximum=None,
   """A field that is also a flag.
 
   Args:
-    default: its value where nobody gives one.
-    text: its help line.
-    choices: the values that it allows; None: any.
-    minimum, maximum: the range that it allows.
-    needs: `{other field: values}`; where another field has none of these
-      values, nothing uses this one, and it is refused.
+    default: value of the field if the user gives none.
+    text: help line of the flag.
+    choices: the allowed values; None: any.
+    minimum, maximum: the allowed range; None: no limit.
+    needs: `{other field: values}`. If the other field has none of these
+      values, nothing uses this field, and a given value is refused.
   """
   return dataclasses.field(default=default, metadata=dict(
       help=text, choices=choices, minimum=minimum, maximum=maximum,
@@ -27,7 +27,7 @@ def flag(default, text, *, choices=None, minimum=None, maximum=None,
 
 
 def check_augment(name, value):
-  """Refuses a list of changes that has an unknown one."""
+  """Refuses a list of random changes with an unknown name in it."""
   unknown = [a for a in value if a not in AUGMENTATIONS]
   if unknown:
     raise UserError(name, value, f"no '{unknown[0]}'; any of "

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writes files whole or not at all, and checks paths before the work."""
 
 import contextlib
 import errno
@@ -7,13 +7,21 @@ import pathlib
 
 from atcon_tf.config.errors import UserError
 
-# What a person can put right: the disk, rights, and what stands in the way.
+# The errors that a person can correct: a full disk, missing rights, or a file
+# or folder that has the name already.
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
                 errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 def check_file(name, path):
-  """Refuses a path that no file can be written to, before the work is done."""
+  """Refuses a path that no file can be written to.
+
+  Args:
+    name: of the setting, for the error.
+    path: of the file.
+  Raises:
+    UserError: `path` is a folder, or a parent of `path` is a file.
+  """
   path = pathlib.Path(path)
   if path.is_dir():
     raise UserError(name, path, "is a folder; must be a file")
@@ -21,22 +29,32 @@ def check_file(name, path):
 
 
 def check_folder(name, path):
-  """Refuses a path that cannot be a folder, before the work is done."""
+  """Refuses a path that cannot become a folder.
+
+  Args:
+    name: of the setting, for the error.
+    path: a `pathlib.Path`.
+  Raises:
+    UserError: `path` or a parent of it is a file.
+  """
   for one in (path, *path.parents):
     if one.exists() and not one.is_dir():
       raise UserError(name, path, f"{one} is a file, not a folder")
 
 
 def printable(text):
-  """Text with what is not UTF-8 in a file's name written as an escape."""
+  """The text; bytes of a file's name that are not UTF-8 become escapes."""
   return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def lines(name, path):
-  """The lines of a UTF-8 text file that the setting `name` names.
+  """The lines of a UTF-8 text file.
 
+  Args:
+    name: of the setting that holds the path, for the error.
+    path: of the file.
   Raises:
-    UserError: it cannot be read.
+    UserError: the file cannot be read.
   """
   try:
     with open(path, encoding="utf-8-sig") as file:
@@ -58,10 +76,14 @@ def write_bytes(path, data):
 
 
 def between(path, marks, text):
-  """Puts text between the two marks of a file, in place of what was there.
+  """Replaces the text between two marks of a file.
 
+  Args:
+    path: of the file.
+    marks: the mark before the text and the one after it.
+    text: the new text.
   Raises:
-    UserError: there is no such file, or it has no such marks.
+    UserError: the file does not exist, or a mark is not in it.
   """
   path = pathlib.Path(path)
   whole_text = path.read_text() if path.is_file() else ""
@@ -74,7 +96,16 @@ def between(path, marks, text):
 
 @contextlib.contextmanager
 def whole(path):
-  """A path beside `path` that takes its place when the block ends well."""
+  """A context manager whose file becomes `path` if the block succeeds.
+
+  Args:
+    path: a `pathlib.Path`; missing parents are created.
+  Yields:
+    a temporary path beside `path`. It is renamed to `path` if the block
+    succeeds and deleted if the block raises.
+  Raises:
+    UserError: the file cannot be written.
+  """
   part = path.with_name(f".part-{path.name}")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +113,8 @@ def whole(path):
     os.replace(part, path)
   except OSError as error:
     if error.errno in CANNOT_WRITE:
-      raise UserError(f"{path}: cannot be written: {error.strerror}; what "
-                      "was there before is kept") from error
+      raise UserError(f"{path}: cannot be written: {error.strerror}; an "
+                      "earlier file of this name is kept") from error
     raise
   finally:
     with contextlib.suppress(OSError):

@@ -3,9 +3,9 @@
     flags/voc_8shot.flags          atcon-train --flagfile=flags/...
     flags/studies/voc_fewshot.json atcon-study --grid=flags/studies/...
 
-They lie in `flags/` of a clone and in `atcon_tf/flags/` of an installed
-package. A path that begins with `flags/` is looked for in the current folder
-first and then there.
+A clone has them in `flags/`, an installed package in `atcon_tf/flags/`. A
+path that begins with `flags/` names a file in the current folder if there is
+one, else a preset.
 """
 
 import pathlib
@@ -20,13 +20,14 @@ FOLDER = next((folder for folder in (_PACKAGE / "flags",
 
 
 def find(name, path):
-  """The file that a setting names.
+  """The path of the file or preset that a setting names.
 
   Args:
     name: of the setting, for the error.
-    path: of the file; one that begins with `flags/` may be a preset.
+    path: of the file; a path that begins with `flags/` may name a preset.
   Raises:
-    UserError: there is no such file; the line says where the presets lie.
+    UserError: there is no such file; the error names the folder of the
+      presets.
   """
   given = pathlib.Path(path).expanduser()
   preset = FOLDER.joinpath(*given.parts[1:])
@@ -38,19 +39,25 @@ def find(name, path):
 
 
 def expand(arguments):
-  """Command-line arguments with the flags of every --flagfile in its place.
+  """Replaces every --flagfile in a command line by the flags of the file.
 
-  As absl does it, but that a flag file may be a preset: a line that is empty
-  or begins with # or // is left out, a flag file may name others, and the
-  later of two values of a flag wins. Arguments behind `--` stay as they are.
+  A flag file is read as by absl, and may also be a preset: a line that is
+  empty or begins with # or // is left out, a flag file may name other flag
+  files, and the last value of a flag counts. Arguments after `--` stay as
+  they are.
 
+  Args:
+    arguments: words of the command line.
+  Returns:
+    list of words without --flagfile.
   Raises:
-    UserError: a file cannot be read, or names itself.
+    UserError: a flag file cannot be read, or includes itself.
   """
   return _expand(list(arguments), ())
 
 
 def _expand(arguments, opened):
+  """See `expand`; `opened` are the flag files that are being read."""
   expanded = []
   while arguments:
     argument = arguments.pop(0)

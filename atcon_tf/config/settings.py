@@ -1,10 +1,10 @@
-"""The settings of every run: what is trained, on what, how, and how judged.
+"""The settings of every run: data, model, training and evaluation.
 
-A field is a flag. It carries its default, its help line, what it allows
-(`choices`, `minimum`, `maximum`) and what it goes with (`needs`): a flag that
-the chosen objective, data set or model does not use is refused, so that
-nobody believes an option was at work when it was not. `config.Config` puts
-the fields of this file and of `objective_settings` together.
+A field is a flag. It has a default, a help line, allowed values (`choices`,
+`minimum`, `maximum`) and the values of other settings with which it has an
+effect (`needs`). A flag that the chosen objective, data set or model does not
+use is refused, so that no setting is ignored in silence. `config.Config`
+joins the fields of this file and of `objective_settings`.
 """
 
 import dataclasses
@@ -21,16 +21,16 @@ OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "shapes")
 
-# Data sets made of files, and of lists of them.
+# The data sets that read files, and the one that reads lists of files.
 FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
 LISTS = {"dataset": ("image_list",)}
 
-# Data that can have two classes of which each image shows one: the second is
-# the positive one.
+# The data sets that can have two classes, one of which each image shows. The
+# second class is the positive one.
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
 
-# Which runs have labelled batches, and where the supervised optimisers and
-# the consistency optimiser are at work.
+# The runs that have labelled batches, that use the supervised optimisers, and
+# that use the consistency optimiser.
 STEPS = {"objective": TRAINED}
 LABELED = {**STEPS, "schedule": ("", "alternating", "combined")}
 SUPERVISED = {**LABELED,
@@ -40,7 +40,7 @@ CONSISTENCY = {"objective": UNLABELED,
 
 
 def positives(share, batch_size):
-  """How many of a batch are positive, for `--batch_positive_share`."""
+  """The number of positives in a batch, for `--batch_positive_share`."""
   return round(share * batch_size)
 
 
@@ -49,56 +49,57 @@ class Data:
   """What is trained, on which images; the few-shot split."""
 
   objective: str = flag(
-      "", "what is optimised; default: atcon for a network from scratch, "
-      "self_training (with ATCON's term) for a pretrained one",
-      choices=OBJECTIVES)
-  dataset: str = flag("shapes", "where the images are from",
-                      choices=DATASETS)
+      "", "the loss of the run; default: atcon for a network from scratch, "
+      "self_training for a pretrained one", choices=OBJECTIVES)
+  dataset: str = flag("shapes", "source of the images", choices=DATASETS)
   data_dir: str = flag("", "folder of the data set", needs=FILES)
   train_list: str = flag(
-      "", "text file of 'path label' lines, paths below --data_dir, labels "
-      "names or numbers from 0; default: the class folders of train/",
-      needs=LISTS)
+      "", "text file of the training images, a 'path label' a line: a path "
+      "below --data_dir and a class name or a number from 0; default: the "
+      "class folders of train/", needs=LISTS)
   val_list: str = flag(
-      "", "the same of the validation images; without --test_list they are "
-      "the test set, and a fifth of the training images takes their place",
-      needs=LISTS)
-  test_list: str = flag("", "the same of the test images", needs=LISTS)
+      "", "text file of the validation images, as --train_list; without "
+      "--test_list these images are the test set, and a fifth of the training "
+      "images is the validation set", needs=LISTS)
+  test_list: str = flag("", "text file of the test images, as --train_list",
+                        needs=LISTS)
   class_list: str = flag(
       "", "text file with a class name a line, in the order of the labels' "
-      "numbers; default: from the training labels", needs=LISTS)
-  voc_year: int = flag(2007, "which VOC", choices=(2007, 2012),
+      "numbers; default: the names or numbers in the training labels",
+      needs=LISTS)
+  voc_year: int = flag(2007, "year of the VOC data", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
-      False, "count objects marked difficult", needs={"dataset": ("voc",)})
+      False, "count objects that VOC marks as difficult, both as labels and "
+      "as boxes", needs={"dataset": ("voc",)})
   classes: tuple[str, ...] = flag(
-      (), "only these classes (default: all)",
+      (), "names of the classes to use; default: all",
       needs={"dataset": ("voc", "folder", "image_list", "shapes")})
   max_bad_images: int = flag(
-      0, "skip up to this many images that do not decode", minimum=0,
-      needs=FILES)
+      0, "number of images that may fail to decode; they are skipped, and one "
+      "more is an error", minimum=0, needs=FILES)
 
   # The few-shot split.
   shots: int = flag(8, "labelled images per class; 0: all training images",
                     minimum=0)
   unlabeled: str = flag(
-      "all", "the unlabelled pool: all other training images, this many of "
-      "them, or 'labeled' (the labelled images once more, with their labels "
-      "where the objective uses them); see --unlabeled_dir")
+      "all", "the unlabelled pool: 'all' other training images, a number of "
+      "them, or 'labeled', which takes the labelled images again, with their "
+      "labels if the objective uses labels; --unlabeled_dir adds images")
   unlabeled_dir: str = flag(
-      "", "folder with images that have no labels, in it or anywhere below: "
-      "they are in the unlabelled pool, too", needs={"objective": UNLABELED})
+      "", "folder with images without labels, in it or anywhere below; they "
+      "join the unlabelled pool", needs={"objective": UNLABELED})
   single_label_only: bool = flag(
-      False, "draw labelled images from those with one label only")
+      False, "draw labelled images only from those with one label")
   random_labels: bool = flag(
-      False, "give the labelled images each other's labels at random: the "
-      "control of `evaluate --metrics=sanity`", needs=SUPERVISED)
-  seed: int = flag(0, "of weights, order and augmentation", minimum=0,
-                   maximum=2**32 - 1)
-  split_seed: int = flag(-1, "of the few-shot split (default: --seed)",
+      False, "shuffle the labels among the labelled images: the control of "
+      "`evaluate --metrics=sanity`", needs=SUPERVISED)
+  seed: int = flag(0, "seed of the weights, the order of the images and the "
+                   "augmentation", minimum=0, maximum=2**32 - 1)
+  split_seed: int = flag(-1, "seed of the few-shot split; default: --seed",
                          minimum=-1)
-  splits: str = flag("", "reuse the image ids of this splits.json instead "
-                     "of drawing shots")
+  splits: str = flag("", "splits.json whose image ids the run uses, instead "
+                     "of drawing --shots")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,25 +109,25 @@ class Model:
   model: str = flag(
       "", "a backbone's name (%s) or a .keras file; default: tiny_cnn for "
       "shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
-  width: float = flag(1.0, "width multiplier (alpha)", minimum=0.1,
-                      maximum=2.0,
+  width: float = flag(1.0, "width multiplier of the backbone (alpha)",
+                      minimum=0.1, maximum=2.0,
                       needs={"model": ("mobilenet", "mobilenet_v2")})
   weights: str = flag(
-      "", "imagenet, none, or a weights file; default: imagenet, but none "
-      "for tiny_cnn")
+      "", "weights to start from: imagenet, none, or a weights file; "
+      "default: imagenet, but none for tiny_cnn")
   image_size: int = flag(0, "side of the square input in pixels; default: "
                          "by the model", minimum=0, maximum=4096)
   input_range: str = flag(
-      "0..1", "what a .keras model expects its images to be",
+      "0..1", "range of the pixel values that a .keras model expects",
       choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))
   cam_layer: tuple[str, ...] = flag(
-      (), "layer whose output carries the class activation map; default: "
-      "the last one with a spatial extent")
+      (), "layer whose output gives the class activation map; default: the "
+      "last layer with a spatial extent")
   reflect_padding: bool = flag(
-      False, "the backbone's convolutions pad by reflection")
+      False, "pad the backbone's convolutions by reflection, not by zeros")
   warm_start: str = flag(
-      "", "start from the weights of this run or checkpoint; the classifier "
-      "that %s explain" % " and ".join(HEADS))
+      "", "folder of a run, or weights file, whose weights the run starts "
+      "from; %s explain this classifier" % " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,55 +135,58 @@ class Training:
   """Steps, batches and rates."""
 
   schedule: str = flag(
-      "", "alternating: a step is supervised or consistency; combined: every "
-      "step is both; consistency: no supervised step; default: alternating, "
-      "but combined for self_training",
+      "", "alternating: each step is supervised or consistency; combined: "
+      "each step is both; consistency: each step is consistency; default: "
+      "alternating, but combined for self_training and agree",
       choices=("alternating", "combined", "consistency"),
       needs={"objective": UNLABELED})
   alpha: float = flag(
-      0.0, "a step is supervised with probability a*S/(a*S+U), S and U the "
-      "numbers of labelled and unlabelled images; 0: use "
-      "--supervised_share", minimum=0.0,
+      0.0, "a: a step is supervised with probability a*S/(a*S+U), where S "
+      "and U are the numbers of labelled and unlabelled images; 0: "
+      "--supervised_share is the probability", minimum=0.0,
       needs={"objective": UNLABELED, "schedule": ("alternating",)})
   supervised_share: float = flag(
       0.2, "probability that a step is supervised", minimum=0.01,
       maximum=1.0,
       needs={"objective": UNLABELED, "schedule": ("alternating",)})
   consistency_weight: float = flag(
-      1.0, "weight of the term on unlabelled images beside the supervised "
-      "one", minimum=0.0,
+      1.0, "weight of the loss on unlabelled images; the supervised loss has "
+      "weight 1", minimum=0.0,
       needs={"objective": UNLABELED, "schedule": ("combined",)})
   steps: int = flag(
-      0, "supervised updates (with --schedule=consistency: consistency "
-      "updates); default: by the model and the objective", minimum=0,
+      0, "number of supervised updates, or of consistency updates with "
+      "--schedule=consistency; default: by the model and the objective",
+      minimum=0,
       needs=STEPS)
   batch_size: int = flag(8, "labelled images in a step", minimum=1,
                          needs=LABELED)
   batch_positive_share: float = flag(
-      0.0, "share of the positives, the second of two classes, in each batch "
-      "of labelled images; 0: as they come", minimum=0.0, maximum=1.0,
-      needs={**TWO_CLASSES, **LABELED})
+      0.0, "share of positives (images of the second of two classes) in each "
+      "batch of labelled images; 0: batches are not balanced", minimum=0.0,
+      maximum=1.0, needs={**TWO_CLASSES, **LABELED})
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
-  learning_rate: float = flag(0.0, "Adam, backbone; default: by the model",
-                              minimum=0.0, needs=SUPERVISED)
+  learning_rate: float = flag(
+      0.0, "rate of Adam for the backbone; default: by the model",
+      minimum=0.0, needs=SUPERVISED)
   head_learning_rate: float = flag(
-      0.0, "Adam, new layers; default: by the model", minimum=0.0,
-      needs=SUPERVISED)
+      0.0, "rate of Adam for new layers; default: by the model",
+      minimum=0.0, needs=SUPERVISED)
   consistency_learning_rate: float = flag(
-      0.0, "Adam, consistency steps; default: by the model", minimum=0.0,
-      needs=CONSISTENCY)
+      0.0, "rate of Adam in consistency steps; default: by the model",
+      minimum=0.0, needs=CONSISTENCY)
   batch_norm: str = flag(
-      "freeze", "train: supervised steps use and update batch statistics",
+      "freeze", "train: supervised steps use and update batch statistics; "
+      "freeze: every step uses the moving statistics",
       choices=("freeze", "train"), needs=SUPERVISED)
   augment: tuple[str, ...] = flag(
-      ("crop", "flip"), "of training images: any of %s; empty for none"
-      % ", ".join(AUGMENTATIONS), needs=STEPS)
+      ("crop", "flip"), "random changes of training images: any of %s; "
+      "empty: none" % ", ".join(AUGMENTATIONS), needs=STEPS)
   trained_layers: str = flag(
-      "", "layers of the backbone that are trained: all, or last_stage, those "
-      "at the resolution of the last map; default: last_stage for "
-      "self_training from a ranked probe, else all",
+      "", "layers of the backbone that are trained: all; or last_stage, the "
+      "layers at the resolution of the last map; default: last_stage for "
+      "self_training and agree with --start=ranked_probe, else all",
       choices=("all", "last_stage"), needs=SUPERVISED)
   eval_every: int = flag(10, "supervised updates between validations",
                          minimum=1, needs=STEPS)
@@ -194,16 +198,20 @@ class Training:
 class Evaluation:
   """What is measured and shown."""
 
-  eval_batch_size: int = flag(32, "images at once in evaluation", minimum=1)
+  eval_batch_size: int = flag(32, "images in a batch of evaluation",
+                              minimum=1)
   bootstrap: int = flag(
-      500, "resamples behind the 90 % intervals; 0 for none", minimum=0)
+      500, "resamples for the 90 % intervals; 0: no intervals", minimum=0)
   evaluate_first: bool = flag(
-      False, "score and show the validation images before training, too")
+      False, "also score and show the validation images before training")
   false_alarm_rates: tuple[str, ...] = flag(
-      ("0.001", "0.01", "0.1"), "sensitivity to the second of two classes is "
-      "told at these rates of false alarms", needs=TWO_CLASSES)
+      ("0.001", "0.01", "0.1"), "rates of false alarms at which the "
+      "sensitivity to the second of two classes is reported",
+      needs=TWO_CLASSES)
   summary_images: int = flag(
-      8, "validation images shown in TensorBoard and figures", minimum=0)
+      8, "number of validation images shown in TensorBoard and figures",
+      minimum=0)
   xla: str = flag(
-      "auto", "compile first-order attribution; auto: on accelerators only",
+      "auto", "compile first-order attribution with XLA; auto: only on "
+      "accelerators",
       choices=("auto", "on", "off"))

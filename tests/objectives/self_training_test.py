@@ -120,20 +120,21 @@ def test_a_pool_smaller_than_a_class(classifier):
     loss.pseudo_labels(LOGITS)
 
 
-def test_the_bank_gives_positive_images_with_a_class_of_theirs():
+def test_batches_hold_images_with_a_positive_class():
   records = [data.Record(str(i), lambda i=i: np.full(
       [16, 16, 3], 10 * i, np.uint8), np.zeros([2], np.float32))
       for i in range(5)]
   images = image_store.Images(records, 16)
   label, weight = rank_labels.rank_labels(LOGITS, 2, 0.6)
-  made = pseudo_labels.PseudoLabels(label, weight, first=3, updates=30)
+  made = pseudo_labels.restored(label, weight, first=3, updates=30, seed=0)
   config = Config(objective="self_training", augment=(),
                   unlabeled_batch_size=3).resolve()
   batches = list(made.batches(images, records, config, 3, 6))
   assert len(batches) == 3
   for batch in batches:
-    index = np.round(batch["unaugmented"].numpy()[:, 0, 0, 0] * 25.5).astype(int)
-    assert set(index) <= {0, 1, 2}  # images 3 and 4 are nobody's positives
+    grey = batch["unaugmented"].numpy()[:, 0, 0, 0]
+    index = np.round(grey * 25.5).astype(int)
+    assert set(index) <= {0, 1, 2}  # images 3 and 4 are no positives
     np.testing.assert_array_equal(batch["label"], label[index])
     np.testing.assert_array_equal(batch["label_weight"], weight[index])
     chosen = batch["class_index"].numpy()
@@ -148,6 +149,6 @@ def test_negatives_of_images_with_one_label_each(tmp_path):
   config = Config(objective="self_training", dataset="folder", shots=1,
                   data_dir=str(tmp_path / "data"), image_size=32,
                   pseudo_negatives=.8).resolve()
-  with pytest.raises(UserError, match="pseudo_negatives=0.8: the images "
-                     "have one label each"):
+  with pytest.raises(UserError, match="pseudo_negatives=0.8: not used "
+                     "with images of one label each"):
     run_data.load(config, tmp_path / "splits.json")

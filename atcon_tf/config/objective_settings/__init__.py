@@ -1,1 +1,1 @@
-"""The settings of each objective: a file of flags for each, and one row."""
+"""The settings of each objective: a file of flags and a row in a registry."""

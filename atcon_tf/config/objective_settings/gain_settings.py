@@ -14,67 +14,68 @@ class Gain:
   """Guided attention on labelled images, `objectives/gain.py`."""
 
   gain_masks: str = flag(
-      "per_label", "per_label: a masked image for each label; joint: one for "
-      "all labels of an image", choices=("per_label", "joint"), needs=_GAIN)
+      "per_label", "per_label: one masked image for each label; joint: one "
+      "masked image for all labels", choices=("per_label", "joint"),
+      needs=_GAIN)
   gain_omega: float = flag(10.0, "slope of the soft mask", minimum=0.0,
                            needs=_GAIN)
   gain_sigma: float = flag(
-      0.5, "threshold of the soft mask, of the attention scaled to [0, 1]",
+      0.5, "threshold of the soft mask on the attention scaled to [0, 1]",
       minimum=0.0, maximum=1.0, needs=_GAIN)
   gain_fill: str = flag(
-      "zero", "what is seen where the attention is cut out: zero (of the "
-      "normalised image), mean (the image's mean colour), or a colour R,G,B "
-      "of 0 to 255", needs=_GAIN)
+      "zero", "colour of the masked pixels: zero (of the normalised image), "
+      "mean (the image's mean colour), or R,G,B, each 0 to 255", needs=_GAIN)
   cl_weight: float = flag(1.0, "weight of the cross-entropy", minimum=0.0,
                           needs=_GAIN)
   am_weight: float = flag(
-      1.0, "weight of attention mining: the labels' scores without what was "
-      "attended to", minimum=0.0, needs=_GAIN)
+      1.0, "weight of attention mining: the labels' scores on the masked "
+      "image", minimum=0.0, needs=_GAIN)
   am_on: str = flag(
-      "positives", "with two classes, one label an image: mine the second "
-      "class's images, or all by their label", choices=("positives", "all"),
-      needs=_GAIN)
+      "positives", "images that are mined, for data of two classes with one "
+      "label an image: positives, those of the second class; all, every "
+      "image by its label", choices=("positives", "all"), needs=_GAIN)
   am_gradients: str = flag(
-      "on", "off: in the pass of the masked image the weights are constants; "
-      "they learn through the mask alone", choices=("on", "off"),
-      needs=_GAIN)
+      "on", "on: the weights get a gradient through the pass of the masked "
+      "image; off: they are constants there and get the gradient only through "
+      "the mask", choices=("on", "off"), needs=_GAIN)
   am_gradient_scale: float = flag(
-      1.0, "factor of the gradient that the weights get in that pass",
-      minimum=0.0, needs={**_GAIN, "am_gradients": ("on",)})
+      1.0, "factor of the weights' gradient through the pass of the masked "
+      "image", minimum=0.0, needs={**_GAIN, "am_gradients": ("on",)})
   am_start_step: int = flag(
-      0, "supervised updates before attention mining sets in", minimum=0,
+      0, "supervised updates before attention mining starts", minimum=0,
       needs=_GAIN)
   ex_weight: float = flag(
       0.0, "weight of extra supervision: the squared error between attention "
-      "and mask, of the images that have a mask", minimum=0.0, needs=_GAIN)
+      "and mask, on the images that have a mask", minimum=0.0, needs=_GAIN)
   ex_start_step: int = flag(
-      0, "supervised updates before extra supervision sets in", minimum=0,
+      0, "supervised updates before extra supervision starts", minimum=0,
       needs=_GAIN)
   ex_fraction: float = flag(
       1.0, "share of the labelled images' masks that is used", minimum=0.001,
       maximum=1.0, needs=_GAIN)
   ex_masks: str = flag(
-      "masks", "masks: those of the data set; boxes: its boxes, filled",
+      "masks", "masks: the masks of the data set; boxes: its boxes, filled",
       choices=("masks", "boxes"), needs=_GAIN)
   record_positives: int = flag(
-      4, "images of the labelled and as many of the validation ones whose "
-      "attention TensorBoard shows", minimum=0, needs=_GAIN)
+      4, "number of labelled images, and of validation images, with an object "
+      "whose attention TensorBoard shows", minimum=0, needs=_GAIN)
   record_negatives: int = flag(
-      4, "the same, of those without an object: of the first of two classes, "
-      "or without a label", minimum=0, needs=_GAIN)
+      4, "as --record_positives, for images without an object: those of the "
+      "first of two classes, or without a label", minimum=0, needs=_GAIN)
   record_every: int = flag(
-      0, "supervised updates between two looks at them; default: "
+      0, "supervised updates between two records of the attention; default: "
       "--eval_every", minimum=0, needs=_GAIN)
 
 
 def check(config, given):
-  """Refuses a colour that is none, and switches of a term that is off."""
+  """Refuses an unknown colour, and options of a term whose weight is 0."""
   fill = config.gain_fill
   colour = [int(v) for v in fill.split(",") if v.isdecimal()]
   if fill not in ("zero", "mean") and not (
       fill.count(",") == 2 and len(colour) == 3 and max(colour) <= 255):
     raise UserError("gain_fill", fill,
-                    "must be zero, mean, or three numbers of 0 to 255, R,G,B")
+                    "must be zero, mean, or three numbers from 0 to 255: "
+                    "R,G,B")
   for name in ("am_on", "am_gradients", "am_gradient_scale", "am_start_step",
                "ex_start_step", "ex_fraction", "ex_masks"):
     term = f"{name[:2]}_weight"

@@ -11,10 +11,11 @@ _LAYER = {"objective": ("layer_consistency",)}
 class LayerConsistency:
   """Two layers' maps agree, `objectives/layer_consistency.py`.
 
-  The layers: --cam_layer=INNER,OUTER.
+  --cam_layer=INNER,OUTER names the two layers.
   """
 
-  layer_loss: str = flag("dice", "how two layers' maps are compared",
+  layer_loss: str = flag("dice", "loss that compares the two layers' maps",
                          choices=("dice", "inclusion"), needs=_LAYER)
-  separation: bool = flag(True, "add the separation of two classes' maps",
-                          needs=_LAYER)
+  separation: bool = flag(
+      True, "add the separation of the maps of the class and of the most "
+      "confused class", needs=_LAYER)

@@ -1,8 +1,8 @@
-"""The objectives by name, as far as the settings know them.
+"""The objectives by name, with their settings and checks.
 
-A new objective brings a file of settings here (or none), a file with its loss
-in `objectives/`, and a row in both registries. This one needs no TensorFlow,
-so that flags are defined and refused at once.
+A new objective needs a file of settings here (unless it has none), a file with
+its loss in `objectives/`, and a row in both registries. This registry imports
+no TensorFlow, so that a command defines and refuses flags at once.
 """
 
 import dataclasses
@@ -19,21 +19,20 @@ from atcon_tf.config.objective_settings import self_training_settings
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What the settings know of an objective.
+  """The properties of an objective on which the settings depend.
 
   Attributes:
-    settings: its dataclass of flags; None: it has none of its own.
-    unlabeled: it has a term on unlabelled images, beside the supervised one;
-      other objectives take the supervised one's place.
-    trains_head: it trains an explanation head for a frozen classifier.
-    trains: it trains the network by gradient steps.
-    schedule: the default of --schedule where it has a term on unlabelled
-      images.
-    start: the only --start that it has; "": any.
+    settings: the dataclass of the objective's flags; None: it has no flags.
+    unlabeled: whether the objective adds a term on unlabelled images to the
+      supervised loss. Otherwise the objective replaces the supervised loss.
+    trains_head: whether it trains an explanation head for a frozen classifier.
+    trains: whether it trains the network by gradient steps.
+    schedule: the default of --schedule if `unlabeled`.
+    start: the only --start that the objective allows; "": any.
     fill: `(config, names of given fields, steps) -> {field: value}`, the
       defaults that depend on other settings.
     check: `(config, names of given fields)`; raises `UserError` for settings
-      that do not go together.
+      that contradict each other.
     check_data: `(config, Dataset)`; raises `UserError` for data that the
       objective cannot use.
   """
@@ -84,5 +83,5 @@ TRAINED = tuple(name for name, row in OBJECTIVES.items() if row.trains)
 
 
 def uses_pool(config):
-  """Whether a run looks at the unlabelled images."""
+  """Whether a run reads the unlabelled images."""
   return config.objective in UNLABELED or config.start == "ranked_probe"
