@@ -1,14 +1,13 @@
-"""From files to batches.
+"""Reads data sets, draws the labelled images, and makes batches.
 
 A source (a file of `sources/`) reads one layout of files and returns a
 `Dataset`: class names, whether an image can show several classes, and the
-records of "train", "val" and "test". Images that nobody labelled
-(`unlabeled_dir`, with any source) are the records of "unlabeled"; their
-labels are 0.
+records of "train", "val" and "test". With `unlabeled_dir` any data set also
+has the part "unlabeled": images without labels, whose `label` is 0.
 
 A `Record` is `id, image, label, boxes, box_label, mask`. Boxes are
 `x_min, y_min, x_max, y_max` in units of the image's width and height. `image`
-is a path or a function: the pixels are read when they are first used.
+is a path or a function, so that pixels are read only when they are used.
 
 A batch is a dict: "image" `[B, S, S, 3]` in [0, 1], "label" `[B, classes]`,
 and the columns that the objective asks for. A "mask" `[B, S, S, classes]` is

@@ -1,7 +1,8 @@
 """Random changes of a batch of training images, from a seed.
 
-All that moves pixels is one projective transform an image: it is applied once,
-and what else belongs to the image (a map, a mask) can be moved along.
+All changes that move pixels are one projective transform of the image. It is
+applied once, and `warp` applies the same transform to a map or a mask of the
+image.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 CROP_AREA = 0.5  # smallest share of the image that a random crop keeps
 CUTOUT = 0.4  # side of the square that is cut out, as a share of the image's
-GREY = 0.45  # what it shows, about the mean of photos
+GREY = 0.45  # value of the square, about the mean of photos
 
 
 def distort(image, augment, seed, crop_area=CROP_AREA):
@@ -23,9 +24,10 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
       contrast and saturation by up to 30 %), "cutout" (a grey square of 40 %
       of the side, anywhere; DeVries, Taylor, arXiv 1708.04552).
     seed: int64 `[2]`; the same seed gives the same change.
-    crop_area: share of the image.
+    crop_area: smallest share of the image that "crop" keeps.
   Returns:
-    the images, and the transforms `[B, 8]` that moved them (see `warp`).
+    the changed images, and the transforms `[B, 8]` that were applied to them
+    (see `warp`).
   """
   transform = random_transform(tf.shape(image)[0], image.shape[1], augment,
                                seed, crop_area)
@@ -39,7 +41,13 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
 
 
 def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
-  """Projective transforms `[B, 8]`, output pixel -> input pixel."""
+  """Random projective transforms `[B, 8]` from output to input pixels.
+
+  Args:
+    batch_size: B.
+    size: side of the image in pixels.
+    augment, seed, crop_area: as for `distort`.
+  """
   draws = tf.random.stateless_uniform([batch_size, 7], seed)
   u = tf.unstack(draws, axis=1)
   one = tf.ones_like(u[0])
@@ -66,9 +74,18 @@ def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
 
 
 def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
-  """Applies projective transforms `[B, 8]` to `[B, S, S, channels]`.
+  """Applies a projective transform to each image.
 
   Output pixel (x, y) shows input pixel `(t0 x + t1 y + t2, t3 x + t4 y + t5)`.
+
+  Args:
+    image: `[B, S, S, channels]`.
+    transform: `[B, 8]`.
+    fill: how pixels outside the image are filled; see TensorFlow's
+      `ImageProjectiveTransformV3`.
+    interpolation: "BILINEAR" or "NEAREST".
+  Returns:
+    `[B, S, S, channels]`.
   """
   return tf.raw_ops.ImageProjectiveTransformV3(
       images=image, transforms=transform,
@@ -77,6 +94,7 @@ def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
 
 
 def _jitter(image, seed):
+  """Changes brightness, contrast and saturation by up to 30 %."""
   u = tf.random.stateless_uniform(
       [3, tf.shape(image)[0], 1, 1, 1], seed, 0.7, 1.3)
   image = image * u[0]
@@ -87,7 +105,7 @@ def _jitter(image, seed):
 
 
 def _cut_out(image, seed):
-  """A grey square at a random place; a part of it may lie outside."""
+  """Sets a square at a random place to grey; it may extend beyond the image."""
   size = image.shape[1]
   centre = tf.random.stateless_uniform([tf.shape(image)[0], 2], seed)
   place = (tf.range(size, dtype=tf.float32) + 0.5) / size

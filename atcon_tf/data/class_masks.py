@@ -1,6 +1,6 @@
-"""Where the labelled classes of images are, as arrays for training.
+"""Masks of the labelled classes of images, as arrays for training.
 
-From masks that somebody drew (`Record.mask`), or from boxes, filled.
+A mask is the one of the record (`Record.mask`), or its boxes, filled.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import PIL.Image
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 
-# The value of a pixel whose class nobody knows, as in `Record.mask`.
+# The value of a pixel whose class is unknown, as in `Record.mask`.
 VOID = 255
 
 
@@ -19,12 +19,12 @@ class ClassMasks:
     masks[[0, 3]]   uint8 [2, size, size, classes]: 1 inside, 0 outside, 255
                     unknown; 0 everywhere for an image without a mask
 
-  Only the classes that an image is labelled with are held.
+  Only the classes in the label of an image have a mask.
 
   Attributes:
     shape, dtype: of the array.
-    drawn: int, which of the images have a mask, those left out too.
-    used: int, those that are given.
+    drawn: int indices of the images that have a mask, used or not.
+    used: int indices of the images whose mask is used.
   """
 
   dtype = np.dtype(np.uint8)
@@ -34,13 +34,13 @@ class ClassMasks:
 
     Args:
       records: N `Record`s.
-      size: side of the square that images and masks are squeezed to.
+      size: side of the square to which images and masks are resized.
       source: "masks" or "boxes".
-      fraction: share of the masks that is used; the others are forgotten.
-        A larger share with the same seed holds the smaller one.
-      seed: of the choice.
+      fraction: share of the masks that is used. With the same seed, a larger
+        share includes the masks of a smaller one.
+      seed: seed of the choice.
     Raises:
-      UserError: no image has a mask, or one does not fit its image.
+      UserError: no image has a mask, or a mask does not fit its image.
     """
     read = {"masks": drawn, "boxes": filled}[source]
     planes = {i: read(r, size) for i, r in enumerate(records)}
@@ -50,7 +50,7 @@ class ClassMasks:
           "ex_masks", source,
           f"none of the {len(records)} labelled images has "
           f"{'a mask' if source == 'masks' else 'a box'} of its classes; use "
-          "data that have some, "
+          f"data with {source}, "
           f"--ex_masks={'boxes' if source == 'masks' else 'masks'}, or "
           "--ex_weight=0")
     order = np.random.default_rng([seed, 2]).permutation(self.drawn)
@@ -67,13 +67,14 @@ class ClassMasks:
 
 
 def drawn(record, size):
-  """The masks of the labelled classes that somebody drew.
+  """The parts of a record's mask that show its labelled classes.
 
   Args:
     record: a `Record`.
     size: side of the square.
   Returns:
-    `{class: uint8 [size, size]}`, values as above; empty without a mask.
+    `{class: uint8 [size, size]}`, values as in `ClassMasks`; empty if the
+    record has no mask.
   Raises:
     UserError: the mask does not fit the image, or has a wrong value.
   """
@@ -82,21 +83,23 @@ def drawn(record, size):
   mask, image = record.mask(), _image_size(record)
   if mask.shape != image:
     raise UserError(
-        f"{image_store.name_of(record)}: its mask has {mask.shape[1]} x {mask.shape[0]} "
-        f"pixels, the image {image[1]} x {image[0]}")
+        f"{image_store.name_of(record)}: its mask has "
+        f"{mask.shape[1]} x {mask.shape[0]} pixels, the image "
+        f"{image[1]} x {image[0]}")
   wrong = set(np.unique(mask).tolist()) - {VOID, *range(
       len(record.label) + 1)}
   if wrong:
     raise UserError(
-        f"{image_store.name_of(record)}: its mask has the value {min(wrong)}; must be 0, "
-        f"the number of a class, 1 to {len(record.label)}, or {VOID}")
+        f"{image_store.name_of(record)}: its mask has the value {min(wrong)}; "
+        f"must be 0, the number of a class, 1 to {len(record.label)}, or "
+        f"{VOID}")
   planes = {c: class_mask(mask, c, (size, size))
             for c in np.flatnonzero(record.label).tolist()}
   return {c: plane for c, plane in planes.items() if (plane == 1).any()}
 
 
 def filled(record, size):
-  """The same from boxes; a pixel that a box touches is inside."""
+  """As `drawn`, from boxes; every pixel that a box touches is inside."""
   planes = {}
   for c, box in zip(record.box_label.tolist(), record.boxes * size):
     x0, y0 = np.floor(box[:2]).astype(int)
@@ -107,7 +110,7 @@ def filled(record, size):
 
 
 def _image_size(record):
-  """Height and width."""
+  """Height and width of a record's image."""
   if isinstance(record.image, str):
     with PIL.Image.open(record.image) as image:
       return image_store.upright_size(image)[::-1]
@@ -115,14 +118,15 @@ def _image_size(record):
 
 
 def class_mask(mask, class_index, size):
-  """A mask of all classes as that of one, at another size.
+  """The mask of one class, resized.
 
   Args:
     mask: `[height, width]`: 0 background, `1 + class`, VOID; or None.
-    class_index: which class.
-    size: (height, width); pixels are taken by their centres.
+    class_index: the class.
+    size: (height, width) of the result. Each pixel takes the value at its
+      centre.
   Returns:
-    uint8 of that size: 0, 1, or VOID; all VOID for None.
+    uint8 of that size: 0, 1, or VOID; all VOID if `mask` is None.
   """
   if mask is None:
     return np.full(size, VOID, np.uint8)

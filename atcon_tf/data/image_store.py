@@ -11,17 +11,20 @@ import PIL.ImageOps
 
 from atcon_tf.config import UserError
 
-# Above this the decoded images live in a memory-mapped temporary file.
+# Above this number of bytes the decoded images are in a memory-mapped file.
 _IN_MEMORY = 4 << 30
-# The EXIF tag that says which way up a photo stands.
+# The EXIF tag of a photo's orientation.
 _ORIENTATION = 0x0112
 
 
 def decode(record, size):
-  """One image as uint8 `[size, size, 3]`, squeezed to a square.
+  """One image, resized to a square.
 
-  A photo stands the way up that its EXIF says; grey, palette, RGBA and 16-bit
-  images become RGB (alpha over white, 16 bit scaled to 8).
+  Args:
+    record: a `Record`.
+    size: side of the square.
+  Returns:
+    uint8 `[size, size, 3]`, see `to_rgb`.
   """
   image = record.image
   image = (PIL.Image.open(image) if isinstance(image, str)
@@ -33,7 +36,11 @@ def decode(record, size):
 
 
 def to_rgb(image):
-  """A PIL image of any mode as RGB, the way up that its EXIF says."""
+  """A PIL image as RGB, rotated as its EXIF orientation requires.
+
+  Grey, palette, RGBA and 16-bit images become RGB: alpha over white, 16 bits
+  scaled to 8.
+  """
   image = PIL.ImageOps.exif_transpose(image)
   if image.mode.startswith("I"):
     values = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
@@ -49,9 +56,9 @@ class Images:
   """The decoded images of a data set, each read once.
 
   Attributes:
-    pixels: uint8 `[N, size, size, 3]`.
-    records: the N records, those of a broken image left out.
-    bad: `{path: what is wrong}` of the images left out.
+    pixels: uint8 `[N, size, size, 3]`, a row for each record that was given.
+    records: the records without those of a broken image.
+    bad: `{path: error}` of the broken images.
   """
 
   def __init__(self, records, size, max_bad_images=0, progress=False):
@@ -59,11 +66,11 @@ class Images:
 
     Args:
       records: list of `Record`.
-      size: side of the square they are squeezed to.
-      max_bad_images: how many may fail to decode.
-      progress: show a bar.
+      size: side of the square to which the images are resized.
+      max_bad_images: number of images that may fail to decode.
+      progress: whether to show a progress bar.
     Raises:
-      UserError: more images than that do not decode.
+      UserError: more than `max_bad_images` images do not decode.
     """
     self.pixels = _room((len(records), size, size, 3))
     self.bad = {}
@@ -74,14 +81,14 @@ class Images:
       try:
         for i, record in enumerate(records):
           image, error = work[i].result()
-          work[i] = None  # the copy in `pixels` is enough
+          work[i] = None  # frees the image, which is now in `pixels`
           if error:
             self._count(record, error, max_bad_images)
           else:
             self.pixels[i] = image
           if progress and (i % 100 == 99 or i + 1 == len(records)):
             bar.update(i + 1)
-      except BaseException:  # Ctrl-C too: what has not begun is left undone
+      except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
         raise
     good = [i for i, r in enumerate(records) if name_of(r) not in self.bad]
@@ -89,6 +96,7 @@ class Images:
     self._row = {records[i].id: i for i in good}
 
   def _count(self, record, error, most):
+    """Counts a broken image; refuses it if there are more than `most`."""
     self.bad[name_of(record)] = error
     if len(self.bad) > most:
       raise UserError(
@@ -113,18 +121,25 @@ class Images:
 
 
 class ArrayImages(Images):
-  """Images that are in memory already, as a network expects them.
+  """Images that are in memory already, in the range that a network expects.
 
-  Attributes: as of `Images`, but `pixels` is float32 of any range.
+  Attributes:
+    pixels: float32 `[N, size, size, 3]` of any range.
+    records, bad: as of `Images`; `bad` is empty.
   """
 
   def __init__(self, records, pixels):
-    """Takes N records and their images `[N, size, size, 3]`."""
+    """Takes the images.
+
+    Args:
+      records: list of N `Record`.
+      pixels: float32 `[N, size, size, 3]`.
+    """
     self.records, self.pixels, self.bad = list(records), pixels, {}
     self._row = {r.id: i for i, r in enumerate(self.records)}
 
   def scaled(self, pixels):
-    """Stored pixels as they are."""
+    """Stored pixels, unchanged."""
     return pixels
 
 
@@ -145,10 +160,12 @@ def _room(shape):
 
 
 def name_of(record):
+  """The path of a record's image, or its id if the image is no file."""
   return record.image if isinstance(record.image, str) else record.id
 
 
 def _try(function, *args):
+  """`(result, None)` of a function, or `(None, error)` if it raises."""
   try:
     return function(*args), None
   except Exception as error:  # decoders raise almost anything
@@ -156,7 +173,7 @@ def _try(function, *args):
 
 
 def upright_size(image):
-  """Width and height of a PIL image the way up that its EXIF data say."""
+  """Width and height of a PIL image, rotated as its EXIF data require."""
   width, height = image.size
   turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
   return (height, width) if turned else (width, height)

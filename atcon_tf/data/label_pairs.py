@@ -1,9 +1,9 @@
 """Pairs of labelled images whose labels have something in common.
 
-LaSO learns what two sets of labels share, what they have together and what one
-has beyond the other. A pair drawn at random rarely shares a label (of twenty
-classes); here the second image of a pair is one for which as many of the
-operations as possible are not empty.
+LaSO learns the intersection, the union and the difference of two sets of
+labels. A pair drawn at random rarely shares a label (of twenty classes). So
+the second image of a pair is one for which as many of these three sets as
+possible are not empty.
 """
 
 import numpy as np
@@ -18,15 +18,15 @@ STREAM = 4
 def training_batches(images, records, config, stream, start, stop):
   """Batches `start` to `stop` of pairs.
 
-  The first images of batch k are the batch k that a run without pairs would
-  see; the second ones are a function of (seed, k), too.
+  The first images of batch k are the batch k of a run without pairs. The
+  second images are a function of (seed, k).
 
   Args:
-    images: `pipeline.Images`.
-    records: labelled images to draw from.
-    config: a `Config`; batch_size is the number of pairs.
+    images: `image_store.Images`.
+    records: list of `Record`, the labelled images.
+    config: a `Config`; its batch_size is the number of pairs.
     stream: number of the stream of the first images.
-    start, stop: which batches.
+    start, stop: number of the first batch, and of the first one left out.
   Returns:
     `tf.data.Dataset` of dicts: "image" and "other_image" `[B, S, S, 3]` in
     [0, 1], "label" and "other_label" `[B, classes]`.
@@ -54,21 +54,21 @@ def training_batches(images, records, config, stream, start, stop):
 
 
 def partners(label):
-  """Which images each image may be paired with.
+  """The images with which each image may be paired.
 
   Args:
     label: `[N, classes]`, 0 or 1.
   Returns:
-    list of N int arrays, none of them empty: of all other images those that
-    share a label, if there are any; and of these the ones with which the most
-    of the two differences (labels of the one alone, of the other alone) are
-    not empty.
+    list of N int arrays, none of them empty. Array i holds the other images
+    that share a label with image i, or all other images if none does; of
+    these, it holds those with the most non-empty differences (labels of image
+    i alone, labels of the other image alone).
   Raises:
     UserError: no two images share a label.
   """
   label = np.asarray(label, bool).astype(int)
   shared = label @ label.T > 0
-  beyond = label @ (1 - label.T) > 0  # the row has a label the column has not
+  beyond = label @ (1 - label.T) > 0  # the row has a label the column lacks
   np.fill_diagonal(shared, False)
   if not shared.any():
     raise UserError("objective", "laso",

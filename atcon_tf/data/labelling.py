@@ -9,7 +9,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import pipeline
 
-# How many images are in memory at a time.
+# The number of images that are in memory at a time.
 AT_ONCE = 64
 
 
@@ -19,12 +19,13 @@ def predict(classifier, records, max_bad_images=0, progress=False):
   Args:
     classifier: a `models.Classifier`.
     records: list of `Record`.
-    max_bad_images: how many may fail to decode. They are left out.
-    progress: show a bar.
+    max_bad_images: number of images that may fail to decode; they are left
+      out.
+    progress: whether to show a progress bar.
   Returns:
     `{image id: class index}`.
   Raises:
-    UserError: more images fail to decode.
+    UserError: more than `max_bad_images` images fail to decode.
   """
   found, bad = {}, 0
   bar = keras.utils.Progbar(len(records), verbose=int(progress),
@@ -48,18 +49,18 @@ def truth(records):
 
 
 def text(records, labels, names, data_dir):
-  """The list as text: a line for each record that has a label.
+  """The text of a list: a line for each record that has a label.
 
-  A line has the name of the class and not its index: where classes are named
-  by numbers, the index of one can be the name of another.
+  A line has the name of the class and not its index, because the index of a
+  class can be the name of another if the names are numbers.
 
   Args:
     records: list of `Record`.
     labels: `{image id: class index}`.
-    names: of the classes.
-    data_dir: the folder that the paths in the list start from.
+    names: class names.
+    data_dir: folder to which the paths in the list are relative.
   Raises:
-    UserError: an image is no file.
+    UserError: the image of a record is no file.
   """
   lines = []
   for record in records:
@@ -67,7 +68,8 @@ def text(records, labels, names, data_dir):
       continue
     if not isinstance(record.image, str):
       raise UserError("dataset", None,
-                      f"image '{record.id}' is no file that a list could name")
+                      f"image '{record.id}' is no file, so no list can name "
+                      "it")
     path = os.path.relpath(record.image, data_dir).replace(os.sep, "/")
     lines.append(f"{path}\t{names[labels[record.id]]}\n")
   return "".join(lines)

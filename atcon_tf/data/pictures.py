@@ -11,15 +11,19 @@ import PIL.ImageSequence
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 
-# What the name of a picture ends in; data sets of folders go by it, too.
+# The endings of the names of image files, here and in folders of a data set.
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def find(patterns):
-  """Paths of the images that files, folders and globs name, sorted.
+  """Paths of the images that files, folders and globs name.
 
+  Args:
+    patterns: list of files, folders and globs.
+  Returns:
+    list of `pathlib.Path` in the order of the patterns, sorted within each.
   Raises:
-    UserError: one of them names no image.
+    UserError: a pattern names no image.
   """
   found = {}
   for pattern in patterns:
@@ -39,12 +43,14 @@ def find(patterns):
 
 
 def read(path):
-  """One image, uint8 `[height, width, 3]`, the way up that its EXIF says.
+  """One image as RGB, see `image_store.to_rgb`.
 
-  Grey, palette, RGBA and 16-bit images become RGB: `image_store.to_rgb`.
-
+  Args:
+    path: of the file.
+  Returns:
+    uint8 `[height, width, 3]`.
   Raises:
-    UserError: it does not decode, or has too many pixels.
+    UserError: the file does not decode, or has too many pixels.
   """
   try:
     with warnings.catch_warnings():
@@ -56,11 +62,13 @@ def read(path):
 
 
 def frames(path):
-  """The frames of a clip, list of uint8 `[height, width, 3]`.
+  """The frames of a clip.
 
   Args:
     path: a folder of images (in the order of their names), an animated GIF,
-      or a video file where imageio with a video plugin is installed.
+      or a video file, which needs imageio with a video plugin.
+  Returns:
+    list of uint8 `[height, width, 3]`.
   Raises:
     UserError: no frame can be read, or frames differ in size.
   """
@@ -91,6 +99,7 @@ def frames(path):
 
 
 def _video(path):
+  """The frames of a video file."""
   try:
     import imageio.v3 as imageio  # only here: an optional package
     return [frame[..., :3] for frame in imageio.imiter(path)]
@@ -102,22 +111,22 @@ def _video(path):
 
 
 def squeeze(image, size):
-  """An image as the network sees it: float32 `[size, size, 3]` in [0, 1]."""
+  """An image resized to a square, float32 `[size, size, 3]` in [0, 1]."""
   small = PIL.Image.fromarray(image).resize(
       (size, size), PIL.Image.Resampling.BILINEAR)
   return np.asarray(small, np.float32) / 255
 
 
 def for_network(picture, size):
-  """A picture as a batch of one image, as the network sees it.
+  """A picture as a batch of one image for a network.
 
   Args:
-    picture: the path of an image, or the image as `read` gives it.
+    picture: the path of an image, or the array that `read` returns.
     size: side of the network's input, `classifier.image_size[0]`.
   Returns:
     float32 `[1, size, size, 3]` in [0, 1].
   Raises:
-    UserError: see `read`.
+    UserError: the file does not decode, or has too many pixels.
   """
   image = picture if isinstance(picture, np.ndarray) else read(picture)
   return squeeze(image, size)[np.newaxis]

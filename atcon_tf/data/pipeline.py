@@ -1,8 +1,8 @@
-"""Records and a split -> batches.
+"""Makes batches from records and their decoded images.
 
-Batch k of a training stream is a pure function of (seed, stream, k): order
-and augmentation are the same in a resumed run, and in a run of another
-objective.
+Batch k of a training stream is a pure function of (seed, stream, k). So the
+order and the augmentation are the same in a resumed run, and in a run of
+another objective.
 """
 
 import functools
@@ -15,9 +15,10 @@ from atcon_tf.config import settings
 from atcon_tf.data import augment as augment_lib
 
 
-
 class Batch(typing.TypedDict, total=False):
-  """What a batch of B images can hold; an objective says what it needs.
+  """The columns that a batch of B images can hold.
+
+  Every objective documents the columns that it needs.
 
   Attributes:
     image: float32 `[B, S, S, 3]` in [0, 1], augmented.
@@ -25,9 +26,10 @@ class Batch(typing.TypedDict, total=False):
     mask: uint8 `[B, S, S, classes]`: 1 inside the class, 0 outside, 255
       unknown; augmented like the image.
     unaugmented: float32 `[B, S, S, 3]`, the image before augmentation.
-    transform: float32 `[B, 8]`, the way from it to `image`; see
-      `augment.warp`.
-    label_weight: float32 `[B, classes]`, of pseudo-labels; 0: none.
+    transform: float32 `[B, 8]`, the projective transform from `unaugmented`
+      to `image`; see `augment.warp`.
+    label_weight: float32 `[B, classes]`, weights of the pseudo-labels in
+      `label`; 0: the image has no pseudo-label for the class.
     class_index: int `[B]`, one class with a positive pseudo-label.
     teacher_map: float32 `[B, h, w]`, a teacher's map of that class.
     other_image, other_label: the second image of each pair; see
@@ -47,7 +49,16 @@ class Batch(typing.TypedDict, total=False):
 
 
 def order(count, batch_size, seed, stream, number):
-  """Indices of batch `number`: epoch after epoch, each shuffled anew."""
+  """The indices of a batch; every epoch is a permutation of all records.
+
+  Args:
+    count: number of records.
+    batch_size: number of indices.
+    seed, stream: seed and number of the stream.
+    number: number of the batch.
+  Returns:
+    int `[batch_size]`.
+  """
   position = number * batch_size + np.arange(batch_size)
   epoch, within = position // count, position % count
   shuffled = {e: np.random.default_rng([seed, stream, e]).permutation(count)
@@ -56,21 +67,21 @@ def order(count, batch_size, seed, stream, number):
 
 
 def balanced_order(positive, share, batch_size, seed, stream, number):
-  """As `order`, with `share` of every batch drawn from the positives.
+  """As `order`, with a fixed share of positives in every batch.
 
-  Positives and negatives are each gone through epoch after epoch, so the
-  rarer ones come up more often.
+  Positives and negatives have epochs of their own, so the rarer kind repeats
+  more often.
 
   Args:
-    positive: bool `[count]`, some of both.
-    share: of the batch; see `settings.positives`.
-    batch_size, seed, stream, number: as `order`.
+    positive: bool `[count]`, with both values in it.
+    share: share of positives in a batch; see `settings.positives`.
+    batch_size, seed, stream, number: as for `order`.
   """
   count = settings.positives(share, batch_size)
   parts = [of[order(len(of), size, seed, stream, number)] for of, size in (
       (np.flatnonzero(positive), count),
       (np.flatnonzero(~positive), batch_size - count))]
-  # Mixed, as each replica takes a stretch of the batch.
+  # The batch is mixed because each replica takes a contiguous part of it.
   mixed = order(batch_size, batch_size, seed, stream, number)
   return np.concatenate(parts)[mixed]
 
@@ -81,24 +92,25 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
   """Batches `start` to `stop` of a training stream.
 
   Args:
-    images: `Images`.
-    records: list of `Record` to draw from.
-    batch_size: global, over all replicas.
-    seed: of order and augmentation.
+    images: `image_store.Images`.
+    records: list of n `Record` to draw from.
+    batch_size: number of images in a batch, over all replicas.
+    seed: seed of order and augmentation.
     stream: number of the stream; streams of one seed are independent.
-    start, stop: which batches.
+    start, stop: number of the first batch, and of the first one left out.
     augment: any of `settings.AUGMENTATIONS`.
-    columns: `{name: array [n, ...]}`, what a batch holds of each record
-      besides its image; default: its "label". A "mask" `[n, S, S, channels]`
-      (an array, or what is indexed like one) is moved along with the image.
+    columns: `{name: array [n, ...]}`, further columns of a batch, with a row
+      for each record; None: the "label" of the records. A "mask"
+      `[n, S, S, channels]` (an array, or an object indexed like one) is
+      cropped and flipped with the image.
     crop_area: smallest share of the image that a random crop keeps.
-    two_views: add "unaugmented", the image as it is, and "transform", the way from
-      it to "image" (see `augment.warp`).
-    choose: fn(number) -> indices `[B]` of a batch's records; default: epoch
-      after epoch, each shuffled anew.
+    two_views: whether to add "unaugmented", the image before augmentation,
+      and "transform", the transform from "unaugmented" to "image" (see
+      `augment.warp`).
+    choose: fn(number) -> indices `[B]` of a batch's records; None: `order`.
   Returns:
-    `tf.data.Dataset` of `Batch`: "image" float32 `[B, S, S, 3]` in [0, 1] and
-    the columns, "label" float32 `[B, classes]` among them.
+    `tf.data.Dataset` of `Batch`: "image" float32 `[B, S, S, 3]` in [0, 1],
+    and the columns.
   """
   rows = images.rows([r.id for r in records])
   columns = columns or {"label": np.stack([r.label for r in records])}
@@ -121,11 +133,11 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
     # One seed for each (seed, stream, number).
     state = tf.random.experimental.stateless_fold_in(
         tf.constant([seed, stream], tf.int64), number)
-    result["image"], transform = augment_lib.distort(plain, augment, state,
-                                         crop_area)
+    result["image"], transform = augment_lib.distort(
+        plain, augment, state, crop_area)
     if "mask" in result:
-      result["mask"] = augment_lib.warp(result["mask"], transform,
-                            interpolation="NEAREST")
+      result["mask"] = augment_lib.warp(
+          result["mask"], transform, interpolation="NEAREST")
     if two_views:
       result |= {"unaugmented": plain, "transform": transform}
     return result
@@ -135,8 +147,12 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
 
 
 def evaluation_batches(images, records, batch_size):
-  """All records in order, without augmentation; the last batch is smaller.
+  """Batches of all records in order, without augmentation.
 
+  Args:
+    images: `image_store.Images` that holds the records.
+    records: list of `Record`.
+    batch_size: number of images in a batch; the last batch may be smaller.
   Yields:
     `(records of the batch, float32 images [B, S, S, 3] in [0, 1])`.
   """

@@ -1,7 +1,7 @@
-"""What every data set is made of: records, class names, official splits.
+"""`Dataset`, a data set, and `Record`, one image of a data set.
 
-A record describes one image and what is known about it; its pixels are read
-when they are wanted. `pipeline.py` turns records into batches.
+A record holds the labels, boxes and mask of an image, and a path or a function
+that gives the pixels. `pipeline.py` makes batches from records.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ NO_BOX_LABEL = np.zeros([0], np.int32)
 
 def one_hot(count):
   """The label of each of `count` classes, float32 `[count]`."""
-  # Not the rows of one matrix: a row keeps all of it in memory.
+  # Separate arrays, because a row of one matrix keeps the whole in memory.
   return [np.eye(1, count, c, dtype=np.float32)[0] for c in range(count)]
 
 
@@ -26,18 +26,18 @@ class Record:
   """One image.
 
   Attributes:
-    id: unique in its data set, stable between runs; stored in splits.json.
-      What is not UTF-8 in a file's name is an escape here, and in the names
-      of classes, as both are shown and stored in many ways.
+    id: name that is unique in the data set and the same in every run;
+      splits.json stores it. Bytes of a file's name that are not UTF-8 are
+      escapes in the id, and in the names of classes.
     image: path of an image file, or a function that returns uint8
       `[height, width, 3]`.
     label: float32 `[classes]`, 1 where the class is present, else 0.
     boxes: float32 `[n, 4]`, `x_min, y_min, x_max, y_max` in units of the
       image's width and height, all in [0, 1].
     box_label: int32 `[n]`, the class index of each box.
-    mask: a function that returns uint8 `[height, width]`:
-      0 background, `1 + class_index` where an object is, 255 unknown. None
-      where there is no mask.
+    mask: a function that returns uint8 `[height, width]`: 0 background,
+      `1 + class_index` inside an object, 255 unknown. None: the image has no
+      mask.
   """
 
   id: str
@@ -57,12 +57,12 @@ class Dataset:
   """A data set.
 
   Attributes:
-    class_names: one per class, in the order of `Record.label`.
+    class_names: a name for each class, in the order of `Record.label`.
     multi_label: whether an image can show several classes (sigmoid and
       binary cross-entropy) or exactly one (softmax).
-    splits: `{"train": [...], "val": [...], "test": [...]}`, lists of
-      `Record`, no image in two of them; also "unlabeled" where there are
-      images without labels, see `datasets.unlabeled`.
+    splits: `{"train": [...], "val": [...], "test": [...]}`, lists of `Record`
+      without an image in two of them. With images without labels there is
+      also "unlabeled", see `sources/unlabeled.py`.
   """
 
   class_names: tuple[str, ...]

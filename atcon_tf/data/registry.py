@@ -30,8 +30,8 @@ def _binary_masks(config):
 
 
 def _shapes(config):
-  # The scenes are always the same, as those of any other data set are; only
-  # the choice of the labelled ones follows a seed.
+  # The scenes are the same for every seed, as the images of any other data
+  # set are; only the choice of the labelled images depends on the seed.
   return shapes.load(config.classes, size=config.image_size)
 
 
@@ -40,10 +40,14 @@ DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
 
 
 def load(config):
-  """The `Dataset` that a resolved Config names.
+  """The data set that the settings name.
 
+  Args:
+    config: a resolved `Config`.
+  Returns:
+    a `Dataset`.
   Raises:
-    UserError: one line that names the flag, folder or file that is wrong.
+    UserError: a setting, a folder or a file is wrong; the error names it.
   """
   dataset = DATASETS[config.dataset](config)
   if config.unlabeled_dir:

@@ -1,4 +1,4 @@
-"""Which training images are labelled: drawn once, kept as JSON.
+"""Draws the labelled images and the unlabelled pool, and stores them as JSON.
 
     splits.json: {"train_labeled": [id, ...], "train_unlabeled": [...],
                   "val": [...], "test": [...], "shots": 8, "seed": 0}
@@ -22,22 +22,22 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
   """Draws `shots` images for every class.
 
   In each of `shots` rounds every class, from the rarest to the most frequent,
-  takes one image that shows it and that no class took before: one with this
-  label alone while there are any, then one with several labels. So each class
-  brings `shots` images of its own, `shots * classes` in all; it may show in
-  images that others brought as well. Fewer shots with the same seed are a
-  subset of more.
+  takes one image that shows it and that no class took before: an image with
+  this label alone while one is left, then an image with several labels. So
+  each class takes `shots` images, `shots * classes` in all; images that other
+  classes took may show it as well. With the same seed, fewer shots draw a
+  subset of more shots.
 
   Args:
     labels: `[N, C]`, 1 where an image shows a class.
     shots: images per class; 0: every image.
-    seed: another seed draws others; numpy's global state plays no part.
+    seed: seed of the draw; NumPy's global state has no effect.
     class_names: C names, for the error.
-    single_label_only: never take an image with several labels.
+    single_label_only: whether to take only images with one label.
   Returns:
     indices of the images, sorted.
   Raises:
-    UserError: a class has fewer than `shots` images left to it.
+    UserError: fewer than `shots` images are left for a class.
   """
   labels = np.asarray(labels) > 0
   single = labels.sum(1) == 1
@@ -72,15 +72,16 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
   """Draws the labelled images and the unlabelled pool of a run.
 
   Args:
-    dataset: a `datasets.record.Dataset`.
+    dataset: a `record.Dataset`.
     shots, seed, single_label_only: see `draw`.
-    unlabeled: "all" other training images and those without labels;
-      "labeled", the labelled ones once more; or a number (as a string) of
-      what "all" has.
+    unlabeled: the pool: "all", the other training images and those without
+      labels; a number (as a string) of these; or "labeled", the labelled
+      images again.
   Returns:
-    the dict at the top of this file; lists in the order of the data set.
+    the dict at the top of this file; its lists are in the order of the data
+    set.
   Raises:
-    UserError: more images wanted than there are.
+    UserError: `shots` or `unlabeled` asks for more images than there are.
   """
   train = dataset.splits["train"]
   extra = dataset.splits.get("unlabeled", [])
@@ -89,7 +90,7 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
   if unlabeled == "labeled":
     pool = chosen
   else:
-    # Another stream than in `draw`, whose order prefers single labels.
+    # Not the stream of `draw`, whose order prefers images with one label.
     order = np.random.default_rng([seed, 1]).permutation(
         len(train) + len(extra))
     rest = [i for i in order.tolist() if i not in chosen]
@@ -109,41 +110,43 @@ def make(dataset, shots, unlabeled="all", seed=0, single_label_only=False):
 
 
 class Described:
-  """What the `split` of a run, a splits.json, says of its classes."""
+  """A base class that reads class names from `split`, a splits.json."""
 
   split: dict
 
   @property
   def class_names(self):
+    """Tuple of the class names."""
     return tuple(self.split["class_names"])
 
   @property
   def multi_label(self):
+    """Whether an image can show several classes."""
     return self.split["multi_label"]
 
 
 def save(splits, path):
   """Writes the dict of `make` as JSON."""
   path, text = pathlib.Path(path), json.dumps(splits, indent=1) + "\n"
-  # A run that continues finds its own there.
+  # A run that continues has the same file already.
   if not path.exists() or path.read_text("utf-8") != text:
     files.write_text(path, text)
 
 
 def read(path, dataset, without=""):
-  """Reads what `save` wrote and checks it against the data set.
+  """Reads a splits.json and checks it against the data set.
 
   Args:
     path: of the file.
-    dataset: a `datasets.record.Dataset`.
-    without: train_unlabeled may hold ids that begin with this and that the
-      data set does not have; they are left out.
+    dataset: a `record.Dataset`.
+    without: prefix of ids in train_unlabeled that are left out if the data
+      set does not have them; empty: every id must be in the data set.
   Returns:
     the dict of `make`; the ids may be from any split of the data set.
   Raises:
-    UserError: one line that names the file: not JSON, a list missing, empty
-      (but for train_unlabeled) or with an id twice, an id that the data set
-      does not have, an image in two of train, val and test.
+    UserError: the file is not JSON; a list is missing, empty (except
+      train_unlabeled) or has an id twice; the data set does not have an id;
+      or an image is in two of train, val and test.
   """
   def wrong(text):
     return UserError("splits", path, f"{text}")
@@ -167,9 +170,9 @@ def read(path, dataset, without=""):
       if not isinstance(i, str) or i not in known:
         raise wrong(f"{key}: no image '{i}' in this data set")
     if len(set(ids)) < len(ids):
-      raise wrong(f"{key}: an image is there twice")
+      raise wrong(f"{key}: an image is listed twice")
     if not ids and key != "train_unlabeled":
-      raise wrong(f"{key}: no image in it")
+      raise wrong(f"{key}: lists no image")
   labeled, unlabeled, val, test = (set(splits[key]) for key in KEYS)
   for names, both in (("train and test", (labeled | unlabeled) & test),
                       ("train and val", (labeled | unlabeled) & val),
@@ -180,15 +183,24 @@ def read(path, dataset, without=""):
 
 
 def of_run(config, data, stored):
-  """The split of a run: as it was stored, as another's, or drawn."""
+  """The split of a run.
+
+  Args:
+    config: a resolved `Config`.
+    data: a `record.Dataset`.
+    stored: path of the run's splits.json. If the file exists, its split is
+      returned; otherwise that of --splits, or else a new draw.
+  Returns:
+    the dict of `make` with "class_names" and "multi_label".
+  Raises:
+    UserError: the split does not fit the data or the settings.
+  """
   if stored.exists():
     split = read(stored, data)
   elif config.splits:
     # --splits may come from a run with an unlabelled pool; where this
     # objective uses none, the pool is not checked.
-    split = read(config.splits, data,
-                 "" if uses_pool(config)
-                 else PREFIX)
+    split = read(config.splits, data, "" if uses_pool(config) else PREFIX)
     _check_unlabeled(config, data, split)
   else:
     split = make(data, config.shots, config.unlabeled,
@@ -200,7 +212,7 @@ def of_run(config, data, stored):
 
 
 def _check_unlabeled(config, data, split):
-  """Refuses a folder of which the given split uses nothing."""
+  """Refuses an --unlabeled_dir of which --splits uses no image."""
   extra = {r.id for r in data.splits.get("unlabeled", [])}
   if extra and extra.isdisjoint(split["train_unlabeled"]):
     raise UserError("unlabeled_dir", config.unlabeled_dir,
@@ -209,7 +221,7 @@ def _check_unlabeled(config, data, split):
 
 
 def _check_two_classes(config, split):
-  """Refuses what speaks of positives where there are none."""
+  """Refuses settings of positives if the data do not have two classes."""
   names = split["class_names"]
   if len(names) == 2 and not split["multi_label"]:
     return

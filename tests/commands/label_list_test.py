@@ -108,7 +108,7 @@ def test_classes_that_are_called_by_numbers(photos, tmp_path):
 
 @pytest.mark.parametrize("flags, message", [
     (["--out=x.txt"], "--workdir: needed by --labels=prediction"),
-    (["--out=x.txt", "--labels=truth"], "is no file that a list could name"),
+    (["--out=x.txt", "--labels=truth"], "is no file, so no list can name it"),
 ])
 def test_mistakes_are_one_line(flags, message):
   done = _run(*flags)

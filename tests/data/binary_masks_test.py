@@ -139,7 +139,7 @@ class LayoutTest(parameterized.TestCase):
        "it holds 7"),
       (np.tile([[0, 1, 255, 0]], [6, 2]), "L", "it holds 1 beside 255"),
       (np.full([6, 8, 3], 255), "RGB", "0m.png: a mask must have one channel "
-       "of 8 bits or less, this is an image of mode RGB"))
+       "of 8 bits or less; the file is an image of mode RGB"))
   def test_refuses_a_mask(self, values, mode, message):
     self.make()
     self.save(f"{POSITIVES}/0m.png", values, mode)
@@ -191,7 +191,7 @@ class LayoutTest(parameterized.TestCase):
     self.make("validation")
     for path in (self.root / POSITIVES).iterdir():
       path.unlink()
-    self.refuses("training: no positives there")
+    self.refuses("training: no positives in it")
     self.save(f"{POSITIVES}/0.jpg", np.zeros([6, 8, 3]))
     self.refuses("6 positive images leave none for the train split")
 

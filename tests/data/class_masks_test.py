@@ -55,7 +55,8 @@ def test_of_boxes():
 
 def test_a_share_of_the_masks():
   records = [_record(str(i), DRAWN if i % 2 else None) for i in range(20)]
-  used = [class_masks.ClassMasks(records, 4, fraction=share, seed=3).used.tolist()
+  used = [class_masks.ClassMasks(
+      records, 4, fraction=share, seed=3).used.tolist()
           for share in (.01, .5, 1)]
   assert [len(u) for u in used] == [1, 5, 10]
   assert set(used[0]) <= set(used[1]) <= set(used[2]) == set(range(1, 20, 2))

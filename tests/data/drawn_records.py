@@ -13,4 +13,4 @@ def record(image, number=0, label=(1., 0.)):
 def drawn(count, size=4):
   """Records of drawn images; every value of image n is n."""
   return [record(lambda n=n: np.full([size, size, 3], n, np.uint8), n,
-                  [n, n % 2]) for n in range(count)]
+                 [n, n % 2]) for n in range(count)]

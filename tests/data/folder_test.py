@@ -130,7 +130,7 @@ class FolderTest(parameterized.TestCase):
 
   @parameterized.parameters(
       (("cat", "cow"), "no 'cow'; any of cat, dog"),
-      (("cat", "cat"), "'cat' is there twice"),
+      (("cat", "cat"), "'cat' is given twice"),
       (("cat",), "at least two classes"))
   def test_refuses_classes(self, classes, message):
     self.images("cat", 3)

@@ -144,7 +144,7 @@ def test_refuses_lines(root):
   for line, message in [
       ("c.jpg", "line 3: no label; must be 'path label', not 'c.jpg'"),
       ("c.jpg cat", "line 3: no image .*photos/c.jpg"),
-      ("a.jpg dog", "line 3: image 'a.jpg' is there already, in .*line 1")]:
+      ("a.jpg dog", "line 3: image 'a.jpg' is also in .*line 1")]:
     refuses("train.txt, " + message, str(root),
             write(root, "train.txt", *good, line), val)
   train = write(root, "train.txt", *good)
@@ -153,7 +153,7 @@ def test_refuses_lines(root):
                          ("cow", "no class 'cow'; any of cat, dog")]:
     refuses("bad.txt, line 1: " + message, str(root), train,
             write(root, "bad.txt", f"a.jpg {label}"))
-  refuses("val.txt, line 1: image .* already, in .*val.txt, line 1",
+  refuses("val.txt, line 1: image .* is also in .*val.txt, line 1",
           str(root), val, val)
 
 
@@ -161,17 +161,17 @@ def test_refuses_files(root):
   train, val = pairs(root, "train"), pairs(root, "val")
   refuses("no such folder", str(root / "x"), train, val)
   (root / "x").mkdir()
-  refuses("--train_list: needed, .* no .*photos/x/train", str(root / "x"),
+  refuses("train_list: needed, .* no .*photos/x/train", str(root / "x"),
           val_list=val)
-  refuses("--train_list=none.txt: No such file", str(root), "none.txt", val)
+  refuses("train_list='none.txt': No such file", str(root), "none.txt", val)
   refuses("--val_list=.*empty.txt: no image in it", str(root), train,
           write(root, "empty.txt", "", " "))
   picture = root / "val/cat 0.jpg"
   refuses("--val_list=.*cat 0.jpg: not a UTF-8 text", str(root), train,
           str(picture))
-  refuses("--class_list=.*: 'cat' is there twice", str(root), train, val,
+  refuses("--class_list=.*: 'cat' is listed twice", str(root), train, val,
           class_list=write(root, "names.txt", "cat", "dog", "cat"))
-  refuses("labels up to 3, but no image has 0; they count from 0", str(root),
+  refuses("labels up to 3, but no image has 0; labels count from 0", str(root),
           write(root, "n.txt", "train/cat 0.jpg 1", "train/dog 0.jpg 3"), val)
   refuses("leave none for the train split", str(root),
           write(root, "one.txt", "train/cat 0.jpg cat"), val,
@@ -215,7 +215,7 @@ def test_an_image_by_any_other_name_is_the_same(root):
   for path in ("./train//cat 0.jpg", str(root / "train/cat 0.jpg"),
                "link/cat 0.jpg"):
     test = write(root, "test.txt", f"{path} cat")
-    refuses("test.txt, line 1: image '.*cat 0.jpg' is there already, in .*tra",
+    refuses("test.txt, line 1: image '.*cat 0.jpg' is also in .*tra",
             str(root), train, "", test)
 
 

@@ -17,7 +17,6 @@ from tests.data.drawn_records import drawn
 from tests.data.drawn_records import record
 
 
-
 def _saved(tmp_path, image, name="image.png", **options):
   path = str(tmp_path / name)
   image.save(path, **options)

@@ -10,7 +10,6 @@ from tests.data.drawn_records import drawn
 from tests.data.drawn_records import record
 
 
-
 @pytest.mark.parametrize("count, batch_size", [(10, 4), (3, 8), (5, 5),
                                                (1, 2)])
 def test_each_epoch_is_a_permutation(count, batch_size):
@@ -62,7 +61,7 @@ def _values(batches):
 def _noise(count, size=8):
   rng = np.random.default_rng(0)
   return [record(lambda p=rng.integers(0, 256, [size, size, 3], np.uint8): p,
-                  n, [n, 1]) for n in range(count)]
+                 n, [n, 1]) for n in range(count)]
 
 
 def test_batches_are_what_order_says():

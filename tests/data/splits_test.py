@@ -118,7 +118,7 @@ class MakeTest(parameterized.TestCase):
     self.assertLen(three, 3)
     self.assertLess(set(three), set(rest))
     self.assertEqual(splits.make(data, 2, "6")["train_unlabeled"], rest)
-    with self.assertRaisesRegex(UserError, "unlabeled=7: only 6 .* the 4"):
+    with self.assertRaisesRegex(UserError, "unlabeled='7': only 6 .* the 4"):
       splits.make(data, 2, "7")
 
 
@@ -138,9 +138,9 @@ class ReadTest(parameterized.TestCase):
       ({"train_labeled": ["train9"]}, "train_labeled: no image 'train9'"),
       ({"train_labeled": [0]}, "no image '0'"),
       ({"train_labeled": [["train0"]]}, "no image"),
-      ({"train_labeled": []}, "train_labeled: no image in it"),
+      ({"train_labeled": []}, "train_labeled: lists no image"),
       ({"val": "val0"}, "no list 'val'"),
-      ({"val": ["val0", "val0"]}, "val: an image is there twice"),
+      ({"val": ["val0", "val0"]}, "val: an image is listed twice"),
       ({"test": ["train0"]}, "'train0' is in both train and test"),
       ({"val": ["train1"]}, "'train1' is in both train and val"),
       ({"val": ["test0"]}, "'test0' is in both val and test"))
@@ -155,9 +155,9 @@ class ReadTest(parameterized.TestCase):
   @parameterized.parameters("", "{", "[]", "7", b"\xff\xfe\x00")
   def test_refuses_what_is_no_split(self, text):
     self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with self.assertRaisesRegex(UserError, "splits.json: (not a JSON|no list)"):
+    with self.assertRaisesRegex(UserError, "splits.json': (not a JSON|no list)"):
       splits.read(self.path, dataset_of("ab"))
 
   def test_refuses_a_missing_file(self):
-    with self.assertRaisesRegex(UserError, "splits.json: No such file"):
+    with self.assertRaisesRegex(UserError, "splits.json': No such file"):
       splits.read(self.path, dataset_of("ab"))

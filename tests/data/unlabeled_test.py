@@ -91,8 +91,8 @@ def test_a_run_trains_on_them_and_needs_them_no_more(root, tmp_path):
 @pytest.mark.parametrize("change,line", [
     (dict(unlabeled_dir="absent"), "--unlabeled_dir=absent: no such folder"),
     (dict(unlabeled_dir="photos/cat"),
-     "image 'cat/0.png' is in it, which is one of the t.* images already"),
-    (dict(unlabeled_dir="photos"), "which is one of the"),
+     "holds image 'cat/0.png', which is also one of the t.* images"),
+    (dict(unlabeled_dir="photos"), "which is also one of the"),
     (dict(unlabeled_dir="empty"), "--unlabeled_dir=.*empty: no image in it"),
 ])
 def test_refuses(root, monkeypatch, change, line):
@@ -103,9 +103,9 @@ def test_refuses(root, monkeypatch, change, line):
 
 
 @pytest.mark.parametrize("change,line", [
-    (dict(unlabeled="labeled"), "not used with --unlabeled=labeled"),
+    (dict(unlabeled="labeled"), "not used with unlabeled=labeled"),
     (dict(objective="supervised", bank_every=0, pseudo_per_class=0),
-     "not used with --objective=supervised"),
+     "not used with objective=supervised"),
 ])
 def test_refuses_what_would_not_use_them(root, change, line):
   with pytest.raises(UserError, match=f"unlabeled_dir=.*{line}"):
@@ -129,7 +129,7 @@ def test_links_are_followed_and_seen_through(root, tmp_path):
   data = registry.load(settings(root, unlabeled_dir=str(more)))
   assert len(data.splits["unlabeled"]) == 7
   (more / "one.png").symlink_to(root / "photos/cat/0.png")
-  with pytest.raises(UserError, match="'cat/0.png' is in it"):
+  with pytest.raises(UserError, match="holds image 'cat/0.png'"):
     registry.load(settings(root, unlabeled_dir=str(more)))
 
 

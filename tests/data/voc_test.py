@@ -111,7 +111,7 @@ class ListsTest(Case):
     for path in (self.parent, self.devkit, self.root):
       self.assertEqual(ids_of(self.load(path)),
                        {"train": ["a"], "val": ["b"], "test": ["c"]})
-    with self.assertRaisesRegex(UserError, "this is VOC2007, but voc_year="):
+    with self.assertRaisesRegex(UserError, "is VOC2007, but voc_year="):
       self.load(self.root, year=2012)
 
   def test_val_is_the_test_set_where_there_is_none(self):
@@ -143,7 +143,7 @@ class ListsTest(Case):
   @parameterized.parameters(
       (dict(train="ab", val="bc", test="d"), "val.txt: image b is also in tra"),
       (dict(train="ab", val="c", test="a"), "test.txt: image a is also in tra"),
-      (dict(train="aa", val="b"), "train.txt: image a is there twice"),
+      (dict(train="aa", val="b"), "train.txt: image a is listed twice"),
       (dict(train="", val="b"), "needs Main/train.txt"),
       (dict(train="a"), "needs Main/train.txt"),
       ({}, "needs Main/train.txt"))

@@ -65,6 +65,6 @@ class TfdsTest(Case):
       with unittest.mock.patch("requests.head", side_effect=OSError("off")):
         with self.assertRaisesRegex(
             UserError, r"data_dir: .* \(OSError: off\); pass data_dir="
-            "<VOCdevkit folder>, or run once with a network") as caught:
+            "<VOCdevkit folder>, or run once with an internet") as caught:
           voc.load()
     self.assertNotIn("\n", str(caught.exception))

@@ -1,1 +1,1 @@
-"""Where images come from: a layout of files a file."""
+"""Sources of images: each file reads one layout of files."""

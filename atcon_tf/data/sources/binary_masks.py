@@ -1,25 +1,26 @@
 """Binary inspection data: positives with masks, and negatives.
 
-The layout of the endoscopy data of the open re-implementation of GAIN
+The layout is that of the endoscopy data of the open re-implementation of GAIN
 (https://github.com/ilyak93/GAIN-pytorch), whose folders are `Pos` and `Neg`:
 
     data_dir/training/positives/7.jpg     an image (or training/Pos/7.jpg)
-    data_dir/training/positives/7m.png    its mask, where somebody drew one
+    data_dir/training/positives/7m.png    its mask; optional
     data_dir/training/negatives/8.jpg     (or training/Neg/8.jpg)
     data_dir/validation/...               the same
     data_dir/testing/...                  the same; optional
 
-Masks. Among the positives a name that ends in `m` is a mask: as large as its
-image is shown (a photo is turned as its EXIF data say), one channel, without
-loss (.png, .bmp or .gif), 0 where the object is not and 255 - or 1 - where it
-is, which must be somewhere. Negatives have none.
-Each connected part of a mask is an object with a box.
+Masks. Among the positives, a file whose name ends in `m` is a mask. A mask
+has the size of its image (for a photo, after the rotation of its EXIF data),
+one channel and a lossless format (.png, .bmp or .gif). Its values are 0 outside
+the object and 255, or 1, inside; a mask without an object is refused. Each
+connected part of a mask is an object with a box. Negatives have no masks.
 
-Which images test. Those of `testing/`. Without it `rules.complete` applies:
-`validation/` is the test set, as it is what others report, and weights and
-thresholds are chosen on a fifth of the training images of each class. Cutting
-`validation/` in two instead would put frames of one patient, or of one part,
-on both sides: the thresholds would have seen the test set.
+Test images. The test images are those of `testing/`. Without that folder
+`rules.complete` applies: the test images are those of `validation/`, on which
+others report, and weights and thresholds are chosen on a fifth of the training
+images of each class. The images of `validation/` are not divided, because
+frames of one patient, or of one part, would then be on both sides, and the
+thresholds would be chosen on images like those of the test set.
 """
 
 import functools
@@ -43,20 +44,19 @@ MASK_EXTENSIONS = (".png", ".bmp", ".gif")
 
 
 def load(data_dir, seed=0):
-  """Reads a folder of the form above.
+  """Reads a folder with the layout at the top of this file.
 
-  Every mask is read once to be checked, and again when it is wanted.
+  Every mask is read here to check it, and again when it is used.
 
   Args:
     data_dir: the folder that holds `training` and `validation`.
-    seed: another seed draws other validation images, where `testing` is
-      missing.
+    seed: seed of the draw of validation images, if `testing` is missing.
   Returns:
     a single-label `Dataset` of the classes "negative" and "positive", with
-    boxes and masks of the positives that have a mask; an image's id is its
-    path below data_dir, with "/".
+    boxes and masks of the positives that have a mask. The id of an image is
+    its path below `data_dir`, with "/".
   Raises:
-    UserError: one line that names the folder or file.
+    UserError: the error names the folder or file that is wrong.
   """
   if not os.path.isdir(data_dir):
     raise UserError("data_dir", data_dir, "no such folder")
@@ -75,7 +75,11 @@ def load(data_dir, seed=0):
 
 
 def _splits(data_dir):
-  """Names of the split folders."""
+  """Names of the split folders.
+
+  Raises:
+    UserError: a folder is missing, or there is another one.
+  """
   below = _folders(data_dir)
   for name in below:
     if name not in SPLITS:
@@ -104,7 +108,7 @@ def _read_split(data_dir, name):
   for label, records in enumerate(classes):
     if not records:
       raise UserError(
-          f"{where}: no {CLASSES[label]}s there; must hold positives (or Pos) "
+          f"{where}: no {CLASSES[label]}s in it; must hold positives (or Pos) "
           "and negatives (or Neg) with images "
           f"({', '.join(pictures.ENDINGS)})")
   return SPLITS[name], classes
@@ -127,7 +131,7 @@ def _read_class(data_dir, prefix, label):
     if stem[:-1] not in files:
       raise UserError(
           f"{os.path.join(where, name)}: a mask (its name ends in m) without "
-          f"its image {stem[:-1]}; if it is an image, name it otherwise")
+          f"its image {stem[:-1]}; if it is an image, rename it")
   for stem, name in files.items():
     if label != POSITIVE and stem + "m" in files:
       raise UserError(
@@ -150,7 +154,14 @@ def _read_class(data_dir, prefix, label):
 
 
 def _read_mask(path, image_path):
-  """A mask in `Record.mask`'s values."""
+  """Reads a mask as uint8 `[height, width]` with the values of `Record.mask`.
+
+  Args:
+    path: of the mask.
+    image_path: of its image, whose size the mask must have.
+  Raises:
+    UserError: the mask is wrong in format, size or values.
+  """
   def wrong(text):
     return UserError(f"{path}: {text}")
 
@@ -163,8 +174,8 @@ def _read_mask(path, image_path):
   except (OSError, SyntaxError) as error:
     raise wrong(f"not a readable mask: {error}") from None
   if mode not in ("1", "L", "P"):
-    raise wrong("a mask must have one channel of 8 bits or less, this is an "
-                f"image of mode {mode}")
+    raise wrong("a mask must have one channel of 8 bits or less; the file is "
+                f"an image of mode {mode}")
   size = _size(image_path)
   if size and size != values.shape[::-1]:
     raise wrong("a mask of %d x %d pixels, but its image %s has %d x %d" % (
@@ -180,9 +191,9 @@ def _read_mask(path, image_path):
 
 
 def _size(image_path):
-  """Width and height as it is shown.
+  """Width and height of an image after the rotation of its EXIF data.
 
-  None for a broken image, which `Images` will report.
+  None for a broken image, which `Images` reports later.
   """
   try:
     with PIL.Image.open(image_path) as image:
@@ -192,7 +203,10 @@ def _size(image_path):
 
 
 def _boxes(mask):
-  """The box of each connected part (corners connect), float32 `[n, 4]`."""
+  """The box of each connected part of a mask, float32 `[n, 4]`.
+
+  Pixels that touch at a corner are connected.
+  """
   height, width = mask.shape
   parts, _ = ndimage.label(mask, np.ones([3, 3]))
   return np.array([
@@ -201,5 +215,6 @@ def _boxes(mask):
 
 
 def _folders(where):
+  """Names of the folders in a folder, except hidden ones, sorted."""
   return sorted(f.name for f in os.scandir(where)
                 if f.is_dir() and not f.name.startswith("."))

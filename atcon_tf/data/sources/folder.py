@@ -1,14 +1,14 @@
 """A folder of images, one sub-folder per class.
 
-    data_dir/cat/1.jpg            or, with splits that somebody published,
+    data_dir/cat/1.jpg            or, with published splits,
     data_dir/dog/2.png              data_dir/train/cat/1.jpg
                                     data_dir/val/cat/3.jpg   (or validation,
                                     data_dir/test/dog/2.png       or valid)
 
-Every image has exactly one label. Without split folders each class is cut
-into 60 % train, 20 % validation and 20 % test; with some of them missing,
-`rules.complete` says what takes their place. Both draw by the sha1 of seed
-and path, class by class: the order of files on the disk plays no part.
+Every image has exactly one label. Without split folders each class is divided
+into 60 % train, 20 % validation and 20 % test. If only some split folders are
+missing, `rules.complete` draws these splits. Both draw by the sha1 of seed and
+path, class by class, so the order of files on the disk has no effect.
 """
 
 import os
@@ -28,16 +28,16 @@ def load(data_dir, classes=(), seed=0):
 
   Args:
     data_dir: the folder. Hidden files and folders are ignored, and so are
-      files that are no images by their extension.
-    classes: names of the class folders to use, in the order wanted; empty for
-      all in alphabetical order.
-    seed: another seed draws other validation and test images, where those
-      are not given.
+      files without the extension of an image.
+    classes: names of the class folders to use, in the order of the labels;
+      empty: all, in alphabetical order.
+    seed: seed of the draw of validation and test images, if their folders are
+      missing.
   Returns:
-    a single-label `Dataset` without boxes; an image's id is its path below
-    data_dir, with "/".
+    a single-label `Dataset` without boxes. The id of an image is its path
+    below `data_dir`, with "/".
   Raises:
-    UserError: one line that names the folder.
+    UserError: the error names the folder that is wrong.
   """
   if not os.path.isdir(data_dir):
     raise UserError("data_dir", data_dir, "no such folder")
@@ -46,7 +46,7 @@ def load(data_dir, classes=(), seed=0):
   available = class_folders(first)
   if not available:
     raise UserError("data_dir", first,
-                    "no class folders in it, must be one sub-folder of "
+                    "no class folders in it; must have one sub-folder of "
                     "images per class")
   if len(available) == 1:
     raise UserError("data_dir", first,
@@ -73,9 +73,13 @@ def load(data_dir, classes=(), seed=0):
 
 
 def _layout(data_dir):
-  """`{split: folder}`, train first, or `{"all": data_dir}` without splits."""
+  """`{split: folder}`, train first, or `{"all": data_dir}` without splits.
+
+  Raises:
+    UserError: beside train/ there is another folder, or no folder.
+  """
   below = class_folders(data_dir)
-  # A class may well be called "train": a split holds folders, not images.
+  # A class may have the name "train"; a split folder holds folders.
   if not ("train" in below and class_folders(os.path.join(data_dir, "train"))):
     return {"all": data_dir}
   layout = {"train": os.path.join(data_dir, "train")}
@@ -97,7 +101,7 @@ def _layout(data_dir):
 
 
 def _check_same_classes(layout, names, available):
-  """Every split must have the classes used, and none that train lacks."""
+  """Refuses a split that lacks a class in use, or has one that train lacks."""
   for folder in layout.values():
     found = class_folders(folder)
     for name in names:
@@ -113,11 +117,21 @@ def _check_same_classes(layout, names, available):
 
 
 def _cut(folder, ids, salt):
-  """A class without published splits: 60 % train, 20 % val, 20 % test."""
+  """Divides the images of a class into 60 % train, 20 % val, 20 % test.
+
+  Args:
+    folder: of the class, for the error.
+    ids: of its images.
+    salt: see `rules.rank`.
+  Returns:
+    `{split: ids}`.
+  Raises:
+    UserError: the class has fewer than 3 images.
+  """
   if len(ids) < 3:
     raise UserError(
-        f"{folder}: {len(ids)} image(s); at least 3 are needed to cut train, "
-        "validation and test from")
+        f"{folder}: {len(ids)} image(s); at least 3 are needed for train, "
+        "validation and test")
   share = max(1, round(TEST_SHARE * len(ids)))
   ranked = rules.rank(ids, salt)
   chosen = {"test": set(ranked[:share]), "val": set(ranked[share:2 * share]),
@@ -127,16 +141,19 @@ def _cut(folder, ids, salt):
 
 
 def class_folders(folder):
-  """Names of the folders in a folder, but for hidden ones, sorted."""
+  """Names of the folders in a folder, except hidden ones, sorted."""
   return sorted(f.name for f in os.scandir(folder)
                 if f.is_dir() and not f.name.startswith("."))
 
 
 def images_in(data_dir, folder):
-  """Paths below data_dir of the images in a folder, in alphabetical order.
+  """Paths of the images in a folder, in alphabetical order.
 
+  Args:
+    data_dir: the folder to which the paths are relative.
+    folder: the folder of the images.
   Raises:
-    UserError: there is none.
+    UserError: the folder has no image.
   """
   names = sorted(f.name for f in os.scandir(folder) if f.is_file()
                  and not f.name.startswith(".")

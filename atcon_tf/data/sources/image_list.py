@@ -1,24 +1,23 @@
-"""Lists of images: text files of a path and a label a line.
+"""Lists of images: text files with a path and a label in each line.
 
-    n01440764/n01440764_10026.JPEG 0          a number, counted from 0,
-    photos/my cat.jpg cat                     or a name; the path may have
-    signs/7.png<TAB>give way                  spaces, before a tab both may
+    n01440764/n01440764_10026.JPEG 0          a label is a number from 0,
+    photos/my cat.jpg cat                     or a name; a path may have
+    signs/7.png<TAB>give way                  spaces, with a tab both may
 
-A path counts from `data_dir` or, as in ILSVRC's own lists, from the folder of
-the list's part in it (`data_dir/val` for the validation list), and may lack
-its ".JPEG". Blank lines are left out.
+A path is relative to `data_dir` or, as in the lists of ILSVRC, to the folder
+of the list's part in it (`data_dir/val` for the validation list). It may lack
+the ending ".JPEG". Blank lines are left out.
 
-The classes are those of a file with a name a line, or else those of the
-training images: the names of their labels in alphabetical order, or, where
-every label is a number, all numbers up to the highest. A label that is a
-class's name means that class, any other must be its number.
+The classes are the lines of `class_list`. Without this file they are the
+labels of the training images: the names in alphabetical order, or, if every
+label is a number, all numbers up to the highest. A label that is the name of a
+class means that class; any other label must be the number of a class.
 
-Without a training list, the training images are the class folders of
-`data_dir/train`: with a validation list this is how ILSVRC comes, and the
-order of its folders is that of its classes. Without a list of test images,
-or of validation images, `rules.complete` says what takes their place: the
-validation list becomes the test set, and a fifth of the training images the
-validation set.
+Without a training list, the training images are those of the class folders in
+`data_dir/train`. With a validation list this is the layout of ILSVRC, whose
+folders have the order of its classes. Without a test list or a validation list
+`rules.complete` applies: the images of the validation list become the test
+set, and a fifth of the training images becomes the validation set.
 """
 
 import os
@@ -29,7 +28,7 @@ from atcon_tf.data import record
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import rules
 
-EXTENSION = ".JPEG"  # Of a path that lacks one.
+EXTENSION = ".JPEG"  # The ending that is added to a path without one.
 
 
 def load(data_dir, train_list="", val_list="", test_list="", class_list="",
@@ -37,19 +36,20 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
   """Reads lists of images.
 
   Args:
-    data_dir: the folder that the paths count from.
-    train_list, val_list, test_list: the lists; see the top of this file for
-      what takes the place of an empty one. Val or test must be there.
-    class_list: a file with the name of a class a line; empty: see above.
-    classes: names of the classes to use, in the order wanted; images of
-      others are left out. Empty for all.
-    seed: another seed draws other validation images, where they are not
+    data_dir: the folder to which the paths are relative.
+    train_list, val_list, test_list: paths of the lists; the top of this file
+      describes what replaces an empty one. `val_list` or `test_list` must be
       given.
+    class_list: a file with a class name in each line; empty: the classes of
+      the training labels.
+    classes: names of the classes to use, in the order of the labels; images
+      of other classes are left out. Empty: all.
+    seed: seed of the draw of validation images, if they are not given.
   Returns:
-    a single-label `Dataset` without boxes; an image's id is its path below
-    data_dir.
+    a single-label `Dataset` without boxes. The id of an image is its path
+    below `data_dir`.
   Raises:
-    UserError: one line that names the list, and the line in it.
+    UserError: the error names the list and its line.
   """
   if not os.path.isdir(data_dir):
     raise UserError("data_dir", data_dir, "no such folder")
@@ -70,11 +70,11 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
     for where, path, text in listed:
       index = _index(where, text, number)
       image_id = _find(data_dir, part, where, path)
-      # By whatever name or link it is listed, an image is in one part.
+      # The real path finds an image that is listed by another name or link.
       file = os.path.realpath(os.path.join(data_dir, image_id))
       if file in seen:
-        raise UserError(f"{where}: image '{image_id}' is there "
-                        f"already, in {seen[file]}")
+        raise UserError(f"{where}: image '{image_id}' is also in "
+                        f"{seen[file]}")
       seen[file] = where
       if index in column:
         parts[part].append(image_id)
@@ -91,13 +91,22 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
 
 
 def _read(name, path):
-  """`[("FILE, line N", path, label)]` of a list."""
+  """The lines of a list.
+
+  Args:
+    name: of the setting that names the list, for the error.
+    path: of the list.
+  Returns:
+    list of `("FILE, line N", path, label)`.
+  Raises:
+    UserError: a line has no label, or the list has no line.
+  """
   found = []
   for number, line in enumerate(files.lines(name, path), 1):
     if not line.strip():
       continue
     where = f"{path}, line {number}"
-    # With a tab, names with spaces are possible, too.
+    # After a tab, a class name may have spaces.
     parts = line.strip().rsplit("\t" if "\t" in line.strip() else None, 1)
     if len(parts) < 2:
       raise UserError(f"{where}: no label; must be 'path label', not "
@@ -109,7 +118,7 @@ def _read(name, path):
 
 
 def _class_folders(data_dir):
-  """The same of the class folders in data_dir/train."""
+  """As `_read`, for the images of the class folders in data_dir/train."""
   top = os.path.join(data_dir, "train")
   names = folder.class_folders(top) if os.path.isdir(top) else []
   if not names:
@@ -121,17 +130,25 @@ def _class_folders(data_dir):
 
 
 def _names(path):
+  """The class names in a class list."""
   names = tuple(line.strip() for line in files.lines("class_list", path)
                 if line.strip())
   for name in names:
     if names.count(name) > 1:
       raise UserError("class_list", path,
-                      f"'{name}' is there twice")
+                      f"'{name}' is listed twice")
   return names
 
 
 def _found(path, lines):
-  """The classes that the labels of the training images speak of."""
+  """The classes in the labels of the training images.
+
+  Args:
+    path: of the training list, for the error.
+    lines: as `_read` returns them.
+  Raises:
+    UserError: the labels are numbers, and a number is missing.
+  """
   labels = {label for _, _, label in lines}
   if not all(label.isdecimal() for label in labels):
     return tuple(sorted(labels))
@@ -140,17 +157,21 @@ def _found(path, lines):
     if number not in numbers:
       raise UserError("train_list", path,
                       f"labels up to {max(numbers)}, but no image has "
-                      f"{number}; they count from 0, and only a "
+                      f"{number}; labels count from 0, and only a "
                       "--class_list can name a class without training "
                       "images")
   return tuple(map(str, sorted(numbers)))
 
 
 def _index(where, label, names):
-  """Which class a label means.
+  """The number of the class that a label names.
 
   Args:
+    where: list and line of the label, for the error.
+    label: a name or a number, as text.
     names: `{name: number}`, in the order of the numbers.
+  Raises:
+    UserError: no class has this name or number.
   """
   if label in names:
     return names[label]
@@ -164,7 +185,16 @@ def _index(where, label, names):
 
 
 def _find(data_dir, part, where, path):
-  """The path of an image below data_dir."""
+  """The path of an image below data_dir.
+
+  Args:
+    data_dir: the folder.
+    part: "train", "val" or "test".
+    where: list and line of the path, for the error.
+    path: the path in the list.
+  Raises:
+    UserError: there is no such image.
+  """
   tried = [path, f"{part}/{path}"]
   if not os.path.splitext(path)[1]:
     tried += [p + EXTENSION for p in tried]

@@ -1,7 +1,7 @@
-"""Rules that every data set follows: which classes, and which splits.
+"""Rules of every data set: the choice of classes and of missing splits.
 
-A split never depends on the order of files on a disk, on the numpy version
-or on other images' labels: images are ranked by the sha1 of their id.
+A split never depends on the order of files on a disk, on the NumPy version
+or on other images' labels, because the sha1 of its id ranks an image.
 """
 
 import hashlib
@@ -12,15 +12,15 @@ VALIDATION_SHARE = 0.2
 
 
 def choose_classes(wanted, available):
-  """The class names to use, in order.
+  """The class names to use, in the order of the labels.
 
   Args:
-    wanted: names to keep, in the order wanted; empty for all.
+    wanted: names to use, in their order; empty: all.
     available: names that the data set has.
   Returns:
     a tuple of names.
   Raises:
-    UserError: an unknown name, a name given twice, fewer than two classes.
+    UserError: a name is unknown or given twice, or there are fewer than two.
   """
   wanted = tuple(wanted) or tuple(available)
   shown = f"--classes={','.join(wanted)}"
@@ -29,34 +29,35 @@ def choose_classes(wanted, available):
       raise UserError(
           f"{shown}: no '{name}'; any of {', '.join(available)}")
     if wanted.count(name) > 1:
-      raise UserError(f"{shown}: '{name}' is there twice")
+      raise UserError(f"{shown}: '{name}' is given twice")
   if len(wanted) < 2:
     raise UserError(
-        f"{shown}: at least two classes; any of {', '.join(available)}")
+        f"{shown}: at least two classes are needed; any of "
+        f"{', '.join(available)}")
   return wanted
 
 
 def rank(ids, salt=""):
-  """The ids in the order of the sha1 of `salt + id`."""
-  # A file's name need not be UTF-8.
+  """The ids, sorted by the sha1 of `salt + id`."""
+  # The name of a file may have bytes that are not UTF-8.
   return sorted(ids, key=lambda i: hashlib.sha1(
       (salt + i).encode("utf-8", "surrogateescape")).hexdigest())
 
 
 def complete(splits, salt=""):
-  """Train, validation and test from the splits that somebody published.
+  """Train, validation and test sets from published splits.
 
-  Without a test set, the validation set becomes the test set: it is the one
-  that others report. Without a validation set (then, or from the start) the
-  first 20 % of the ranked training ids are taken out of training for it, so
-  that nothing is ever chosen on test images.
+  Without a test set, the validation set becomes the test set, because others
+  report on it. If there is then no validation set, the first 20 % of the
+  ranked training ids become the validation set, so that no choice is ever
+  made on test images.
 
   Args:
     splits: `{"train": ids, "val": ids, "test": ids}`; val or test may be
       absent or empty.
-    salt: another salt draws another validation set.
+    salt: see `rank`; another salt draws another validation set.
   Returns:
-    all three, each in the order given.
+    `{"train": ids, "val": ids, "test": ids}`, each in the given order.
   """
   train, val, test = (list(splits.get(k, ())) for k in ("train", "val", "test"))
   if not test:

@@ -1,18 +1,18 @@
 """Drawn scenes: a multi-label data set that needs no files.
 
 Each image shows one to three objects of six shapes on a cluttered ground.
-Size, rotation, colour and texture are drawn at random and tell nothing about
-the class: only the outline does. Boxes and masks are exact.
+Size, rotation, colour and texture are random and independent of the class;
+only the outline depends on it. Boxes and masks are exact.
 
-A false cue: a tinted corner. Each class owns a hue. In train - labelled and
-unlabelled alike - the corner has the hue of a class that is present with
-probability 0.9, else that of a class drawn at random; in val and test it is
-always drawn at random. So a network that looks at the corner does well in
-training and badly afterwards, one that looks at the objects does not, and the
-validation set, which chooses thresholds and checkpoints, can tell the two
-apart. The cue is no object: it has neither a box nor a mask.
+Each image also has a false cue: a tinted corner. Each class has a hue. In
+train, labelled and unlabelled, the corner has with probability 0.9 the hue of
+a class that is present, otherwise that of a random class; in val and test it
+always has the hue of a random class. So a network that uses the corner
+classifies well in training and badly afterwards, and a network that uses the
+objects classifies both alike. The validation set, which chooses thresholds and
+checkpoints, distinguishes the two. The cue has neither a box nor a mask.
 
-Nothing is stored: an image is a function of (seed, split, index) alone.
+Nothing is stored: an image is a function of (seed, split, index).
 """
 
 import colorsys
@@ -26,31 +26,33 @@ from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 
 CUE_IN_TRAINING = 0.9
-CUE_SIDE = 0.18  # Of the tinted corner, in image sides.
+CUE_SIDE = 0.18  # Side of the tinted corner, in image sides.
 # tiny_cnn from scratch, 8 shots a class, 300 steps, 5 seeds: test mAP 0.62;
 # 0.76 without the cue; chance 0.25; all labels, 700 steps of 16: 0.99.
 CUE_OPACITY = 0.5
 OBJECTS = (0.4, 0.35, 0.25)  # Probability of one, two, three objects.
-RADIUS = (0.16, 0.26)  # Of an object, in image sides.
-TURN = 0.25  # Largest rotation either way, in radians.
+RADIUS = (0.16, 0.26)  # Radius of an object, in image sides.
+TURN = 0.25  # Largest rotation in either direction, in radians.
 CLUTTER = (2, 6)  # Numbers of strokes and blobs, the last excluded.
-# Objects are brighter than the ground: without any such regularity a network
-# trained from scratch learns nothing that lasts from 48 images.
+# Objects are brighter than the ground. Without such a regularity a network
+# that is trained from scratch on 48 images does not generalise.
 GROUND = (0.08, 0.42)
 BRIGHT = (0.6, 1.0)
 
 
 def _star(u, v):
-  # One tenth of it by symmetry: the side of the edge from a tip (radius 1) to
-  # a notch (radius 0.42) on which the centre lies.
+  # By symmetry one tenth of the star is enough: there a point is inside if it
+  # lies on the centre's side of the edge from a tip (radius 1) to a notch
+  # (radius 0.42).
   angle = np.abs((np.arctan2(u, -v) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
   x, y = np.hypot(u, v) * np.cos(angle), np.hypot(u, v) * np.sin(angle)
   notch_x, notch_y = 0.42 * np.cos(np.pi / 5), 0.42 * np.sin(np.pi / 5)
   return (x - 1) * notch_y + y * (1 - notch_x) < 0
 
 
-# Each says where the shape is; u, v: right and down, in units of its radius;
-# all within the circle of radius 1.
+# Each function gives the points inside a shape. The coordinates u (right) and
+# v (down) are in units of its radius; a shape lies within the circle of
+# radius 1.
 SHAPES = {
     "disk": lambda u, v: np.hypot(u, v) < 0.88,
     "ring": lambda u, v: np.abs(np.hypot(u, v) - 0.75) < 0.23,
@@ -63,7 +65,7 @@ SHAPES = {
 
 
 class _Object(typing.NamedTuple):
-  """One object; lengths in image sides."""
+  """One object of a scene, with lengths in image sides."""
   class_index: int
   x: float
   y: float
@@ -73,17 +75,17 @@ class _Object(typing.NamedTuple):
 
 
 def load(classes=(), seed=0, train=480, val=160, test=320, size=64):
-  """Describes the scenes; pixels are drawn when they are wanted.
+  """Makes the records of the scenes; pixels are drawn when they are used.
 
   Args:
-    classes: the shapes to draw, in the order wanted; empty for all.
-    seed: another seed gives other scenes (and other ids).
+    classes: the shapes to draw, in the order of the labels; empty: all.
+    seed: seed of the scenes; it is part of their ids.
     train, val, test: numbers of images.
-    size: side in pixels, at least 32; the same scenes at any size.
+    size: side in pixels, at least 32; the scenes are the same at any size.
   Returns:
     a multi-label `Dataset` with boxes and masks.
   Raises:
-    UserError: unknown classes.
+    UserError: a class is unknown.
   """
   names = rules.choose_classes(classes, tuple(SHAPES))
   return record.Dataset(names, True, {
@@ -92,6 +94,7 @@ def load(classes=(), seed=0, train=480, val=160, test=320, size=64):
 
 
 def _record(names, seed, split, index, size):
+  """The record of one scene."""
   objects, _ = _scene(names, seed, split, index)
   masks = [_outline(o, names, size) for o in objects]
   box_label = np.array([o.class_index for o in objects], np.int32)
@@ -105,12 +108,12 @@ def _record(names, seed, split, index, size):
 
 
 def _scene(names, seed, split, index):
-  """The objects of an image, and the generator that draws the rest of it."""
+  """The objects of a scene, and the generator that draws the rest of it."""
   rng = np.random.default_rng(
       [seed, ("train", "val", "test").index(split), index])
   objects = []
   wanted = 1 + rng.choice(3, p=OBJECTS)
-  # Objects keep clear of each other; a crowded scene stays with fewer.
+  # Objects do not overlap, so a crowded scene has fewer than wanted.
   for _ in range(20):
     radius = rng.uniform(*RADIUS)
     x, y = rng.uniform(radius, 1 - radius, 2)
@@ -130,7 +133,7 @@ def _pixels(size):
 
 
 def _outline(item, names, size):
-  """Where an object is, bool `[size, size]`."""
+  """The pixels of an object, bool `[size, size]`."""
   y, x = _pixels(size)
   x, y = x - item.x, y - item.y
   cosine, sine = np.cos(item.angle), np.sin(item.angle)
@@ -140,7 +143,7 @@ def _outline(item, names, size):
 
 
 def _box(outline):
-  """Tight box of a mask, normalised xyxy."""
+  """The tight box of a mask, normalised `x_min, y_min, x_max, y_max`."""
   rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(
       outline.any(0))
   return (columns[0] / outline.shape[1], rows[0] / outline.shape[0],
@@ -149,6 +152,7 @@ def _box(outline):
 
 
 def _mask(names, seed, split, index, size):
+  """The mask of a scene, see `Record.mask`."""
   objects, _ = _scene(names, seed, split, index)
   mask = np.zeros([size, size], np.uint8)
   for item in objects:
@@ -157,7 +161,7 @@ def _mask(names, seed, split, index, size):
 
 
 def _draw(names, seed, split, index, size):
-  """The image, uint8 `[size, size, 3]`."""
+  """The image of a scene, uint8 `[size, size, 3]`."""
   objects, rng = _scene(names, seed, split, index)
   image = _ground(rng, size)
   image = _clutter(rng, image)
@@ -170,7 +174,7 @@ def _draw(names, seed, split, index, size):
 
 
 def _ground(rng, size):
-  """A smooth random colour field with a texture on it."""
+  """A smooth random colour field with a texture."""
   low, high = (round(255 * value) for value in GROUND)
   return _smooth(rng.integers(low, high, [4, 4, 3], np.uint8), size) + (
       _texture(rng, size))
@@ -183,7 +187,7 @@ def _smooth(grid, size):
 
 
 def _texture(rng, size):
-  """Plain, stripes, checks or blotches, `[size, size, 1]` around 0."""
+  """A texture `[size, size, 1]` around 0: plain, blotches, stripes, checks."""
   kind, strength = rng.integers(4), rng.uniform(0.03, 0.1)
   if kind == 0:
     return np.zeros([size, size, 1], np.float32)
@@ -200,7 +204,7 @@ def _texture(rng, size):
 
 
 def _clutter(rng, image):
-  """Strokes, arcs and small blobs in any colour: no whole shape among them."""
+  """Adds strokes, arcs and small blobs of any colour, but no whole shape."""
   size = len(image)
   canvas = PIL.Image.fromarray(
       (255 * np.clip(image, 0, 1)).astype(np.uint8))
@@ -225,7 +229,7 @@ def _clutter(rng, image):
 
 
 def _tint_corner(rng, image, objects, classes, training):
-  """Lays the cue over one corner, in place."""
+  """Tints one corner of the image with the cue, in place."""
   hue = int(rng.integers(classes))
   if training and rng.random() < CUE_IN_TRAINING:
     hue = objects[rng.integers(len(objects))].class_index

@@ -1,9 +1,9 @@
-"""Images that nobody labelled: a folder beside any data set.
+"""Images without labels, which a folder adds to any data set.
 
     --unlabeled_dir=more        more/7.jpg, more/january/8.png, ...
 
-They join the unlabelled pool, and that alone: no image of them is ever
-labelled, validated or tested on.
+These images join the unlabelled pool only. They are never labelled, validated
+or tested on.
 """
 
 import dataclasses
@@ -16,22 +16,22 @@ from atcon_tf.data import pictures
 from atcon_tf.data import record
 
 PART = "unlabeled"
-PREFIX = "unlabeled_dir:"  # Of their ids, and of no other image's.
+PREFIX = "unlabeled_dir:"  # Prefix of the ids of these images only.
 
 
 def add(dataset, unlabeled_dir):
-  """The data set with one more part, `splits["unlabeled"]`.
+  """Adds the part `splits["unlabeled"]` to a data set.
 
   Args:
     dataset: a `record.Dataset`.
     unlabeled_dir: a folder with images in it or anywhere below. Hidden files
-      and folders are ignored, and so are files that are no images by their
-      extension.
+      and folders are ignored, and so are files without the extension of an
+      image.
   Returns:
-    a `Dataset`; the label of the new records is 0 for every class.
+    a new `Dataset`; the label of the new records is 0 for every class.
   Raises:
-    UserError: no such folder, no image in it, or one that the data set has
-      already: a network should not be trained on images that test it.
+    UserError: the folder does not exist or has no image, or an image is also
+      in the data set, whose test images must not train a network.
   """
   flag = f"--unlabeled_dir={unlabeled_dir}"
   if not os.path.isdir(unlabeled_dir):
@@ -48,8 +48,8 @@ def add(dataset, unlabeled_dir):
   for path in paths:
     if os.path.realpath(path) in known:
       raise UserError(
-          "{}: image '{}' is in it, which is one of the {} images already; "
-          "must be a folder of other images".format(
+          "{}: holds image '{}', which is also one of the {} images; must be "
+          "a folder of other images".format(
               flag, *known[os.path.realpath(path)]))
     name = os.path.relpath(path, unlabeled_dir).replace(os.sep, "/")
     records.append(record.Record(PREFIX + name, path, no_label))
@@ -60,10 +60,10 @@ def add(dataset, unlabeled_dir):
 def _images_below(top):
   """Paths of all images in a folder and below, in a fixed order.
 
-  Links are followed, but no folder and no image is there twice.
+  Links are followed, but each folder and each image is taken only once.
   """
   def refuse(error):
-    raise error  # or else the folder would be passed over
+    raise error  # without this os.walk would skip the folder
 
   found, seen = {}, set()
   for where, below, names in os.walk(top, onerror=refuse, followlinks=True):

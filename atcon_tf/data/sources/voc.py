@@ -3,19 +3,19 @@
 Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV
 2010, http://host.robots.ox.ac.uk/pascal/VOC.
 
-Which images. The official lists, from `ImageSets/Main` or, where that folder
-is absent, `ImageSets/Segmentation`. Where there is no test list - and for
-2012, whose test annotations were never published - val is the test set and a
-validation set is carved out of train (`rules.complete`). An image without a
-label among the chosen classes is left out of all three splits: it has no
-class whose map could be drawn or boxed.
+Images. The images are those of the official lists in `ImageSets/Main` or, if
+that folder is absent, in `ImageSets/Segmentation`. Without a test list, and
+for 2012, whose test annotations were never published, val is the test set and
+a part of train is the validation set (`rules.complete`). An image without a
+label among the chosen classes is left out of all three splits, because it has
+no class whose map could be scored.
 
-Which objects. Those marked difficult count neither as labels nor as boxes
-unless `keep_difficult`.
+Objects. Objects marked difficult count neither as labels nor as boxes unless
+`keep_difficult` is true.
 
-Which mask pixels. A class that was not chosen is background. A chosen class
-that the labels lack (only difficult objects of it are there) is unknown, 255:
-it must count neither as a hit nor as a miss.
+Mask pixels. A class that was not chosen is background. A chosen class that is
+not in the label of the image (all its objects are difficult) is unknown, 255:
+its pixels count neither as a hit nor as a miss.
 """
 
 import functools
@@ -36,16 +36,16 @@ def load(data_dir="", year=2007, classes=(), keep_difficult=False):
   """Reads VOC.
 
   Args:
-    data_dir: a VOCdevkit folder, its parent, or its VOC<year> folder; empty
-      to let TFDS download the data.
+    data_dir: a VOCdevkit folder, its parent, or its VOC<year> folder; empty:
+      TFDS downloads the data.
     year: 2007 or 2012.
-    classes: names of the classes to keep, in the order wanted; empty for all.
-    keep_difficult: objects marked difficult count like the others.
+    classes: names of the classes to use, in the order of the labels; empty:
+      all.
+    keep_difficult: whether objects marked difficult count like the others.
   Returns:
-    a multi-label `Dataset`, masks where the devkit has them.
+    a multi-label `Dataset`, with masks if the devkit has them.
   Raises:
-    UserError: one line that names the file, for everything that is missing
-      or malformed.
+    UserError: a file is missing or malformed; the error names it.
   """
   names = rules.choose_classes(classes, voc_devkit.CLASSES)
   source = voc_devkit.read(data_dir, year) if data_dir else voc_tfds.load(year)
@@ -61,6 +61,7 @@ def load(data_dir="", year=2007, classes=(), keep_difficult=False):
 
 
 def _record(item, names, keep_difficult):
+  """The record of a `voc_devkit.Item`, with only the classes in `names`."""
   kept = [o for o in item.objects
           if o.name in names and (keep_difficult or not o.difficult)]
   box_label = np.array([names.index(o.name) for o in kept], np.int32)
@@ -75,7 +76,15 @@ def _record(item, names, keep_difficult):
 
 
 def _read_mask(path, names, present):
-  """The mask in `Record.mask`'s values; see the top of this file."""
+  """Reads a mask as uint8 `[height, width]` with the values of `Record.mask`.
+
+  Args:
+    path: of the mask.
+    names: the chosen classes.
+    present: names of the classes in the label of the image.
+  Raises:
+    UserError: the file is no mask.
+  """
   table = np.full([256], UNKNOWN, np.uint8)
   table[0] = 0
   for value, name in enumerate(voc_devkit.CLASSES, 1):
@@ -90,6 +99,6 @@ def _read_mask(path, names, present):
     raise UserError(f"{path}: not a readable mask: {error}") from None
   if mode not in ("P", "L"):
     raise UserError(
-        f"{path}: a mask must hold class numbers (a palette image), this is "
-        f"an image of mode {mode}")
+        f"{path}: a mask must hold class numbers (a palette image); the file "
+        f"is an image of mode {mode}")
   return table[values]

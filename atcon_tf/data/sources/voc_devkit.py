@@ -1,8 +1,8 @@
-"""The files of a VOCdevkit folder: image lists, annotations, masks.
+"""Reads a VOCdevkit folder: image lists, annotations, masks.
 
     VOCdevkit/VOC2007/
       ImageSets/Main/{train,val,test}.txt   image ids, one a line
-      ImageSets/Segmentation/...            read where Main is absent
+      ImageSets/Segmentation/...            read if Main is absent
       Annotations/<id>.xml
       JPEGImages/<id>.jpg
       SegmentationClass/<id>.png            optional
@@ -18,7 +18,7 @@ import numpy as np
 from atcon_tf.config import UserError
 from atcon_tf.data.sources import rules
 
-# In the order of the official class numbers, which are the mask values.
+# The order is that of the official class numbers, which are the mask values.
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat",
     "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person",
@@ -26,13 +26,21 @@ CLASSES = (
 
 
 class Object(typing.NamedTuple):
+  """An annotated object; the box is normalised x and y, minimum first."""
   name: str
   difficult: bool
-  box: tuple[float, float, float, float]  # Normalised xyxy.
+  box: tuple[float, float, float, float]
 
 
 class Item(typing.NamedTuple):
-  """An image as its source describes it, before classes are chosen."""
+  """An annotated image, before classes are chosen.
+
+  Attributes:
+    id: the official id.
+    image: path, or a function that returns uint8 `[height, width, 3]`.
+    objects: all annotated objects.
+    mask: path of the mask; empty: none.
+  """
   id: str
   image: str | typing.Callable[[], np.ndarray]
   objects: list[Object]
@@ -40,16 +48,15 @@ class Item(typing.NamedTuple):
 
 
 def read(data_dir, year):
-  """Reads the annotations of all images that the lists name.
+  """Reads the annotations of all images in the lists.
 
   Args:
     data_dir: a VOCdevkit folder, its parent, or its VOC<year> folder.
     year: 2007 or 2012.
   Returns:
-    `{"train": items, "val": items, "test": items}`, no image twice.
+    `{"train": items, "val": items, "test": items}`, each image once.
   Raises:
-    UserError: one line that names the file, for everything that is missing
-      or malformed.
+    UserError: a file is missing or malformed; the error names it.
   """
   root = _root(data_dir, year)
   splits = _image_sets(root, year)
@@ -67,7 +74,7 @@ def _root(data_dir, year):
       os.path.abspath(data_dir)))
   if named and int(named[1]) != year:
     raise UserError("data_dir", data_dir,
-                    f"this is VOC{named[1]}, but --voc_year={year}")
+                    f"is VOC{named[1]}, but --voc_year={year}")
   for below in ("", f"VOC{year}", os.path.join("VOCdevkit", f"VOC{year}")):
     root = os.path.join(data_dir, below)
     if os.path.isdir(os.path.join(root, "Annotations")):
@@ -79,7 +86,11 @@ def _root(data_dir, year):
 
 
 def _image_sets(root, year):
-  """`{"train": ids, "val": ids, "test": ids}`, no id twice."""
+  """`{"train": ids, "val": ids, "test": ids}`, each id once.
+
+  Raises:
+    UserError: a list is missing, or an id is listed twice.
+  """
   for folder in ("Main", "Segmentation"):
     lists, seen = {}, {}
     for split in ("train", "val", "test"):
@@ -92,7 +103,7 @@ def _image_sets(root, year):
         if i in seen:
           raise UserError(
               f"{path}: image {i} is also in {seen[i]}.txt" if
-              seen[i] != split else f"{path}: image {i} is there twice")
+              seen[i] != split else f"{path}: image {i} is listed twice")
         seen[i] = split
     if lists.get("train") and (lists.get("val") or lists.get("test")):
       return rules.complete(lists)
@@ -102,11 +113,20 @@ def _image_sets(root, year):
 
 
 def _listdir(folder):
+  """Names in a folder; empty if the folder does not exist."""
   return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def _read(root, image_id, images, masks):
-  """The item of one image id."""
+  """The `Item` of an image id.
+
+  Args:
+    root: the folder of the year.
+    image_id: the id.
+    images, masks: names of the files in JPEGImages and SegmentationClass.
+  Raises:
+    UserError: the image or its annotation is missing or malformed.
+  """
   image = os.path.join(root, "JPEGImages", f"{image_id}.jpg")
   if f"{image_id}.jpg" not in images:
     raise UserError(f"{image}: no such image, but ImageSets lists it")
@@ -140,7 +160,7 @@ def _read_objects(path):
       raise UserError(
           f"{path}: box {x1:g},{y1:g},{x2:g},{y2:g} of '{name}' is empty or "
           f"outside its image of {width:g} x {height:g} pixels, 1-based")
-    # Pixel 1 reaches from 0 to 1.
+    # Pixel 1 extends from 0 to 1.
     box = ((x1 - 1) / width, (y1 - 1) / height, x2 / width, y2 / height)
     objects.append(Object(
         name, node.findtext("difficult", "0").strip() == "1", box))
@@ -148,9 +168,9 @@ def _read_objects(path):
 
 
 def _numbers(path, node, name, *tags):
+  """The numbers of an XML node, in the order of the tags."""
   try:
     return [float(node.findtext(tag)) for tag in tags]
   except (AttributeError, TypeError, ValueError):
     raise UserError(
-        f"{path}: <{name}> must hold the numbers {', '.join(tags)}"
-        ) from None
+        f"{path}: <{name}> must hold the numbers {', '.join(tags)}") from None

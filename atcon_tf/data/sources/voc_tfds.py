@@ -14,7 +14,15 @@ from atcon_tf.data.sources import voc_devkit
 
 
 def load(year):
-  """`{split: items}` from TFDS; pixels stay on disk until they are wanted."""
+  """Loads VOC from TFDS; pixels are read when they are used.
+
+  Args:
+    year: 2007 or 2012.
+  Returns:
+    `{split: list of voc_devkit.Item}`.
+  Raises:
+    UserError: TFDS cannot prepare the data.
+  """
   try:
     sources = _tfds_sources(year)
   except Exception as error:
@@ -22,33 +30,34 @@ def load(year):
     raise UserError("data_dir", None,
                     f"not given, and TFDS cannot prepare voc/{year} "
                     f"({type(error).__name__}: {cause}); pass "
-                    "--data_dir=<VOCdevkit folder>, or run once with a "
-                    "network for the TFDS download") from error
+                    "--data_dir=<VOCdevkit folder>, or run once with an "
+                    "internet connection, so that TFDS can download the "
+                    "data") from error
   items = {split: [_tfds_item(source, i) for i in range(len(source))]
            for split, source in sources.items()}
   known = {item.id: item for split in items.values() for item in split}
-  # Sorted, as in the official lists: TFDS shuffles its examples.
+  # The ids are sorted, as in the official lists, because TFDS shuffles them.
   ids = rules.complete({split: sorted(item.id for item in found)
                         for split, found in items.items()})
   return {split: [known[i] for i in chosen] for split, chosen in ids.items()}
 
 
 def _tfds_sources(year):
-  """`{split: random-access source}`; downloads and prepares what is not."""
-  # Here, as they are slow to import and a devkit folder does without.
+  """`{split: random-access source}`; downloads and prepares missing data."""
+  # These modules are slow to import, and a devkit folder does not need them.
   # pylint: disable=g-import-not-at-top
   import requests
   import tensorflow_datasets as tfds
   name = f"voc/{year}"
   root = pathlib.Path(tfds.builder(name).data_dir).parents[2]
-  # Only this format can be read in any order. It has a folder of its own, as
-  # TFDS keeps one format in a folder and may have prepared another before.
+  # Only this format can be read in any order. It needs a folder of its own,
+  # because TFDS keeps one format in a folder and may have another there.
   builder = tfds.builder(
       name, file_format="array_record", data_dir=root / "array_record")
   downloads = root / "downloads"
   if not (pathlib.Path(builder.data_dir).exists() or
           any(downloads.rglob("*.tar"))):
-    # Without a network TFDS would go on trying for minutes.
+    # Fails at once without a connection; TFDS would retry for minutes.
     requests.head(next(iter(builder.url_infos)), timeout=20)
   builder.download_and_prepare(download_dir=downloads)
   names = {"train": "train", "val": "validation", "test": "test"}
@@ -60,6 +69,7 @@ def _tfds_sources(year):
 
 
 def _tfds_item(source, index):
+  """The `voc_devkit.Item` of an example."""
   example = source[index]
   width, height = PIL.Image.open(io.BytesIO(example["image"])).size
   found = example["objects"]
@@ -76,5 +86,6 @@ def _tfds_item(source, index):
 
 
 def _tfds_image(source, index):
+  """The pixels of an example, uint8 `[height, width, 3]`."""
   image = PIL.Image.open(io.BytesIO(source[index]["image"]))
   return np.asarray(image.convert("RGB"))
