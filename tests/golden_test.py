@@ -131,7 +131,7 @@ MODES = {
 METRICS = {0: "pearson", 1: "cross_correlation", 2: "ssim"}
 
 
-def _story(case, values):
+def _agreement(case, values):
   changes = MODES[case["mode"]]
   if case["mask_intensity"]:
     changes = {**changes, "mask_intensity": case["mask_intensity"]}
@@ -158,18 +158,18 @@ def _check_atcon(case, images, normalize):
   net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net, normalize=normalize)
   with tf.GradientTape() as tape:
-    story = consistency.explain(classifier, tf.constant(images),
-                                _story(case, values))
-    loss = -tf.reduce_mean(story["similarity"])
-  check("logits", story["logits"], arrays(net)["logits"])
+    explained = consistency.explain(classifier, tf.constant(images),
+                                    _agreement(case, values))
+    loss = -tf.reduce_mean(explained["similarity"])
+  check("logits", explained["logits"], arrays(net)["logits"])
   compared = 0
   for ours, theirs in NAMES[case["mode"]].items():
     if theirs in values:
-      check(theirs, story[ours], values[theirs])
+      check(theirs, explained[ours], values[theirs])
       compared += 1
   assert compared
   # What is 1 - SSIM there is minus (SSIM - 1) here.
-  check("cost", -story["similarity"], values["cost"])
+  check("cost", -explained["similarity"], values["cost"])
   check("loss", loss, values["loss"])
   check_gradients("g", base, values, tape, loss)
 
@@ -193,15 +193,15 @@ def run_layer_consistency(case):
     cost, weight = terms["consistency"]
     loss = tf.reduce_mean(cost)
   np.testing.assert_array_equal(weight, 1)
-  story = layer_consistency.explain(
+  explained = layer_consistency.explain(
       forward_pass.forward(classifier, images), label, case["mask_intensity"])
-  np.testing.assert_array_equal(story["class_index"], values["labels"])
-  np.testing.assert_array_equal(story["other_index"], values["conf"])
+  np.testing.assert_array_equal(explained["class_index"], values["labels"])
+  np.testing.assert_array_equal(explained["other_index"], values["conf"])
   for ours, theirs in [("outer", "cam_outer"), ("inner", "cam_inner"),
                        ("other", "cam_conf"), ("mask", "mask"),
                        ("scaled_outer", "scaled_outer"),
                        ("scaled_inner", "scaled_inner")]:
-    check(theirs, story[ours], values[theirs])
+    check(theirs, explained[ours], values[theirs])
   check("cost", cost, values["cost"])
   check("loss", loss, values["loss"])
   check_gradients("g", base, values, tape, loss)
@@ -231,19 +231,20 @@ def run_atcon_ig(case):
   """ATCON with integrated gradients in place of guided backpropagation."""
   net, values = BY_ID[case["net"]], arrays(case)
   base, classifier = classifier_of(net)
-  story = consistency.MapAgreement(
+  agreement = consistency.MapAgreement(
       second_map="integrated_gradients",
       mask_intensity=case["mask_intensity"],
       options={"integrated_gradients": dict(
           steps=case["m_steps"], output="probability", rule="mean",
           batch_size=7)})
   with tf.GradientTape() as tape:
-    told = consistency.explain(classifier, tf.constant(arrays(net)["x"]), story)
-    loss = -tf.reduce_mean(told["similarity"])
-  np.testing.assert_array_equal(told["class_index"], values["cls"])
+    explained = consistency.explain(
+        classifier, tf.constant(arrays(net)["x"]), agreement)
+    loss = -tf.reduce_mean(explained["similarity"])
+  np.testing.assert_array_equal(explained["class_index"], values["cls"])
   for ours, theirs in [("second", "ig_abs"), ("mask", "soft_mask"),
                        ("masked", "masked_x"), ("first_masked", "cam2")]:
-    check(theirs, told[ours], values[theirs])
+    check(theirs, explained[ours], values[theirs])
   check("loss", loss, values["loss"])
   check_gradients("g", base, values, tape, loss)
 
@@ -258,8 +259,8 @@ def _with_head(case, values):
   """A classifier with the case's head, and `{name: variable of the head}`."""
   _, classifier = classifier_of(BY_ID[case["net"]], case["features"],
                                 "imagenet")
-  head = explanation_head.AttentionMechanism(classifier, VERSIONS[case["version"]],
-                                             case["cap"], geometry.HALF_PIXEL)
+  head = explanation_head.AttentionMechanism(
+      classifier, VERSIONS[case["version"]], case["cap"], geometry.HALF_PIXEL)
   named = {"att_fuse.kernel": head.kernel, "att_fuse.bias": head.bias}
   for i, branch in enumerate(head.branches):
     for layer, name in [(branch.conv, "att_conv"), (branch.norm, "att_bn")]:
@@ -298,9 +299,9 @@ def run_tame(case):
   for before, variable in zip(frozen, classifier.model.variables):
     np.testing.assert_array_equal(before, variable)
   _check_class_maps(case, classifier, batch, values, training)
-  story = loss_of.explain(batch, training)
-  np.testing.assert_array_equal(story["class_index"], values["labels"])
-  check("logits of the masked image", story["logits"], values["logits"])
+  explained = loss_of.explain(batch, training)
+  np.testing.assert_array_equal(explained["class_index"], values["labels"])
+  check("logits of the masked image", explained["logits"], values["logits"])
 
 
 def _check_class_maps(case, classifier, batch, values, training):
@@ -366,14 +367,14 @@ def _attention(case, **options):
                                   alignment=geometry.ALIGNED, **options)
 
 
-def _check_told(told, values, rows=slice(None)):
+def _check_explained(explained, values, rows=slice(None)):
   """What `gain.explain` gives, against the arrays of a case."""
   names = {"logits_cl": "logits", "logits_am": "logits_masked",
            "heatmap_scaled": "scaled", "heatmap": "heatmap",
            "scaled": "scaled", "mask": "mask", "masked_x": "masked"}
   for theirs, ours in names.items():
     if theirs in values:
-      check(theirs, told[ours][rows], values[theirs])
+      check(theirs, explained[ours][rows], values[theirs])
 
 
 def _global_means(loss_of, batch):
@@ -417,8 +418,9 @@ def run_gain_voc(case):
   base, classifier = classifier_of(net)
   given, attention = arrays(net), _attention(case)
   batch = {"image": tf.constant(given["x"]), "label": given[case["labels"]]}
-  _check_told(attention_mask.explain(classifier, batch["image"], batch["label"],
-                                     attention), values)
+  explained = attention_mask.explain(
+      classifier, batch["image"], batch["label"], attention)
+  _check_explained(explained, values)
   _check_gain(case, gain.Gain(classifier, attention, masks="joint",
                               **_gain_weights(case)), batch, base, values)
 
@@ -430,10 +432,10 @@ def run_gain_multi(case):
   labels, attention = values["labels"], _attention(case)
   image = tf.constant(arrays(net)["x"][values["image_index"]][None])
   classes = np.eye(net["classes"])[labels]
-  told = attention_mask.explain(classifier, tf.repeat(image, len(labels), 0), classes,
-                                attention)
-  check("logits_cl", told["logits"][:1], values.pop("logits_cl"))
-  _check_told(told, values)
+  explained = attention_mask.explain(
+      classifier, tf.repeat(image, len(labels), 0), classes, attention)
+  check("logits_cl", explained["logits"][:1], values.pop("logits_cl"))
+  _check_explained(explained, values)
   # The reference counts the cross-entropy once for each label.
   weights = _gain_weights(case)
   weights["cl_weight"] *= len(labels)
@@ -445,11 +447,11 @@ def run_gain_multi(case):
 def run_gain_eval(case):
   net, values = BY_ID[case["net"]], arrays(case)
   _, classifier = classifier_of(net)
-  told = attention_mask.explain(classifier, tf.constant(arrays(net)["x"]), None,
-                                _attention(case))
-  np.testing.assert_array_equal(np.argmax(told["classes"], -1),
+  explained = attention_mask.explain(
+      classifier, tf.constant(arrays(net)["x"]), None, _attention(case))
+  np.testing.assert_array_equal(np.argmax(explained["classes"], -1),
                                 values["cls"])
-  _check_told(told, values)
+  _check_explained(explained, values)
 
 
 def run_gain_medt(case):
@@ -463,8 +465,9 @@ def run_gain_medt(case):
   mask = np.zeros([*given["x"].shape[:3], 2], np.uint8)
   mask[used, ..., 1] = values["gt_masks"]
   batch = {"image": tf.constant(given["x"]), "label": label, "mask": mask}
-  _check_told(attention_mask.explain(classifier, batch["image"], label, attention),
-              values)
+  explained = attention_mask.explain(
+      classifier, batch["image"], label, attention)
+  _check_explained(explained, values)
   loss_of = gain.Gain(
       classifier, attention, masks="joint", cl_weight=case["cl_weight"],
       am_weight=case["am_weight"], ex_weight=case["ex_weight"],

@@ -1,26 +1,27 @@
-"""What is optimised: one file for each paper, one loss for each image.
+"""The losses: a file for each paper, a value for each image.
 
 `Objective.call(batch)` returns `{term: (value [B], weight [B])}` and never
 reduces over the batch. The trainer divides each term once by the global sum
 of its weights. A term whose factor in `loss_weights` is 0 is logged and adds
 nothing to the loss.
 
-An objective about unlabelled images stands beside the supervised objective.
-Any other objective takes its place, and the first images of its batches are
-those that supervised training sees.
+An objective on unlabelled images is trained together with the supervised
+objective. Any other objective replaces the supervised one, and the first
+images of its batches are those of supervised training.
 
 An objective may keep `variables` (trained, at the rate of new layers) and
 `state` (not trained). Both are in the checkpoint. Neither is part of the
 model: the classifier alone is tested and exported.
 
-**Terms that set in later.** Such a term counts its updates in `state`, and
-its weight is 0 until then. A `tf.cond` around an update fails under several
-replicas; the count in `state` also tells a resumed run where it is.
+**Terms that start later.** The objective counts the updates in `state`, and
+the weight of such a term is 0 until its first update. There is no `tf.cond`,
+which fails around an update under several replicas. The checkpoint holds the
+count, so a resumed run continues with it.
 
 **Pseudo-labels.** An objective that needs the whole unlabelled pool has a
-rule `pseudo_labels(logits [N, C]) -> (labels, weights)`. `training` scores the pool by
-the current weights every `bank_every` supervised updates and stores the
-outcome with the checkpoint.
+rule `pseudo_labels(logits [N, C]) -> (labels, weights)`. `training` scores the
+pool with the current weights every `bank_every` supervised updates and stores
+the pseudo-labels with the checkpoint.
 
 **Heads.** `tame` and `l_cam` train a head that explains a frozen classifier,
 which `warm_start` or `model` names. The head is the classifier's `attention`.

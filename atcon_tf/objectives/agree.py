@@ -29,7 +29,7 @@ from atcon_tf.attribution import maps
 from atcon_tf.data import augment
 from atcon_tf.models import geometry
 
-# Of the soft ranks, in standard deviations of a map.
+# Width of the sigmoid of the soft ranks, in standard deviations of a map.
 SOFTNESS = 0.1
 
 
@@ -60,13 +60,13 @@ def agreement_loss(student, teacher, similarity="pearson", loss="info_nce",
 
 
 def moved(classifier, heat, transform, size):
-  """The teacher's maps of the plain view, as they lie in the strong one.
+  """Applies the augmentation of the strong view to maps of the plain view.
 
   Args:
-    classifier: a `models.Classifier`; its geometry places the cells.
-    heat: `[B, h, w]`.
+    classifier: a `models.Classifier`; its geometry places the maps' cells.
+    heat: `[B, h, w]`, the teacher's maps.
     transform: `[B, 8]` of the augmentation; see `augment.warp`.
-    size: of the map that they are compared with.
+    size: size of the maps with which the result is compared.
   Returns:
     `[B, *size]`.
   """
@@ -76,7 +76,7 @@ def moved(classifier, heat, transform, size):
 
 
 def _unit(m):
-  """Rows `[B, h w]` of length 1; a map of zeros stays one."""
+  """Maps as rows `[B, h w]` of length 1; a map of zeros becomes zeros."""
   flat = tf.reshape(m, [tf.shape(m)[0], -1])
   return tf.math.l2_normalize(flat, -1, epsilon=1e-12)
 
@@ -101,6 +101,7 @@ def _soft_spearman(m):
   return _unit(_centred(tf.reshape(rank, tf.shape(m))))
 
 
-# A map as a row of length 1: the product of two rows is their similarity.
+# Each function makes rows of length 1, so that the product of two rows is the
+# similarity of their maps.
 SIMILARITIES = {"pearson": _pearson, "cosine": _cosine,
                 "soft_spearman": _soft_spearman}

@@ -1,7 +1,7 @@
 """ATCON: attention consistency (Mirzazadeh, Dubost et al., WACV 2023).
 
-arXiv 2210.09705. As published, the Grad-CAM of an image should not change
-when the image is masked by what guided backpropagation says matters:
+arXiv 2210.09705. As published, the Grad-CAM of an image should not change if
+the image is masked by its map of guided backpropagation:
 
     c   = argmax of the logits of x
     G   = guided backpropagation of class c at x
@@ -13,8 +13,8 @@ x is the normalised image. Nothing is detached: the gradient runs through
 both maps, the mask and the guided reverse pass (second derivatives); only the
 hard decisions (class, gates) are constants.
 
-In general, of a first map F and a second map S of one prediction, any two of
-`attribution.METHODS`:
+In general, F and S are a first and a second map of one prediction, by any two
+of `attribution.METHODS`:
 
     match=mask        compare F(x) with F(x * T(S(x)))
     match=upsample    compare F(x) with S(x) at the image's size
@@ -37,36 +37,37 @@ from atcon_tf.objectives import base
 class Atcon(base.Objective):
   """Minus the similarity of two maps of each image's prediction.
 
-  Terms: "consistency", the loss; where a mask matches the maps "mask_mean"
-  and "mask_std", its mean and standard deviation over the image, only
-  logged: a mask of standard deviation 0 masks nothing.
+  Terms: "consistency", the loss. If the maps are matched by a mask, also
+  "mask_mean" and "mask_std", the mean and standard deviation of the mask over
+  the image, which are only logged: a mask of standard deviation 0 has no
+  effect.
   """
 
-  def __init__(self, classifier, story=consistency.PUBLISHED, target="argmax",
-               stop_gradient="none", teacher=None, ema_decay=0.99,
-               weight=1.0):
+  def __init__(self, classifier, agreement=consistency.PUBLISHED,
+               target="argmax", stop_gradient="none", teacher=None,
+               ema_decay=0.99, weight=1.0):
     """Prepares the loss.
 
     Args:
       classifier: a `models.Classifier`.
-      story: a `Story`.
+      agreement: the `consistency.MapAgreement` that compares the maps.
       target: the class that is explained: "argmax" of the logits; "labels",
         the highest logit among the image's labels; "top2", the mean over
         the two highest logits.
-      stop_gradient: see `Story.tell`.
-      teacher: a `Classifier` that will follow the weights by moving
-        averages, or None.
-      ema_decay: of these averages: `v <- d v + (1 - d) w` at each update.
-      weight: of the term in the loss.
+      stop_gradient: see `MapAgreement.compare`.
+      teacher: a `Classifier` whose weights become moving averages of the
+        trained ones; None: the trained network gives both maps.
+      ema_decay: d of these averages: `v <- d v + (1 - d) w` at each update.
+      weight: weight of the term in the loss.
     Raises:
       UserError: a guided map has no meaning for this network.
     """
     logged = {"mask_mean": 0.0, "mask_std": 0.0} if (
-        story.match == "mask") else {}
+        agreement.match == "mask") else {}
     super().__init__(classifier, consistency=weight, **logged)
-    for name in (story.first_map, story.second_map):
+    for name in (agreement.first_map, agreement.second_map):
       registry.check(classifier, name)
-    self.story, self.target = story, target
+    self.agreement, self.target = agreement, target
     self.stop_gradient, self.teacher = stop_gradient, teacher
     self.ema_decay = ema_decay
     if teacher:
@@ -89,9 +90,10 @@ class Atcon(base.Objective):
     teacher_pass = None
     if self.teacher:
       teacher_pass = forward_pass.forward(self.teacher, batch["image"])
-    story = self.story.with_noise_of(batch["image"])
-    compared = [story.compare(pass_, target, teacher_pass, self.stop_gradient)
-                for target in base.targets(pass_.logits, batch, self.target)]
+    agreement = self.agreement.with_noise_of(batch["image"])
+    compared = [
+        agreement.compare(pass_, target, teacher_pass, self.stop_gradient)
+        for target in base.targets(pass_.logits, batch, self.target)]
     value = -tf.add_n([t["similarity"] for t in compared]) / len(compared)
     one = tf.ones_like(value)
     terms = {"consistency": (value, one)}

@@ -1,4 +1,4 @@
-"""What every objective is: per-image terms of a loss, never reduced."""
+"""The base class of objectives: terms of a loss for each image."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ CONSISTENCY = "consistency"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-  """What is learnt.
+  """The classification task.
 
   Attributes:
     multi_label: whether an image can have several labels.
@@ -30,15 +30,16 @@ class Objective:
   Attributes:
     classifier: the `models.Classifier` that it trains.
     loss_weights: `{term: its factor in the loss}`.
-    variables: trainable variables of its own, beside the classifier's.
-    state: variables that are not trained by gradients, but saved.
-    paired: its batches are of pairs; see `data/label_pairs.py`.
+    variables: trainable variables of the objective, which are not part of
+      the classifier.
+    state: variables that are saved but get no gradient.
+    paired: whether the batches hold pairs; see `data/label_pairs.py`.
     pseudo_labels: for an objective that ranks the unlabelled pool,
       `logits [N, classes] -> (labels, weights)`, both `[N, classes]`; its
-      batches then come from the images that have a pseudo-label. None: its
+      batches are then drawn from the images with a pseudo-label. None: its
       batches are drawn from the whole pool.
-    needs_teacher_maps: its batches hold "teacher_map", Grad-CAM of each
-      image's pseudo-class by the network that ranked the pool.
+    needs_teacher_maps: whether its batches hold "teacher_map", Grad-CAM of
+      each image's pseudo-class by the network that ranked the pool.
   """
 
   paired = False
@@ -60,18 +61,18 @@ class Objective:
       config: a resolved `Config`.
       task: a `Task`.
       twin: function that builds a second classifier with the same weights,
-        for a teacher; None: there is none.
+        for a teacher; None: no teacher is possible.
     """
     raise NotImplementedError
 
   def columns(self, records, size):
-    """What a batch of labelled images holds of each image beside its pixels.
+    """The columns of a batch of labelled images beside "image".
 
     Args:
       records: list of N `Record`.
-      size: side of the square that the network sees, in pixels.
+      size: side of the network's square input, in pixels.
     Returns:
-      `{name: array [N, ...]}`; here the "label" `[N, classes]`.
+      `{name: array [N, ...]}`. The base class gives "label" `[N, classes]`.
     """
     del size
     return {"label": np.stack([r.label for r in records])}
@@ -84,23 +85,22 @@ class Objective:
         needs it, "label" `[B, classes]` and others; see `pipeline.Batch`.
       training: whether BatchNorm uses batch statistics.
     Returns:
-      `{term: (value [B], weight [B])}`: the term's mean over the global
-      batch is `sum(value * weight) / sum(weight)`, which the trainer takes
-      once over all replicas. A term of weight 0 in `loss_weights` is only
-      logged.
+      `{term: (value [B], weight [B])}`. The trainer computes the mean of a
+      term over the global batch, `sum(value * weight) / sum(weight)`, once
+      over all replicas. A term of weight 0 in `loss_weights` is only logged.
     """
     raise NotImplementedError
 
   def after_update(self):
-    """Called on the host after every update."""
+    """The trainer calls this method on the host after every update."""
 
 
 def targets(logits, batch, target):
-  """The classes that are explained; constants of every gradient.
+  """The classes that are explained; no gradient runs through them.
 
   Args:
     logits: `[B, classes]`.
-    batch: with "label" `[B, classes]` where `target` is "labels".
+    batch: dict with "label" `[B, classes]` if `target` is "labels".
     target: "argmax" of the logits; "labels", the highest logit among the
       image's labels; "top2", the two highest logits.
   Returns:

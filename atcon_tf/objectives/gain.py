@@ -1,10 +1,10 @@
 """GAIN: guided attention inference (Li, Wu, Peng, Ernst, Fu, CVPR 2018).
 
-arXiv 1802.10171, on labelled images x with the labels Y. A class that can
-still be told once its attention is cut out of the image was not attended to
-completely, so what is left of its score is made small (attention mining);
-where somebody drew the class, its attention should lie there (extra
-supervision, "GAIN_ext"). A is the map of `cam_layer`, y_c a logit:
+arXiv 1802.10171, on labelled images x with the labels Y. If the network still
+recognises a class after its attention is cut out of the image, the attention
+was incomplete, so the remaining score of the class is minimised (attention
+mining). If an image has a mask of the class, the attention should match the
+mask (extra supervision, "GAIN_ext"). A is the map of `cam_layer`, y_c a logit:
 
     alpha  = mean_ij d (sum_{c in Y} y_c) / d A_ij           a constant
     h      = resize(relu(sum_k alpha_k A_k))                 to the image
@@ -16,13 +16,13 @@ supervision, "GAIN_ext"). A is the map of `cam_layer`, y_c a logit:
     loss   = cl_weight CL + am_weight mean AM + ex_weight mean EX
 
 CL is the cross-entropy of `supervised.py`. The mean of AM is over the images
-that have a label to mine, that of EX over those that have a mask. The paper
-can be read in two ways, as the open re-implementation found: all labels of an
-image at once, as above ("joint"), or one h, T and masked image for each label,
-AM and EX being their mean ("per_label").
+that have a label to mine, and the mean of EX over the images that have a mask.
+The paper allows two readings, as the open re-implementation found: "joint"
+takes all labels of an image at once, as above; "per_label" takes one h, T and
+masked image for each label, and the mean of their AM and EX.
 
-x is the normalised image. BatchNorm is frozen in the two passes above; under
-`training` the cross-entropy takes a third.
+x is the normalised image. BatchNorm is frozen in the two passes above; with
+`training` the cross-entropy uses a third pass.
 """
 
 import keras
@@ -40,8 +40,8 @@ from atcon_tf.objectives import supervised
 class Gain(base.Objective):
   """Terms "supervised" (CL), "attention_mining" and "extra_supervision".
 
-  A term of weight 0 is not computed, but for the first. Before its start
-  step a term counts for nothing and is logged as 0.
+  A term of weight 0 is not computed, except "supervised". Before its start
+  step a term adds nothing to the loss and is logged as 0.
   """
 
   def __init__(self, classifier, attention=attention_mask.Attention(),
@@ -56,16 +56,17 @@ class Gain(base.Objective):
     Args:
       classifier: a `models.Classifier`.
       attention: an `Attention`.
-      multi_label: several labels an image, or one.
+      multi_label: whether an image can have several labels.
       masks: "per_label" or "joint"; see the top of the file.
-      cl_weight, am_weight, ex_weight: of the terms in the loss.
-      negative: index of the class "nothing there", which has no attention to
-        mine; None: every label has.
-      am_gradient_scale: of the gradient that the weights get in the pass of
-        the masked image, but not through that image; 0: constants there.
-      am_start_step, ex_start_step: updates before a term sets in.
+      cl_weight, am_weight, ex_weight: weights of the terms in the loss.
+      negative: index of the class of images without an object, which is not
+        mined; None: every label is mined.
+      am_gradient_scale: factor of the gradient that the weights get from the
+        pass of the masked image, but not through the masked image; 0: the
+        weights are constants in that pass.
+      am_start_step, ex_start_step: updates before the terms start.
     Raises:
-      UserError: other paths lead around the last cam_layer.
+      UserError: another path of the network bypasses the last cam_layer.
     """
     super().__init__(classifier, supervised=cl_weight,
                      attention_mining=am_weight,
@@ -75,22 +76,22 @@ class Gain(base.Objective):
     self.am_gradient_scale = am_gradient_scale
     self.start = {"attention_mining": am_start_step,
                   "extra_supervision": ex_start_step}
-    self.mask_options = None  # of `class_masks.ClassMasks`
+    self.mask_options = None  # options of `class_masks.ClassMasks`
     self.state = [keras.Variable(0, dtype="int32", trainable=False)]
-    classifier.head  # made here, not inside a traced step
+    classifier.head  # creates the head here, not inside a traced step
 
   @classmethod
   def from_config(cls, classifier, config, task, twin=None):
     """See `Objective.from_config`.
 
     Raises:
-      UserError: --am_on=all for data that are not of two classes.
+      UserError: --am_on=all with data that do not have two classes.
     """
     del twin
     binary = classifier.num_classes == 2 and not task.multi_label
     if config.am_on == "all" and not binary:
       raise UserError("am_on", "all", "goes with data of two classes, one "
-                      "label an image; here every label is a positive one")
+                      "label an image; with these data every label is mined")
     fill = config.gain_fill
     if fill not in ("zero", "mean"):
       fill = tuple(int(value) / 255 for value in fill.split(","))
@@ -109,7 +110,7 @@ class Gain(base.Objective):
     return gain
 
   def columns(self, records, size):
-    """The labels and, for the extra supervision, the masks."""
+    """See `Objective.columns`; with extra supervision also "mask"."""
     columns = super().columns(records, size)
     if self.mask_options is not None:
       columns["mask"] = class_masks.ClassMasks(records, size,
@@ -117,10 +118,10 @@ class Gain(base.Objective):
     return columns
 
   def call(self, batch, training=False):
-    """See `Objective.call`; for the extra supervision the batch holds "mask".
+    """See `Objective.call`; with extra supervision the batch holds "mask".
 
-    That is uint8 `[B, H, W, classes]`: 1 inside the class, 0 outside, 255
-    unknown. An image without a 1 for its labels has no mask.
+    "mask" is uint8 `[B, H, W, classes]`: 1 inside the class, 0 outside, 255
+    unknown. An image without a 1 for any of its labels has no mask.
     """
     pass_ = forward_pass.forward(self.classifier, batch["image"])
     logits = (self.classifier.model(batch["image"], training=True) if training
@@ -145,10 +146,10 @@ class Gain(base.Objective):
     return terms
 
   def _rows(self, label):
-    """Which attention is looked at: images `[P]`, classes `[P, classes]`.
+    """The P attention maps to compute: images `[P]`, classes `[P, classes]`.
 
-    Where no image has a label to mine, one row of no class, which counts for
-    nothing: not every layer can do with an empty batch.
+    If no image has a label to mine, there is one row without a class, whose
+    weight is 0, because not every layer accepts an empty batch.
     """
     if self.negative is not None:
       label *= 1 - tf.one_hot(self.negative, label.shape[-1], dtype=label.dtype)
@@ -162,7 +163,7 @@ class Gain(base.Objective):
     return tf.pad(image, [more]), tf.pad(classes, [more, [0, 0]])
 
   def mined(self, masked, classes):
-    """What is left of the classes' softmax in masked images, `[P]`."""
+    """Mean softmax of the mined classes in masked images, `[P]`."""
     again = forward_pass.forward_normalized(self.classifier, masked)
     with again.tape:
       score = tf.math.divide_no_nan(
@@ -182,16 +183,16 @@ class Gain(base.Objective):
 
 
 def extra_supervision(scaled, mask, classes):
-  """Mean squared error between attention and mask, where a mask is.
+  """Mean squared error between attention and mask.
 
   Args:
     scaled: `[P, H, W]` in [0, 1].
     mask: uint8 `[P, H, W, classes]`; see `Gain.call`.
-    classes: `[P, classes]`, those whose masks together are meant.
+    classes: `[P, classes]`, the classes whose masks are joined.
   Returns:
-    the error `[P]` over the pixels that are known, and 1 `[P]` where there is
-    a mask, else 0. One that a crop left empty is none: a scaled map has a
-    maximum of 1 wherever it looks.
+    the error `[P]` over the known pixels, and `[P]` 1 if there is a mask, else
+    0. A mask that a crop left empty does not count, because a scaled map has a
+    maximum of 1 even without an object.
   """
   meant = classes[:, tf.newaxis, tf.newaxis, :] > 0
   inside = tf.reduce_any(meant & (mask == 1), -1)
@@ -204,7 +205,7 @@ def extra_supervision(scaled, mask, classes):
 
 
 def _per_image(value, weight, image, count):
-  """Weighted mean over the rows of each image, `[B]`, and 1 if it has any."""
+  """Weighted mean over the rows of each image, `[B]`, and 1 if it has rows."""
   total = tf.math.unsorted_segment_sum(weight, image, count)
   mean = tf.math.divide_no_nan(
       tf.math.unsorted_segment_sum(value * weight, image, count), total)

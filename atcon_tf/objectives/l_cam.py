@@ -3,7 +3,8 @@
 Gkartzonika, Gkalelis, Mezaris, "Learning Visual Explanations for DCNN-Based
 Image Classifiers Using an Attention Mechanism", ECCV Workshops 2022
 (arXiv 2209.11189). The losses are those of `tame.py`; with m the map of the
-class, F the feature map it is made of and h the rest of the network:
+class, F the feature map from which the head makes m, and h the rest of the
+network after F:
 
     img:  logits = classifier(normalize(U(m) x))     the image is masked
     fm:   logits = h(m F)                            the feature map is masked
@@ -17,17 +18,17 @@ VERSIONS = ("img", "fm")
 
 
 class LCam(tame.Tame):
-  """L-CAM-Img and L-CAM-Fm; terms as of `tame.Tame`."""
+  """L-CAM-Img and L-CAM-Fm, with the terms of `tame.Tame`."""
 
   def __init__(self, classifier, version="img", **options):
     """Prepares the loss.
 
     Args:
-      classifier: with a head of version "l_cam".
+      classifier: a `models.Classifier` with a head of version "l_cam".
       version: "img" or "fm".
-      **options: of `tame.Tame`.
+      **options: further arguments of `tame.Tame`.
     Raises:
-      UserError: "fm" of a layer that a skip connection leads around.
+      UserError: `version` is "fm" and a skip connection bypasses the layer.
     """
     super().__init__(classifier, **options)
     self.rest = None

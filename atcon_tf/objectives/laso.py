@@ -2,10 +2,10 @@
 
 Alfassy, Karlinsky, Aides et al., "LaSO: Label-Set Operations networks for
 multi-label few-shot learning", CVPR 2019 (arXiv 1902.09811). Three networks
-turn the features x, y of two images into features that should look like those
-of an image with the union, the intersection or the difference of their labels,
-to the classifier C that is trained beside them. With CE the cross-entropy of
-C's logits, D the mean squared difference, and each line summed over both
+turn the features x, y of two images into features that the classifier C should
+classify as an image with the union, the intersection or the difference of
+their labels. C is trained together with the networks. CE is the cross-entropy
+of C's logits, D the mean squared difference, and each line is summed over both
 orders of the pair, (x, y) = (a, b) and (b, a):
 
     class_embed         CE(x, X)                     X, Y: the sets of labels
@@ -20,12 +20,12 @@ orders of the pair, (x, y) = (a, b) and (b, a):
     recon_intersection  D(I(a, b), I(b, a)), once for a pair
 
 The two terms of the subtraction are optional and off by default; S is then
-trained through x' alone. The paper has them, at weight 1. A network is
+trained only through x'. The paper has them, at weight 1. A network is
 M(x, y) = tanh(W3 f2(f1([x, y]))), f a dense layer, BatchNorm and a leaky ReLU
-of slope 0.2. The classifier, alone, is what is evaluated.
+of slope 0.2. Only the classifier is evaluated.
 
-First-order, and on labelled images alone: this objective takes the supervised
-one's place, whose loss is its class_embed.
+The objective is first-order and uses only labelled images. It replaces the
+supervised objective, whose loss is the term class_embed.
 """
 
 import dataclasses
@@ -47,10 +47,10 @@ WEIGHTS = {field.name.removesuffix("_weight"): field.default
 
 
 class Laso(base.Objective):
-  """Terms: those at the top of the file, one value a pair.
+  """The terms at the top of the file, with a value for each pair.
 
   Its batches are pairs: "image" and "label", "other_image" and "other_label".
-  Labels are 0 or 1, several of an image.
+  Labels are 0 or 1, and an image can have several.
 
       laso = Laso(classifier, class_subtraction=1.0)
       terms = laso.call(batch)
@@ -62,10 +62,11 @@ class Laso(base.Objective):
     """Prepares the loss, and makes the three networks.
 
     Args:
-      classifier: a `models.Classifier` whose logits come from a dense layer;
-        the vector that this layer reads is what the networks work on.
-      units: of the two hidden layers of each network.
-      **weights: factors of terms in the loss where not those of `WEIGHTS`.
+      classifier: a `models.Classifier` whose logits come from a dense layer.
+        The input of this layer is the feature vector of the networks.
+      units: number of units of both hidden layers of each network.
+      **weights: factors of terms in the loss; missing ones are those of
+        `WEIGHTS`.
     Raises:
       UserError: the logits do not come from a dense layer.
     """
@@ -87,7 +88,7 @@ class Laso(base.Objective):
     images = tf.concat([batch["image"], batch["other_image"]], 0)
     x = self.embed(self.classifier.normalize(images), training=training)
     vectors = self.operate(x, training)
-    # All of them through the head at once.
+    # The head classifies all vectors in one call.
     names = ("x", *vectors)
     logits = self.head(tf.concat([x, *vectors.values()], 0),
                        training=training)
@@ -99,7 +100,7 @@ class Laso(base.Objective):
             for name, value in values.items()}
 
   def operate(self, x, training=False):
-    """The features that the networks make of pairs.
+    """Applies the networks to pairs of feature vectors.
 
     Args:
       x: `[2 B, features]`, the first images of B pairs, then the second ones.

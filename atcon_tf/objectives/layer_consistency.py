@@ -2,9 +2,9 @@
 
 Wang, Sharma, Srivastava, Sminchisescu et al., "Sharpen Focus: Learning with
 Attention Separability and Consistency", ICCV 2019 (arXiv 1811.07484), in the
-form in which ATCON's authors compare with it. With A_t the Grad-CAM of class c
-at the outer (last) layer, A_i at an inner layer of the same size, and A_n at
-the outer layer for the most confusing other class:
+form with which ATCON's authors compare. A_t is the Grad-CAM of class c at the
+outer (last) layer, A_i that at an inner layer of the same size, and A_n that
+of the most confusing other class at the outer layer:
 
     S(a) = (a - min a + e) / (max a - min a + e)      of the rectified maps
     M    = e + sigmoid(k (S(A_t) - 0.55 max A_t))
@@ -12,9 +12,9 @@ the outer layer for the most confusing other class:
     inclusion:  theta - (sum(S(A_i) M) + e) / (sum S(A_i) + e),  theta = 0.8
     separation: 2 (sum(min(A_t, A_n) M) + e) / (sum(A_n + A_t) + e)
 
-Minima and maxima are constants, everything else is differentiated, the CAM
-weights too. The threshold in M uses the maximum of the map before scaling, as
-published, although the map beside it is scaled to [0, 1].
+Minima and maxima are constants; everything else is differentiated, including
+the CAM weights. As published, the threshold in M uses the maximum of the raw
+map, although S(A_t) is scaled to [0, 1].
 """
 
 import tensorflow as tf
@@ -30,11 +30,11 @@ THETA = 0.8
 
 
 class LayerConsistency(base.Objective):
-  """The maps of two layers should tell the same; those of two classes not.
+  """The maps of two layers should agree, and those of two classes differ.
 
-  Term: "consistency", the consistency and, if asked, the separation.
+  Term: "consistency", the consistency and, with `separation`, the separation.
   The classifier's cam_layers are (inner, outer), of equal size. The class is
-  the highest logit among the image's labels where it has some, else of all.
+  the highest logit among the image's labels; without labels among all classes.
   """
 
   def __init__(self, classifier, form="dice", separation=True,
@@ -42,13 +42,14 @@ class LayerConsistency(base.Objective):
     """Prepares the loss.
 
     Args:
-      classifier: with two cam_layers of the same spatial size.
+      classifier: a `models.Classifier` with two cam_layers of the same
+        spatial size.
       form: "dice" or "inclusion".
-      separation: add the separation of the two classes.
-      mask_intensity: k.
-      weight: of the term in the loss.
+      separation: whether to add the separation of the two classes.
+      mask_intensity: k of the mask.
+      weight: weight of the term in the loss.
     Raises:
-      UserError: the layers do not fit.
+      UserError: there are not two layers, or their sizes differ.
     """
     super().__init__(classifier, consistency=weight)
     shapes = [t.shape[1:3] for t in classifier.maps.outputs[:-1]]
@@ -69,20 +70,20 @@ class LayerConsistency(base.Objective):
 
   def call(self, batch, training=False):
     pass_ = forward_pass.forward(self.classifier, batch["image"])
-    story = explain(pass_, batch.get("label"), self.mask_intensity)
-    value = (dice if self.form == "dice" else inclusion)(story)
+    explained = explain(pass_, batch.get("label"), self.mask_intensity)
+    value = (dice if self.form == "dice" else inclusion)(explained)
     if self.separation:
-      value += separation(story)
+      value += separation(explained)
     return {"consistency": (value, tf.ones_like(value))}
 
 
 def explain(pass_, label=None, mask_intensity=8.0):
-  """The maps and the mask that the losses are made of.
+  """The maps and the mask from which the losses are computed.
 
   Args:
-    pass_: a `forward.Pass` of a classifier with two cam_layers.
+    pass_: a `forward_pass.Pass` of a classifier with two cam_layers.
     label: `[B, classes]`, 0 or 1; None: unknown.
-    mask_intensity: k.
+    mask_intensity: k of the mask.
   Returns:
     dict: "class_index" and "other_index" `[B]`; "outer", "inner" and
     "other" `[B, h, w]`, raw Grad-CAMs; "scaled_outer", "scaled_inner" and
@@ -94,12 +95,11 @@ def explain(pass_, label=None, mask_intensity=8.0):
     other = ~own
   else:
     known = tf.cast(label, tf.bool)
-    # Images without a label speak for their highest logit.
+    # An image without a label is explained for its highest logit.
     own = known | ~tf.reduce_any(known, -1, keepdims=True)
     other = ~known
   target = _highest(logits, own)
-  # An image of every class is confused with the class itself: no penalty
-  # could separate them, and the mask below is of the same map.
+  # An image of every class has no confusing class; `_highest` gives class 0.
   confused = _highest(logits, other & ~tf.one_hot(
       target, logits.shape[-1], True, False))
   outer = cam.grad_cam(pass_, target)
@@ -116,11 +116,13 @@ def explain(pass_, label=None, mask_intensity=8.0):
 
 
 def _highest(logits, among):
+  """The class of the highest logit among some classes, `[B]`."""
   lowest = tf.fill(tf.shape(logits), logits.dtype.min)
   return tf.argmax(tf.where(among, logits, lowest), -1)
 
 
 def _scale(raw):
+  """S of the formulas: the rectified maps, scaled to [0, 1]."""
   a = tf.nn.relu(raw)
   low = tf.stop_gradient(tf.reduce_min(a, [1, 2], keepdims=True))
   high = tf.stop_gradient(tf.reduce_max(a, [1, 2], keepdims=True))
@@ -131,21 +133,21 @@ def _sum(m):
   return tf.reduce_sum(m, [1, 2])
 
 
-def dice(story):
+def dice(explained):
   """Minus the Dice overlap of inner map and mask, `[B]` in [-1, 0]."""
-  inner, mask = story["scaled_inner"], story["mask"]
+  inner, mask = explained["scaled_inner"], explained["mask"]
   return -2 * (_sum(inner * mask) + EPSILON) / (
       _sum(inner) + _sum(mask) + EPSILON)
 
 
-def inclusion(story):
+def inclusion(explained):
   """Theta minus the share of the inner map inside the mask, `[B]`."""
-  inner, mask = story["scaled_inner"], story["mask"]
+  inner, mask = explained["scaled_inner"], explained["mask"]
   return THETA - (_sum(inner * mask) + EPSILON) / (_sum(inner) + EPSILON)
 
 
-def separation(story):
+def separation(explained):
   """Overlap of the maps of the class and of the confusing one, `[B]`."""
-  outer, other = story["outer"], story["other"]
-  return 2 * (_sum(tf.minimum(outer, other) * story["mask"]) + EPSILON) / (
-      _sum(other + outer) + EPSILON)
+  outer, other = explained["outer"], explained["other"]
+  overlap = _sum(tf.minimum(outer, other) * explained["mask"])
+  return 2 * (overlap + EPSILON) / (_sum(other + outer) + EPSILON)

@@ -5,9 +5,9 @@
     gradients = tape.gradient(loss, model.trainable_variables)
 
 `model` is a functional or Sequential Keras model, nested or not, with ReLU
-layers or ReLUs fused into others. It is not changed, and its variables are the
-ones that get the gradients; a final softmax or sigmoid is left out. Its
-BatchNorm layers use their moving statistics.
+layers or with ReLUs inside other layers. The functions do not change the
+model; its own variables get the gradients. A final softmax or sigmoid is left
+out, and BatchNorm layers use their moving statistics.
 """
 
 import concurrent.futures
@@ -20,7 +20,7 @@ from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import registry
 from atcon_tf.attribution.consistency import MapAgreement
 
-# Models whose graph was cut open lately.
+# The number of models whose classifier is kept for the next call.
 _KEPT = 8
 
 
@@ -29,19 +29,19 @@ def atcon_loss(model, images, class_index=None, **agreement):
 
   Args:
     model: a Keras model, or a `models.Classifier`.
-    images: `[B, H, W, 3]`, what the model expects; those of a `Classifier`
-      are in [0, 1].
+    images: `[B, H, W, 3]` in the range that a Keras model expects, or in
+      [0, 1] for a `Classifier`.
     class_index: int, or int `[B]`: the class whose maps are compared; None:
       each image's highest logit.
     **agreement: fields of `attribution.consistency.MapAgreement`, such as
       `match="downsample"` or `mask_scale="std"`.
   Returns:
-    `[B]`, minus the similarity of the two maps: in [-1, 1] for Pearson, -1
-    where they agree. Differentiable in a `tf.GradientTape`, also inside a
-    `tf.function`; the gradient runs through both maps and the mask (second
+    `[B]`, minus the similarity of the two maps: in [-1, 1] for Pearson, -1 if
+    they agree. A `tf.GradientTape` can differentiate the loss, also inside a
+    `tf.function`. The gradient runs through both maps and the mask (second
     derivatives of the model).
   Raises:
-    UserError: the model cannot be used, or has no ReLU for the guided map.
+    UserError: the model is not supported, or has no ReLU for the guided map.
 
   Example:
     >>> at.objectives.atcon_loss(model, images).shape
@@ -51,15 +51,15 @@ def atcon_loss(model, images, class_index=None, **agreement):
 
 
 def consistency(model, images, class_index=None, **agreement):
-  """How far the two maps of each image agree: a measure, not a loss.
+  """The agreement of the two maps of each image: a measure, not a loss.
 
-  The "consistency of maps" of every table: Pearson correlation of the
-  standardised Grad-CAMs before and after the guided mask, the guided map
-  divided by its standard deviation first.
+  It is the "consistency of maps" of every table: the Pearson correlation of
+  the standardised Grad-CAMs before and after the guided mask, where the guided
+  map is divided by its standard deviation before it makes the mask.
 
   Args:
-    model, images, class_index, **agreement: as of `atcon_loss`;
-      `mask_scale` is "std" here unless it is given.
+    model, images, class_index, **agreement: as for `atcon_loss`, but the
+      default of `mask_scale` is "std".
   Returns:
     `[B]` in [-1, 1], without a gradient.
 
@@ -85,11 +85,11 @@ def _similarity(model, images, class_index, agreement):
 
 @functools.lru_cache(maxsize=_KEPT)
 def _opened(model, *methods):
-  """The classifier around a model, checked for the methods.
+  """The classifier around a model, after a check that it supports the methods.
 
-  The check runs the network eagerly and takes gradients of its own. In a
-  thread of its own it sees neither the caller's graph nor his tape, which
-  `tf.init_scope` would stop together with the check's.
+  The check runs the network eagerly and takes gradients. It runs in a separate
+  thread, so that neither the graph nor the tape of the caller records it;
+  `tf.init_scope` would stop the tape of the check as well.
   """
   def opened():
     classifier = api.as_classifier(model)

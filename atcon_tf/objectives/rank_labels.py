@@ -4,9 +4,10 @@
     label, weight = rank_labels(logits, sizes)
 
 For class c the `sizes[c]` images of the highest logit become positives, the
-lowest share of the pool negatives, and the others have no pseudo-label for c.
-A threshold of confidence, as in FixMatch (arXiv 2001.07685), has no such
-balance: frequent classes take over.
+lowest share of the pool becomes negatives, and the other images have no
+pseudo-label for c. A threshold of confidence, as in FixMatch
+(arXiv 2001.07685), does not balance the classes: most pseudo-labels are then
+of frequent classes.
 """
 
 import numpy as np
@@ -18,21 +19,22 @@ NEGATIVE_SHARE = 0.6
 
 
 def ranks(logits):
-  """Rank of each image within each class, 0 for the highest logit."""
+  """Rank of each image within each class, `[P, classes]`; 0: highest logit."""
   order = np.argsort(-np.asarray(logits), axis=0, kind="stable")
   return np.argsort(order, axis=0, kind="stable")
 
 
 def class_sizes(class_prior, count, share, least=LEAST):
-  """How many of `count` pool images become positives of each class.
+  """The number of images in the pool that become positives of each class.
 
-  `share * class_prior * count`, but at least `least`, and `least` is at most
-  half of the pool.
+  It is `share * class_prior * count`, but at least `least`, or half of the
+  pool if that is smaller than `least`.
 
   Args:
     class_prior: `[classes]`, the share of images that shows each class.
     count: number of images in the pool.
-    share: of the images that the prior leads to expect.
+    share: share of a class's expected images that become its positives.
+    least: smallest number of positives of a class.
   Returns:
     int `[classes]`.
 
@@ -46,14 +48,15 @@ def class_sizes(class_prior, count, share, least=LEAST):
 
 
 def rank_labels(logits, sizes, negative_share=NEGATIVE_SHARE):
-  """Pseudo-labels for several labels an image.
+  """Pseudo-labels if an image can have several labels.
 
   Args:
     logits: `[P, classes]` of the pool.
-    sizes: int `[classes]`, or one int: the positives of each class.
-    negative_share: of the pool, from the lowest rank up, are negatives.
+    sizes: int `[classes]`, or one int: number of positives of each class.
+    negative_share: share of the pool, ranked lowest, that become negatives.
   Returns:
-    label and weight, float32 `[P, classes]` of 0 and 1; weight 0: no label.
+    label and weight, float32 `[P, classes]` of 0 and 1. `weight[i, c]` is 0
+    if image i has no pseudo-label for class c.
   """
   rank, count = ranks(logits), len(logits)
   positive = rank < sizes
@@ -62,13 +65,14 @@ def rank_labels(logits, sizes, negative_share=NEGATIVE_SHARE):
 
 
 def best_rank_labels(logits, sizes):
-  """Pseudo-labels for one label an image.
+  """Pseudo-labels if each image has one label.
 
-  An image among the first of several classes gets the class where its rank is
-  the smallest part of the class's size; the other images get none.
+  An image that ranks among the `sizes[c]` first images of one or more classes
+  c gets the class with the smallest quotient of rank and size. Other images
+  get no pseudo-label.
 
   Args:
-    logits, sizes: as of `rank_labels`.
+    logits, sizes: as for `rank_labels`.
   Returns:
     label and weight, as of `rank_labels`; the weights of a row are equal.
   """

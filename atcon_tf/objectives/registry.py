@@ -12,11 +12,11 @@ from atcon_tf.objectives import tame
 from atcon_tf.objectives.base import CONSISTENCY
 from atcon_tf.objectives.base import SUPERVISED
 
-# What the settings know of each stands in its row of
+# The settings of each objective are in its row of
 # `config/objective_settings/registry.py`.
 OBJECTIVES = {
     "supervised": supervised.Supervised,
-    # No gradient step is taken: the head is fitted where a run starts.
+    # These two take no gradient step; the head is fitted when a run starts.
     "probe": supervised.Supervised,
     "ranked_probe": supervised.Supervised,
     "atcon": atcon.Atcon,
@@ -38,10 +38,11 @@ def build(classifier, config, task, twin=None):
     config: a resolved `Config`.
     task: a `base.Task`.
     twin: function that builds a second classifier with the same weights, for
-      objectives with a teacher; None: there is none.
+      objectives with a teacher; None: no teacher is possible.
   Returns:
-    `{kind of step: Objective}`. An objective with a term on unlabelled images
-    stands beside the supervised one; any other takes its place.
+    `{kind of step: Objective}`: the supervised and the consistency objective
+    if the objective has a term on unlabelled images, otherwise only the
+    objective, as the supervised one.
   """
   make = OBJECTIVES[config.objective].from_config
   made = make(classifier, config, task, twin)

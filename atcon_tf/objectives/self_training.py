@@ -1,7 +1,8 @@
 """Self-training on class-balanced rank pseudo-labels.
 
 For every class the unlabelled images that the classifier ranks highest become
-its positives and the lowest its negatives; the others have no pseudo-label:
+its positives, the images that it ranks lowest become its negatives, and the
+others have no pseudo-label for the class:
 
     for class c: y_ic = 1 for the N_c images of the highest logit z_ic,
                  y_ic = 0 for the lowest share of them, w_ic = 0 elsewhere
@@ -9,15 +10,15 @@ its positives and the lowest its negatives; the others have no pseudo-label:
     equivariance = - Pearson(sigmoid(z(warp(CAM(plain)))),
                              sigmoid(z(CAM(augmented))))
 
-N_c is a share of the images that the class's prior leads to expect in the
-pool, or one number for all classes; see `rank_labels.py`.
+N_c is a share of the class's expected images in the pool (its prior times the
+pool), or one number for all classes; see `rank_labels.py`.
 The equivariance (after SEAM, Wang et al., CVPR 2020, arXiv 2004.04581)
 compares Grad-CAM of one pseudo-class of an image before and after a crop and
 a flip; the map of the plain view is constant. The ATCON term is that of
 `atcon.py`, on the augmented view and the pseudo-class; the agreement with a
 teacher's map is that of `agree.py`.
 
-First-order but for the ATCON term.
+All terms except ATCON's are first-order.
 """
 
 import tensorflow as tf
@@ -36,17 +37,18 @@ from atcon_tf.objectives import base
 from atcon_tf.objectives import rank_labels
 from atcon_tf.objectives import supervised
 
-# Positives of a class whose prior is unknown, as a share of the pool: 40 of
-# 2,400 images on VOC, where a class has about 40 to 200.
+# Positives of a class whose prior is unknown, as a share of the pool. On VOC
+# these are 40 of 2,400 images, and a class has about 40 to 200 images.
 SHARE = 1 / 60
 
 
 class SelfTraining(base.Objective):
   """Terms "pseudo" and, if weighted, "equivariance", "atcon" and "agree".
 
-  Its batches are drawn from the images that have a pseudo-label: "image"
-  augmented, "unaugmented" not, "transform" `[B, 8]` between them, "label" and
-  "label_weight" `[B, classes]`, "class_index" `[B]` one positive class.
+  Its batches are drawn from the images with a pseudo-label. They hold "image",
+  the augmented image, "unaugmented", the image before augmentation,
+  "transform" `[B, 8]` from "unaugmented" to "image", "label" and
+  "label_weight" `[B, classes]`, and "class_index" `[B]`, one positive class.
   """
 
   def __init__(self, classifier, multi_label=True,
@@ -60,19 +62,23 @@ class SelfTraining(base.Objective):
 
     Args:
       classifier: a `models.Classifier`.
-      multi_label: several labels an image, or one.
-      per_class: N_c of every class; 0: by `class_prior`.
-      negative_share: of the pool, ranked lowest, are a class's negatives.
-      weight, equivariance_weight, atcon_weight: of the terms in the loss; a
-        term of weight 0 is not computed, but for "pseudo".
+      multi_label: whether an image can have several labels.
+      per_class: N_c of every class; 0: N_c follows from `class_prior`.
+      negative_share: share of the pool, ranked lowest, that becomes a class's
+        negatives.
+      weight, equivariance_weight, atcon_weight: weights of the terms "pseudo",
+        "equivariance" and "atcon" in the loss. A term of weight 0 is not
+        computed, except "pseudo".
       class_prior: `[classes]`, the share of images that shows each class;
-        None: a sixtieth of the pool, at least 1, is N_c of every class.
-      share: of the images that the prior leads to expect.
-      agree_weight: of the agreement with the teacher's map.
+        None: N_c of every class is a sixtieth of the pool, at least 1.
+      share: share of a class's expected images that become its positives.
+      agree_weight: weight of the agreement with the teacher's map.
       agreement: dict of the options of `agree.agreement_loss`.
-      teacher: a `Classifier` that will follow the weights by moving
-        averages; None: the network that ranked the pool is the teacher.
-      agree_decay: of these averages: `v <- d v + (1 - d) w` at each update.
+      teacher: a `Classifier` whose weights become moving averages of the
+        trained ones; None: the teacher is the network that ranked the pool.
+      agree_decay: d of these averages: `v <- d v + (1 - d) w` at each update.
+    Raises:
+      UserError: ATCON's term has a weight, and the network has no ReLU.
     """
     super().__init__(classifier, pseudo=weight,
                      equivariance=equivariance_weight, atcon=atcon_weight,
@@ -114,7 +120,7 @@ class SelfTraining(base.Objective):
                agree_decay=config.agree_decay, **weights)
 
   def pseudo_labels(self, logits):
-    """The rule: logits of the pool -> pseudo-labels and their weights.
+    """The pseudo-labels of the pool and their weights.
 
     Args:
       logits: float `[N, classes]`.
@@ -174,7 +180,11 @@ class SelfTraining(base.Objective):
                     + (1 - self.agree_decay) * variable)
 
   def _equivariance(self, batch, pass_):
-    """Agreement of the map with the plain view's under the same warp."""
+    """Pearson correlation of the augmented view's map and the warped plain one.
+
+    Returns:
+      `[B]` in [-1, 1].
+    """
     size, place = self.classifier.image_size, self.classifier.geometry[-1]
     plain = forward_pass.forward(self.classifier, batch["unaugmented"])
     target = batch["class_index"]

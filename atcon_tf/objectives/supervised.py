@@ -6,11 +6,11 @@ from atcon_tf.objectives import base
 
 
 class Supervised(base.Objective):
-  """Cross-entropy of the logits z with the labels y.
+  """Cross-entropy of the logits z with the labels y; term "supervised".
 
-  Several labels an image: binary cross-entropy, the mean over the classes of
-  `-y log s(z) - (1 - y) log(1 - s(z))`. One label an image: softmax
-  cross-entropy. Term: "supervised".
+  If an image can have several labels, it is the binary cross-entropy, the mean
+  over the classes of `-y log s(z) - (1 - y) log(1 - s(z))`; otherwise the
+  softmax cross-entropy.
   """
 
   def __init__(self, classifier, multi_label=True):
@@ -30,7 +30,12 @@ class Supervised(base.Objective):
 
 
 def cross_entropy(label, logits, multi_label):
-  """Cross-entropy of each image, `[B]`, in nats."""
+  """Cross-entropy of each image, `[B]`, in nats.
+
+  Args:
+    label, logits: `[B, classes]`.
+    multi_label: whether an image can have several labels.
+  """
   if multi_label:
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(
         labels=label, logits=logits), -1)

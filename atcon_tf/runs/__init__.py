@@ -1,4 +1,4 @@
-"""What a run reads, keeps and leaves in its folder.
+"""The folder of a run: its files, its data, its classifier.
 
 The folder of a run (`run_folder.py` lists its files) belongs to one set of
 settings:
@@ -18,12 +18,12 @@ each part), `steps` (supervised, consistency, best), `seconds`, `peak_gib`
 `test`, `history`, and `head` if the run trained one (its layers, size, losses
 and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
 (90 % bootstrap intervals over the images) and, for binary data, `roc`. A
-score that the data cannot give is absent.
+score that the data do not allow is absent.
 
-A run is judged by images that it has not seen. `warm_start` is refused if the
+A run is judged by images that did not train it. `warm_start` is refused if the
 validation or test images of the run trained those weights, with or without
-labels. If `evaluate --data_dir` finds the run's own images, it takes them by
-the run's own split.
+labels. If `evaluate --data_dir` finds the run's own images, it uses the run's
+own split of them.
 """
 
 from atcon_tf.runs.run import Run

@@ -1,4 +1,4 @@
-"""Where a stored result comes from: versions, commit, command."""
+"""The origin of a stored result: versions, commit, command."""
 
 import os
 import pathlib
@@ -13,12 +13,14 @@ import tensorflow as tf
 
 
 def about(run, split, voc_year=0):
-  """`environment` and, under "about", the model and the images of scores.
+  """The `environment` and a line on the model and the images of scores.
 
   Args:
     run: a `runs.Run`.
-    split: the part of the data that was judged.
-    voc_year: the VOC that was judged; 0: the run's own.
+    split: part of the data that was scored.
+    voc_year: year of the VOC data that were scored; 0: that of the run.
+  Returns:
+    the dict of `environment` with the line as "about".
   """
   config = run.config
   data = f"{config.dataset}{voc_year or config.voc_year}" if (
@@ -30,7 +32,7 @@ def about(run, split, voc_year=0):
 
 
 def environment():
-  """Versions, git commit and command of this process."""
+  """The dict of this process with "versions", "commit" and "command"."""
   folder = pathlib.Path(__file__).parent
   try:
     commit = subprocess.run(
@@ -48,10 +50,10 @@ def environment():
 
 
 def _command():
-  """The command line of this process, as it can be typed elsewhere.
+  """The command line of this process, without the folders of this machine.
 
-  `python -m MODULE` names the module; a console script, a notebook's kernel or
-  a file names itself.
+  It is `python -m MODULE ...`, or the file name of a console script, of a
+  notebook's kernel or of a Python file.
   """
   spec = getattr(sys.modules["__main__"], "__spec__", None)
   words = [os.path.basename(sys.argv[0])]

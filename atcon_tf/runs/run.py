@@ -1,4 +1,4 @@
-"""A run that was trained, and the classifier that a command line names."""
+"""Loads a trained run, or the classifier that a command line names."""
 
 import collections
 import dataclasses
@@ -20,15 +20,15 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
   """The classifier of a run, of a .keras file, or of a stock Keras model.
 
   Args:
-    workdir: folder of a run; or else
+    workdir: folder of a run; empty: `model` must be given.
     model: a .keras file, or the name of a stock Keras model with its 1000
-      ImageNet classes.
-    class_names: of a model; default: numbers. A name that is there twice gets
-      a number.
-    input_range, image_size: of a .keras file.
-    multi_label: whether a .keras file's classes can be present together. They
-      always can where the file ends in a sigmoid.
-    weights: of a stock model: "imagenet", "none" or a file.
+      ImageNet classes; empty: `workdir` must be given.
+    class_names: class names of `model`; empty: the classes' numbers. A
+      repeated name gets a number.
+    input_range, image_size: range of pixel values and size of a .keras file.
+    multi_label: whether an image can show several classes of a .keras file.
+      It always can if the file ends in a sigmoid.
+    weights: weights of a stock model: "imagenet", "none" or a file.
   Returns:
     `(classifier, class_names, multi_label)`.
   Raises:
@@ -47,7 +47,8 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
     if classifier.num_classes == 1 and not multi_label:
       raise UserError("model", model,
                       "has one output, which is no choice between classes; if "
-                      "it is the logit of one, --multi_label")
+                      "the output is the logit of a class, use "
+                      "--multi_label")
   else:
     classifier = stock(model, weights)
   count = classifier.num_classes
@@ -59,7 +60,7 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
 
 
 def _distinct(names):
-  """Names with a number behind each repetition: ImageNet has two cranes."""
+  """Names with a number after each repetition, as ImageNet has two cranes."""
   seen, out = collections.Counter(), []
   for name in names:
     seen[name] += 1
@@ -72,10 +73,10 @@ class Run(splits.Described):
   """A run that was trained.
 
   Attributes:
-    path: its folder.
+    path: folder of the run.
     config: its `Config`.
-    split: its splits.json.
-    classifier: with its best weights.
+    split: the dict of its splits.json.
+    classifier: its `models.Classifier` with the best weights.
   """
 
   path: pathlib.Path
@@ -85,7 +86,7 @@ class Run(splits.Described):
 
   @property
   def result(self):
-    """result.json.
+    """The dict of result.json.
 
     Raises:
       UserError: the run is not finished.
@@ -94,17 +95,20 @@ class Run(splits.Described):
 
 
 def read_result(workdir):
-  """result.json of the run in a folder, without loading its weights.
+  """The dict of a run's result.json; the weights are not loaded.
 
+  Args:
+    workdir: folder of the run.
   Raises:
     UserError: the run is not finished.
   """
   return _read_json(pathlib.Path(workdir) / "result.json",
-                    "the run is not finished; the command that started it "
-                    "continues it")
+                    "the run is not finished; start the same command again "
+                    "to continue it")
 
 
 def _read_json(path, otherwise):
+  """The content of a JSON file; `otherwise` explains why it is missing."""
   try:
     return json.loads(path.read_text())
   except FileNotFoundError as error:
@@ -114,13 +118,15 @@ def _read_json(path, otherwise):
 
 
 def load(workdir, flag="workdir"):
-  """The run in a folder, with its best weights.
+  """Loads a run with its best weights.
 
   Args:
-    workdir: the folder.
-    flag: the setting that names it, for the error.
+    workdir: folder of the run.
+    flag: name of the setting that holds `workdir`, for the error.
+  Returns:
+    a `Run`.
   Raises:
-    UserError: there is no run, or it has no checkpoint yet.
+    UserError: the folder has no run, or the run has no checkpoint yet.
   """
   path = pathlib.Path(workdir)
   if not (path / "config.json").exists():

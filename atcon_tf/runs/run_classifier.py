@@ -10,10 +10,18 @@ from atcon_tf.models import user_model
 
 def build_classifier(config, num_classes, multi_label, prior=None,
                      trained=False):
-  """The classifier that a config describes.
+  """Builds the classifier that a config describes.
 
   Args:
-    trained: its weights will be loaded; do not read those it started from.
+    config: a resolved `Config`.
+    num_classes: number of logits.
+    multi_label: whether an image can have several labels.
+    prior: `[classes]`, the share of images that show each class, from which
+      the bias of a new head starts; None: the bias starts at 0.
+    trained: whether trained weights will be loaded, so that the first weights
+      need not be read.
+  Returns:
+    a `models.Classifier`, with a head if the objective trains one.
   """
   classifier = models.build(
       config.model, num_classes, "none" if trained else config.weights,
@@ -28,7 +36,7 @@ def build_classifier(config, num_classes, multi_label, prior=None,
 
 
 def with_image_size(config):
-  """The config with the image size that a .keras file itself has."""
+  """The config, with the image size of its .keras file if it has no other."""
   if config.image_size:
     return config
   return dataclasses.replace(

@@ -19,14 +19,14 @@ PARTS = ("train_labeled", "train_unlabeled", "val", "test")
 
 @dataclasses.dataclass(eq=False)
 class RunData(splits.Described):
-  """What a run is trained and tested on.
+  """The images and records that train and test a run.
 
   Attributes:
-    images: `pipeline.Images` that holds every record that is used: all but
-      the unlabelled pool of an objective that has no term on it.
+    images: `image_store.Images` that holds every record in use: all records,
+      without the unlabelled pool if the objective does not use the pool.
     records: `{part: list of Record}`, part one of `PARTS`.
-    split: the content of splits.json: `{part: ids}`, "class_names",
-      "multi_label" and how it was drawn.
+    split: the dict of splits.json: `{part: ids}`, "class_names",
+      "multi_label", and the shots and seed of the draw.
   """
 
   images: image_store.Images
@@ -39,16 +39,19 @@ def load(config, stored, progress=False, images=None):
 
   Args:
     config: a resolved `Config`.
-    stored: path of the run's splits.json; written if it is not there.
-    progress: show a bar.
-    images: the same data's `pipeline.Images`, if they were read before.
+    stored: path of the run's splits.json, which is written if it is missing.
+    progress: whether to show a progress bar.
+    images: `image_store.Images` of the same data, if they were read before;
+      None: the images are read.
+  Returns:
+    a `RunData`.
   Raises:
-    UserError: for what is wrong with the data or the split.
+    UserError: the data or the split are wrong.
   """
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
   every = [r for part in data.splits.values() for r in part]
-  if config.max_bad_images:  # what does not decode is not drawn
+  if config.max_bad_images:  # broken images must not be drawn
     images = images or _read(config, every, progress)
     data = registry.keep(data, images)
   split = splits.of_run(config, data, stored)
@@ -73,27 +76,31 @@ def load(config, stored, progress=False, images=None):
 
 
 def _read(config, records, progress):
-  """The images of records; says which of them do not decode."""
-  images = image_store.Images(records, config.image_size, config.max_bad_images,
-                              progress)
+  """Reads the images of records, and prints which ones do not decode."""
+  images = image_store.Images(records, config.image_size,
+                              config.max_bad_images, progress)
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
   return images
 
 
 def load_part(run, split="test", data_dir="", voc_year=0):
-  """Records of one part of a run's data, or of other data, and its images.
+  """Reads one part of a run's data, or of other data.
+
+  If the other data hold every image of the run, they are the run's own data in
+  another folder, and the run's own split applies.
 
   Args:
     run: a `runs.Run`.
-    split: "val" or "test" (the run's own ids), or any part of `data_dir`,
-      or "all" of it; of data that hold every image of the run, which are its
-      own in another place, again "val" or "test".
-    data_dir: judge the data there instead of the run's own.
-    voc_year: judge this VOC instead of the run's own.
+    split: "val" or "test" of the run's own data; any part of other data, or
+      "all" of them.
+    data_dir: folder of other data; empty: the run's own data.
+    voc_year: year of other VOC data; 0: the run's own data.
+  Returns:
+    list of `Record`, and `image_store.Images`.
   Raises:
-    UserError: other classes, no such part, missing data, or images that the
-      run was trained on.
+    UserError: the classes differ, the part or the data are missing, or the
+      images trained the run.
   """
   config = run.config
   other = bool(data_dir or voc_year)
@@ -113,10 +120,10 @@ def load_part(run, split="test", data_dir="", voc_year=0):
                                 for i in run.split[part]}:
     if split not in ("val", "test"):
       raise UserError("split", split,
-                      "these are the run's own images, of which it may be "
-                      "judged by val or test")
-    print(f"note: these are the run's own images: its own {split} images are "
-          "taken", flush=True)
+                      "these are the run's own images; only val or test may "
+                      "judge the run")
+    print("note: these are the run's own images; the run's own split of them "
+          f"gives the {split} images", flush=True)
     other = False
   if other and split == "all":
     records = list(known.values())
@@ -127,18 +134,22 @@ def load_part(run, split="test", data_dir="", voc_year=0):
     records = [known[i] for i in wanted if i in known]
     if 0 < len(records) < len(wanted):
       print(f"note: {len(wanted) - len(records)} of the {len(wanted)} {split} "
-            "images of this run are not there any more", flush=True)
+            "images of this run are missing", flush=True)
   if not records:
-    raise UserError("split", split, "no images there")
+    raise UserError("split", split, "has no images")
   images = image_store.Images(records, run.classifier.image_size[0],
                               config.max_bad_images)
   return images.records, images
 
 
 def shuffled(records, seed):
-  """Records with each other's labels, `{id: record}`, in an order of `seed`.
+  """Permutes the labels of records; the frequencies of the classes stay.
 
-  As many images as before show each class.
+  Args:
+    records: list of `Record`.
+    seed: seed of the permutation.
+  Returns:
+    `{id: Record}`.
   """
   order = np.random.default_rng(seed).permutation(len(records))
   return {r.id: dataclasses.replace(r, label=records[i].label)

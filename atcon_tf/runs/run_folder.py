@@ -1,8 +1,8 @@
-"""A run's folder: what is in it, how it is kept and resumed.
+"""The folder of a run: its files, its lock, its checkpoint.
 
     config.json       the resolved settings
     flags.txt         repeats the run: --flagfile=flags.txt
-    splits.json       the very image ids of every part, and the class names
+    splits.json       the image ids of every part, and the class names
     checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
                       attention.weights.h5, the head of a run that trains one
     tb/               TensorBoard
@@ -12,7 +12,7 @@
     figures/*.png     pictures
     result.json       every number; written last
 
-What else somebody puts there is left alone.
+Other files in the folder are never changed.
 """
 
 import dataclasses
@@ -28,31 +28,34 @@ from atcon_tf.config import Config
 from atcon_tf.config import files
 from atcon_tf.config import UserError
 
-# What a run leaves, in the order in which it is set aside: without its
-# checkpoint first, so that a process that is killed half-way can tell.
+# The files of a run, in the order in which they are set aside. The checkpoint
+# comes first, so that its absence shows that a process was killed before all
+# files were moved.
 NAMES = ("checkpoints", "result.json", "tb", "attribution.csv",
          "predictions.npz", "figures", "splits.json", "flags.txt",
          "config.json")
-# Where --overwrite keeps the run before until the new one has a checkpoint.
+# The folder in which --overwrite keeps the old run until the new one has a
+# checkpoint.
 ASIDE = ".before"
-# Settings that every run has had from the first version on.
+# Settings in the config.json of every version.
 _ALWAYS = {"objective", "dataset", "split_seed"}
 
 
 class Workdir:
-  """The folder of one run, locked while it is open."""
+  """The folder of one run, which is locked while it is open."""
 
   def __init__(self, path, config, overwrite=False):
-    """Creates the folder, or opens one to continue.
+    """Creates the folder, or opens it to continue the run.
 
     Args:
       path: of the folder.
       config: the resolved settings.
-      overwrite: start anew. The run that is there is gone with the first
-        checkpoint of the new one, and back if that never gets there.
+      overwrite: whether to start a new run even if the folder holds one. The
+        old run is deleted when the new run writes its first checkpoint, and
+        restored if the new run never does.
     Raises:
-      UserError: the run is finished, was started with other settings, or is
-        at work in another process; or the folder holds something else.
+      UserError: the run is finished, was started with other settings, or runs
+        in another process; or the folder holds other files.
     """
     if not str(path):
       raise UserError("workdir", "", "must name a folder")
@@ -67,7 +70,7 @@ class Workdir:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
       raise UserError("workdir", path,
-                      "another process is at work there") from error
+                      "another process uses this folder") from error
     self._settle()
     if overwrite:
       self._set_aside()
@@ -85,24 +88,27 @@ class Workdir:
       return False
 
   def _set_aside(self):
-    """Makes room for a new run."""
+    """Moves the files of the old run to `ASIDE`."""
     others = self._others()
     if others and not self._is_run():
       raise UserError("workdir", self.path,
-                      "--overwrite clears a run's folder, and this is none: "
-                      f"it holds {others[0]}")
+                      "--overwrite needs the folder of a run, and this folder "
+                      f"is none: it holds {others[0]}")
     (self.path / ASIDE).mkdir()
     for name in NAMES:
       if (self.path / name).exists():
         os.replace(self.path / name, self.path / ASIDE / name)
 
   def _settle(self):
-    """Lets go of the run that was set aside, or brings it back."""
+    """Deletes the old run in `ASIDE`, or restores it.
+
+    It is restored if the new run has no checkpoint.
+    """
     aside = self.path / ASIDE
     if not aside.exists():
       return
     if not (self.path / "checkpoints" / "last.npz").exists():
-      if (aside / "config.json").exists():  # all were moved: these are new
+      if (aside / "config.json").exists():  # so the others are of the new run
         for name in NAMES:
           _remove(self.path / name)
       for name in reversed(NAMES):
@@ -111,9 +117,11 @@ class Workdir:
     shutil.rmtree(aside)
 
   def _others(self):
+    """Names in the folder, except the lock."""
     return sorted(e.name for e in self.path.iterdir() if e.name != ".lock")
 
   def _check(self):
+    """Refuses a finished run, other settings, and a folder of other files."""
     stored = self.path / "config.json"
     if not self._is_run():
       if self._others():
@@ -123,8 +131,8 @@ class Workdir:
       return
     if not (self.path / "checkpoints").exists() and not (
         self.path / "result.json").exists():
-      # Stopped before its first step, perhaps by wrong settings: nothing of
-      # theirs is kept.
+      # The run stopped before its first step, perhaps because of wrong
+      # settings, so its split is drawn again.
       (self.path / "splits.json").unlink(missing_ok=True)
       return
     before = Config.from_json(stored.read_text())
@@ -140,19 +148,17 @@ class Workdir:
                       "--overwrite to repeat it")
 
   def close(self):
-    """Ends the work in the folder."""
+    """Closes the folder and releases the lock."""
     self._settle()
     self._lock.close()
 
-  # What is saved.
-
   def save_checkpoint(self, variables, progress, arrays=None):
-    """Saves everything a run needs to continue.
+    """Saves everything that a run needs to continue.
 
     Args:
       variables: `{name: keras.Variable}`.
-      progress: JSON-able dict.
-      arrays: `{name: array}`, whatever else there is.
+      progress: dict of JSON values.
+      arrays: `{name: array}`, further arrays; None: no arrays.
     """
     path = self.path / "checkpoints" / "last.npz"
     values = {name: v.numpy() for name, v in variables.items()}
@@ -166,8 +172,13 @@ class Workdir:
   def load_checkpoint(self, variables):
     """Restores the variables.
 
+    Args:
+      variables: `{name: keras.Variable}`.
     Returns:
-      the progress and the arrays that were saved; None and {} at the start.
+      the progress and the arrays that were saved; None and {} if there is no
+      checkpoint.
+    Raises:
+      UserError: the checkpoint lacks a variable.
     """
     path = self.path / "checkpoints" / "last.npz"
     if not path.exists():
@@ -175,8 +186,8 @@ class Workdir:
     with np.load(path) as values:
       missing = set(variables) - set(values.files)
       if missing:
-        raise UserError(f"{path}: has no {sorted(missing)[0]}; it is of "
-                        "another model")
+        raise UserError(f"{path}: has no {sorted(missing)[0]}; the checkpoint "
+                        "is of another model")
       for name, variable in variables.items():
         variable.assign(values[name])
       arrays = {name.removeprefix("array/"): values[name]
@@ -184,7 +195,7 @@ class Workdir:
       return json.loads(bytes(values["progress.json"])), arrays
 
   def save_best(self, classifier):
-    """Keeps the weights of a classifier, and its head, as the best so far."""
+    """Saves the weights of a classifier, and of its head, as the best."""
     for path, model in weights(self.path, classifier):
       path.parent.mkdir(parents=True, exist_ok=True)
       part = path.with_name("next.weights.h5")  # Keras wants this ending
@@ -196,7 +207,7 @@ class Workdir:
         raise UserError(f"{path}: cannot be written: {error}") from error
 
   def load_best(self, classifier):
-    """Gives a classifier, and its head, the weights that `save_best` kept."""
+    """Loads the weights of `save_best` into a classifier and its head."""
     for path, model in weights(self.path, classifier):
       model.load_weights(path)
 
@@ -205,12 +216,19 @@ class Workdir:
     files.write_bytes(self.path / "figures" / f"{name}.png", png)
 
   def save_result(self, result):
-    """Writes result.json, the sign of a finished run."""
+    """Writes result.json, which marks the run as finished."""
     files.write_text(self.path / "result.json", json.dumps(result, indent=1))
 
 
 def weights(path, classifier):
-  """`(file, model)` of the best weights in a run's folder."""
+  """The files of the best weights in a run's folder, with their models.
+
+  Args:
+    path: `pathlib.Path` of the folder.
+    classifier: a `models.Classifier`.
+  Returns:
+    list of `(file, keras.Model)`: the classifier and, if it has one, its head.
+  """
   folder = path / "checkpoints"
   kept = [(folder / "best.weights.h5", classifier.stored)]
   if classifier.attention:

@@ -1,4 +1,4 @@
-"""predictions.npz: what a run said of its test images."""
+"""predictions.npz: the predictions of a run for each test image."""
 
 import io
 import pathlib
@@ -10,7 +10,12 @@ from atcon_tf.config import UserError
 
 
 def save_predictions(path, table):
-  """Writes predictions.npz: the arrays of `scoring.tabulate`."""
+  """Writes predictions.npz.
+
+  Args:
+    path: of the file.
+    table: the dict of arrays of `scoring.tabulate`.
+  """
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **table)
   files.write_bytes(path, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Weights that a run starts from, and whether it may."""
+"""Loads the weights of --warm_start; refuses those that leak test images."""
 
 import json
 import os
@@ -14,12 +14,16 @@ from atcon_tf.runs import run_folder
 
 
 def start_weights(classifier, warm_start):
-  """Loads the weights that `--warm_start` names: a run or a weights file.
+  """Loads the weights of a run or of a weights file.
 
-  A head goes on from that of the run, if it has one.
+  If both the classifier and the run have an explanation head, the head gets
+  the run's weights as well.
 
+  Args:
+    classifier: a `models.Classifier`.
+    warm_start: folder of a run, or a weights file.
   Raises:
-    UserError: they are of another model, or of another head.
+    UserError: the weights are of another model, or of another head.
   """
   path, given = pathlib.Path(warm_start), ("warm_start", warm_start)
   if not path.is_dir():
@@ -32,15 +36,20 @@ def start_weights(classifier, warm_start):
       continue
     before = load(path).classifier.attention
     if before.description != head.description:
-      raise UserError(*given, f"its head is {before.description}, this one "
-                      f"{head.description}")
+      raise UserError(*given, f"its head is {before.description}, but this "
+                      f"run's head is {head.description}")
     head.set_weights(before.get_weights())
 
 
 def check_start(config, split):
-  """Refuses weights of other classes, and those that cannot be judged.
+  """Refuses weights of other classes, and weights that leak test images.
 
-  That is, by images that they were trained on, with or without their labels.
+  Args:
+    config: a resolved `Config` with a `warm_start`.
+    split: the dict of the new run's splits.json.
+  Raises:
+    UserError: the classes or the input differ, or validation or test images of
+      the new run trained the weights, with or without labels.
   """
   given = "warm_start", config.warm_start
   run = pathlib.Path(config.warm_start)
@@ -49,21 +58,21 @@ def check_start(config, split):
   if not (run / "splits.json").is_file():
     return
   before = Config.from_json((run / "config.json").read_text())
-  theirs = json.loads((run / "splits.json").read_text())
+  old_split = json.loads((run / "splits.json").read_text())
   for name in ("class_names", "multi_label"):
-    if theirs[name] != split[name]:
-      raise UserError(*given, f"its {name} are {theirs[name]}, those of these "
-                      f"data {split[name]}")
+    if old_split[name] != split[name]:
+      raise UserError(*given, f"its {name} are {old_split[name]}, but those of "
+                      f"these data are {split[name]}")
   if config.objective in HEADS:
     for name in ("reflect_padding", "input_range"):
-      ours, its = getattr(config, name), getattr(before, name)
-      if ours != its:
-        raise UserError(name, ours,
-                        f"the classifier of --warm_start={run} has {its}")
+      new, old = getattr(config, name), getattr(before, name)
+      if new != old:
+        raise UserError(name, new,
+                        f"the classifier of --warm_start={run} has {old}")
   if os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir):
     return
-  trained = {*theirs["train_labeled"], *(
-      theirs["train_unlabeled"] if uses_pool(before) else ())}
+  trained = {*old_split["train_labeled"], *(
+      old_split["train_unlabeled"] if uses_pool(before) else ())}
   leaked = trained & {*split["val"], *split["test"]}
   if leaked:
     raise UserError(

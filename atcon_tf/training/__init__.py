@@ -1,16 +1,16 @@
-"""One run, step by step.
+"""Trains a run: its steps, validations, checkpoints and result.
 
-The room alone reduces `[B]` terms and counts replicas (`trainer.py`). Keras
-does not divide the scalar loss of a custom `train_step` by the number of
-replicas, so the trainer divides each term by its global weight.
+Only `trainer.py` reduces `[B]` terms and counts replicas. Keras does not
+divide the scalar loss of a custom `train_step` by the number of replicas, so
+the trainer divides each term by its global weight.
 
-**Steps.** A step takes one batch for each kind it is made of: supervised,
-consistency, or both. The plan of all steps is a list that the host makes from
+**Steps.** A step is supervised, consistency, or both, and takes one batch for
+each of these kinds. The plan of all steps is a list that the host makes from
 the seed; the graph holds no `tf.cond`. So a resumed run continues exactly,
 and a run of another objective sees the same supervised batches.
 
 **Counting.** `steps` is the number of supervised updates; consistency steps
-come on top. With `schedule="consistency"` the consistency steps are counted.
+are additional. With `schedule="consistency"` `steps` counts consistency steps.
 
 **Batch normalisation** is frozen unless `batch_norm="train"`; then only the
 supervised steps update its statistics.

@@ -1,13 +1,13 @@
-"""Trains a Keras model of one's own on one's own arrays or datasets.
+"""Trains a Keras model on arrays or `tf.data` datasets.
 
     history = at.training.fit(
         model, labeled=(images, labels), unlabeled=more_images,
         validation=(val_images, val_labels), objective="atcon", steps=100)
     model.save("mine.keras")
 
-It trains that very model, by the same `Training` and the same steps as
-`python -m atcon_tf.train`. The model stays a plain Keras model: it is saved
-and loaded without this package.
+`fit` changes the weights of the model itself, by the same `Training` and the
+same steps as `python -m atcon_tf.train`. The model remains a plain Keras
+model, which Keras saves and loads without this package.
 """
 
 import keras
@@ -25,7 +25,7 @@ from atcon_tf.training.loop import Training
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.validation import scores_of
 
-# Settings that describe data or a network, which are arguments of `fit`.
+# Settings of the data and the network, which the arguments of `fit` replace.
 _GIVEN = ("dataset", "data_dir", "model", "weights", "image_size", "objective",
           "input_range", "shots", "unlabeled", "unlabeled_dir", "splits",
           "warm_start", "cam_layer", "start", "head")
@@ -39,19 +39,19 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
     model: a functional or Sequential `keras.Model`, images -> logits or
       probabilities. Its variables are trained in place; BatchNorm layers keep
       their statistics unless `batch_norm="train"`.
-    labeled: `(images, labels)`, or a finite `tf.data.Dataset` of batches of
-      them. Images `[N, S, S, 3]` are what the model expects; labels are class
-      numbers `[N]` or 0 and 1 `[N, classes]`.
-    unlabeled: images, or a finite dataset of batches of them; labels in it
-      are left out. Needed by an objective with a term on unlabelled images.
-    validation: as `labeled`; None: nothing is scored.
+    labeled: `(images, labels)`, or a finite `tf.data.Dataset` of such batches.
+      Images `[N, S, S, 3]` have the range that the model expects; labels are
+      class numbers `[N]`, or 0 and 1 `[N, classes]`.
+    unlabeled: images, or a finite dataset of batches of images, whose labels
+      are left out. An objective with a term on unlabelled images needs them.
+    validation: as `labeled`; None: no scores are computed.
     objective: a name of `config.settings.OBJECTIVES`.
     multi_label: whether an image can show several classes (sigmoid); None:
-      they can where a row of 0/1 labels does not sum to 1.
-    cam_layer: names of the layers that carry the maps; empty: the last one
+      true if a row of the 0/1 labels does not sum to 1.
+    cam_layer: names of the layers that carry the maps; empty: the last layer
       with a spatial extent.
-    callbacks: Keras callbacks. An epoch is the stretch between two
-      validations, `eval_every` updates.
+    callbacks: Keras callbacks. An epoch has `eval_every` updates and ends
+      with a validation.
     **settings: further fields of `Config` on training and on the objective,
       such as `steps`, `batch_size`, `learning_rate`, `augment`, `seed`.
   Returns:
@@ -62,7 +62,8 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
   """
   for name in _GIVEN:
     if name in settings:
-      raise UserError(name, settings[name], "not a setting of `fit`")
+      raise UserError(name, settings[name],
+                      "not a setting of `fit`, whose arguments give it")
   classifier = models.wrap(model, cam_layer=cam_layer)
   parts = {"train_labeled": _arrays("labeled", labeled, classifier),
            "train_unlabeled": _arrays("unlabeled", unlabeled, classifier,
@@ -83,7 +84,7 @@ def _config(classifier, objective, settings):
   """The settings of a run on a network that has weights already."""
   if not classifier.relus and objective == "self_training":
     settings = {"atcon_weight": 0.0, **settings}
-  # The name of a pretrained network stands for its rates: fine-tuning.
+  # The name of a pretrained network gives the rates of fine-tuning.
   return Config(objective=objective, dataset="folder", data_dir=".",
                 model="mobilenet_v2", image_size=classifier.image_size[0],
                 start="prior",
@@ -97,8 +98,8 @@ def _arrays(name, given, classifier, labels=True):
     return np.zeros([0, size, size, 3], np.float32), np.zeros([0, classes])
   if isinstance(given, tf.data.Dataset):
     if given.cardinality() == tf.data.INFINITE_CARDINALITY:
-      raise UserError(name, "tf.data.Dataset", "must be finite; take() a part "
-                      "of it")
+      raise UserError(name, "tf.data.Dataset",
+                      "must be finite; take() makes it finite")
     batches = [b if isinstance(b, tuple) else (b,)
                for b in given.as_numpy_iterator()]
     if not batches:
@@ -148,7 +149,7 @@ def _data(parts, classifier, multi_label):
 
 
 def _run(training, model, callbacks):
-  """Takes all steps; the callbacks see the user's model."""
+  """Takes all steps and calls the callbacks with the user's model."""
   config, state = training.config, RunState()
   history = keras.callbacks.History()
   every = keras.callbacks.CallbackList(
@@ -178,7 +179,7 @@ def _run(training, model, callbacks):
 
 
 def _validation(training):
-  """`{"val_...": score}` of the validation images; {} where there are none."""
+  """`{"val_...": score}` of the validation images; {} without any."""
   data = training.data
   if not data.records["val"]:
     return {}

@@ -1,9 +1,10 @@
-"""How faithful the maps of an explanation head are while it is trained.
+"""Scores of the faithfulness of an explanation head while it is trained.
 
-Average drop and increase in confidence with 100, 50 and 15 % of the map kept,
-as TAME and L-CAM report them after every epoch: here at every validation, of
-the class that the head is trained for (--target), on at most 200 images,
-evenly over the part. A run's `attribution.csv` has a row for each.
+The scores are average drop and increase in confidence with 100, 50 and 15 % of
+the map kept. TAME and L-CAM report them after every epoch; here they are
+computed at every validation, for the class that --target selects, on at most
+200 images, spread evenly over the part. A run's `attribution.csv` has a row
+for each validation.
 """
 
 import csv
@@ -13,6 +14,7 @@ import numpy as np
 
 from atcon_tf.evaluation import cases
 from atcon_tf.evaluation import method_scores
+from atcon_tf.training.validation_images import spread
 
 METRICS = tuple(f"{name}{kept}" for name in ("average_drop",
                                              "increase_in_confidence")
@@ -21,37 +23,39 @@ IMAGES = 200
 
 
 class HeadScores:
-  """Judges the head of a classifier again and again, on the same images."""
+  """Scores the head of a classifier on the same images at every call."""
 
   def __init__(self, config, data, classifier):
-    """Prepares the judgement.
+    """Prepares the scores.
 
     Args:
       config: the run's `Config`; its objective is the head's method.
-      data: its `run_data.RunData`.
+      data: the run's `run_data.RunData`.
       classifier: a `models.Classifier` with a head.
     """
     self._classifier, self._data = classifier, data
     self._target = "label" if config.target == "labels" else "prediction"
-    self._judge = method_scores.judgement(classifier, config.objective, METRICS,
-                                          data.multi_label)
-    self._pairs = {}  # the classifier is frozen: its predictions stay
+    self._judge = method_scores.judgement(
+        classifier, config.objective, METRICS, data.multi_label)
+    # Kept for every call, because a frozen classifier's predictions stay.
+    self._pairs = {}
 
   def __call__(self, part):
     """`{metric: mean in percent}` on images of "val" or "test"."""
     if part not in self._pairs:
-      records = self._data.records[part]
-      count = min(IMAGES, len(records))
       self._pairs[part] = cases.cases_of(
-          self._classifier, [records[i * len(records) // count]
-                             for i in range(count)],
+          self._classifier, spread(self._data.records[part], IMAGES),
           self._data.images, self._target)
     scores = self._judge(self._pairs[part])["scores"]
     return {name: float(np.mean(scores[name])) for name in METRICS}
 
 
 def table(history):
-  """attribution.csv: a line for each validation, from a run's history."""
+  """The text of attribution.csv, with a line for each validation.
+
+  Args:
+    history: list of dicts, see `run_state.RunState`.
+  """
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow(["step", *METRICS])

@@ -1,10 +1,10 @@
-"""Where the head of a run begins: a probe of the frozen features.
+"""Sets the head of a run to a probe of the frozen features.
 
     head_start.begin(classifier, data, config, class_prior, ranked=True)
 
-reads the features of the labelled images, and of the pool where it joins,
-fits a `probe` on them, and gives its weights to the last dense layer. The
-same function fits the head again after the backbone was trained.
+reads the features of the labelled images and, if `ranked`, of the pool, fits a
+`probe` on them, and sets the last dense layer to its weights. The same
+function fits the head again after the backbone was trained.
 """
 
 import json
@@ -24,8 +24,8 @@ def class_prior(config, data):
   """The share of images that shows each class, `[classes]`.
 
   Args:
-    config: its class_prior names a JSON file `{class name: share}`; empty:
-      the validation images are counted.
+    config: a `Config` whose class_prior names a JSON file `{class name:
+      share}`; empty: the shares are those in the validation images.
     data: the run's `run_data.RunData`.
   Raises:
     UserError: the file does not give a share in (0, 1) for each class.
@@ -48,16 +48,17 @@ def class_prior(config, data):
 
 
 def begin(classifier, data, config, prior, ranked):
-  """Fits the head on the features that the network has now.
+  """Fits the head on the features of the network's present weights.
 
   Args:
     classifier: a `models.Classifier` whose logits come from a dense layer.
     data: the run's `run_data.RunData`.
-    config: its probe_views and probe_strength.
-    prior: `[classes]`, see `class_prior`; needed where `ranked`.
-    ranked: whether the unlabelled images join by their ranks.
+    config: a `Config` with probe_views and probe_strength.
+    prior: `[classes]`, see `class_prior`; needed if `ranked`.
+    ranked: whether pseudo-labels of the unlabelled images, by their ranks,
+      are part of the fit.
   Returns:
-    one line on what was done.
+    a line that describes the fit.
   Raises:
     UserError: the logits do not come from a dense layer.
   """
@@ -78,20 +79,27 @@ def begin(classifier, data, config, prior, ranked):
     fitted = probe.fit(own, label, None, strength, data.multi_label)
   reader.dense.kernel.assign(scale * fitted.coefficients)
   reader.dense.bias.assign(fitted.bias)
-  joined = f", {len(pool)} more join by their ranks" if ranked else ""
+  joined = f", {len(pool)} unlabelled ones by their ranks" if ranked else ""
   return (f"probe of {len(labeled)} labelled images{joined}: C {strength:g}, "
           f"{time.time() - started:.0f} s")
 
 
 class Features:
-  """Reads the vectors that the last dense layer of a classifier sees.
+  """Computes the input vectors of the last dense layer of a classifier.
 
   Attributes:
-    dense: that layer.
+    dense: the last dense layer.
   """
 
   def __init__(self, classifier, views, batch_size):
-    """Prepares a classifier; `views` is "plain" or "flip"."""
+    """Prepares the features.
+
+    Args:
+      classifier: a `models.Classifier` whose logits come from a dense layer.
+      views: "plain", the image; "flip", the mean of the image and its mirror
+        image.
+      batch_size: number of images at once.
+    """
     self._embed, _ = halves(classifier)
     self.dense = classifier.logits._keras_history.operation
     operation = self._embed.output._keras_history.operation
@@ -117,7 +125,7 @@ class Features:
     """
     dtype, rows = self._classifier.maps.input.dtype, []
     for _, pixels in pipeline.evaluation_batches(images, records,
-                                                     self._batch_size):
+                                                 self._batch_size):
       rows.append(self._read(tf.cast(pixels, dtype)).numpy())
     features = np.concatenate(rows).astype(np.float64)
     if self._norm is None:
@@ -127,8 +135,9 @@ class Features:
   def scale(self, features):
     """The factor that makes the features' mean length `probe.SCALE`.
 
-    A head of raw features is fitted on scaled ones, so that the strength of
-    the regularisation means the same; 1 where a layer scales them already.
+    A head of raw features is fitted on scaled features, so that the strength
+    of the regularisation has the same effect for every network. The factor is
+    1 if a layer of the head scales the features.
     """
     if self._norm is not None:
       return 1.0

@@ -1,4 +1,4 @@
-"""One run from data to result: the steps of its plan, and what they need."""
+"""Trains one run from data to result, by the steps of its plan."""
 
 import dataclasses
 import os
@@ -35,20 +35,20 @@ from atcon_tf.training.validation import Validator
 
 
 def train_and_evaluate(config, workdir, overwrite=False):
-  """Trains, keeps the best weights, and tests them.
+  """Trains a classifier, keeps the best weights, and tests them.
 
-  The best weights are those of the highest mAP on validation images; of a run
-  that trains an explanation head, those of the lowest loss there.
+  The best weights are those of the highest mAP on the validation images. If a
+  run trains an explanation head, they are those of the lowest loss on the
+  validation images.
 
   Args:
     config: a resolved `Config`.
-    workdir: folder of the run; see `runs`. A run that was interrupted there
-      is continued.
-    overwrite: start anew where there is a run.
+    workdir: folder of the run; see `runs`. An interrupted run in it continues.
+    overwrite: whether to start a new run even if the folder holds one.
   Returns:
-    what result.json holds.
+    the dict of result.json.
   Raises:
-    UserError: one line on what is wrong with settings, data or folder.
+    UserError: a setting, the data or the folder are wrong.
   """
   config = with_image_size(config)
   work = run_folder.Workdir(workdir, config, overwrite)
@@ -59,19 +59,18 @@ def train_and_evaluate(config, workdir, overwrite=False):
 
 
 def prepare(config, splits, like=None):
-  """A `Training` of the data that the settings name.
+  """Reads the data that the settings name, and makes a `Training`.
 
   Args:
     config: a resolved `Config` with an image size.
-    splits: path of the run's splits.json; written if it is not there.
-    like: a `Training` that is over and differs by seed and shots alone: its
-      images and its compiled steps are used again, with the values of this
-      one. The outcome is the same, sooner.
+    splits: path of the run's splits.json, which is written if it is missing.
+    like: a finished `Training` whose config differs only by seed and shots;
+      its images and compiled steps are used again, with the same result.
   Raises:
-    UserError: for what is wrong with settings or data.
+    UserError: a setting or the data are wrong.
   """
   if like and not same_but_for_seed(config, like.config):
-    raise ValueError("like: differs by more than seed and shots")
+    raise ValueError("like: its config differs by more than seed and shots")
   for name in ("weights", "warm_start", "splits"):
     value = getattr(config, name)
     if value not in ("", "none", "imagenet") and not os.path.exists(value):
@@ -82,14 +81,14 @@ def prepare(config, splits, like=None):
 
 
 def same_but_for_seed(one, other):
-  """Whether two configs differ by seed, shots and split alone."""
+  """Whether two configs differ only by seed, shots and split."""
   free = dict(seed=0, split_seed=0, shots=0, splits="")
   return dataclasses.replace(one, **free) == dataclasses.replace(
       other, **free)
 
 
 class Training:
-  """One run; `studies/learning_rate_range.py` takes its steps, too."""
+  """One run; `studies/learning_rate_range.py` takes its steps as well."""
 
   def __init__(self, config, data, classifier=None, like=None):
     """Builds the model, its objectives and optimisers.
@@ -97,14 +96,14 @@ class Training:
     Args:
       config: a resolved `Config` with an image size.
       data: a `run_data.RunData`.
-      classifier: the `models.Classifier` that is trained; None: the one that
-        the settings describe.
+      classifier: the `models.Classifier` to train; None: the settings
+        describe it.
       like: see `prepare`.
     """
     self.config, self.data = config, data
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    # A model that is there already belongs to the strategy that made it.
+    # A model that was built before belongs to the strategy of that time.
     strategy = tf.distribute.get_strategy() if classifier else make_strategy()
     with strategy.scope():
       self._build(classifier)
@@ -120,8 +119,8 @@ class Training:
       raise UserError(
           "model", config.model,
           f"its logits are not of the data's {len(data.class_names)} "
-          f"classes; --objective={config.objective} explains a classifier "
-          "that is trained")
+          f"classes; --objective={config.objective} explains a trained "
+          "classifier")
     self.predictor = Predictor(self.classifier, data.multi_label,
                                config.eval_batch_size, config.xla)
     self.class_prior = None
@@ -131,7 +130,7 @@ class Training:
         self.classifier, config, Task(data.multi_label, self.class_prior),
         self._twin)
     optimizer, groups = optimizers.build(config, self.classifier, built)
-    # A head learns the statistics of its own BatchNorm alone.
+    # With a head, only the head's own BatchNorm layers learn statistics.
     batch_norm = "train" if self.classifier.attention else config.batch_norm
     self.trainer = Trainer(self.classifier, built, optimizer, batch_norm,
                            groups)
@@ -154,15 +153,15 @@ class Training:
     return twin
 
   def _take_the_place_of(self, like):
-    """Goes on with another's variables and all that is compiled over them."""
-    for mine, its in zip(self.variables.values(), like.variables.values(),
-                         strict=True):
-      its.assign(mine)
+    """Uses the variables, with own values, and the compiled steps of `like`."""
+    for own, other in zip(self.variables.values(), like.variables.values(),
+                          strict=True):
+      other.assign(own)
     for name in ("classifier", "predictor", "trainer", "variables"):
       setattr(self, name, getattr(like, name))
 
   def _plan(self):
-    """The kinds of all steps, and which kind --steps counts."""
+    """The kinds of all steps; sets `counted`, the kind that --steps counts."""
     config = self.config
     kind = config.schedule
     if CONSISTENCY not in self.trainer.objectives:
@@ -184,7 +183,13 @@ class Training:
     return objective is not None and objective.pseudo_labels is not None
 
   def run(self, work):
-    """Trains what is left to train in a `run_folder.Workdir`, then tests."""
+    """Takes the remaining steps of a run, then tests its best weights.
+
+    Args:
+      work: the run's `run_folder.Workdir`.
+    Returns:
+      the dict of result.json.
+    """
     self.work, started, config = work, time.time(), self.config
     state = self._resume()
     before = state.seconds
@@ -206,16 +211,16 @@ class Training:
     except tf.errors.ResourceExhaustedError as error:
       raise UserError(
           "batch_size", self.config.batch_size,
-          f"with --image_size={self.config.image_size} more than the memory "
-          "holds; try a smaller one, also of --unlabeled_batch_size or "
-          "--eval_batch_size") from error
+          f"needs more memory than there is, with "
+          f"--image_size={self.config.image_size}; try a smaller batch, or a "
+          "smaller --unlabeled_batch_size or --eval_batch_size") from error
     finally:
       validator.close()
     return results.finish(self.config, self.data, self.predictor, self.work,
                           validator, state, self.plan, self.seconds)
 
   def _resume(self):
-    """Where the run stands; its variables are as they were then."""
+    """Restores the last checkpoint, and returns its `RunState`."""
     progress, arrays = self.work.load_checkpoint(self.variables)
     if progress is None:
       count = {part: len(r) for part, r in self.data.records.items()}
@@ -230,13 +235,13 @@ class Training:
     return state
 
   def begin(self, state, validator=None):
-    """Fits a new head on the frozen features, as --start says.
+    """Fits a new head on the frozen features, if --start asks for a probe.
 
-    A probe can be the best that the run has: it is validated and kept.
+    The probe is validated and kept as the best weights so far.
 
     Args:
       state: the `RunState` of a run that has not begun.
-      validator: a `Validator`; None: nothing is validated.
+      validator: a `Validator`; None: the probe is not validated.
     """
     config = self.config
     started = config.start != "prior"
@@ -247,13 +252,13 @@ class Training:
           ranked=config.start == "ranked_probe"), flush=True)
     elif started:
       print(f"note: the head of {config.model} is kept; --start="
-            f"{config.start} is for a new head", flush=True)
+            f"{config.start} applies to a new head only", flush=True)
     if validator and (started or config.evaluate_first):
       validator.validate(state, keep=started)
       self._save(state)
 
   def _refit(self, state, validator):
-    """Fits the head again, on the features that training has changed."""
+    """Fits the head again, on the features of the trained backbone."""
     print("again: " + head_start.begin(
         self.classifier, self.data, self.config, self.class_prior,
         ranked=True), flush=True)
@@ -262,6 +267,7 @@ class Training:
     self._save(state)
 
   def _save(self, state):
+    """Writes the checkpoint."""
     state.seconds = self.seconds()
     self.work.save_checkpoint(self.variables, *state.to_arrays())
 
@@ -276,16 +282,16 @@ class Training:
       bar.update(state.updates)
       last = state.updates == config.steps
       kept = validator.follow(state)
-      # The best weights are never those of a later step than the checkpoint.
+      # A checkpoint follows new best weights, so that they never belong to a
+      # later step than the checkpoint.
       if last or kept or state.updates % config.checkpoint_every == 0:
         self._save(state)
 
   def steps(self, state):
-    """Takes the steps of the plan that are left, one each time it is asked.
+    """Takes the remaining steps of the plan, one for each iteration.
 
     Args:
-      state: a `RunState`; its step, updates and pseudo_labels are brought up
-        to date.
+      state: a `RunState`, whose step, updates and pseudo_labels are updated.
     Yields:
       `(kinds of the step, {"loss" and each term: float})`.
     Raises:
@@ -318,13 +324,14 @@ class Training:
                            self.config, start, stop, state.pseudo_labels)
 
   def _ranking_is_due(self, kinds, state):
+    """Whether the pool is ranked before a step of these kinds."""
     return self._ranks and CONSISTENCY in kinds and (
         state.pseudo_labels is None
         or state.updates - state.pseudo_labels.updates
         >= self.config.bank_every)
 
   def _losses(self, records):
-    """The objective's mean loss and terms on records."""
+    """`{"loss" and each term: float}`, the objective's means on records."""
     batches = pipeline.evaluation_batches(self.data.images, records,
                                           self.config.eval_batch_size)
     return self.trainer.losses(SUPERVISED, (

@@ -1,10 +1,13 @@
-"""How the variables of a run are updated.
+"""The optimisers of a run.
 
 A run that trains the classifier has an Adam for its backbone, one for its new
 layers and one for consistency steps. A run that trains an explanation head
-for a frozen classifier has TAME's: SGD with Nesterov momentum over one cycle
-of the learning rate, weight decay on kernels, twice the rate on biases.
+for a frozen classifier has the optimiser of TAME: SGD with Nesterov momentum
+over one cycle of the learning rate, weight decay on kernels, twice the rate on
+biases.
 """
+
+import math
 
 import keras
 import tensorflow as tf
@@ -13,10 +16,10 @@ from atcon_tf.config.settings import HEADS
 from atcon_tf.objectives.base import SUPERVISED
 
 MOMENTUM = 0.9
-# PyTorch's one-cycle: where it begins and ends, as parts of the maximum, and
-# the share of the steps after which it is reached.
+# The first and last rate of PyTorch's one-cycle, as shares of the maximum, and
+# the share of the steps after which the rate is at its maximum.
 FIRST, LAST, PEAK = 1 / 25, 1 / 25 / 1e4, 0.3
-# Of a head: names of variables, factor of their rate, whether they decay.
+# The groups of a head: names of variables, factor of the rate, weight decay.
 PARTS = {"kernels": (("kernel",), 1, True), "scales": (("gamma",), 1, False),
          "biases": (("bias", "beta"), 2, False)}
 
@@ -24,9 +27,9 @@ PARTS = {"kernels": (("kernel",), 1, True), "scales": (("gamma",), 1, False),
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
   """One cycle of the learning rate (Smith, Topin, arXiv 1708.07120).
 
-  Along two halves of a cosine: from a 25th of the maximum up to it, which is
-  reached after three tenths of the steps, then down to a 250,000th. As in
-  PyTorch's OneCycleLR, but for its momentum, which here stays.
+  The rate follows two halves of a cosine: it rises from a 25th of the maximum
+  to the maximum in three tenths of the steps, then falls to a 250,000th. This
+  is PyTorch's OneCycleLR, except that the momentum is constant.
 
   Example:
     >>> float(OneCycle(1.0, 40)(11))
@@ -34,7 +37,12 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
   """
 
   def __init__(self, maximum, steps):
-    """Args: maximum, the highest rate; steps, the number of updates."""
+    """Prepares the schedule.
+
+    Args:
+      maximum: the highest rate.
+      steps: number of updates.
+    """
     self.maximum, self.steps = maximum, steps
 
   def __call__(self, step):
@@ -51,20 +59,19 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _half_cosine(share):
-  """0 to 1, slow at both ends; beyond them it stays."""
-  return (1 - tf.cos(3.141592653589793 * tf.clip_by_value(share, 0., 1.))) / 2
+  """Half a cosine that rises from 0 to 1; `share` is clipped to [0, 1]."""
+  return (1 - tf.cos(math.pi * tf.clip_by_value(share, 0., 1.))) / 2
 
 
 def build(config, classifier, objectives):
-  """The optimisers of a run, and what they update.
+  """The optimisers of a run, and the variables that they update.
 
   Args:
     config: a resolved `Config`.
     classifier: the `models.Classifier` that is trained.
     objectives: `{kind of step: Objective}`.
   Returns:
-    `{name: optimizer}` and the groups of variables, as `trainer.Trainer`
-    takes them.
+    `{name: optimizer}` and `{name: variables}`, see `trainer.Trainer`.
   """
   if config.objective in HEADS:
     return _one_cycle(config, objectives[SUPERVISED].variables)
@@ -83,14 +90,17 @@ def build(config, classifier, objectives):
 def _one_cycle(config, variables):
   """SGD of a head, with a group for each kind of variable.
 
-  Keras takes `rate * decay * w` off beside the momentum; the authors' decay
-  is part of the gradient, which momentum adds up 1 / (1 - 0.9) times.
+  Keras subtracts `rate * decay * w` without momentum. The authors' decay is
+  part of the gradient, which momentum multiplies by 1 / (1 - 0.9) in all, so
+  the decay is multiplied by this factor here.
   """
   optimizers, groups = {}, {}
   for name, (kinds, factor, decays) in PARTS.items():
     groups[name] = [v for v in variables if v.name in kinds]
+    decay = None  # Keras takes None, not 0, for no decay
+    if decays and config.weight_decay:
+      decay = config.weight_decay / (1 - MOMENTUM)
     optimizers[name] = keras.optimizers.SGD(
         OneCycle(factor * config.max_learning_rate, config.steps), MOMENTUM,
-        nesterov=True, name=name, weight_decay=decays and (
-            config.weight_decay / (1 - MOMENTUM)) or None)
+        nesterov=True, name=name, weight_decay=decay)
   return optimizers, groups

@@ -1,4 +1,4 @@
-"""Linear probes of frozen features, and probes that a pool joins by rank.
+"""Linear probes of frozen features, also with pseudo-labels of a pool.
 
     features = probe.unit_length((plain + flipped) / 2)
     fitted = probe.fit(features[labelled], label)
@@ -6,12 +6,12 @@
                               class_prior)
     logits = fitted.logits(features)                       # [N, classes]
 
-A probe is a logistic regression on features that nothing trains any more
-(Alain and Bengio, arXiv 1610.01644). Features have unit length times
-`SCALE`, so that the strength of the regularisation means the same for every
-network and image size: the cosine of an image and a class then decides, as
-in few-shot classifiers of normalised features (Chen et al., ICLR 2019,
-arXiv 1904.04232; Tian et al., ECCV 2020, arXiv 2003.11539).
+A probe is a logistic regression on frozen features (Alain and Bengio,
+arXiv 1610.01644). Features have the length `SCALE`, so that the strength of
+the regularisation has the same effect for every network and image size. A
+logit then depends on the cosine of an image and a class, as in few-shot
+classifiers of normalised features (Chen et al., ICLR 2019, arXiv 1904.04232;
+Tian et al., ECCV 2020, arXiv 2003.11539).
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ from atcon_tf.models.feature_norm import LENGTH
 from atcon_tf.objectives import rank_labels
 
 SCALE = LENGTH
-# One value for 1 to 16 images a class.
+# The default strength, for 1 to 16 images a class.
 C = 0.3
 GRID = (0.03, 0.1, 0.3, 1.0)
-# Of the ranked rounds: the share of a class's expected images in the pool that
-# are its positives in each round, and the weight of one pseudo-label beside
-# that of a label.
+# The rounds of `fit_ranked`: the share of a class's expected images in the pool
+# that are its positives in each round, and the weight of a pseudo-label; a
+# label has weight 1.
 POSITIVE_SHARES = (0.2, 0.35, 0.5)
 POOL_WEIGHT = 0.2
 
@@ -55,7 +55,7 @@ class Probe:
 def unit_length(features, scale=SCALE):
   """Each row of `[N, D]` divided by its length, times `scale`.
 
-  A row of zeros stays one.
+  A row of zeros remains zeros.
   """
   features = np.asarray(features, np.float64)
   length = np.linalg.norm(features, axis=-1, keepdims=True)
@@ -69,25 +69,25 @@ def fit(features, label, weight=None, strength=C, multi_label=True):
 
       |w|^2 / 2 + strength sum_i weight_i loss_i(w, b)
 
-  of each class, with the binary cross-entropy as its loss; of one label an
-  image, of all classes at once, with the softmax cross-entropy. The bias is
-  not regularised.
+  for each class, with the binary cross-entropy as loss. If each image has one
+  label, it is minimised for all classes at once, with the softmax
+  cross-entropy. The bias is not regularised.
 
   Args:
     features: `[N, D]`, see `unit_length`.
     label: `[N, classes]`, 0 or 1.
-    weight: `[N, classes]`, not negative, 0 where the label of a class is
-      unknown; of one label an image, `[N]` or the mean over classes is taken.
+    weight: `[N, classes]`, not negative, 0 if the label of a class is unknown.
+      If each image has one label, `[N]`, or the mean over the classes counts.
       None: 1 everywhere.
     strength: C of scikit-learn.
-    multi_label: several labels an image, or one.
+    multi_label: whether an image can have several labels.
   Returns:
-    a `Probe`. A class of which only one value is known has coefficients 0
-    and the bias of that value.
+    a `Probe`. A class whose known labels are all equal has coefficients 0 and
+    the bias of that label.
   """
   features, label, weight = _arrays(features, label, weight)
-  # A regularised solution lies in the span of the images: with fewer images
-  # than features it is found among their coordinates in it, exactly.
+  # A regularised solution lies in the span of the images. With fewer images
+  # than features, the fit in the coordinates of this span is exact.
   basis = None
   if len(features) < features.shape[1]:
     basis, triangle = np.linalg.qr(features.T)
@@ -100,6 +100,7 @@ def fit(features, label, weight=None, strength=C, multi_label=True):
 
 
 def _arrays(features, label, weight):
+  """The arguments of `fit` as float64 arrays, `weight` as `[N, classes]`."""
   features = np.asarray(features, np.float64)
   label = np.asarray(label, np.float64)
   weight = np.ones_like(label) if weight is None else np.asarray(
@@ -134,7 +135,7 @@ def _softmax(features, label, weight, strength):
   """One multinomial regression of the classes that have an image."""
   classes = label.shape[1]
   coefficients = np.zeros([features.shape[1], classes])
-  # A class without an image: as unlikely as float32 allows after a softmax.
+  # A class without an image gets the smallest probability.
   bias = np.full([classes], _log_odds(0))
   weight = weight.mean(1)
   given = (weight > 0) & (label.sum(1) > 0)
@@ -159,19 +160,19 @@ def _log_odds(p, least=1e-3):
 
 def choose_strength(features, label, grid=GRID, folds=5, multi_label=True,
                     seed=0, default=C):
-  """The C of the lowest mean log loss on labelled images left out.
+  """The C with the lowest mean log loss in cross-validation.
 
   Folds are stratified class by class. A class that fewer than two images show,
-  or fewer than two do not, is left out of the mean; where no class remains,
-  `default` is returned. The log loss is the criterion because average
-  precision prefers too small a C.
+  or that all images except at most one show, does not count in the mean. If no
+  class counts, the function returns `default`. The log loss is the criterion
+  because average precision prefers too small a C.
 
   Args:
     features, label, multi_label: see `fit`.
-    grid: the C to choose from.
-    folds: at most this many; never more than a class has images.
-    seed: of the folds.
-    default: returned where nothing can be left out.
+    grid: the values of C to choose from.
+    folds: largest number of folds; no class has fewer images than folds.
+    seed: seed of the folds.
+    default: the result if no class counts.
   Returns:
     a float.
   """
@@ -188,7 +189,7 @@ def choose_strength(features, label, grid=GRID, folds=5, multi_label=True,
 
 
 def _folds(label, count, seed, multi_label):
-  """The fold `[N, classes]` in which an image is left out of a class."""
+  """The fold `[N, classes]` that leaves an image out of a class."""
   rng = np.random.default_rng(seed)
   fold = np.zeros(label.shape, int)
   if not multi_label:  # an image is left out of all classes at once
@@ -204,7 +205,7 @@ def _folds(label, count, seed, multi_label):
 
 
 def _left_out(features, label, fold, folds, strength, multi_label, asked):
-  """Mean log loss of images that the regression had not seen."""
+  """Mean log loss of images that are left out of the fit."""
   logits = np.zeros(label.shape)
   for k in range(folds):
     fitted = fit(features, label, (fold != k).astype(float), strength,
@@ -220,22 +221,22 @@ def _left_out(features, label, fold, folds, strength, multi_label, asked):
 def fit_ranked(features, label, pool, class_prior, strength=C,
                multi_label=True, shares=POSITIVE_SHARES,
                pool_weight=POOL_WEIGHT):
-  """Fits a probe that the pool joins by its ranks, a round for each share.
+  """Fits a probe on labels and on pseudo-labels by rank, in rounds.
 
-  Self-training (Lee, ICML Workshops 2013) whose pseudo-labels are chosen by
-  rank: as many of each class as its prior leads to expect, more of them in
-  each round (curriculum labelling, Cascante-Bonilla et al., AAAI 2021,
-  arXiv 2001.06001).
+  This is self-training (Lee, ICML Workshops 2013). The number of a class's
+  pseudo-labels follows from its prior and grows in each round (curriculum
+  labelling, Cascante-Bonilla et al., AAAI 2021, arXiv 2001.06001).
 
   Args:
-    features, label, strength, multi_label: see `fit`, of the labelled images.
+    features, label: of the labelled images, see `fit`.
     pool: `[P, D]`, features of unlabelled images.
     class_prior: `[classes]`, the share of images that shows each class.
-    shares: of a class's expected images that become its positives, a number
-      for each round.
-    pool_weight: weight of a pseudo-label; a label has 1.
+    strength, multi_label: see `fit`.
+    shares: share of a class's expected images that become its positives, a
+      number for each round.
+    pool_weight: weight of a pseudo-label; a label has weight 1.
   Returns:
-    a `Probe`; where the pool is empty, that of `fit`.
+    a `Probe`; if the pool is empty, that of `fit`.
   """
   fitted = fit(features, label, None, strength, multi_label)
   if not len(pool):

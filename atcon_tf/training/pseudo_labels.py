@@ -1,9 +1,9 @@
 """Pseudo-labels of the unlabelled pool, and the batches drawn from them.
 
 An objective that ranks the whole pool has a rule, `objective.pseudo_labels(
-logits) -> (labels, weights)`. The current weights score the pool every so many
-updates; the outcome is stored with the checkpoint, so that a resumed run goes
-on with the same pseudo-labels.
+logits) -> (labels, weights)`. The current weights score the pool every
+`bank_every` updates. The checkpoint holds the pseudo-labels, so that a resumed
+run continues with the same ones.
 """
 
 import dataclasses
@@ -30,11 +30,11 @@ class PseudoLabels:
       pseudo-label for class c; such entries do not enter the loss.
     first: number of the consistency batch that is drawn first.
     updates: supervised updates when the pool was ranked.
-    target: int `[N]`, one positive class of each image that has some; the
-      same as long as these labels are used.
-    maps: float32 `[N, h, w]`, Grad-CAM of that class by the network that
-      ranked the pool, 0 for an image without a positive class; None: no
-      objective needs them.
+    target: int `[N]`, one positive class of each image that has one. It does
+      not change until the next ranking.
+    maps: float32 `[N, h, w]`, Grad-CAM of the class `target` by the network
+      that ranked the pool, 0 for an image without a positive class; None: no
+      objective needs the maps.
   """
 
   label: np.ndarray
@@ -51,7 +51,8 @@ class PseudoLabels:
       images: `image_store.Images`.
       records: the N records of the pool.
       config: a `Config`.
-      start, stop: which consistency batches of the run.
+      start, stop: number of the first consistency batch, and of the first one
+        left out.
     Returns:
       a `tf.data.Dataset`; see `pipeline.training_batches`.
     """
@@ -67,15 +68,17 @@ class PseudoLabels:
 
 
 def rank(objective, predictor, images, records, seed, first, updates):
-  """New pseudo-labels, from the current weights.
+  """Makes pseudo-labels with the current weights.
 
   Args:
-    objective: has the rule `pseudo_labels`.
+    objective: an `Objective` with the rule `pseudo_labels`.
     predictor: a `predictor.Predictor` of the classifier.
     images: `image_store.Images`.
-    records: the pool.
-    seed: of the run; it chooses one positive class of each image.
+    records: list of `Record`, the pool.
+    seed: seed of the run, which chooses one positive class of each image.
     first, updates: see `PseudoLabels`.
+  Returns:
+    `PseudoLabels`.
   """
   label, weight = objective.pseudo_labels(predictor.logits(images, records))
   target = _targets(label, seed, first)
@@ -86,7 +89,7 @@ def rank(objective, predictor, images, records, seed, first, updates):
 
 
 def restored(label, weight, first, updates, seed, maps=None):
-  """The pseudo-labels of a checkpoint."""
+  """The `PseudoLabels` of a checkpoint; the arguments are their attributes."""
   return PseudoLabels(label, weight, first, updates,
                       _targets(label, seed, first), maps)
 

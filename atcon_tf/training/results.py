@@ -1,4 +1,4 @@
-"""The result of a run: what is tested, stored, and shown as a table."""
+"""Tests the best weights of a run, and writes its result and figures."""
 
 import json
 import resource
@@ -12,23 +12,27 @@ from atcon_tf.runs import provenance
 from atcon_tf.runs import stored_predictions
 
 
-def finish(config, data, predictor, work, watcher, state, plan, seconds):
-  """Tests the best weights of a run and writes what it leaves behind.
+def finish(config, data, predictor, work, validator, state, plan, seconds):
+  """Tests the best weights of a run, and writes its result and figures.
 
   Args:
-    config, data, predictor, work, watcher: of the run.
-    state: how far it came.
-    plan: the kinds of its steps.
-    seconds: function that gives its time so far.
+    config: the run's `Config`.
+    data: its `run_data.RunData`.
+    predictor: a `predictor.Predictor` of its classifier.
+    work: its `run_folder.Workdir`.
+    validator: its `Validator`.
+    state: its `RunState` after the last step.
+    plan: list of the kinds of its steps.
+    seconds: function that returns the seconds of the run so far.
   Returns:
-    what result.json holds.
+    the dict of result.json.
   """
   work.load_best(predictor.classifier)
   predictions = {}
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
     predictions[part] = predictor.predict(
-        data.images, data.records[part], watcher.interactive,
+        data.images, data.records[part], validator.interactive,
         consistency=part == "test")
   thresholds = scoring.choose_thresholds(predictions["val"])
   tables = {part: scoring.tabulate(p, thresholds, data.class_names,
@@ -37,18 +41,19 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
   scores = {part: scoring.judge(rows, config.bootstrap)
             for part, rows in tables.items()}
   stored_predictions.save_predictions(
-    work.path / "predictions.npz", tables["test"])
+      work.path / "predictions.npz", tables["test"])
   followed = ["val_loss", "val_cross_entropy", "val_area"] if (
-      watcher.losses) else ["val_map_macro", "val_f1_macro"]
+      validator.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", canvas.to_png(score_plots.curves(
       state.history, followed), dpi=110))
   curves = {part: s["roc"] for part, s in scores.items() if "roc" in s}
   if curves:
     work.save_figure("roc", canvas.to_png(score_plots.roc(curves), dpi=110))
   if config.summary_images:
-    work.save_figure("maps", canvas.to_png(watcher.figure(), dpi=110))
+    work.save_figure("maps", canvas.to_png(validator.figure(), dpi=110))
   result = {
-      "config": json.loads(config.public().to_json()), **provenance.environment(),
+      "config": json.loads(config.public().to_json()),
+      **provenance.environment(),
       "data": {part: len(r) for part, r in data.records.items()},
       "steps": {"supervised": sum(base.SUPERVISED in s for s in plan),
                 "consistency": sum(base.CONSISTENCY in s for s in plan),
@@ -58,16 +63,16 @@ def finish(config, data, predictor, work, watcher, state, plan, seconds):
       "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,
       "history": state.history}
-  if watcher.losses:
-    result["head"] = _head(predictor.classifier.attention, watcher, data)
+  if validator.losses:
+    result["head"] = _head(predictor.classifier.attention, validator, data)
   work.save_result(result)
   return result
 
 
-def _head(attention, watcher, data):
-  """What a run has trained that explains its classifier."""
+def _head(attention, validator, data):
+  """The dict "head" of result.json: layers, size and scores of the head."""
   scores = {
-      part: watcher.losses(data.records[part]) | watcher.head_scores(part)
+      part: validator.losses(data.records[part]) | validator.head_scores(part)
       for part in ("val", "test")}
   return {"version": attention.name, "layers": list(attention.layers_used),
           "map": list(attention.size), "parameters": attention.count_params(),

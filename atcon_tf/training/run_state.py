@@ -1,4 +1,4 @@
-"""Where a run stands: what a checkpoint holds beside the variables."""
+"""The state of a run: the part of a checkpoint that is not a variable."""
 
 import dataclasses
 
@@ -8,20 +8,20 @@ from atcon_tf.training.pseudo_labels import PseudoLabels
 
 @dataclasses.dataclass
 class RunState:
-  """Where a run stands.
+  """The state of a run between two steps.
 
   Attributes:
-    step: steps of the plan that are done.
-    updates: of these, the ones that --steps counts.
-    seconds: time so far.
-    best: `{"updates", "score", "refit"}` of the weights that are kept; None:
-      none.
+    step: number of steps of the plan that are done.
+    updates: number of these steps that --steps counts.
+    seconds: seconds that the run has taken.
+    best: `{"updates", "score", "refit"}` of the best weights; None: no
+      weights are kept yet.
     history: a dict for each validation: "step", the mean losses since the
-      one before, and the scores, `val_...`.
+      previous validation, and the scores, `val_...`.
     sums: `{loss: (sum, count)}` since the last validation.
     flat_mask: whether a nearly constant soft mask was reported.
     refit: whether the head was fitted again after the last update.
-    pseudo_labels: those of the unlabelled pool; None: not ranked yet.
+    pseudo_labels: `PseudoLabels` of the pool; None: the pool is not ranked.
   """
 
   step: int = 0
@@ -41,14 +41,14 @@ class RunState:
       self.sums[name] = total + value, count + 1
 
   def take_means(self):
-    """The mean losses since the last call."""
+    """The mean losses since the last call; resets `sums`."""
     means = {name: total / count
              for name, (total, count) in self.sums.items()}
     self.sums = {}
     return means
 
   def to_arrays(self):
-    """A JSON-able dict, and `{name: array}`: what `from_arrays` takes."""
+    """A dict of JSON values and `{name: array}`, for `from_arrays`."""
     progress = {f.name: getattr(self, f.name)
                 for f in dataclasses.fields(self) if f.name != "pseudo_labels"}
     ranked = self.pseudo_labels
@@ -62,7 +62,7 @@ class RunState:
 
   @classmethod
   def from_arrays(cls, progress, arrays, seed):
-    """The inverse of `to_arrays`; `seed` is the run's."""
+    """The inverse of `to_arrays`; `seed` is the seed of the run."""
     progress = dict(progress)
     ranked = progress.pop("bank", None)
     state = cls(**progress)

@@ -1,7 +1,7 @@
-"""Which kind of step is taken when: decided on the host, from the seed.
+"""The plan of a run: the kind of every step, from the seed.
 
-The list is a pure function of its arguments, so that a resumed run continues
-it and a run of another objective sees the same supervised batches.
+The plan is a pure function of its arguments. So a resumed run continues it,
+and a run of another objective has the same supervised batches.
 """
 
 import numpy as np
@@ -24,21 +24,21 @@ def plan(schedule, steps, share, seed, delay=0):
   """The kinds of all steps of a run.
 
   Args:
-    schedule: "supervised": every step is supervised; "alternating": each
-      step is supervised with probability `share`, else consistency;
-      "combined": every step is both; "consistency": none is supervised.
-    steps: number of supervised updates (of consistency updates in a
-      "consistency" schedule). The list ends with the last of them.
-    share: probability of a supervised step in an "alternating" schedule.
-    seed: of the draws.
-    delay: supervised updates before the first consistency step.
+    schedule: "supervised": each step is supervised; "alternating": each step
+      is supervised with probability `share`, else consistency; "combined":
+      each step is both; "consistency": each step is consistency.
+    steps: number of supervised updates, or of consistency updates if
+      `schedule` is "consistency". The list ends with the last of them.
+    share: probability of a supervised step if `schedule` is "alternating".
+    seed: seed of the draws.
+    delay: number of supervised updates before the first consistency step.
   Returns:
     list of tuples of "supervised" and "consistency".
   """
   if schedule == "alternating":
     rng = np.random.default_rng([seed, 1])
-    # As many consistency steps before each supervised one as a coin of this
-    # probability would give.
+    # The number of consistency steps before each supervised step has a
+    # geometric distribution, as if each step were drawn.
     waits = rng.geometric(share, size=steps) - 1
     waits[:delay] = 0
     return [kind for wait in waits

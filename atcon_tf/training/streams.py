@@ -1,8 +1,8 @@
 """The batches of each kind of step.
 
-Batch k of a stream is a function of (seed, stream, k) and, where an objective
-ranks the pool, of the pseudo-labels: a resumed run sees the same batches, and
-a run of another objective the same labelled ones.
+Batch k of a stream is a function of (seed, stream, k) and, if an objective
+ranks the pool, of the pseudo-labels. So a resumed run has the same batches,
+and a run of another objective has the same labelled batches.
 """
 
 import functools
@@ -14,7 +14,7 @@ from atcon_tf.data import pipeline
 from atcon_tf.objectives.base import CONSISTENCY
 from atcon_tf.objectives.base import SUPERVISED
 
-# The number of each stream of a seed.
+# The number of each stream.
 STREAMS = {SUPERVISED: 1, CONSISTENCY: 2}
 
 
@@ -26,9 +26,10 @@ def batches(kind, objective, data, config, start, stop, pseudo_labels=None):
     objective: the `Objective` of that kind.
     data: the run's `run_data.RunData`.
     config: a resolved `Config`.
-    start, stop: which batches; none where `start` is not below `stop`.
+    start, stop: number of the first batch, and of the first one left out;
+      there are no batches if `start` is not below `stop`.
     pseudo_labels: the `PseudoLabels` of an objective that ranks the pool;
-      None: the pool is not ranked yet, and there are no batches.
+      None: the pool is not ranked yet, and such an objective has no batches.
   Returns:
     an iterator of batches.
   """
@@ -51,7 +52,7 @@ def batches(kind, objective, data, config, start, stop, pseudo_labels=None):
         choose=_balanced(labeled, config)))
   columns = None
   if config.unlabeled != "labeled":
-    # The data may know the labels of the pool; no loss sees them.
+    # The data may have labels of the pool; no loss may use them.
     columns = {"label": np.zeros([len(pool), len(data.class_names)],
                                  np.float32)}
   return iter(pipeline.training_batches(
@@ -60,7 +61,7 @@ def batches(kind, objective, data, config, start, stop, pseudo_labels=None):
 
 
 def _balanced(records, config):
-  """How each batch gets its share of positives; None: as they come."""
+  """The `choose` of balanced batches; None: batches are not balanced."""
   if not config.batch_positive_share:
     return None
   positive = np.array([r.label[1] > 0 for r in records])

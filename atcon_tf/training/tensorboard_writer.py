@@ -1,8 +1,8 @@
-"""What TensorBoard shows of a run.
+"""Writes the TensorBoard events of a run.
 
-Scalars; pictures of the maps of fixed images; of every class a precision and
-recall curve; which classes are taken for which; histograms of consistency;
-the settings, as hyper-parameters and as text, and the split as text.
+They are scalars, pictures of the maps of fixed images, a precision and recall
+curve of every class, a confusion matrix, histograms of consistency, the
+settings as hyper-parameters and as text, and the split as text.
 """
 
 import json
@@ -19,21 +19,27 @@ from atcon_tf.reports.figures import score_plots
 
 
 def confusion(label, probability, multi_label):
-  """Which class is taken for which, `[classes, classes]`.
+  """The confusion matrix, `[classes, classes]`.
 
-  Row i is over the images that show class i: with one label an image, the
-  share that each class was chosen for; with several, the mean probability of
-  each class, so that what appears together shows as well. NaN: no image.
+  Row i is over the images that show class i. If each image has one label, the
+  row holds the share of these images that each class was predicted for;
+  otherwise the mean probability of each class, which also depends on classes
+  that appear together. The row is NaN if no image shows the class.
+
+  Args:
+    label, probability: `[N, classes]`.
+    multi_label: whether an image can have several labels.
   """
-  said = probability
+  predicted = probability
   if not multi_label:
-    said = np.eye(label.shape[1])[probability.argmax(1)]
+    predicted = np.eye(label.shape[1])[probability.argmax(1)]
   count = label.sum(0)[:, None]
-  return np.where(count > 0, label.T @ said / np.maximum(count, 1), np.nan)
+  return np.where(count > 0, label.T @ predicted / np.maximum(count, 1),
+                  np.nan)
 
 
 def split_text(split):
-  """What was drawn, as text: sizes, and every labelled image."""
+  """The text of a split: the size of each part, and the labelled images."""
   sizes = [f"{part}: {len(ids)} images" for part, ids in split.items()
            if isinstance(ids, list) and part != "class_names"]
   return "\n".join([*sizes, "", "labelled:",
@@ -43,13 +49,18 @@ def split_text(split):
 class Summaries(keras.callbacks.Callback):
   """Writes scalars and pictures at the end of every epoch.
 
-  An epoch is the stretch between two validations; its number is the count of
-  updates, so that runs of another cadence lie on the same axis.
+  An epoch ends with a validation. Its number is the number of updates, so that
+  runs with another `eval_every` have the same axis.
   """
 
   def __init__(self, folder, figure=None, texts=None):
-    """Args: folder, of the event files; figure, a function that draws the
-    pictures or None; texts, `{name: text}` written once."""
+    """Opens the event file.
+
+    Args:
+      folder: folder of the event files.
+      figure: function that draws the pictures; None: no pictures.
+      texts: `{name: text}`, which is written once; None: no texts.
+    """
     super().__init__()
     self._writer = tf.summary.create_file_writer(str(folder))
     self._figure = figure
@@ -77,14 +88,14 @@ class Summaries(keras.callbacks.Callback):
 
   def on_predictions(self, step, label, probability, class_names,
                      multi_label, consistency=None):
-    """Writes what needs every validation image.
+    """Writes the curves, the confusion matrix and the histograms.
 
     Args:
       step: number of updates.
-      label, probability: `[N, classes]`.
-      class_names: of the classes.
-      multi_label: whether an image may show several.
-      consistency: `[n]` of some images, or None.
+      label, probability: `[N, classes]` of all validation images.
+      class_names: names of the classes.
+      multi_label: whether an image can show several classes.
+      consistency: `[n]` of some images; None: no histogram.
     """
     with self._writer.as_default(step=step):
       for c, name in enumerate(class_names):
@@ -95,11 +106,11 @@ class Summaries(keras.callbacks.Callback):
       title = "mean probability (%)" if multi_label else "decisions (%)"
       png = canvas.to_png(score_plots.matrix(
           confusion(label, probability, multi_label), class_names, title,
-          "the model says", "the image shows"))
+          "predicted class", "true class"))
       tf.summary.image("confusion",
                        tf.image.decode_png(png, 3)[tf.newaxis])
       if classification.is_binary(label, multi_label) and (
-          label.any(0).all()):  # of both classes there are images
+          label.any(0).all()):  # both classes have images
         png = canvas.to_png(score_plots.roc({class_names[1]: dict(zip(
             ("false_alarm_rate", "sensitivity"),
             classification.roc(label[:, 1], probability[:, 1])))}))
@@ -107,10 +118,10 @@ class Summaries(keras.callbacks.Callback):
       if consistency is not None:
         tf.summary.histogram("consistency", consistency)
 
-  def on_attention(self, step, stories):
+  def on_attention(self, step, figures):
     """Writes `{name: (figure, text)}`; see `attention_figure`."""
     with self._writer.as_default(step=step):
-      for name, (figure, text) in stories.items():
+      for name, (figure, text) in figures.items():
         png = canvas.to_png(figure)
         tf.summary.image(f"attention/{name}",
                          tf.image.decode_png(png, 3)[tf.newaxis])

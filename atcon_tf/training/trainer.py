@@ -1,7 +1,9 @@
-"""The one training step, for every objective and any number of replicas.
+"""The training step of every objective, for any number of replicas.
 
-Only here is a `[B]` term reduced, and only here are replicas counted.
+Only this file reduces a `[B]` term and counts replicas.
 """
+
+import math
 
 import keras
 import numpy as np
@@ -25,17 +27,18 @@ def named_variables(trainer):
 
 
 def make_strategy(devices=None):
-  """MirroredStrategy over several devices, one device's strategy otherwise.
+  """A MirroredStrategy for several devices, a OneDeviceStrategy for one.
 
   Args:
-    devices: names as TensorFlow's; None: all GPUs, or else the CPU.
+    devices: TensorFlow's names of devices; None: all GPUs, or the CPU if there
+      is no GPU.
   """
   devices = devices or [
       d.name for d in tf.config.list_logical_devices("GPU")] or ["/cpu:0"]
   if len(devices) == 1:
     return tf.distribute.OneDeviceStrategy(devices[0])
-  # CPUs meet through collectives whose keys a second strategy in the same
-  # process would use again ("shape mismatch in the collective instance").
+  # CPUs reduce by collectives, whose keys a second strategy in the same process
+  # would use again ("shape mismatch in the collective instance").
   cpus = all("cpu" in d.lower() for d in devices)
   return tf.distribute.MirroredStrategy(
       devices, tf.distribute.ReductionToOneDevice() if cpus else None)
@@ -49,11 +52,11 @@ class Trainer(keras.Model):
 
   Attributes:
     classifier: a `models.Classifier`.
-    objectives: `{kind: Objective}`; a step takes one batch for each kind it
-      is made of.
-    optimizers: `{"backbone", "head", "consistency"}`; a step with a
-      supervised part uses the first two, any other step the third, which
-      keeps moments of its own. Or any others, with groups of their own.
+    objectives: `{kind: Objective}`; a step takes one batch for each of its
+      kinds.
+    optimizers: `{name: optimizer}`. A step with a supervised part uses those
+      of `groups`, by default "backbone" and "head"; any other step uses
+      "consistency", which has separate moments.
   """
 
   def __init__(self, classifier, objectives, optimizers, batch_norm="freeze",
@@ -61,10 +64,12 @@ class Trainer(keras.Model):
     """Prepares the steps.
 
     Args:
-      classifier, objectives, optimizers: see above.
-      batch_norm: "train": supervised steps use and update batch statistics.
-      groups: `{name of an optimizer: variables that supervised steps update
-        by it}`; None: the whole classifier, and what the objectives own.
+      classifier, objectives, optimizers: see the attributes.
+      batch_norm: "train": supervised steps use and update batch statistics;
+        "freeze": every step uses the moving statistics.
+      groups: `{name of an optimizer: variables}` for steps with a supervised
+        part; None: "backbone" has the backbone's variables, and "head" those
+        of the new layers and of the objectives.
     """
     super().__init__(name="trainer")
     self.classifier = classifier
@@ -80,7 +85,7 @@ class Trainer(keras.Model):
     everything = [v for group in groups.values() for v in group]
     self._groups = {True: list(groups.items()),
                     False: [("consistency", everything)]}
-    # Every variable of an optimiser exists before the first traced step.
+    # Creates every variable of an optimiser before the first traced step.
     for name, variables in [*self._groups[True], *self._groups[False]]:
       if name in optimizers:
         optimizers[name].build(variables)
@@ -111,7 +116,7 @@ class Trainer(keras.Model):
     with tf.GradientTape() as tape:
       for kind, batch in batches.items():
         objective = self.objectives[kind]
-        # Batch statistics are updated by supervised images alone.
+        # Only supervised images update batch statistics.
         training = self.batch_norm == "train" and kind == SUPERVISED
         terms.update(objective.call(batch, training=training))
         factors.update(objective.loss_weights)
@@ -122,8 +127,8 @@ class Trainer(keras.Model):
     gradients = dict(zip(map(id, variables), tape.gradient(
         loss, [v.value for v in variables])))
     for optimizer, group in groups:
-      # A variable that a loss does not reach (the head's bias under a
-      # consistency loss) is left alone: Adam would move it on a zero.
+      # A variable without a gradient (the head's bias under a consistency
+      # loss) is left out, because Adam moves a variable with a zero gradient.
       reached = [v for v in group if gradients[id(v)] is not None]
       optimizer.apply([gradients[id(v)] for v in reached], reached)
     return logs
@@ -138,8 +143,12 @@ class Trainer(keras.Model):
             in zip(terms.items(), tf.unstack(totals))}
 
   def run(self, batches):
-    """One update from global batches; returns the logs as floats.
+    """One update from global batches.
 
+    Args:
+      batches: `{kind: batch}`.
+    Returns:
+      `{"loss" and each term: float}`.
     Raises:
       FloatingPointError: the loss is not finite.
     """
@@ -150,16 +159,16 @@ class Trainer(keras.Model):
       objective.after_update()
     logs = {name: float(self.strategy.reduce("SUM", value, axis=None))
             for name, value in logs.items()}
-    if not all(value - value == 0 for value in logs.values()):
+    if not all(map(math.isfinite, logs.values())):
       raise FloatingPointError(f"the loss is not finite: {logs}")
     return logs
 
   def losses(self, kind, batches):
-    """Mean terms of an objective, without an update.
+    """The mean terms of an objective, without an update.
 
     Args:
-      kind: of step, whose objective it is.
-      batches: as `train_step` takes them; the last may be smaller.
+      kind: kind of step of the objective.
+      batches: iterable of batches of this kind; the last may be smaller.
     Returns:
       `{"loss" and each term: float}`.
     """
@@ -175,7 +184,7 @@ class Trainer(keras.Model):
             **means}
 
   def _split(self, batch, kind):
-    """Cuts a global batch into nearly equal parts, one for each replica."""
+    """Divides a global batch into nearly equal parts, one for each replica."""
     replicas = self.strategy.num_replicas_in_sync
     size = len(batch["image"])
     if size < replicas:

@@ -1,4 +1,4 @@
-"""What is seen of a run while it trains: validations, pictures, one line."""
+"""Validates a run while it trains; writes TensorBoard and progress lines."""
 
 import numpy as np
 
@@ -9,10 +9,11 @@ from atcon_tf.evaluation.metrics import classification
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
 from atcon_tf.training import tensorboard_writer
+from atcon_tf.training.validation_images import spread
 
-# Validation images whose consistency is followed during training.
+# Number of validation images whose consistency is scored during training.
 FOLLOWED = 64
-# Below this standard deviation over the image a soft mask masks nothing.
+# A soft mask with a smaller standard deviation over the image has no effect.
 FLAT_MASK = 0.05
 SHOWN = ("supervised", "consistency", "pseudo", "attention_mining",
          "extra_supervision", "class_embed", "val_map_macro", "val_f1_macro",
@@ -22,7 +23,7 @@ SHOWN_OF_HEADS = ("cross_entropy", "area", "variation", "val_loss",
 
 
 class Validator:
-  """Validates, keeps the best weights, writes TensorBoard, says how it goes."""
+  """Validates, keeps the best weights, writes TensorBoard, prints progress."""
 
   def __init__(self, config, data, predictor, work, interactive,
                objectives, losses=None):
@@ -30,15 +31,16 @@ class Validator:
 
     Args:
       config: the run's `Config`.
-      data: its `run_data.RunData`.
-      predictor: the `prediction.Predictor` of the classifier that is trained.
-      work: its `run_folder.Workdir`.
-      interactive: whether a bar is shown; then no lines are printed.
-      objectives: `{kind of step: Objective}`. The attention of one that has
-        an `attention` is drawn as well.
-      losses: `records -> {"loss" and each term: float}` of a run that trains
-        an explanation head: what it is judged by, since its classifier's
-        scores do not change.
+      data: the run's `run_data.RunData`.
+      predictor: a `predictor.Predictor` of the classifier that is trained.
+      work: the run's `run_folder.Workdir`.
+      interactive: whether a progress bar is shown, and no lines are printed.
+      objectives: `{kind of step: Objective}`. If an objective has an
+        `attention`, its maps are drawn as well.
+      losses: for a run that trains an explanation head,
+        `records -> {"loss" and each term: float}`. The loss then chooses the
+        best weights, because the classifier's scores do not change. None: the
+        classifier's mAP chooses them.
     """
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
@@ -57,10 +59,11 @@ class Validator:
     self._callback.on_train_begin()
 
   def close(self):
+    """Closes the event file."""
     self._callback.on_train_end()
 
   def follow(self, state):
-    """Validates and records where it is time, and after the last update.
+    """Validates and records if they are due, and after the last update.
 
     Args:
       state: the `RunState`.
@@ -77,9 +80,9 @@ class Validator:
     return kept
 
   def record(self, updates):
-    """Shows the attention in fixed images, positives and negatives apart."""
+    """Draws the attention in fixed images, positives and negatives apart."""
     config, data = self.config, self.data
-    stories = {}
+    figures = {}
     for part, name in [("train_labeled", "train"), ("val", "validation")]:
       kinds = {"positives": [], "negatives": []}
       for r in data.records[part]:
@@ -87,23 +90,19 @@ class Validator:
               else "positives"].append(r)
       counts = config.record_positives, config.record_negatives
       for (kind, records), count in zip(kinds.items(), counts):
-        records = _spread(records, count)
+        records = spread(records, count)
         if records:
-          stories[f"{name}_{kind}"] = classifier_maps.attention_figure(
-              self.predictor.classifier, self.data.images.batch(records),
-              records,
-              data.class_names, self._attention,
-              data.multi_label)
-    self._callback.on_attention(updates, stories)
+          figures[f"{name}_{kind}"] = classifier_maps.attention_figure(
+              self.predictor.classifier, data.images.batch(records), records,
+              data.class_names, self._attention, data.multi_label)
+    self._callback.on_attention(updates, figures)
 
   def validate(self, state, keep=True):
-    """Scores the validation images; keeps the weights if they are best.
+    """Scores the validation images, and keeps the weights if they are best.
 
     Args:
-      state: the `RunState`; its sums, history and best are brought up to
-        date.
-      keep: whether these weights can be the best. Weights that nothing was
-        learnt of, before the first update, cannot.
+      state: the `RunState`, whose sums, history and best are updated.
+      keep: whether these weights can be the best; untrained weights cannot.
     Returns:
       whether the weights were kept as the best so far.
     """
@@ -128,7 +127,7 @@ class Validator:
       state.best = {"updates": updates, "score": score, "refit": state.refit}
       self.work.save_best(self.predictor.classifier)
     self._callback.on_epoch_end(updates, row)
-    self._say_once_of_a_flat_mask(state, row)
+    self._report_a_flat_mask_once(state, row)
     if not self.interactive:
       names = SHOWN_OF_HEADS if self.losses else SHOWN
       shown = [f"{name} {row[name]:.4f}" for name in names if name in row]
@@ -136,17 +135,19 @@ class Validator:
             flush=True)
     return kept
 
-  def _say_once_of_a_flat_mask(self, state, row):
-    spread = row.get("mask_std", 1.0)
-    if spread < FLAT_MASK and self.config.mask == "map" and (
+  def _report_a_flat_mask_once(self, state, row):
+    """Prints a note at the first validation with a nearly constant mask."""
+    deviation = row.get("mask_std", 1.0)
+    if deviation < FLAT_MASK and self.config.mask == "map" and (
         not state.flat_mask):
       state.flat_mask = True
       print(f"note: the soft mask is nearly constant (mean "
-            f"{row['mask_mean']:.3f}, standard deviation {spread:.4f}): the "
-            "loss compares the maps of two contrasts; --mask_scale=std makes "
-            "a real mask", flush=True)
+            f"{row['mask_mean']:.3f}, standard deviation {deviation:.4f}), so "
+            "the loss compares the maps of two contrasts; --mask_scale=std "
+            "makes a mask that varies", flush=True)
 
   def _scores(self, updates):
+    """The scores of the classifier on the validation images."""
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
     scores, label, probability = scores_of(self.predictor, images, records,
@@ -155,7 +156,7 @@ class Validator:
       scores |= classification.sensitivities(
           label, probability,
           [float(rate) for rate in self.config.false_alarm_rates])
-    followed = self.predictor.predict(images, _spread(records, FOLLOWED))
+    followed = self.predictor.predict(images, spread(records, FOLLOWED))
     mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
     if len(mask_iou):  # at the threshold that is best for these images
       scores["mask_iou"] = float(mask_iou.mean(0).max())
@@ -168,32 +169,31 @@ class Validator:
     return scores
 
   def figure(self):
-    """The maps of the fixed validation images."""
-    records = _spread(self.data.records["val"], self.config.summary_images)
+    """The figure of the maps of fixed validation images."""
+    records = spread(self.data.records["val"], self.config.summary_images)
     if self.losses:
       return classifier_maps.head_figure(
           self.predictor.classifier, self.data.images.batch(records), records,
           self.data.class_names, self.config.objective, self.data.multi_label)
-    # The mask that was trained with, where it was this one.
-    story = consistency.MapAgreement(mask_scale="std")
-    if self.config.objective == "atcon":
-      story = consistency.MapAgreement(mask_intensity=self.config.mask_intensity,
-                                       mask_scale=self.config.mask_scale)
+    agreement = consistency.MapAgreement(mask_scale="std")
+    if self.config.objective == "atcon":  # the mask of training
+      agreement = consistency.MapAgreement(
+          mask_intensity=self.config.mask_intensity,
+          mask_scale=self.config.mask_scale)
     return classifier_maps.agreement_figure(
-        self.predictor.classifier, self.data.images.batch(records),
-        records,
-        self.data.class_names, story, self.data.multi_label)
+        self.predictor.classifier, self.data.images.batch(records), records,
+        self.data.class_names, agreement, self.data.multi_label)
 
 
 def scores_of(predictor, images, records, multi_label):
-  """What the probabilities of records are worth.
+  """Scores of a classifier's probabilities for some records.
 
   Args:
     predictor: a `predictor.Predictor`.
     images: `image_store.Images` that holds the records.
     records: list of N `Record`.
     multi_label: whether an image can have several labels; then the threshold
-      is the best for these very images.
+      is the best one for these images.
   Returns:
     scores of `classification.evaluate`, labels and probabilities
     `[N, classes]`.
@@ -207,14 +207,8 @@ def scores_of(predictor, images, records, multi_label):
                                  multi_label), label, probability
 
 
-def _spread(records, count):
-  """At most `count` records, evenly: the first may be all of one class."""
-  count = min(count, len(records))
-  return [records[i * len(records) // count] for i in range(count)]
-
-
 def _is_negative(record, multi_label):
-  """Nothing is there: no label, or the first of two exclusive classes."""
+  """Whether an image has no label, or the first of two exclusive classes."""
   if len(record.label) == 2 and not multi_label:
     return record.label[0] > 0
   return not record.label.any()

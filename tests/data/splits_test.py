@@ -155,7 +155,8 @@ class ReadTest(parameterized.TestCase):
   @parameterized.parameters("", "{", "[]", "7", b"\xff\xfe\x00")
   def test_refuses_what_is_no_split(self, text):
     self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with self.assertRaisesRegex(UserError, "splits.json': (not a JSON|no list)"):
+    with self.assertRaisesRegex(
+        UserError, "splits.json': (not a JSON|no list)"):
       splits.read(self.path, dataset_of("ab"))
 
   def test_refuses_a_missing_file(self):

@@ -113,14 +113,14 @@ def test_cross_entropy_of_the_masked_image(classifier, multi_label):
 def test_l_cam_fm_masks_the_feature_map(classifier):
   with_head = explanation_head.attach(classifier, "l_cam")
   loss = l_cam.LCam(with_head, "fm")
-  story = loss.explain({"image": tf.constant(_images())})
+  explained = loss.explain({"image": tf.constant(_images())})
   features = classifier.features(classifier.normalize(_images()))
   np.testing.assert_allclose(
-      story["logits"], classifier.head(
-          features * story["map"][..., tf.newaxis]), rtol=1e-5)
+      explained["logits"], classifier.head(
+          features * explained["map"][..., tf.newaxis]), rtol=1e-5)
   other = l_cam.LCam(with_head, "img").explain(
       {"image": tf.constant(_images())})
-  assert np.abs(story["logits"] - other["logits"]).max() > 1e-4
+  assert np.abs(explained["logits"] - other["logits"]).max() > 1e-4
 
 
 @pytest.mark.parametrize("name, size, layers", [

@@ -27,27 +27,28 @@ def batch():
           "label": tf.constant([[1., 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])}
 
 
-def _tell(classifier, batch, **story):
+def _agreement_of(classifier, batch, **fields):
   pass_ = forward_pass.forward(classifier, batch["image"])
   target = tf.argmax(pass_.logits, -1)
-  return consistency.MapAgreement(**story).compare(pass_, target), pass_, target
+  agreement = consistency.MapAgreement(**fields)
+  return agreement.compare(pass_, target), pass_, target
 
 
 def test_a_constant_mask_halves_the_contrast(classifier, batch):
-  told, pass_, target = _tell(classifier, batch, mask="constant")
-  np.testing.assert_allclose(told["masked"], pass_.normalized / 2)
-  assert "second" not in told  # no guided backpropagation is paid for
+  compared, pass_, target = _agreement_of(classifier, batch, mask="constant")
+  np.testing.assert_allclose(compared["masked"], pass_.normalized / 2)
+  assert "second" not in compared  # guided backpropagation is not computed
   half = forward_pass.forward_normalized(classifier, pass_.normalized / 2)
   np.testing.assert_allclose(
-      told["similarity"], consistency.pearson(
+      compared["similarity"], consistency.pearson(
           registry.of_pass("grad_cam")(pass_, target),
           registry.of_pass("grad_cam")(half, target)), rtol=1e-5)
 
 
 def test_a_random_mask_has_the_same_values_elsewhere(classifier, batch):
-  real = _tell(classifier, batch, mask_scale="std")[0]["mask"].numpy()
-  other = _tell(classifier, batch, mask_scale="std",
-                mask="random")[0]["mask"].numpy()
+  real = _agreement_of(classifier, batch, mask_scale="std")[0]["mask"].numpy()
+  other = _agreement_of(classifier, batch, mask_scale="std",
+                        mask="random")[0]["mask"].numpy()
   np.testing.assert_allclose(np.sort(real.reshape(3, -1)),
                              np.sort(other.reshape(3, -1)), rtol=1e-6)
   moved = np.abs(real - other).mean((1, 2))
@@ -86,9 +87,9 @@ def test_top2_is_the_mean_of_two_classes(classifier, batch):
   pass_ = forward_pass.forward(classifier, batch["image"])
   first, second = base.targets(pass_.logits, batch, "top2")
   value, _ = atcon.Atcon(classifier, target="top2").call(batch)["consistency"]
-  told = [consistency.PUBLISHED.compare(pass_, t)["similarity"]
-          for t in (first, second)]
-  np.testing.assert_allclose(value, -(told[0] + told[1]) / 2, rtol=1e-5)
+  compared = [consistency.PUBLISHED.compare(pass_, t)["similarity"]
+              for t in (first, second)]
+  np.testing.assert_allclose(value, -(compared[0] + compared[1]) / 2, rtol=1e-5)
 
 
 def test_the_teacher_follows_by_moving_averages(classifier, batch):
@@ -125,12 +126,13 @@ def test_guided_maps_need_a_relu():
 
 def test_smooth_grad_draws_other_noise_for_other_images(classifier, batch):
   def loss(images, **options):
-    story = consistency.MapAgreement(second_map="smooth_grad", match="upsample",
-                                     options={"smooth_grad": {"samples": 2, **options}})
-    return atcon.Atcon(classifier, story).call(
+    agreement = consistency.MapAgreement(
+        second_map="smooth_grad", match="upsample",
+        options={"smooth_grad": {"samples": 2, **options}})
+    return atcon.Atcon(classifier, agreement).call(
         {**batch, "image": images})["consistency"][0].numpy()
 
-  # So nearly the same images that nothing but the noise differs.
+  # The images are so nearly the same that only the noise differs.
   images, nearly = batch["image"], batch["image"] * np.float32(1 - 1e-6)
   np.testing.assert_array_equal(loss(images), loss(images))
   np.testing.assert_allclose(loss(images, seed=7), loss(nearly, seed=7),

@@ -25,21 +25,21 @@ def _explain(label):
 
 
 def test_without_labels_the_two_highest_logits_are_compared():
-  story, logits = _explain(None)
+  explained, logits = _explain(None)
   order = np.argsort(-logits, -1)
-  np.testing.assert_array_equal(story["class_index"], order[:, 0])
-  np.testing.assert_array_equal(story["other_index"], order[:, 1])
+  np.testing.assert_array_equal(explained["class_index"], order[:, 0])
+  np.testing.assert_array_equal(explained["other_index"], order[:, 1])
 
 
 def test_with_labels_the_class_is_among_them_and_the_other_is_not():
   label = np.array([[1., 1, 0], [0, 0, 1], [0, 0, 0]])
-  story, logits = _explain(label)
-  assert story["class_index"][0] == np.argmax(logits[0, :2])
-  assert story["other_index"][0] == 2
-  assert story["class_index"][1] == 2
-  assert story["other_index"][1] == np.argmax(logits[1, :2])
+  explained, logits = _explain(label)
+  assert explained["class_index"][0] == np.argmax(logits[0, :2])
+  assert explained["other_index"][0] == 2
+  assert explained["class_index"][1] == 2
+  assert explained["other_index"][1] == np.argmax(logits[1, :2])
   # An image without a label speaks for its highest logit.
-  assert story["class_index"][2] == np.argmax(logits[2])
+  assert explained["class_index"][2] == np.argmax(logits[2])
 
 
 def test_two_layers_of_one_size_are_needed():

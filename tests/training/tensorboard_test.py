@@ -85,9 +85,11 @@ def test_confusion_by_hand():
   label = np.array([[1, 0], [1, 0], [0, 1]])
   probability = np.array([[.8, .2], [.4, .6], [.1, .9]])
   np.testing.assert_allclose(
-      tensorboard_writer.confusion(label, probability, False), [[.5, .5], [0, 1]])
+      tensorboard_writer.confusion(label, probability, False),
+      [[.5, .5], [0, 1]])
   np.testing.assert_allclose(
-      tensorboard_writer.confusion(label, probability, True), [[.6, .4], [.1, .9]])
+      tensorboard_writer.confusion(label, probability, True),
+      [[.6, .4], [.1, .9]])
   nothing = tensorboard_writer.confusion(label[:2], probability[:2], True)
   assert np.isnan(nothing[1]).all()
 
