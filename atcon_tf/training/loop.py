@@ -249,7 +249,7 @@ class Training:
       print(f"note: the head of {config.model} is kept; --start="
             f"{config.start} is for a new head", flush=True)
     if validator and (started or config.evaluate_first):
-      validator.validate(state, keep=started)
+      validator.follow(state, keep=started)
       self._save(state)
 
   def _refit(self, state, validator):
