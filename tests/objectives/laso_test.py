@@ -243,7 +243,7 @@ def test_one_label_an_image(tmp_path):
 
 
 @pytest.mark.parametrize("changes, line", [
-    (dict(single_label_only=True), "--single_label_only: not used with "
+    (dict(single_label_only=True), "--single_label_only=True: not used with "
      "--objective=laso"),
     (dict.fromkeys((f"{name}_weight" for name in laso.WEIGHTS), 0.0),
      "--class_embed_weight=0: one of class_embed_weight, "),
