@@ -15,7 +15,7 @@ The equivariance (after SEAM, Wang et al., CVPR 2020, arXiv 2004.04581)
 compares Grad-CAM of one pseudo-class of an image before and after a crop and
 a flip; the map of the plain view is constant. The ATCON term is that of
 `atcon.py`, on the augmented view and the pseudo-class; the agreement with a
-teacher's map is that of `agree.py`.
+teacher's map is that of `teacher_agreement.py`.
 
 First-order but for the ATCON term.
 """
@@ -31,10 +31,10 @@ from atcon_tf.config.objective_settings.self_training_settings import (
     SelfTraining as Settings)
 from atcon_tf.data import augment
 from atcon_tf.models import geometry
-from atcon_tf.objectives import agree
 from atcon_tf.objectives import base
 from atcon_tf.objectives import rank_labels
 from atcon_tf.objectives import supervised
+from atcon_tf.objectives import teacher_agreement
 
 # Positives of a class whose prior is unknown, as a share of the pool: 40 of
 # 2,400 images on VOC, where a class has about 40 to 200.
@@ -69,7 +69,7 @@ class SelfTraining(base.Objective):
         None: a sixtieth of the pool, at least 1, is N_c of every class.
       share: of the images that the prior leads to expect.
       agree_weight: of the agreement with the teacher's map.
-      agreement: dict of the options of `agree.agreement_loss`.
+      agreement: dict of the options of `teacher_agreement.agreement_loss`.
       teacher: a `Classifier` that will follow the weights by moving
         averages; None: the network that ranked the pool is the teacher.
       agree_decay: of these averages: `v <- d v + (1 - d) w` at each update.
@@ -95,13 +95,13 @@ class SelfTraining(base.Objective):
 
   @classmethod
   def from_config(cls, classifier, config, task, twin=None):
-    return cls._made(classifier, config, task, twin, dict(
+    return cls.with_weights(classifier, config, task, twin, dict(
         weight=config.consistency_weight,
         equivariance_weight=config.equivariance_weight,
         atcon_weight=config.atcon_weight, agree_weight=config.agree_weight))
 
   @classmethod
-  def _made(cls, classifier, config, task, twin, weights):
+  def with_weights(cls, classifier, config, task, twin, weights):
     """The objective with these weights of its terms."""
     agreement = dict(similarity=config.agree_similarity,
                      loss=config.agree_loss,
@@ -163,7 +163,7 @@ class SelfTraining(base.Objective):
       teacher = cam.grad_cam(plain, batch["class_index"])
     else:
       teacher = tf.cast(batch["teacher_map"], student.dtype)
-    return agree.agreement_loss(student, agree.moved(
+    return teacher_agreement.agreement_loss(student, teacher_agreement.moved(
         self.classifier, teacher, batch["transform"], student.shape[1:]),
         **self.agreement)
 
@@ -183,16 +183,3 @@ class SelfTraining(base.Objective):
                           batch["transform"])[..., 0]
     after = geometry.resize(cam.grad_cam(pass_, target), size, place)
     return consistency.pearson(before, after)
-
-
-class Agree(SelfTraining):
-  """The agreement with the teacher's map alone; `agree.py`, term "agree".
-
-  "pseudo", the loss of the pseudo-labels, is logged and not trained.
-  """
-
-  @classmethod
-  def from_config(cls, classifier, config, task, twin=None):
-    return cls._made(classifier, config, task, twin, dict(
-        weight=0.0, equivariance_weight=0.0, atcon_weight=0.0,
-        agree_weight=config.consistency_weight))

@@ -4,6 +4,14 @@ The room alone reduces `[B]` terms and counts replicas (`trainer.py`). Keras
 does not divide the scalar loss of a custom `train_step` by the number of
 replicas, so the trainer divides each term by its global weight.
 
+**The start.** `start` says where a new head begins: at the class prior, or as
+a probe, logistic regression on the frozen features (`probe.py`,
+`head_start.py`), which the unlabelled images can join by their ranks. A probe
+is validated before the first update and can be the best weights of the run,
+so a run never ends worse on validation images than its probe. The objectives
+`probe` and `ranked_probe` stop there. With `refit="on"` the probe is fitted
+again on the features that training has changed.
+
 **Steps.** A step takes one batch for each kind it is made of: supervised,
 consistency, or both. The plan of all steps is a list that the host makes from
 the seed; the graph holds no `tf.cond`. So a resumed run continues exactly,
