@@ -252,6 +252,8 @@ OBJECTIVE_CASES = {
     "atcon": ({}, ()),
     "layer_consistency": ({}, ("small_conv2", "small_relu2")),
     "self_training": ({}, ()),
+    # With info_nce the other images of a batch are negatives.
+    "agree": ({"agree_loss": "similarity"}, ()),
     "gain": ({"ex_weight": 1.0}, ()),
     "laso": ({"set_units": 8}, ()),
     "tame": ({"warm_start": "W/run"}, ()),
@@ -266,6 +268,8 @@ def _batch(count=5):
           "other_label": tf.ones([count, CLASSES]),
           "label_weight": tf.ones([count, CLASSES]),
           "class_index": tf.constant(TARGET[:count], tf.int64),
+          "transform": tf.constant([[1., 0, 0, 0, 1, 0, 0, 0]] * count),
+          "teacher_map": tf.constant(_images(count)[:, ::4, ::4, 0]),
           "mask": tf.constant(_images(count) > .5, tf.uint8)}
 
 

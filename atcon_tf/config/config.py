@@ -98,8 +98,6 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
       filled["image_size"] = network.image_size
     if self.start != "prior" and "head_learning_rate" in filled:
       filled["head_learning_rate"] = defaults.STARTED_HEAD_RATE
-    if row.trains and not row.trains_head and not self.trained_layers:
-      filled["trained_layers"] = "all"
     filled |= row.fill(self, given, self.steps or recipe["steps"])
     return dataclasses.replace(self, **filled)
 

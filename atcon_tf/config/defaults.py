@@ -9,11 +9,12 @@ import dataclasses
 FINE_TUNING = dict(
     objective="self_training", weights="imagenet", steps=100,
     learning_rate=2e-5, head_learning_rate=3e-3,
-    consistency_learning_rate=1e-5, max_learning_rate=1e-2)
+    consistency_learning_rate=1e-5, max_learning_rate=1e-2,
+    trained_layers="all")
 FROM_SCRATCH = dict(
     objective="atcon", weights="none", steps=300, learning_rate=2e-3,
     head_learning_rate=2e-3, consistency_learning_rate=2e-4,
-    max_learning_rate=1e-1)
+    max_learning_rate=1e-1, trained_layers="all")
 # Of a head that begins as a probe: it knows much already.
 STARTED_HEAD_RATE = 3e-4
 

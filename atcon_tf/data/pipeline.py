@@ -29,6 +29,7 @@ class Batch(typing.TypedDict, total=False):
       `augment.warp`.
     label_weight: float32 `[B, classes]`, of pseudo-labels; 0: none.
     class_index: int `[B]`, one class with a positive pseudo-label.
+    teacher_map: float32 `[B, h, w]`, a teacher's map of that class.
     other_image, other_label: the second image of each pair; see
       `label_pairs.py`.
   """
@@ -40,6 +41,7 @@ class Batch(typing.TypedDict, total=False):
   transform: tf.Tensor
   label_weight: tf.Tensor
   class_index: tf.Tensor
+  teacher_map: tf.Tensor
   other_image: tf.Tensor
   other_label: tf.Tensor
 

@@ -37,10 +37,13 @@ class Objective:
       `logits [N, classes] -> (labels, weights)`, both `[N, classes]`; its
       batches then come from the images that have a pseudo-label. None: its
       batches are drawn from the whole pool.
+    needs_teacher_maps: its batches hold "teacher_map", Grad-CAM of each
+      image's pseudo-class by the network that ranked the pool.
   """
 
   paired = False
   pseudo_labels = None
+  needs_teacher_maps = False
 
   def __init__(self, classifier, **loss_weights):
     self.classifier = classifier

@@ -22,6 +22,7 @@ OBJECTIVES = {
     "atcon": atcon.Atcon,
     "layer_consistency": layer_consistency.LayerConsistency,
     "self_training": self_training.SelfTraining,
+    "agree": self_training.Agree,
     "gain": gain.Gain,
     "laso": laso.Laso,
     "tame": tame.Tame,

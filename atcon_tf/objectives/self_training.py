@@ -14,7 +14,8 @@ pool, or one number for all classes; see `rank_labels.py`.
 The equivariance (after SEAM, Wang et al., CVPR 2020, arXiv 2004.04581)
 compares Grad-CAM of one pseudo-class of an image before and after a crop and
 a flip; the map of the plain view is constant. The ATCON term is that of
-`atcon.py`, on the augmented view and the pseudo-class.
+`atcon.py`, on the augmented view and the pseudo-class; the agreement with a
+teacher's map is that of `agree.py`.
 
 First-order but for the ATCON term.
 """
@@ -30,6 +31,7 @@ from atcon_tf.config.objective_settings.self_training_settings import (
     SelfTraining as Settings)
 from atcon_tf.data import augment
 from atcon_tf.models import geometry
+from atcon_tf.objectives import agree
 from atcon_tf.objectives import base
 from atcon_tf.objectives import rank_labels
 from atcon_tf.objectives import supervised
@@ -40,9 +42,9 @@ SHARE = 1 / 60
 
 
 class SelfTraining(base.Objective):
-  """Terms "pseudo" and, if weighted, "equivariance" and "atcon".
+  """Terms "pseudo" and, if weighted, "equivariance", "atcon" and "agree".
 
-  Its batches are drawn from a bank: images with a pseudo-label, "image"
+  Its batches are drawn from the images that have a pseudo-label: "image"
   augmented, "unaugmented" not, "transform" `[B, 8]` between them, "label" and
   "label_weight" `[B, classes]`, "class_index" `[B]` one positive class.
   """
@@ -52,7 +54,8 @@ class SelfTraining(base.Objective):
                negative_share=Settings.pseudo_negatives, weight=1.0,
                equivariance_weight=Settings.equivariance_weight,
                atcon_weight=Settings.atcon_weight, class_prior=None,
-               share=Settings.pseudo_share):
+               share=Settings.pseudo_share, agree_weight=0.0,
+               agreement=None, teacher=None, agree_decay=0.99):
     """Prepares the loss.
 
     Args:
@@ -65,9 +68,20 @@ class SelfTraining(base.Objective):
       class_prior: `[classes]`, the share of images that shows each class;
         None: a sixtieth of the pool, at least 1, is N_c of every class.
       share: of the images that the prior leads to expect.
+      agree_weight: of the agreement with the teacher's map.
+      agreement: dict of the options of `agree.agreement_loss`.
+      teacher: a `Classifier` that will follow the weights by moving
+        averages; None: the network that ranked the pool is the teacher.
+      agree_decay: of these averages: `v <- d v + (1 - d) w` at each update.
     """
     super().__init__(classifier, pseudo=weight,
-                     equivariance=equivariance_weight, atcon=atcon_weight)
+                     equivariance=equivariance_weight, atcon=atcon_weight,
+                     agree=agree_weight)
+    self.agreement, self.teacher = agreement or {}, teacher
+    self.agree_decay = agree_decay
+    self.needs_teacher_maps = bool(agree_weight) and teacher is None
+    if teacher:
+      self.state = list(teacher.model.variables)
     self.multi_label, self.per_class = multi_label, per_class
     self.negative_share = negative_share
     self.class_prior, self.share = class_prior, share
@@ -81,11 +95,23 @@ class SelfTraining(base.Objective):
 
   @classmethod
   def from_config(cls, classifier, config, task, twin=None):
-    del twin
+    return cls._made(classifier, config, task, twin, dict(
+        weight=config.consistency_weight,
+        equivariance_weight=config.equivariance_weight,
+        atcon_weight=config.atcon_weight, agree_weight=config.agree_weight))
+
+  @classmethod
+  def _made(cls, classifier, config, task, twin, weights):
+    """The objective with these weights of its terms."""
+    agreement = dict(similarity=config.agree_similarity,
+                     loss=config.agree_loss,
+                     temperature=config.agree_temperature)
+    followed = weights["agree_weight"] and config.agree_teacher == "ema"
     return cls(classifier, task.multi_label, config.pseudo_per_class,
-               config.pseudo_negatives, config.consistency_weight,
-               config.equivariance_weight, config.atcon_weight,
-               task.class_prior, config.pseudo_share)
+               config.pseudo_negatives, class_prior=task.class_prior,
+               share=config.pseudo_share, agreement=agreement,
+               teacher=twin() if followed else None,
+               agree_decay=config.agree_decay, **weights)
 
   def pseudo_labels(self, logits):
     """The rule: logits of the pool -> pseudo-labels and their weights.
@@ -125,7 +151,27 @@ class SelfTraining(base.Objective):
     if self.loss_weights["atcon"]:
       compared = consistency.PUBLISHED.compare(pass_, batch["class_index"])
       terms["atcon"] = (-compared["similarity"], one)
+    if self.loss_weights["agree"]:
+      terms["agree"] = (self._agreement(batch, pass_), one)
     return terms
+
+  def _agreement(self, batch, pass_):
+    """The loss of the student's maps against the teacher's, `[B]`."""
+    student = cam.grad_cam(pass_, batch["class_index"])
+    if self.teacher:
+      plain = forward_pass.forward(self.teacher, batch["unaugmented"])
+      teacher = cam.grad_cam(plain, batch["class_index"])
+    else:
+      teacher = tf.cast(batch["teacher_map"], student.dtype)
+    return agree.agreement_loss(student, agree.moved(
+        self.classifier, teacher, batch["transform"], student.shape[1:]),
+        **self.agreement)
+
+  def after_update(self):
+    if self.teacher:
+      for mean, variable in zip(self.state, self.classifier.model.variables):
+        mean.assign(self.agree_decay * mean
+                    + (1 - self.agree_decay) * variable)
 
   def _equivariance(self, batch, pass_):
     """Agreement of the map with the plain view's under the same warp."""
@@ -137,3 +183,16 @@ class SelfTraining(base.Objective):
                           batch["transform"])[..., 0]
     after = geometry.resize(cam.grad_cam(pass_, target), size, place)
     return consistency.pearson(before, after)
+
+
+class Agree(SelfTraining):
+  """The agreement with the teacher's map alone; `agree.py`, term "agree".
+
+  "pseudo", the loss of the pseudo-labels, is logged and not trained.
+  """
+
+  @classmethod
+  def from_config(cls, classifier, config, task, twin=None):
+    return cls._made(classifier, config, task, twin, dict(
+        weight=0.0, equivariance_weight=0.0, atcon_weight=0.0,
+        agree_weight=config.consistency_weight))

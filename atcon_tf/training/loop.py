@@ -226,7 +226,7 @@ class Training:
             f"{count['train_unlabeled']} other training images, "
             f"{self.config.steps} updates", flush=True)
       return RunState()
-    state = RunState.from_arrays(progress, arrays)
+    state = RunState.from_arrays(progress, arrays, self.config.seed)
     print(f"continuing after {state.updates} of {self.config.steps} updates",
           flush=True)
     return state
@@ -250,7 +250,7 @@ class Training:
       print(f"note: the head of {config.model} is kept; --start="
             f"{config.start} is for a new head", flush=True)
     if validator and (started or config.evaluate_first):
-      validator.validate(state, keep=started)
+      validator.follow(state, keep=started)
       self._save(state)
 
   @property
@@ -308,7 +308,7 @@ class Training:
         state.pseudo_labels = pseudo_labels.rank(
             self.trainer.objectives[CONSISTENCY], self.predictor,
             self.data.images, self.data.records["train_unlabeled"],
-            done[CONSISTENCY], state.updates)
+            self.config.seed, done[CONSISTENCY], state.updates)
         batches[CONSISTENCY] = self._batches(CONSISTENCY, done[CONSISTENCY],
                                              state)
       logs = self.trainer.run({k: next(batches[k]) for k in kinds})

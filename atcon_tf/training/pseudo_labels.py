@@ -9,7 +9,10 @@ on with the same pseudo-labels.
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
+from atcon_tf.attribution import forward_pass
+from atcon_tf.attribution.methods import cam
 from atcon_tf.data import pipeline
 
 STREAM = 3
@@ -27,12 +30,19 @@ class PseudoLabels:
       pseudo-label for class c; such entries do not enter the loss.
     first: number of the consistency batch that is drawn first.
     updates: supervised updates when the pool was ranked.
+    target: int `[N]`, one positive class of each image that has some; the
+      same as long as these labels are used.
+    maps: float32 `[N, h, w]`, Grad-CAM of that class by the network that
+      ranked the pool, 0 for an image without a positive class; None: no
+      objective needs them.
   """
 
   label: np.ndarray
   weight: np.ndarray
   first: int
   updates: int
+  target: np.ndarray
+  maps: np.ndarray | None = None
 
   def batches(self, images, records, config, start, stop):
     """Batches `start` to `stop` of images that are positive for a class.
@@ -46,18 +56,17 @@ class PseudoLabels:
       a `tf.data.Dataset`; see `pipeline.training_batches`.
     """
     chosen = np.flatnonzero(self.label.any(1))
-    # One class of each image, the same as long as these labels are used.
-    draw = np.random.default_rng([config.seed, STREAM, self.first]).random(
-        self.label.shape)
-    target = np.argmax(self.label * draw, 1)
+    columns = {"label": self.label[chosen], "label_weight":
+               self.weight[chosen], "class_index": self.target[chosen]}
+    if self.maps is not None:
+      columns["teacher_map"] = self.maps[chosen]
     return pipeline.training_batches(
         images, [records[i] for i in chosen], config.unlabeled_batch_size,
-        config.seed, STREAM, start, stop, config.strong_augment,
-        {"label": self.label[chosen], "label_weight": self.weight[chosen],
-         "class_index": target[chosen]}, CROP_AREA, two_views=True)
+        config.seed, STREAM, start, stop, config.strong_augment, columns,
+        CROP_AREA, two_views=True)
 
 
-def rank(objective, predictor, images, records, first, updates):
+def rank(objective, predictor, images, records, seed, first, updates):
   """New pseudo-labels, from the current weights.
 
   Args:
@@ -65,7 +74,43 @@ def rank(objective, predictor, images, records, first, updates):
     predictor: a `predictor.Predictor` of the classifier.
     images: `image_store.Images`.
     records: the pool.
+    seed: of the run; it chooses one positive class of each image.
     first, updates: see `PseudoLabels`.
   """
-  logits = predictor.logits(images, records)
-  return PseudoLabels(*objective.pseudo_labels(logits), first, updates)
+  label, weight = objective.pseudo_labels(predictor.logits(images, records))
+  target = _targets(label, seed, first)
+  maps = None
+  if objective.needs_teacher_maps:
+    maps = _maps(predictor, images, records, label, target)
+  return PseudoLabels(label, weight, first, updates, target, maps)
+
+
+def restored(label, weight, first, updates, seed, maps=None):
+  """The pseudo-labels of a checkpoint."""
+  return PseudoLabels(label, weight, first, updates,
+                      _targets(label, seed, first), maps)
+
+
+def _targets(label, seed, first):
+  """One positive class of each image, drawn from (seed, first)."""
+  draw = np.random.default_rng([seed, STREAM, first]).random(label.shape)
+  return np.argmax(label * draw, 1)
+
+
+def _maps(predictor, images, records, label, target):
+  """Grad-CAM of each image's class; see `PseudoLabels.maps`."""
+  classifier = predictor.classifier
+  chosen = np.flatnonzero(label.any(1))
+  explain = tf.function(
+      lambda x, c: cam.grad_cam(forward_pass.forward(classifier, x), c),
+      reduce_retracing=True)
+  maps, done = None, 0
+  for batch, pixels in pipeline.evaluation_batches(
+      images, [records[i] for i in chosen], predictor.batch_size):
+    rows = chosen[done:done + len(batch)]
+    heat = explain(tf.cast(pixels, classifier.maps.input.dtype),
+                   tf.constant(target[rows])).numpy()
+    if maps is None:
+      maps = np.zeros([len(records), *heat.shape[1:]], np.float32)
+    maps[rows], done = heat, done + len(batch)
+  return maps

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.training import pseudo_labels
 from atcon_tf.training.pseudo_labels import PseudoLabels
 
 
@@ -54,14 +55,18 @@ class RunState:
     if ranked is None:
       return progress, {}
     progress["bank"] = {"first": ranked.first, "updates": ranked.updates}
-    return progress, {"label": ranked.label, "weight": ranked.weight}
+    arrays = {"label": ranked.label, "weight": ranked.weight}
+    if ranked.maps is not None:
+      arrays["maps"] = ranked.maps
+    return progress, arrays
 
   @classmethod
-  def from_arrays(cls, progress, arrays):
-    """The inverse of `to_arrays`."""
+  def from_arrays(cls, progress, arrays, seed):
+    """The inverse of `to_arrays`; `seed` is the run's."""
     progress = dict(progress)
     ranked = progress.pop("bank", None)
     state = cls(**progress)
     if ranked is not None:
-      state.pseudo_labels = PseudoLabels(**arrays, **ranked)
+      state.pseudo_labels = pseudo_labels.restored(**arrays, **ranked,
+                                                   seed=seed)
     return state

@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from atcon_tf.config import UserError
 from atcon_tf.data.sources import image_list
+from tests.refusals import refused
 
 
 @pytest.fixture(name="root")
@@ -49,7 +49,7 @@ def shown(data):
 
 
 def refuses(message, *args, **options):
-  with pytest.raises(UserError, match=message) as caught:
+  with refused(message) as caught:
     image_list.load(*args, **options)
   assert "\n" not in str(caught.value)
 

@@ -118,7 +118,7 @@ class MakeTest(parameterized.TestCase):
     self.assertLen(three, 3)
     self.assertLess(set(three), set(rest))
     self.assertEqual(splits.make(data, 2, "6")["train_unlabeled"], rest)
-    with self.assertRaisesRegex(UserError, "unlabeled=7: only 6 .* the 4"):
+    with self.assertRaisesRegex(UserError, "unlabeled='7': only 6 .* the 4"):
       splits.make(data, 2, "7")
 
 
@@ -155,9 +155,9 @@ class ReadTest(parameterized.TestCase):
   @parameterized.parameters("", "{", "[]", "7", b"\xff\xfe\x00")
   def test_refuses_what_is_no_split(self, text):
     self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with self.assertRaisesRegex(UserError, "splits.json: (not a JSON|no list)"):
+    with self.assertRaisesRegex(UserError, "splits.json': (not a JSON|no list)"):
       splits.read(self.path, dataset_of("ab"))
 
   def test_refuses_a_missing_file(self):
-    with self.assertRaisesRegex(UserError, "splits.json: No such file"):
+    with self.assertRaisesRegex(UserError, "splits.json': No such file"):
       splits.read(self.path, dataset_of("ab"))

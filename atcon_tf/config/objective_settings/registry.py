@@ -8,6 +8,7 @@ so that flags are defined and refused at once.
 import dataclasses
 import typing
 
+from atcon_tf.config.objective_settings import agree_settings
 from atcon_tf.config.objective_settings import atcon_settings
 from atcon_tf.config.objective_settings import explanation_head_settings
 from atcon_tf.config.objective_settings import gain_settings
@@ -60,6 +61,10 @@ OBJECTIVES = {
         self_training_settings.SelfTraining, unlabeled=True,
         schedule="combined", fill=self_training_settings.fill,
         check=self_training_settings.check,
+        check_data=self_training_settings.check_data),
+    "agree": Row(
+        agree_settings.Agree, unlabeled=True, schedule="combined",
+        fill=self_training_settings.fill, check=self_training_settings.check,
         check_data=self_training_settings.check_data),
     "gain": Row(gain_settings.Gain, check=gain_settings.check),
     "laso": Row(laso_settings.Laso, check=laso_settings.check,

@@ -6,8 +6,11 @@ from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.fields import check_augment
 from atcon_tf.config.fields import flag
+from atcon_tf.config.objective_settings import agree_settings
 
 _SELF_TRAINING = {"objective": ("self_training",)}
+# The settings of the pseudo-labels go with every objective that has some.
+_PSEUDO_LABELS = {"objective": ("self_training", "agree")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,26 +20,26 @@ class SelfTraining:
   bank_every: int = flag(
       0, "supervised updates between two rankings of the unlabelled pool; the "
       "first is after as many; default: 30, a third of fewer than 90 --steps",
-      minimum=0, needs=_SELF_TRAINING)
+      minimum=0, needs=_PSEUDO_LABELS)
   pseudo_per_class: int = flag(
       0, "images of the pool that become a class's positives; default: "
       "--pseudo_share of those that its prior leads to expect", minimum=0,
-      needs=_SELF_TRAINING)
+      needs=_PSEUDO_LABELS)
   pseudo_share: float = flag(
       0.5, "share of a class's expected images in the pool that become its "
       "positives", minimum=0.01, maximum=1.0,
-      needs={**_SELF_TRAINING, "pseudo_per_class": (0,)})
+      needs={**_PSEUDO_LABELS, "pseudo_per_class": (0,)})
   pseudo_negatives: float = flag(
       0.6, "share of the pool, ranked lowest, that becomes its negatives",
-      minimum=0.0, maximum=1.0, needs=_SELF_TRAINING)
+      minimum=0.0, maximum=1.0, needs=_PSEUDO_LABELS)
   strong_augment: tuple[str, ...] = flag(
       ("crop", "flip", "color", "cutout"), "of the unlabelled images that are "
-      "learnt from, as --augment", needs=_SELF_TRAINING)
+      "learnt from, as --augment", needs=_PSEUDO_LABELS)
   refit: str = flag(
       "", "on: after the last update the ranked probe is fitted again, on the "
       "trained features, and kept where it is better on the validation "
       "images; default: on with --start=ranked_probe", choices=("on", "off"),
-      needs=_SELF_TRAINING)
+      needs=_PSEUDO_LABELS)
   equivariance_weight: float = flag(
       0.0, "weight of the agreement of Grad-CAM before and after a crop and "
       "a flip", minimum=0.0, needs=_SELF_TRAINING)
@@ -59,19 +62,21 @@ def fill(config, given, steps):
   filled = {}
   if started:
     filled = {name: value for name, value in FROM_RANKED_PROBE.items()
-              if name not in given}
+              if name not in given and (
+                  name != "atcon_weight" or config.objective != "agree")}
   elif not config.bank_every:
     filled["bank_every"] = min(30, max(1, steps // 3))
   if not config.refit:
     filled["refit"] = "on" if started else "off"
-  if "atcon_weight" not in given and not defaults.of(config.model).relu:
+  if "atcon_weight" not in given and config.objective != "agree" and (
+      not defaults.of(config.model).relu):
     filled["atcon_weight"] = 0.0
   return filled
 
 
 def check(config, given):
   """Refuses a first ranking that would come after the last update."""
-  del given
+  agree_settings.check(config, given)
   check_augment("strong_augment", config.strong_augment)
   if config.refit == "on" and config.start != "ranked_probe":
     raise UserError("refit", "on", "goes with --start=ranked_probe")
