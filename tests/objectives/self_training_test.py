@@ -111,7 +111,7 @@ def test_the_bank_gives_positive_images_with_a_class_of_theirs():
       for i in range(5)]
   images = image_store.Images(records, 16)
   label, weight = rank_labels.rank_labels(LOGITS, 2, 0.6)
-  made = pseudo_labels.PseudoLabels(label, weight, first=3, updates=30)
+  made = pseudo_labels.restored(label, weight, first=3, updates=30, seed=0)
   config = Config(objective="self_training", augment=(),
                   unlabeled_batch_size=3).resolve()
   batches = list(made.batches(images, records, config, 3, 6))
