@@ -138,10 +138,13 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
 
   def to_flags(self):
     """A --flagfile text that repeats these settings."""
-    lines = []
+    lines, row = [], OBJECTIVES.get(self.objective)
+    # Where another value would be filled in, a default must be written, too.
+    filled = row.fill(self, (), self.steps) if row else {}
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if value == field.default or not checks.used(self, field):
+      silent = value == field.default == filled.get(field.name, value)
+      if silent or not checks.used(self, field):
         continue
       if isinstance(value, tuple):
         value = flags.CsvListSerializer(",").serialize(list(value))

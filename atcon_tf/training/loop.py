@@ -158,6 +158,8 @@ class Training:
     for mine, its in zip(self.variables.values(), like.variables.values(),
                          strict=True):
       its.assign(mine)
+    if self._ranks:
+      like.trainer.objectives[CONSISTENCY].class_prior = self.class_prior
     for name in ("classifier", "predictor", "trainer", "variables"):
       setattr(self, name, getattr(like, name))
 
@@ -197,7 +199,7 @@ class Training:
       if not state.step and not state.history:
         self.begin(state, validator)
       self._loop(state, validator)
-      if config.refit == "on" and not state.refit:
+      if config.refit == "on" and self._fits_head and not state.refit:
         self._refit(state, validator)
     except FloatingPointError as error:
       raise UserError(
@@ -240,8 +242,7 @@ class Training:
     """
     config = self.config
     started = config.start != "prior"
-    new = bool(self.classifier.head_variables) or not config.trains
-    if started and new:
+    if self._fits_head:
       print(head_start.begin(
           self.classifier, self.data, config, self.class_prior,
           ranked=config.start == "ranked_probe"), flush=True)
@@ -251,6 +252,12 @@ class Training:
     if validator and (started or config.evaluate_first):
       validator.follow(state, keep=started)
       self._save(state)
+
+  @property
+  def _fits_head(self):
+    """Whether the head is a probe: one that came with the model is kept."""
+    return self.config.start != "prior" and (
+        bool(self.classifier.head_variables) or not self.config.trains)
 
   def _refit(self, state, validator):
     """Fits the head again, on the features that training has changed."""
