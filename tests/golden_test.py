@@ -278,7 +278,7 @@ def run_tame(case):
   net, values = BY_ID[case["net"]], arrays(case)
   classifier, named = _with_head(case, values)
   frozen = [v.numpy() for v in classifier.model.variables]
-  loss_of = tame.Tame(classifier, target="labels")
+  loss_of = tame.Tame(classifier, multi_label=False, target="labels")
   batch = {"image": tf.constant(arrays(net)["x01"]),
            "label": np.eye(net["classes"])[values["labels"]]}
   training = case["attention_bn"] == "batch"

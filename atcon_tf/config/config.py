@@ -148,10 +148,13 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
 
   def to_flags(self):
     """The text of a flag file that gives these settings again."""
-    lines = []
+    lines, row = [], OBJECTIVES.get(self.objective)
+    # A default is written as well if `fill` would choose another value.
+    filled = row.fill(self, (), self.steps) if row else {}
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if value == field.default or not checks.used(self, field):
+      silent = value == field.default == filled.get(field.name, value)
+      if silent or not checks.used(self, field):
         continue
       if isinstance(value, tuple):
         value = flags.CsvListSerializer(",").serialize(list(value))

@@ -1,6 +1,7 @@
 """The objectives by name: `OBJECTIVES[name].from_config(...)`."""
 
 from atcon_tf.config.objective_settings import registry
+from atcon_tf.objectives import agree
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import gain
 from atcon_tf.objectives import l_cam
@@ -22,7 +23,7 @@ OBJECTIVES = {
     "atcon": atcon.Atcon,
     "layer_consistency": layer_consistency.LayerConsistency,
     "self_training": self_training.SelfTraining,
-    "agree": self_training.Agree,
+    "agree": agree.Agree,
     "gain": gain.Gain,
     "laso": laso.Laso,
     "tame": tame.Tame,

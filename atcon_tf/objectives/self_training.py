@@ -16,7 +16,7 @@ The equivariance (after SEAM, Wang et al., CVPR 2020, arXiv 2004.04581)
 compares Grad-CAM of one pseudo-class of an image before and after a crop and
 a flip; the map of the plain view is constant. The ATCON term is that of
 `atcon.py`, on the augmented view and the pseudo-class; the agreement with a
-teacher's map is that of `agree.py`.
+teacher's map is that of `teacher_agreement.py`.
 
 All terms except ATCON's are first-order.
 """
@@ -32,10 +32,10 @@ from atcon_tf.config.objective_settings.self_training_settings import (
     SelfTraining as Settings)
 from atcon_tf.data import augment
 from atcon_tf.models import geometry
-from atcon_tf.objectives import agree
 from atcon_tf.objectives import base
 from atcon_tf.objectives import rank_labels
 from atcon_tf.objectives import supervised
+from atcon_tf.objectives import teacher_agreement
 
 # Positives of a class whose prior is unknown, as a share of the pool. On VOC
 # these are 40 of 2,400 images, and a class has about 40 to 200 images.
@@ -73,7 +73,7 @@ class SelfTraining(base.Objective):
         None: N_c of every class is a sixtieth of the pool, at least 1.
       share: share of a class's expected images that become its positives.
       agree_weight: weight of the agreement with the teacher's map.
-      agreement: dict of the options of `agree.agreement_loss`.
+      agreement: dict of the options of `teacher_agreement.agreement_loss`.
       teacher: a `Classifier` whose weights become moving averages of the
         trained ones; None: the teacher is the network that ranked the pool.
       agree_decay: d of these averages: `v <- d v + (1 - d) w` at each update.
@@ -101,13 +101,13 @@ class SelfTraining(base.Objective):
 
   @classmethod
   def from_config(cls, classifier, config, task, twin=None):
-    return cls._made(classifier, config, task, twin, dict(
+    return cls.with_weights(classifier, config, task, twin, dict(
         weight=config.consistency_weight,
         equivariance_weight=config.equivariance_weight,
         atcon_weight=config.atcon_weight, agree_weight=config.agree_weight))
 
   @classmethod
-  def _made(cls, classifier, config, task, twin, weights):
+  def with_weights(cls, classifier, config, task, twin, weights):
     """The objective with these weights of its terms."""
     agreement = dict(similarity=config.agree_similarity,
                      loss=config.agree_loss,
@@ -169,7 +169,7 @@ class SelfTraining(base.Objective):
       teacher = cam.grad_cam(plain, batch["class_index"])
     else:
       teacher = tf.cast(batch["teacher_map"], student.dtype)
-    return agree.agreement_loss(student, agree.moved(
+    return teacher_agreement.agreement_loss(student, teacher_agreement.moved(
         self.classifier, teacher, batch["transform"], student.shape[1:]),
         **self.agreement)
 
@@ -193,16 +193,3 @@ class SelfTraining(base.Objective):
                           batch["transform"])[..., 0]
     after = geometry.resize(cam.grad_cam(pass_, target), size, place)
     return consistency.pearson(before, after)
-
-
-class Agree(SelfTraining):
-  """The agreement with the teacher's map alone; `agree.py`, term "agree".
-
-  "pseudo", the loss of the pseudo-labels, is logged and not trained.
-  """
-
-  @classmethod
-  def from_config(cls, classifier, config, task, twin=None):
-    return cls._made(classifier, config, task, twin, dict(
-        weight=0.0, equivariance_weight=0.0, atcon_weight=0.0,
-        agree_weight=config.consistency_weight))

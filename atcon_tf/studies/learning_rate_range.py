@@ -119,6 +119,7 @@ def sweep(config, low, high, count, progress=False):
   first = next((i for i, kinds in enumerate(run.plan)
                 if schedule.CONSISTENCY in kinds), 0)
   state = RunState(step=first)
+  run.begin(state)
   kinds = set(run.plan[first:first + count])
   factors = np.geomspace(low, high, len(run.plan[first:first + count]))
   curve, factor = Curve(kinds), hold_rates(run.trainer)

@@ -47,6 +47,15 @@ def read(path):
     raise UserError(f"{path}: not the rows of a study") from error
 
 
+def judged(grid, rows):
+  """Rows whose "test" scores are those of the part that the grid judges.
+
+  That is, of the test images; a grid that tunes has `"judged_on": "val"`.
+  """
+  part = grid.get("judged_on", "test")
+  return [{**row, "test": row[part]} for row in rows]
+
+
 def values(rows, arm, shots, metric):
   """The test scores of an arm at a number of shots, `{seed: score}`."""
   return {r["seed"]: r["test"][metric] for r in rows
@@ -172,9 +181,10 @@ def _count(shots):
   return str(shots) if shots else "all"
 
 
-def _legend(shots):
+def _legend(grid, shots):
   listed = " and ".join(", ".join(map(_count, shots)).rsplit(", ", 1))
-  return (f"Points on test, {'mean of ' if len(shots) > 1 else ''}{listed} "
+  return (f"Points on {grid.get('judged_on', 'test')}, "
+          f"{'mean of ' if len(shots) > 1 else ''}{listed} "
           "labelled images a class: differences paired by seed, a seed's "
           "mean over the shots counting once, with 90 % intervals; p of the "
           "paired t test for the endpoints (" + ", ".join(ENDPOINTS.values())
@@ -206,7 +216,7 @@ def study_table(grid, rows):
   known = {r["arm"] for r in rows} | {baseline}
   every = [a for a in grid["arms"] if a in known]
   arms = [a for a in every if a != baseline]
-  lines = [f"{progress(grid, rows)}. {_legend(shots)}", "", *_header(rows),
+  lines = [f"{progress(grid, rows)}. {_legend(grid, shots)}", "", *_header(rows),
            _absolute(rows, f"{baseline}, points", baseline, shots),
            _trivial(rows, baseline, shots),
            *_differences(rows, arms, baseline, shots),
@@ -244,7 +254,7 @@ def ablation(grid, rows):
   """An ablation as Markdown: each variant over the arm it is a variant of."""
   shots = grid["endpoint_shots"]
   lines = ["# What each switch does", "",
-           f"{progress(grid, rows)}. {_legend(shots)} Of the cells without any "
+           f"{progress(grid, rows)}. {_legend(grid, shots)} Of the cells without any "
            "effect, one in ten gets a sign by chance."]
   for parent, variants in grid["variants"].items():
     lines += ["", f"## {parent}", *_flags(grid, [parent, *variants]), "",
@@ -294,16 +304,16 @@ def render(path, readme=""):
   path = pathlib.Path(path)
   content = read(path)
   grid, wanted = content["grid"], set(study_grid.cells(content["grid"]))
-  rows = [r for r in content["rows"]
-          if (r["arm"], r["shots"], r["seed"]) in wanted]
+  rows = judged(grid, [r for r in content["rows"]
+                       if (r["arm"], r["shots"], r["seed"]) in wanted])
   text = (ablation if "variants" in grid else study_table)(grid, rows)
   figures = {path.with_suffix(".png"): study_figures.by_shots(grid, rows)
              } if len(grid["shots"]) > 1 else {}
   found = gains(grid, rows)
   if found:
     figures[path.with_name(f"{path.stem}_gains.png")] = score_plots.forest(
-        found, "Difference on test in points, 90 % interval over seeds "
-        "(grey: holds 0)")
+        found, f"Difference on {grid.get('judged_on', 'test')} in points, "
+        "90 % interval over seeds (grey: holds 0)")
   for name, figure in figures.items():
     files.write_bytes(name, canvas.to_png(figure, dpi=110))
   files.write_text(path.with_suffix(".md"), text + "".join(

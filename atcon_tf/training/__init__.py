@@ -4,6 +4,14 @@ Only `trainer.py` reduces `[B]` terms and counts replicas. Keras does not
 divide the scalar loss of a custom `train_step` by the number of replicas, so
 the trainer divides each term by its global weight.
 
+**The start.** `start` chooses the first weights of a new head: the class
+prior, or a probe, which is a logistic regression on the frozen features
+(`probe.py`, `head_start.py`), with or without pseudo-labels of the unlabelled
+images by their ranks. A probe is validated before the first update and can be
+the best weights of the run, so a run never ends worse on validation images
+than its probe. The objectives `probe` and `ranked_probe` end there. With
+`refit="on"` the probe is fitted again on the features of the trained backbone.
+
 **Steps.** A step is supervised, consistency, or both, and takes one batch for
 each of these kinds. The plan of all steps is a list that the host makes from
 the seed; the graph holds no `tf.cond`. So a resumed run continues exactly,

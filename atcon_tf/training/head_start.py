@@ -60,12 +60,16 @@ def begin(classifier, data, config, prior, ranked):
   Returns:
     a line that describes the fit.
   Raises:
-    UserError: the logits do not come from a dense layer.
+    UserError: the logits do not come from a dense layer with a bias.
   """
   started = time.time()
   labeled = data.records["train_labeled"]
   pool = data.records["train_unlabeled"] if ranked else []
   reader = Features(classifier, config.probe_views, config.eval_batch_size)
+  if reader.dense.bias is None:
+    raise UserError("model", classifier.name,
+                    f"its last dense layer, {reader.dense.name}, has no bias, "
+                    "which a probe needs")
   features = reader(data.images, [*labeled, *pool])
   scale = reader.scale(features)
   features, label = features * scale, np.stack([r.label for r in labeled])

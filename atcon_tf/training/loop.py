@@ -37,9 +37,7 @@ from atcon_tf.training.validation import Validator
 def train_and_evaluate(config, workdir, overwrite=False):
   """Trains a classifier, keeps the best weights, and tests them.
 
-  The best weights are those of the highest mAP on the validation images. If a
-  run trains an explanation head, they are those of the lowest loss on the
-  validation images.
+  The package's docstring defines the best weights.
 
   Args:
     config: a resolved `Config`.
@@ -83,8 +81,8 @@ def prepare(config, splits, like=None):
 def same_but_for_seed(one, other):
   """Whether two configs differ only by seed, shots and split."""
   free = dict(seed=0, split_seed=0, shots=0, splits="")
-  return dataclasses.replace(one, **free) == dataclasses.replace(
-      other, **free)
+  first, second = (dataclasses.replace(c, **free) for c in (one, other))
+  return first == second
 
 
 class Training:
@@ -157,6 +155,8 @@ class Training:
     for own, other in zip(self.variables.values(), like.variables.values(),
                           strict=True):
       other.assign(own)
+    if self._ranks:
+      like.trainer.objectives[CONSISTENCY].class_prior = self.class_prior
     for name in ("classifier", "predictor", "trainer", "variables"):
       setattr(self, name, getattr(like, name))
 
@@ -183,13 +183,7 @@ class Training:
     return objective is not None and objective.pseudo_labels is not None
 
   def run(self, work):
-    """Takes the remaining steps of a run, then tests its best weights.
-
-    Args:
-      work: the run's `run_folder.Workdir`.
-    Returns:
-      the dict of result.json.
-    """
+    """Takes the remaining steps in a `run_folder.Workdir`, then tests."""
     self.work, started, config = work, time.time(), self.config
     state = self._resume()
     before = state.seconds
@@ -202,7 +196,7 @@ class Training:
       if not state.step and not state.history:
         self.begin(state, validator)
       self._loop(state, validator)
-      if config.refit == "on" and not state.refit:
+      if config.refit == "on" and self._fits_head and not state.refit:
         self._refit(state, validator)
     except FloatingPointError as error:
       raise UserError(
@@ -235,9 +229,7 @@ class Training:
     return state
 
   def begin(self, state, validator=None):
-    """Fits a new head on the frozen features, if --start asks for a probe.
-
-    The probe is validated and kept as the best weights so far.
+    """Fits a new head on the frozen features if --start asks for a probe.
 
     Args:
       state: the `RunState` of a run that has not begun.
@@ -245,8 +237,7 @@ class Training:
     """
     config = self.config
     started = config.start != "prior"
-    new = bool(self.classifier.head_variables) or not config.trains
-    if started and new:
+    if self._fits_head:
       print(head_start.begin(
           self.classifier, self.data, config, self.class_prior,
           ranked=config.start == "ranked_probe"), flush=True)
@@ -254,8 +245,14 @@ class Training:
       print(f"note: the head of {config.model} is kept; --start="
             f"{config.start} applies to a new head only", flush=True)
     if validator and (started or config.evaluate_first):
-      validator.validate(state, keep=started)
+      validator.follow(state, keep=started)
       self._save(state)
+
+  @property
+  def _fits_head(self):
+    """Whether the run fits a probe; a head of a model's own is kept."""
+    return self.config.start != "prior" and (
+        bool(self.classifier.head_variables) or not self.config.trains)
 
   def _refit(self, state, validator):
     """Fits the head again, on the features of the trained backbone."""
@@ -291,7 +288,7 @@ class Training:
     """Takes the remaining steps of the plan, one for each iteration.
 
     Args:
-      state: a `RunState`, whose step, updates and pseudo_labels are updated.
+      state: a `RunState`, which is updated.
     Yields:
       `(kinds of the step, {"loss" and each term: float})`.
     Raises:

@@ -111,7 +111,7 @@ def _arrays(features, label, weight):
 
 
 def _regression(strength):
-  return linear_model.LogisticRegression(C=strength, tol=1e-4, max_iter=1000)
+  return linear_model.LogisticRegression(C=strength, tol=1e-6, max_iter=1000)
 
 
 def _per_class(features, label, weight, strength):
@@ -215,7 +215,8 @@ def _left_out(features, label, fold, folds, strength, multi_label, asked):
     return (np.logaddexp(0, logits) - label * logits)[:, asked].mean()
   top = logits.max(1)
   total = top + np.log(np.exp(logits - top[:, np.newaxis]).sum(1))
-  return (total - (label * logits).sum(1)).mean()
+  losses = total - (label * logits).sum(1)
+  return losses[label[:, asked].any(1)].mean()
 
 
 def fit_ranked(features, label, pool, class_prior, strength=C,

@@ -58,7 +58,8 @@ def finish(config, data, predictor, work, validator, state, plan, seconds):
       "steps": {"supervised": sum(base.SUPERVISED in s for s in plan),
                 "consistency": sum(base.CONSISTENCY in s for s in plan),
                 "best": state.best["updates"],
-                "best_is_refit": state.best.get("refit", False)},
+                **({"best_is_refit": True} if state.best.get("refit")
+                   else {})},
       "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
       "thresholds": thresholds,
       "skipped_images": len(data.images.bad), **scores,

@@ -62,18 +62,19 @@ class Validator:
     """Closes the event file."""
     self._callback.on_train_end()
 
-  def follow(self, state):
+  def follow(self, state, keep=True):
     """Validates and records if they are due, and after the last update.
 
     Args:
       state: the `RunState`.
+      keep: see `validate`.
     Returns:
       whether the weights were kept as the best so far.
     """
     config, updates, kept = self.config, state.updates, False
     last = updates == config.steps
     if last or updates % config.eval_every == 0:
-      kept = self.validate(state)
+      kept = self.validate(state, keep)
     every = config.record_every or config.eval_every
     if self._attention and (last or updates % every == 0):
       self.record(updates)

@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf.config import settings
+from atcon_tf.data.augment import _cut_out
 from atcon_tf.data.augment import _jitter
 from atcon_tf.data.augment import distort
+from atcon_tf.data.augment import GREY
 from atcon_tf.data.augment import random_transform
 from atcon_tf.data.augment import warp
 
@@ -122,3 +124,58 @@ def test_color_by_hand(monkeypatch):
   np.testing.assert_allclose(
       found[0, 0], [[.186 - .7 * .156, .186, .186 + .7 * .156],
                     [.654 - .7 * .156, .654, .654 + .7 * .156]], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [20, 25])
+def test_cutout_is_a_grey_square_of_two_fifths_of_the_side(size):
+  image = tf.zeros([400, size, size, 3])
+  found = _distorted(image, ("cutout",))
+  grey = found[..., 0] > 0
+  np.testing.assert_array_equal(found[grey], np.float32(GREY))
+  share = grey.mean((1, 2))
+  assert share.max() <= .16 + 1e-6
+  # A centre anywhere: a quarter of the square at a corner, all of it inside.
+  assert share.min() < .06 and share.max() > .15
+  rows, columns = grey.any(2), grey.any(1)
+  np.testing.assert_array_equal(
+      grey, rows[:, :, np.newaxis] & columns[:, np.newaxis])
+  for side in (rows, columns):
+    assert side.sum(1).min() >= size // 5 and side.sum(1).max() <= 2 * size / 5
+    # One stretch of it each, and every place has its turn.
+    assert (np.abs(np.diff(side.astype(int), axis=1)).sum(1) <= 2).all()
+    assert side.any(0).all() and not side.all(0).any()
+
+
+def test_cutout_leaves_the_rest_and_the_transform_alone():
+  image = _photo(size=20)
+  found, transform = distort(image, ("cutout",), SEED)
+  same = np.all(found == image, -1)
+  assert .84 <= same.mean((1, 2)).min() and not same.all((1, 2)).any()
+  np.testing.assert_array_equal(
+      transform, np.broadcast_to([1, 0, 0, 0, 1, 0, 0, 0], [64, 8]))
+  # The square is cut out of what crop and flip show, and moves neither.
+  both, moved = distort(image, ("crop", "flip", "cutout"), SEED)
+  without, plain = distort(image, ("crop", "flip"), SEED)
+  np.testing.assert_array_equal(moved, plain)
+  cut = np.any(both != without, -1)
+  np.testing.assert_array_equal(cut, ~same)
+
+
+def test_cutout_is_repeatable_and_differs_by_seed_and_image():
+  image = tf.zeros([64, 20, 20, 3])
+  first = _distorted(image, ("cutout",))
+  np.testing.assert_array_equal(_distorted(image, ("cutout",)), first)
+  other = _distorted(image, ("cutout",), SEED + 1)
+  assert (first != other).any((1, 2, 3)).mean() > .9
+  assert len(np.unique(first[..., 0].reshape(64, -1), axis=0)) > 32
+
+
+def test_cutout_by_hand(monkeypatch):
+  # The centre is row .15, column .55 of the side: of five pixels, centred on
+  # .1 .3 .5 .7 .9, rows below .35 and columns between .35 and .75.
+  monkeypatch.setattr(tf.random, "stateless_uniform",
+                      lambda *_: tf.constant([[.15, .55]]))
+  found = _cut_out(tf.ones([1, 5, 5, 3]), SEED)[0, :, :, 0].numpy()
+  want = np.ones([5, 5], np.float32)
+  want[:2, 2:4] = GREY
+  np.testing.assert_array_equal(found, want)

@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from atcon_tf.config import UserError
 from atcon_tf.data.sources import image_list
+from tests.refusals import refused
 
 
 @pytest.fixture(name="root")
@@ -49,7 +49,7 @@ def shown(data):
 
 
 def refuses(message, *args, **options):
-  with pytest.raises(UserError, match=message) as caught:
+  with refused(message) as caught:
     image_list.load(*args, **options)
   assert "\n" not in str(caught.value)
 
@@ -161,9 +161,9 @@ def test_refuses_files(root):
   train, val = pairs(root, "train"), pairs(root, "val")
   refuses("no such folder", str(root / "x"), train, val)
   (root / "x").mkdir()
-  refuses("train_list: needed, .* no .*photos/x/train", str(root / "x"),
+  refuses("--train_list: needed, .* no .*photos/x/train", str(root / "x"),
           val_list=val)
-  refuses("train_list='none.txt': No such file", str(root), "none.txt", val)
+  refuses("--train_list=none.txt: No such file", str(root), "none.txt", val)
   refuses("--val_list=.*empty.txt: no image in it", str(root), train,
           write(root, "empty.txt", "", " "))
   picture = root / "val/cat 0.jpg"

@@ -15,6 +15,7 @@ from atcon_tf.reports import run_page
 from atcon_tf import runs
 from atcon_tf.runs import run_data
 from atcon_tf import training
+from tests.refusals import refused
 
 
 def draw(path, number):
@@ -98,17 +99,17 @@ def test_a_run_trains_on_them_and_needs_them_no_more(root, tmp_path):
 def test_refuses(root, monkeypatch, change, line):
   monkeypatch.chdir(root)
   (root / "empty").mkdir(exist_ok=True)
-  with pytest.raises(UserError, match=line):
+  with refused(line):
     registry.load(settings(root, **change))
 
 
 @pytest.mark.parametrize("change,line", [
-    (dict(unlabeled="labeled"), "not used with unlabeled=labeled"),
+    (dict(unlabeled="labeled"), "not used with --unlabeled=labeled"),
     (dict(objective="supervised", bank_every=0, pseudo_per_class=0),
-     "not used with objective=supervised"),
+     "not used with --objective=supervised"),
 ])
 def test_refuses_what_would_not_use_them(root, change, line):
-  with pytest.raises(UserError, match=f"unlabeled_dir=.*{line}"):
+  with refused(f"--unlabeled_dir=.*{line}"):
     settings(root, **change)
 
 

@@ -16,9 +16,9 @@ class BrokenTest(Case):
   def test_folders(self):
     empty = self.parent / "empty"
     empty.mkdir()
-    with self.assertRaisesRegex(UserError, "empty: no VOC2007/Annotations"):
+    with self.assertRaisesRegex(UserError, "empty': no VOC2007/Annotations"):
       self.load(empty)
-    with self.assertRaisesRegex(UserError, "none: no such folder"):
+    with self.assertRaisesRegex(UserError, "none': no such folder"):
       self.load(self.parent / "none")
     self.refuses("no VOC2012/Annotations", year=2012)
 

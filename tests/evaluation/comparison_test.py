@@ -73,7 +73,7 @@ def test_the_tables_as_text():
   lines = blocks[-1].splitlines()
   assert lines[2].split() == ["dog", "3", "0.250", "0.500", "+0.250",
                               "[+0.250,", "+0.250]", "0.010", "*"]
-  assert lines[-1] == ("* 1 better, 0 worse of 2; about 0 expected of chance "
+  assert lines[-1] == ("* 1 better, 0 worse of 2; about 0 expected by chance "
                        "alone")
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -11,14 +10,16 @@ import pytest
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf import data
-from atcon_tf import evaluate
 from atcon_tf.evaluation import cases
 from atcon_tf.evaluation import leaderboard
+from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation import randomization
 from atcon_tf import models
 from atcon_tf.reports import tables
 from atcon_tf.runs import run_data
 from atcon_tf import training
+from tests.conftest import ROOT
+from tests.refusals import refused
 
 SIZE = 32
 
@@ -150,14 +151,21 @@ def test_what_a_random_model_may_be(tiny_run, random_run):
 
 
 @pytest.mark.parametrize("flags, message", [
-    (dict(methods=["grad_cma"]), "^methods='grad_cma': must be one of"),
-    (dict(metrics=["sanity", "road"]),
-     r"^metrics=\['sanity', 'road'\]: sanity stands alone"),
-    (dict(random_model="x"), "^random_model='x': goes with metrics=sanity"),
-    (dict(metrics=["sanity"], page="x.md"),
-     "^page='x.md': not for metrics=sanity")])
+    (["--methods=grad_cam", "--metrics=sanity,road"],
+     "--metrics=sanity,road: sanity stands alone"),
+    (["--methods=grad_cam", "--random_model=x"],
+     "--random_model=x: goes with --metrics=sanity"),
+    (["--methods=grad_cam", "--metrics=sanity", "--page=x.md"],
+     "--page=x.md: not for --metrics=sanity"),
+    (["--metrics=road"], "--metrics=road: needs --methods")])
 def test_refused_before_anything_is_read(flags, message):
-  values = dict(methods=["grad_cam"], metrics=["road"], random_model="",
-                voc_year=0, page="")
-  with pytest.raises(UserError, match=message):
-    evaluate.judge_methods(None, types.SimpleNamespace(**{**values, **flags}))
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.evaluate", "--workdir=none", *flags],
+      capture_output=True, text=True, cwd=ROOT)
+  assert done.returncode == 2
+  assert f"error: {message}" in done.stderr
+
+
+def test_a_method_that_is_none():
+  with refused("--methods=grad_cma: must be one of"):
+    method_scores.check_methods(["grad_cma"])

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from atcon_tf.attribution import attention_mask
 from atcon_tf.config import Config
-from atcon_tf.config import UserError
 from atcon_tf import data
 from atcon_tf import models
 from atcon_tf.models import backbones
@@ -22,6 +21,7 @@ from atcon_tf.reports.figures import classifier_maps
 from atcon_tf import training
 from atcon_tf.training.trainer import make_strategy
 from atcon_tf.training.trainer import Trainer
+from tests.refusals import refused
 
 CLASSES = 3
 LABEL = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]], np.float64)
@@ -300,7 +300,7 @@ def test_what_the_data_do_not_have(changes, line, tmp_path):
   config = Config(dataset="folder", data_dir=str(tmp_path / "photos"),
                   objective="gain", model="tiny_cnn", image_size=16, shots=1,
                   steps=1, **changes).resolve()
-  with pytest.raises(UserError, match=line):
+  with refused(line):
     training.train_and_evaluate(config, tmp_path / "run")
 
 
@@ -317,5 +317,5 @@ def test_what_the_data_do_not_have(changes, line, tmp_path):
     (dict(am_gradients="off", am_gradient_scale=.5),
      "--am_gradient_scale=0.5: not used with --am_gradients=off")])
 def test_switches_that_would_do_nothing(changes, line):
-  with pytest.raises(UserError, match=line):
+  with refused(line):
     Config(objective="gain", steps=4, **changes).resolve()

@@ -1,4 +1,4 @@
-"""Self-training: the ranking by hand, the terms of the loss, the bank."""
+"""Self-training: sizes of classes, the terms of the loss, the bank."""
 
 import keras
 import numpy as np
@@ -19,36 +19,6 @@ from atcon_tf.training import pseudo_labels
 
 # Five images, two classes.
 LOGITS = np.array([[3., -1], [1, 5], [2, 4], [-2, 0], [0, -3]])
-
-
-def test_rank_labels_by_hand():
-  label, weight = rank_labels.rank_labels(LOGITS, 1, 0.6)
-  # Class 0 ranks images 0, 2, 1, 4, 3; class 1 ranks 1, 2, 3, 0, 4.
-  np.testing.assert_array_equal(label, [[1, 0], [0, 1], [0, 0], [0, 0],
-                                        [0, 0]])
-  # The lowest 60 % of five, three images, are negatives: of class 0 images
-  # 1, 4, 3; of class 1 images 3, 0, 4. The others say nothing.
-  np.testing.assert_array_equal(weight, [[1, 1], [1, 1], [0, 0], [1, 1],
-                                         [1, 1]])
-
-
-def test_every_class_has_as_many_positives():
-  logits = np.random.default_rng(0).normal(size=[200, 7]) + 5 * np.arange(7)
-  label, weight = rank_labels.rank_labels(logits, 9, 0.5)
-  np.testing.assert_array_equal(label.sum(0), 9)
-  np.testing.assert_array_equal(weight.sum(0), 9 + 100)
-
-
-def test_an_image_of_one_label_goes_where_it_ranks_highest():
-  logits = np.log([[.6, .4], [.5, .5], [.3, .7], [.1, .9]])
-  # Class 0 ranks 0, 1, 2, 3; class 1 ranks 3, 2, 1, 0. With three each,
-  # image 1 is second of class 0 and third of class 1.
-  label, weight = rank_labels.best_rank_labels(logits, 3)
-  np.testing.assert_array_equal(label, [[1, 0], [1, 0], [0, 1], [0, 1]])
-  assert weight.all()
-  label, weight = rank_labels.best_rank_labels(logits, 1)
-  np.testing.assert_array_equal(label, [[1, 0], [0, 0], [0, 0], [0, 1]])
-  np.testing.assert_array_equal(weight[:, 0], [1, 0, 0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +88,21 @@ def test_a_pool_smaller_than_a_class(classifier):
   loss = self_training.SelfTraining(classifier, per_class=6, atcon_weight=0)
   with pytest.raises(UserError, match="pseudo_per_class=6: only 5"):
     loss.pseudo_labels(LOGITS)
+
+
+def test_how_many_of_a_class_become_positives(classifier):
+  """One number, or a share of the expected ones, or a sixtieth."""
+  logits = np.random.default_rng(0).normal(size=[180, 3])
+
+  def sizes(**options):
+    loss = self_training.SelfTraining(classifier, atcon_weight=0, **options)
+    return loss.pseudo_labels(logits)[0].sum(0).tolist()
+
+  assert sizes() == [3, 3, 3]
+  # Half of 90, 18 and 36 expected images; at least 10.
+  assert sizes(class_prior=[.5, .1, .2]) == [45, 10, 18]
+  assert sizes(class_prior=[.5, .1, .2], share=1.) == [90, 18, 36]
+  assert sizes(class_prior=[.5, .1, .2], per_class=7) == [7, 7, 7]
 
 
 def test_batches_hold_images_with_a_positive_class():

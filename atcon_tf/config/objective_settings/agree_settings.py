@@ -1,4 +1,7 @@
-"""The settings of the agreement with a teacher's map, `objectives/agree.py`."""
+"""The settings of the agreement with a teacher's map.
+
+They are those of `objectives/agree.py` and of the term of self-training.
+"""
 
 import dataclasses
 
