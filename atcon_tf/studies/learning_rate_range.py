@@ -16,7 +16,7 @@ import tensorflow as tf
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.runs.run_classifier import with_image_size
-from atcon_tf.training import loop
+from atcon_tf.training import one_run
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training import schedule
 
@@ -115,7 +115,7 @@ def sweep(config, low, high, count, progress=False):
   # The steps before the first pseudo-labels are not part of the sweep.
   config = dataclasses.replace(config, steps=count + config.bank_every)
   with tempfile.TemporaryDirectory() as folder:
-    run = loop.prepare(config, pathlib.Path(folder) / "splits.json")
+    run = one_run.prepare(config, pathlib.Path(folder) / "splits.json")
   first = next((i for i, kinds in enumerate(run.plan)
                 if schedule.CONSISTENCY in kinds), 0)
   state = RunState(step=first)

@@ -216,7 +216,8 @@ def study_table(grid, rows):
   known = {r["arm"] for r in rows} | {baseline}
   every = [a for a in grid["arms"] if a in known]
   arms = [a for a in every if a != baseline]
-  lines = [f"{progress(grid, rows)}. {_legend(grid, shots)}", "", *_header(rows),
+  lines = [f"{progress(grid, rows)}. {_legend(grid, shots)}", "",
+           *_header(rows),
            _absolute(rows, f"{baseline}, points", baseline, shots),
            _trivial(rows, baseline, shots),
            *_differences(rows, arms, baseline, shots),
@@ -254,8 +255,8 @@ def ablation(grid, rows):
   """An ablation as Markdown: each variant over the arm it is a variant of."""
   shots = grid["endpoint_shots"]
   lines = ["# What each switch does", "",
-           f"{progress(grid, rows)}. {_legend(grid, shots)} Of the cells without any "
-           "effect, one in ten gets a sign by chance."]
+           f"{progress(grid, rows)}. {_legend(grid, shots)} Of the cells "
+           "without any effect, one in ten gets a sign by chance."]
   for parent, variants in grid["variants"].items():
     lines += ["", f"## {parent}", *_flags(grid, [parent, *variants]), "",
               *_header(rows),

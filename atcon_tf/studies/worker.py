@@ -15,7 +15,7 @@ import traceback
 from atcon_tf.config import config_flags
 from atcon_tf.runs.run_classifier import with_image_size
 from atcon_tf.runs import run_folder
-from atcon_tf.training import loop
+from atcon_tf.training import one_run
 
 
 def parse(arguments):
@@ -40,8 +40,8 @@ def run(arguments, before):
   config, folder = parse(arguments)
   work = run_folder.Workdir(folder, config, False)
   try:
-    like = before and loop.same_but_for_seed(config, before.config)
-    now = loop.prepare(config, work.path / "splits.json",
+    like = before and one_run.same_but_for_seed(config, before.config)
+    now = one_run.prepare(config, work.path / "splits.json",
                        before if like else None)
     now.run(work)
   finally:

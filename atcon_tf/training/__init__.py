@@ -38,4 +38,4 @@ weights are kept, because the validation score is noise.
 
 from atcon_tf.training.fit import fit
 from atcon_tf.training.loop import Training
-from atcon_tf.training.loop import train_and_evaluate
+from atcon_tf.training.one_run import train_and_evaluate

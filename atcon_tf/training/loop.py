@@ -1,7 +1,5 @@
 """Trains one run from data to result, by the steps of its plan."""
 
-import dataclasses
-import os
 import sys
 import time
 
@@ -14,11 +12,8 @@ from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.objectives.base import Task
-from atcon_tf.runs import run_data
-from atcon_tf.runs import run_folder
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
-from atcon_tf.runs.run_classifier import with_image_size
 from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
 from atcon_tf.training import pseudo_labels
@@ -32,57 +27,6 @@ from atcon_tf.training.trainer import Trainer
 from atcon_tf.training.trainer import make_strategy
 from atcon_tf.training.trainer import named_variables
 from atcon_tf.training.validation import Validator
-
-
-def train_and_evaluate(config, workdir, overwrite=False):
-  """Trains a classifier, keeps the best weights, and tests them.
-
-  The package's docstring defines the best weights.
-
-  Args:
-    config: a resolved `Config`.
-    workdir: folder of the run; see `runs`. An interrupted run in it continues.
-    overwrite: whether to start a new run even if the folder holds one.
-  Returns:
-    the dict of result.json.
-  Raises:
-    UserError: a setting, the data or the folder are wrong.
-  """
-  config = with_image_size(config)
-  work = run_folder.Workdir(workdir, config, overwrite)
-  try:
-    return prepare(config, work.path / "splits.json").run(work)
-  finally:
-    work.close()
-
-
-def prepare(config, splits, like=None):
-  """Reads the data that the settings name, and makes a `Training`.
-
-  Args:
-    config: a resolved `Config` with an image size.
-    splits: path of the run's splits.json, which is written if it is missing.
-    like: a finished `Training` whose config differs only by seed and shots;
-      its images and compiled steps are used again, with the same result.
-  Raises:
-    UserError: a setting or the data are wrong.
-  """
-  if like and not same_but_for_seed(config, like.config):
-    raise ValueError("like: its config differs by more than seed and shots")
-  for name in ("weights", "warm_start", "splits"):
-    value = getattr(config, name)
-    if value not in ("", "none", "imagenet") and not os.path.exists(value):
-      raise UserError(name, value, "no such file")
-  data = run_data.load(config, splits, sys.stderr.isatty(),
-                       like and like.data.images)
-  return Training(config, data, like=like)
-
-
-def same_but_for_seed(one, other):
-  """Whether two configs differ only by seed, shots and split."""
-  free = dict(seed=0, split_seed=0, shots=0, splits="")
-  first, second = (dataclasses.replace(c, **free) for c in (one, other))
-  return first == second
 
 
 class Training:

@@ -23,7 +23,7 @@ from atcon_tf import runs
 from atcon_tf.runs import stored_predictions
 from atcon_tf import training
 from atcon_tf.training import trainer
-from atcon_tf.training import loop
+from atcon_tf.training import one_run
 from atcon_tf.training.run_state import RunState
 from tests.tiny_runs import tiny
 
@@ -83,7 +83,7 @@ def test_supervised_batches_are_the_same_under_both_objectives(
   drawn = []
   for objective in ("atcon", "supervised"):
     batches.clear()
-    prepared = loop.prepare(tiny(objective=objective),
+    prepared = one_run.prepare(tiny(objective=objective),
                             tmp_path / f"{objective}.json")
     for _ in prepared.steps(RunState()):
       own = [b[base.SUPERVISED] for b in batches if base.SUPERVISED in b]
@@ -114,7 +114,7 @@ def test_compare_prints_and_draws(finished):
 
 
 def test_the_labels_of_the_pool_are_told_to_no_loss(tmp_path):
-  run = loop.prepare(tiny(), tmp_path / "splits.json")
+  run = one_run.prepare(tiny(), tmp_path / "splits.json")
   batch = next(run._batches(base.CONSISTENCY, 0, RunState()))
   assert batch["label"].shape[1] == 6 and not np.any(batch["label"])
   assert np.any(next(run._batches(base.SUPERVISED, 0, RunState()))["label"])

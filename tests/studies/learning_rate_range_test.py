@@ -16,7 +16,7 @@ from atcon_tf.objectives import supervised
 from atcon_tf.studies import learning_rate_range
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.trainer import Trainer
-from atcon_tf.training import loop
+from atcon_tf.training import one_run
 from tests.conftest import ROOT
 
 ONE, OTHER = ("supervised",), ("consistency",)
@@ -126,7 +126,7 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
   assert set(rates) == {"learning_rate", "head_learning_rate"}
   assert all(f"--{name}={rate:g}" in said for name, rate in rates.items())
   assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-  run = loop.prepare(Config(**settings, steps=20, **rates).resolve(),
+  run = one_run.prepare(Config(**settings, steps=20, **rates).resolve(),
                      tmp_path / "splits.json")
   losses = [logs["loss"] for _, logs in run.steps(RunState())]
   assert len(losses) == 20

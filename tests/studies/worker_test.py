@@ -9,7 +9,7 @@ import pytest
 
 from atcon_tf.studies import worker
 from atcon_tf import training
-from atcon_tf.training import loop
+from atcon_tf.training import one_run
 
 FLAGS = ["--dataset=shapes", "--image_size=32", "--steps=3", "--eval_every=2",
          "--bootstrap=0", "--summary_images=0", "--unlabeled=24"]
@@ -45,7 +45,7 @@ def test_other_settings_are_another_run(tmp_path):
   config, _ = worker.parse([*FLAGS, "--objective=supervised",
                             "--learning_rate=0.5"])
   with pytest.raises(ValueError, match="more than seed and shots"):
-    loop.prepare(config, tmp_path / "splits.json", first)
+    one_run.prepare(config, tmp_path / "splits.json", first)
 
 
 def test_one_that_fails_does_not_stop_the_others(tmp_path):

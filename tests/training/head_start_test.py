@@ -3,7 +3,6 @@
 import json
 import types
 
-import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -11,7 +10,6 @@ from sklearn import linear_model
 from sklearn import metrics
 import tensorflow as tf
 
-from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.objectives import rank_labels
@@ -21,6 +19,7 @@ from atcon_tf.runs import stored_predictions
 from atcon_tf import training
 from atcon_tf.training import head_start
 from atcon_tf.training import loop
+from atcon_tf.training import one_run
 from atcon_tf.training import probe
 from atcon_tf.training.run_state import RunState
 from tests.tiny_runs import tiny
@@ -56,7 +55,7 @@ def whole(tmp_path_factory):
 
 def _begun(config, folder):
   """A `Training` whose head has begun."""
-  prepared = loop.prepare(config, folder / "splits.json")
+  prepared = one_run.prepare(config, folder / "splits.json")
   prepared.begin(RunState())
   return prepared
 
@@ -248,13 +247,13 @@ def test_a_prior_that_is_not_there_is_one_line(tmp_path):
   config = _config(**SELF_TRAINING, class_prior=str(tmp_path / "none.json"))
   with pytest.raises(UserError, match="class_prior='.*none.json': "
                      "FileNotFoundError"):
-    loop.prepare(config, tmp_path / "splits.json")
+    one_run.prepare(config, tmp_path / "splits.json")
 
 
 def test_a_run_ranks_by_the_prior_of_the_file(tmp_path):
   names = ("disk", "ring", "triangle", "square", "cross", "star")
   config = _shares(tmp_path, json.dumps(dict.fromkeys(names, .9)))
-  prepared = loop.prepare(config, tmp_path / "splits.json")
+  prepared = one_run.prepare(config, tmp_path / "splits.json")
   np.testing.assert_array_equal(prepared.class_prior, [.9] * 6)
   objective = prepared.trainer.objectives["consistency"]
   label, _ = objective.pseudo_labels(np.random.default_rng(0).normal(
@@ -292,8 +291,8 @@ def test_a_run_in_the_place_of_another_has_its_own_prior(tmp_path):
                  model="tiny_cnn", data_dir=str(tmp_path),
                  train_list=str(tmp_path / "train.txt"),
                  test_list=str(tmp_path / "test.txt"))
-  first = loop.prepare(_config(**options), tmp_path / "0.json")
-  second = loop.prepare(_config(**options, seed=1), tmp_path / "1.json", first)
+  first = one_run.prepare(_config(**options), tmp_path / "0.json")
+  second = one_run.prepare(_config(**options, seed=1), tmp_path / "1.json", first)
   prior = _part(second.data, "val")[1].mean(0)
   assert np.abs(prior - _part(first.data, "val")[1].mean(0)).max() > .01
   np.testing.assert_array_equal(second.class_prior, prior)
@@ -368,127 +367,3 @@ def test_a_run_ends_where_it_began_if_training_spoils_it(tmp_path):
 
 
 # A user's own network.
-
-
-def _file(tmp_path, *ending):
-  keras.utils.set_random_seed(0)
-  layers = keras.layers
-  model = keras.Sequential([
-      keras.Input([32, 32, 3]),
-      layers.Conv2D(8, 3, strides=4, padding="same", activation="relu"),
-      layers.Conv2D(12, 3, strides=2, padding="same", activation="relu"),
-      *ending])
-  model.save(tmp_path / "mine.keras")
-  return str(tmp_path / "mine.keras")
-
-
-def _pooled_dense(classes, **options):
-  return (keras.layers.GlobalAveragePooling2D(),
-          keras.layers.Dense(classes, name="mine", **options))
-
-
-def test_a_file_with_other_classes_gets_a_head_and_a_probe(tmp_path, capsys):
-  """--start is not given: what the file knows is taken for pretrained."""
-  config = _config(model=_file(tmp_path, *_pooled_dense(4)))
-  assert (config.start, config.head) == ("probe", "unit")
-  prepared = _begun(config, tmp_path)
-  assert capsys.readouterr().out.startswith("probe of 12 labelled images")
-  pixels, label = _part(prepared.data, "train_labeled")
-  features = _unit_of_views(prepared.classifier, pixels)
-  test, _ = _part(prepared.data, "val")
-  want = _sklearn(features, label, _unit(_pooled(prepared.classifier, test)))
-  np.testing.assert_allclose(tf.sigmoid(prepared.classifier.model(test)),
-                             want, atol=1e-3)
-
-
-def test_a_file_with_these_classes_keeps_its_head(tmp_path, capsys):
-  path = _file(tmp_path, *_pooled_dense(6))
-  prepared = _begun(_config(model=path), tmp_path)
-  assert capsys.readouterr().out == (
-      f"note: the head of {path} is kept; --start=probe is for a new head\n")
-  own = keras.models.load_model(path).get_layer("mine").get_weights()
-  found = {v.path: v.numpy() for v in prepared.classifier.model.variables}
-  np.testing.assert_array_equal(found["mine/kernel"], own[0])
-  np.testing.assert_array_equal(found["mine/bias"], own[1])
-
-
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_objective_probe_fits_the_head_of_a_file(tmp_path, use_bias):
-  """Nothing else is trained, so that its own head is fitted, too."""
-  path = _file(tmp_path, *_pooled_dense(6, use_bias=use_bias))
-  config = _config("probe", model=path, probe_views="plain")
-  if not use_bias:
-    with pytest.raises(UserError, match="model=.*mine, has no bias"):
-      _begun(config, tmp_path)
-    return
-  prepared = _begun(config, tmp_path)
-  pixels, label = _part(prepared.data, "train_labeled")
-  features = _pooled(prepared.classifier, pixels)
-  scale = 10 / np.linalg.norm(features, axis=1).mean()
-  test, _ = _part(prepared.data, "val")
-  want = _sklearn(scale * features, label, scale * _pooled(
-      prepared.classifier, test))
-  np.testing.assert_allclose(tf.sigmoid(prepared.classifier.model(test)),
-                             want, atol=1e-3)
-
-
-def test_a_kept_head_is_not_fitted_after_training_either(tmp_path):
-  """One that is no dense layer could not be: its run would fail at the end."""
-  path = _file(tmp_path, keras.layers.Conv2D(6, 1),
-               keras.layers.GlobalAveragePooling2D())
-  result = training.train_and_evaluate(
-      _config(**SELF_TRAINING, model=path, steps=1, eval_every=1),
-      tmp_path / "run")
-  assert [row["step"] for row in result["history"]] == [0, 1]
-  assert "best_is_refit" not in result["steps"]
-
-
-def test_a_probe_of_what_is_no_dense_layer_is_one_line(tmp_path):
-  path = _file(tmp_path, keras.layers.Conv2D(6, 1),
-               keras.layers.GlobalAveragePooling2D())
-  with pytest.raises(UserError, match="model=.*the vector that a last dense "
-                     "layer reads is needed"):
-    _begun(_config("probe", model=path), tmp_path)
-
-
-# Refusals.
-
-
-@pytest.mark.parametrize("changes, line", [
-    (dict(objective="supervised", start="probe", warm_start="W"),
-     "--start=probe: not used with --warm_start=W, which brings a head"),
-    (dict(objective="ranked_probe", start="prior"),
-     "--start=prior: --objective=ranked_probe is --start=ranked_probe"),
-    (dict(objective="probe", start="ranked_probe"),
-     "--start=ranked_probe: --objective=probe is --start=probe"),
-    (dict(objective="probe", warm_start="W"),
-     "--start=probe: not used with --warm_start=W, which brings a head"),
-    (dict(objective="tame", start="probe", warm_start="W"),
-     "--start=probe: not used with --objective=tame, which explains a "
-     "classifier that is trained"),
-    (dict(objective="self_training", start="probe", refit="on", steps=90),
-     "--refit=on: goes with --start=ranked_probe"),
-    (dict(objective="supervised", start="probe", class_prior="p.json"),
-     "--class_prior=p.json: goes with --start=ranked_probe or --objective="
-     "self_training"),
-    (dict(objective="supervised", refit="off"),
-     "--refit=off: not used with --objective=supervised; it goes with "
-     "--objective=self_training"),
-    (dict(objective="supervised", start="prior", probe_views="plain"),
-     "--probe_views=plain: not used with --start=prior; it goes with "
-     "--start=probe or ranked_probe"),
-    (dict(objective="supervised", start="warm"),
-     "--start=warm: must be one of prior, probe, ranked_probe"),
-    (dict(objective="probe", augment=("flip",)),
-     "--augment=flip: not used with --objective=probe"),
-    (dict(objective="probe", trained_layers="all"),
-     "--trained_layers=all: not used with --objective=probe"),
-    (dict(objective="probe", learning_rate=.1),
-     "--learning_rate=0.1: not used with --objective=probe"),
-    (dict(objective="probe", steps=10),
-     "--steps=10: not used with --objective=probe; it goes with --objective="
-     "supervised or atcon or ")])
-def test_refusals(changes, line):
-  with pytest.raises(UserError) as caught:
-    Config(dataset="shapes", **changes).resolve()
-  assert caught.value.as_flags().startswith(line)
