@@ -69,3 +69,14 @@ def test_what_a_folder_does_without(folder):
     for name in imported(path):
       assert not any(f"{name}.".startswith(f"{w}.") for w in WITHOUT[folder]), (
           f"{path.relative_to(ROOT)} imports {name}")
+
+
+@pytest.mark.parametrize("path", [
+    *(ROOT / "atcon_tf").rglob("*.py"), *(ROOT / "tools").glob("*.py")],
+    ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_idea_a_file(path):
+  assert len(path.read_text("utf-8").splitlines()) <= 340
+
+
+def test_readme_is_short():
+  assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 180

@@ -84,7 +84,7 @@ def test_supervised_batches_are_the_same_under_both_objectives(
   for objective in ("atcon", "supervised"):
     batches.clear()
     prepared = one_run.prepare(tiny(objective=objective),
-                            tmp_path / f"{objective}.json")
+                               tmp_path / f"{objective}.json")
     for _ in prepared.steps(RunState()):
       own = [b[base.SUPERVISED] for b in batches if base.SUPERVISED in b]
       if len(own) == 2:

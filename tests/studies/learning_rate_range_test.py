@@ -127,7 +127,7 @@ def test_a_sweep_whose_suggestion_trains(tmp_path):
   assert all(f"--{name}={rate:g}" in said for name, rate in rates.items())
   assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
   run = one_run.prepare(Config(**settings, steps=20, **rates).resolve(),
-                     tmp_path / "splits.json")
+                        tmp_path / "splits.json")
   losses = [logs["loss"] for _, logs in run.steps(RunState())]
   assert len(losses) == 20
   assert np.mean(losses[-5:]) < np.mean(losses[:5])

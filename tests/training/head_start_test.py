@@ -6,7 +6,6 @@ import types
 import numpy as np
 import PIL.Image
 import pytest
-from sklearn import linear_model
 from sklearn import metrics
 import tensorflow as tf
 
@@ -22,18 +21,15 @@ from atcon_tf.training import loop
 from atcon_tf.training import one_run
 from atcon_tf.training import probe
 from atcon_tf.training.run_state import RunState
-from tests.tiny_runs import tiny
-
-# An objective without steps has none of the settings of steps.
-NO_STEPS = dict(steps=0, eval_every=10, checkpoint_every=10, batch_size=8)
-SELF_TRAINING = dict(objective="self_training", start="ranked_probe",
-                     unlabeled_batch_size=4)
-
-
-def _config(objective="supervised", **changes):
-  none = NO_STEPS if objective in ("probe", "ranked_probe") else {}
-  return tiny(objective=objective, **{
-      **none, "summary_images": 0, "bootstrap": 0, **changes})
+from tests.training.probe_runs import SELF_TRAINING
+from tests.training.probe_runs import begun
+from tests.training.probe_runs import by_sklearn
+from tests.training.probe_runs import config_of
+from tests.training.probe_runs import head_of
+from tests.training.probe_runs import part_of
+from tests.training.probe_runs import pooled
+from tests.training.probe_runs import unit_length
+from tests.training.probe_runs import unit_of_views
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +37,7 @@ def probes(tmp_path_factory):
   """Folder of a run of each objective that takes no steps."""
   root = tmp_path_factory.mktemp("probes")
   for objective in ("probe", "ranked_probe"):
-    training.train_and_evaluate(_config(objective), root / objective)
+    training.train_and_evaluate(config_of(objective), root / objective)
   return root
 
 
@@ -49,47 +45,8 @@ def probes(tmp_path_factory):
 def whole(tmp_path_factory):
   """Folder of a run of self-training from a ranked probe."""
   path = tmp_path_factory.mktemp("whole") / "run"
-  training.train_and_evaluate(_config(**SELF_TRAINING), path)
+  training.train_and_evaluate(config_of(**SELF_TRAINING), path)
   return path
-
-
-def _begun(config, folder):
-  """A `Training` whose head has begun."""
-  prepared = one_run.prepare(config, folder / "splits.json")
-  prepared.begin(RunState())
-  return prepared
-
-
-def _pooled(classifier, pixels):
-  """The mean over each map of each image."""
-  return classifier.features(classifier.normalize(tf.constant(
-      pixels))).numpy().mean((1, 2), np.float64)
-
-
-def _unit(features):
-  return 10 * features / np.linalg.norm(features, axis=1, keepdims=True)
-
-
-def _unit_of_views(classifier, pixels):
-  """Of an image and its mirror image, each of length 10 before the mean."""
-  return _unit(sum(_unit(_pooled(classifier, view))
-                   for view in (pixels, pixels[:, :, ::-1])))
-
-
-def _sklearn(features, label, others, strength=.3):
-  """Probabilities of others by one regression for each class."""
-  return np.stack([
-      linear_model.LogisticRegression(C=strength, tol=1e-8, max_iter=10000)
-      .fit(features, y).predict_proba(others)[:, 1] for y in label.T], 1)
-
-
-def _part(data, part):
-  records = data.records[part]
-  return data.images.batch(records), np.stack([r.label for r in records])
-
-
-def _head(prepared):
-  return [v.numpy() for v in prepared.classifier.head_variables]
 
 
 @pytest.mark.parametrize("objective", ["probe", "ranked_probe"])
@@ -127,10 +84,10 @@ def test_a_probe_is_that_of_scikit_learn(probes):
   run = runs.load(probes / "probe")
   records, images = run_data.load_part(run, "train_labeled")
   label = np.stack([r.label for r in records])
-  features = _unit_of_views(run.classifier, images.batch(records))
+  features = unit_of_views(run.classifier, images.batch(records))
   records, images = run_data.load_part(run, "test")
-  test = _unit(_pooled(run.classifier, images.batch(records)))
-  want = _sklearn(features, label, test)
+  test = unit_length(pooled(run.classifier, images.batch(records)))
+  want = by_sklearn(features, label, test)
   found = stored_predictions.load_predictions(run.path)["probability"]
   np.testing.assert_allclose(found, want, atol=1e-4)
   truth = np.stack([r.label for r in records])
@@ -141,11 +98,11 @@ def test_a_probe_is_that_of_scikit_learn(probes):
 
 
 def test_features_are_those_of_the_last_dense_layer(tmp_path):
-  prepared = _begun(_config(start="probe"), tmp_path)
+  prepared = begun(config_of(start="probe"), tmp_path)
   records = prepared.data.records["train_labeled"]
-  pixels, _ = _part(prepared.data, "train_labeled")
-  plain = _unit(_pooled(prepared.classifier, pixels))
-  both = _unit_of_views(prepared.classifier, pixels)
+  pixels, _ = part_of(prepared.data, "train_labeled")
+  plain = unit_length(pooled(prepared.classifier, pixels))
+  both = unit_of_views(prepared.classifier, pixels)
   assert np.abs(plain - both).max() > .01
   for views, want in [("plain", plain), ("flip", both)]:
     reader = head_start.Features(prepared.classifier, views, 5)
@@ -156,34 +113,34 @@ def test_features_are_those_of_the_last_dense_layer(tmp_path):
 
 def test_a_linear_head_is_the_scaled_fit(tmp_path, capsys):
   """Raw features, scaled to a mean length of 10 while the head is fitted."""
-  prepared = _begun(_config(start="probe", head="linear"), tmp_path)
+  prepared = begun(config_of(start="probe", head="linear"), tmp_path)
   assert "probe of 12 labelled images: C 0.3, " in capsys.readouterr().out
-  pixels, label = _part(prepared.data, "train_labeled")
-  features = np.mean([_pooled(prepared.classifier, view) for view in (
+  pixels, label = part_of(prepared.data, "train_labeled")
+  features = np.mean([pooled(prepared.classifier, view) for view in (
       pixels, pixels[:, :, ::-1])], 0)
   scale = 10 / np.linalg.norm(features, axis=1).mean()
-  pixels, _ = _part(prepared.data, "val")
-  val = _pooled(prepared.classifier, pixels)
-  want = _sklearn(scale * features, label, scale * val)
+  pixels, _ = part_of(prepared.data, "val")
+  val = pooled(prepared.classifier, pixels)
+  want = by_sklearn(scale * features, label, scale * val)
   found = tf.sigmoid(prepared.classifier.model(pixels))
   np.testing.assert_allclose(found, want, atol=1e-3)
 
 
 def test_the_ranked_start_is_the_ranked_probe(tmp_path, capsys):
   """Its prior is counted on the validation images."""
-  prepared = _begun(_config(**SELF_TRAINING), tmp_path)
+  prepared = begun(config_of(**SELF_TRAINING), tmp_path)
   assert ("probe of 12 labelled images, 40 more join by their ranks: C 0.3"
           in capsys.readouterr().out)
-  pixels, label = _part(prepared.data, "train_labeled")
-  pool, _ = _part(prepared.data, "train_unlabeled")
+  pixels, label = part_of(prepared.data, "train_labeled")
+  pool, _ = part_of(prepared.data, "train_unlabeled")
   reader = head_start.Features(prepared.classifier, "flip", 32)
   records = prepared.data.records
   own, others = (reader(prepared.data.images, records[part])
                  for part in ("train_labeled", "train_unlabeled"))
-  prior = _part(prepared.data, "val")[1].mean(0)
+  prior = part_of(prepared.data, "val")[1].mean(0)
   np.testing.assert_allclose(prepared.class_prior, prior)
   want = probe.fit_ranked(own, label, others, prior)
-  kernel, bias = _head(prepared)
+  kernel, bias = head_of(prepared)
   np.testing.assert_allclose(kernel, want.coefficients, atol=1e-4)
   np.testing.assert_allclose(bias, want.bias, atol=1e-4)
   assert np.abs(kernel - probe.fit(own, label).coefficients).max() > .01
@@ -191,9 +148,9 @@ def test_the_ranked_start_is_the_ranked_probe(tmp_path, capsys):
 
 
 def test_the_strength_is_what_is_asked_or_chosen(tmp_path, capsys):
-  small = _begun(_config(start="probe", probe_strength=.01), tmp_path)
+  small = begun(config_of(start="probe", probe_strength=.01), tmp_path)
   assert "C 0.01" in capsys.readouterr().out
-  chosen = _begun(_config(start="probe", probe_strength=0.), tmp_path)
+  chosen = begun(config_of(start="probe", probe_strength=0.), tmp_path)
   records = chosen.data.records["train_labeled"]
   features = head_start.Features(chosen.classifier, "flip", 32)(
       chosen.data.images, records)
@@ -201,8 +158,8 @@ def test_the_strength_is_what_is_asked_or_chosen(tmp_path, capsys):
   strength = probe.choose_strength(features, label, seed=0)
   assert f"C {strength:g}," in capsys.readouterr().out
   want = probe.fit(features, label, strength=strength)
-  np.testing.assert_allclose(_head(chosen)[0], want.coefficients, atol=1e-4)
-  assert np.linalg.norm(_head(small)[0]) < np.linalg.norm(_head(chosen)[0])
+  np.testing.assert_allclose(head_of(chosen)[0], want.coefficients, atol=1e-4)
+  assert np.linalg.norm(head_of(small)[0]) < np.linalg.norm(head_of(chosen)[0])
 
 
 # The prior of classes.
@@ -211,7 +168,7 @@ def test_the_strength_is_what_is_asked_or_chosen(tmp_path, capsys):
 def _shares(tmp_path, text):
   path = tmp_path / "prior.json"
   path.write_text(text)
-  return _config(**SELF_TRAINING, class_prior=str(path))
+  return config_of(**SELF_TRAINING, class_prior=str(path))
 
 
 TWO = types.SimpleNamespace(class_names=("disk", "ring"), records={})
@@ -244,7 +201,7 @@ def test_wrong_priors_are_one_line(tmp_path, text, why):
 
 
 def test_a_prior_that_is_not_there_is_one_line(tmp_path):
-  config = _config(**SELF_TRAINING, class_prior=str(tmp_path / "none.json"))
+  config = config_of(**SELF_TRAINING, class_prior=str(tmp_path / "none.json"))
   with pytest.raises(UserError, match="class_prior='.*none.json': "
                      "FileNotFoundError"):
     one_run.prepare(config, tmp_path / "splits.json")
@@ -265,7 +222,7 @@ def test_a_run_ranks_by_the_prior_of_the_file(tmp_path):
 
 
 def test_pseudo_labels_are_there_at_the_first_step(tmp_path):
-  prepared = _begun(_config(**SELF_TRAINING), tmp_path)
+  prepared = begun(config_of(**SELF_TRAINING), tmp_path)
   pool = prepared.data.records["train_unlabeled"]
   logits = prepared.predictor.logits(prepared.data.images, pool)
   want = rank_labels.rank_labels(logits, rank_labels.class_sizes(
@@ -291,17 +248,18 @@ def test_a_run_in_the_place_of_another_has_its_own_prior(tmp_path):
                  model="tiny_cnn", data_dir=str(tmp_path),
                  train_list=str(tmp_path / "train.txt"),
                  test_list=str(tmp_path / "test.txt"))
-  first = one_run.prepare(_config(**options), tmp_path / "0.json")
-  second = one_run.prepare(_config(**options, seed=1), tmp_path / "1.json", first)
-  prior = _part(second.data, "val")[1].mean(0)
-  assert np.abs(prior - _part(first.data, "val")[1].mean(0)).max() > .01
+  first = one_run.prepare(config_of(**options), tmp_path / "0.json")
+  second = one_run.prepare(config_of(**options, seed=1),
+                           tmp_path / "1.json", first)
+  prior = part_of(second.data, "val")[1].mean(0)
+  assert np.abs(prior - part_of(first.data, "val")[1].mean(0)).max() > .01
   np.testing.assert_array_equal(second.class_prior, prior)
   np.testing.assert_array_equal(
       second.trainer.objectives["consistency"].class_prior, prior)
 
 
 def test_only_the_last_stage_and_the_head_are_trained(tmp_path):
-  prepared = _begun(_config(**SELF_TRAINING), tmp_path)
+  prepared = begun(config_of(**SELF_TRAINING), tmp_path)
   before = {v.path: v.numpy() for v in prepared.classifier.model.variables}
   next(prepared.steps(RunState()))
   moved = {v.path for v in prepared.classifier.model.variables
@@ -345,10 +303,12 @@ def test_stopped_after_the_start_and_after_training(whole, tmp_path,
     with monkeypatch.context() as patch:
       patch.setattr(loop.Training, where, stop)
       with pytest.raises(Stopped):
-        training.train_and_evaluate(_config(**SELF_TRAINING), tmp_path / "run")
+        training.train_and_evaluate(config_of(**SELF_TRAINING),
+                                    tmp_path / "run")
     assert len(fits) == 1
   assert not (tmp_path / "run" / "result.json").exists()
-  training.train_and_evaluate(_config(**SELF_TRAINING), tmp_path / "run")
+  training.train_and_evaluate(config_of(**SELF_TRAINING),
+                                    tmp_path / "run")
   assert len(fits) == 2  # the refit
   again, first = (json.loads((path / "result.json").read_text())
                   for path in (tmp_path / "run", whole))
@@ -357,7 +317,7 @@ def test_stopped_after_the_start_and_after_training(whole, tmp_path,
 
 
 def test_a_run_ends_where_it_began_if_training_spoils_it(tmp_path):
-  result = training.train_and_evaluate(_config(
+  result = training.train_and_evaluate(config_of(
       start="probe", learning_rate=3., head_learning_rate=30., steps=2,
       eval_every=1), tmp_path / "run")
   scores = [row["val_map_macro"] for row in result["history"]]

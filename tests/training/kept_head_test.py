@@ -1,6 +1,5 @@
 """Which heads a probe begins: new ones, not those that a file brings."""
 
-
 import keras
 import numpy as np
 import pytest
@@ -9,20 +8,14 @@ import tensorflow as tf
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf import training
-from tests.tiny_runs import tiny
-
-# An objective without steps has none of the settings of steps.
-NO_STEPS = dict(steps=0, eval_every=10, checkpoint_every=10, batch_size=8)
-SELF_TRAINING = dict(objective="self_training", start="ranked_probe",
-                     unlabeled_batch_size=4)
-
-
-def _config(objective="supervised", **changes):
-  none = NO_STEPS if objective in ("probe", "ranked_probe") else {}
-  return tiny(objective=objective, **{
-      **none, "summary_images": 0, "bootstrap": 0, **changes})
-
-
+from tests.training.probe_runs import SELF_TRAINING
+from tests.training.probe_runs import begun
+from tests.training.probe_runs import by_sklearn
+from tests.training.probe_runs import config_of
+from tests.training.probe_runs import part_of
+from tests.training.probe_runs import pooled
+from tests.training.probe_runs import unit_length
+from tests.training.probe_runs import unit_of_views
 
 
 def _file(tmp_path, *ending):
@@ -44,21 +37,22 @@ def _pooled_dense(classes, **options):
 
 def test_a_file_with_other_classes_gets_a_head_and_a_probe(tmp_path, capsys):
   """--start is not given: what the file knows is taken for pretrained."""
-  config = _config(model=_file(tmp_path, *_pooled_dense(4)))
+  config = config_of(model=_file(tmp_path, *_pooled_dense(4)))
   assert (config.start, config.head) == ("probe", "unit")
-  prepared = _begun(config, tmp_path)
+  prepared = begun(config, tmp_path)
   assert capsys.readouterr().out.startswith("probe of 12 labelled images")
-  pixels, label = _part(prepared.data, "train_labeled")
-  features = _unit_of_views(prepared.classifier, pixels)
-  test, _ = _part(prepared.data, "val")
-  want = _sklearn(features, label, _unit(_pooled(prepared.classifier, test)))
+  pixels, label = part_of(prepared.data, "train_labeled")
+  features = unit_of_views(prepared.classifier, pixels)
+  test, _ = part_of(prepared.data, "val")
+  want = by_sklearn(features, label,
+                    unit_length(pooled(prepared.classifier, test)))
   np.testing.assert_allclose(tf.sigmoid(prepared.classifier.model(test)),
                              want, atol=1e-3)
 
 
 def test_a_file_with_these_classes_keeps_its_head(tmp_path, capsys):
   path = _file(tmp_path, *_pooled_dense(6))
-  prepared = _begun(_config(model=path), tmp_path)
+  prepared = begun(config_of(model=path), tmp_path)
   assert capsys.readouterr().out == (
       f"note: the head of {path} is kept; --start=probe is for a new head\n")
   own = keras.models.load_model(path).get_layer("mine").get_weights()
@@ -71,17 +65,17 @@ def test_a_file_with_these_classes_keeps_its_head(tmp_path, capsys):
 def test_objective_probe_fits_the_head_of_a_file(tmp_path, use_bias):
   """Nothing else is trained, so that its own head is fitted, too."""
   path = _file(tmp_path, *_pooled_dense(6, use_bias=use_bias))
-  config = _config("probe", model=path, probe_views="plain")
+  config = config_of("probe", model=path, probe_views="plain")
   if not use_bias:
     with pytest.raises(UserError, match="model=.*mine, has no bias"):
-      _begun(config, tmp_path)
+      begun(config, tmp_path)
     return
-  prepared = _begun(config, tmp_path)
-  pixels, label = _part(prepared.data, "train_labeled")
-  features = _pooled(prepared.classifier, pixels)
+  prepared = begun(config, tmp_path)
+  pixels, label = part_of(prepared.data, "train_labeled")
+  features = pooled(prepared.classifier, pixels)
   scale = 10 / np.linalg.norm(features, axis=1).mean()
-  test, _ = _part(prepared.data, "val")
-  want = _sklearn(scale * features, label, scale * _pooled(
+  test, _ = part_of(prepared.data, "val")
+  want = by_sklearn(scale * features, label, scale * pooled(
       prepared.classifier, test))
   np.testing.assert_allclose(tf.sigmoid(prepared.classifier.model(test)),
                              want, atol=1e-3)
@@ -92,7 +86,7 @@ def test_a_kept_head_is_not_fitted_after_training_either(tmp_path):
   path = _file(tmp_path, keras.layers.Conv2D(6, 1),
                keras.layers.GlobalAveragePooling2D())
   result = training.train_and_evaluate(
-      _config(**SELF_TRAINING, model=path, steps=1, eval_every=1),
+      config_of(**SELF_TRAINING, model=path, steps=1, eval_every=1),
       tmp_path / "run")
   assert [row["step"] for row in result["history"]] == [0, 1]
   assert "best_is_refit" not in result["steps"]
@@ -103,7 +97,7 @@ def test_a_probe_of_what_is_no_dense_layer_is_one_line(tmp_path):
                keras.layers.GlobalAveragePooling2D())
   with pytest.raises(UserError, match="model=.*the vector that a last dense "
                      "layer reads is needed"):
-    _begun(_config("probe", model=path), tmp_path)
+    begun(config_of("probe", model=path), tmp_path)
 
 
 # Refusals.
