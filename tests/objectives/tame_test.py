@@ -233,7 +233,8 @@ def test_a_head_goes_on_from_that_of_another_run(own, finished, tmp_path):
       (dict(feature_layers=("relu0", "relu1")), "tame over relu0, relu1"),
       (dict(objective="l_cam"), "l_cam over pool1")]:
     with pytest.raises(UserError, match="warm_start='.*': its head is tame "
-                       f"over relu0, relu1, pool1, but this run's head is {other}$"):
+                       f"over relu0, relu1, pool1, but this run's "
+                       f"head is {other}$"):
       training.train_and_evaluate(
           _config(own, warm_start=str(finished), **changes),
           tmp_path / "other")
