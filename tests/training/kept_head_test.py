@@ -114,7 +114,7 @@ def test_a_probe_of_what_is_no_dense_layer_is_one_line(tmp_path):
      "--start=probe: not used with --warm_start=W, which gives the head its weights"),
     (dict(objective="tame", start="probe", warm_start="W"),
      "--start=probe: not used with --objective=tame, which explains a "
-     "classifier that is trained"),
+     "trained classifier"),
     (dict(objective="self_training", start="probe", refit="on", steps=90),
      "--refit=on: goes with --start=ranked_probe"),
     (dict(objective="supervised", start="probe", class_prior="p.json"),
