@@ -88,7 +88,8 @@ class Data:
       "labels if the objective uses labels; --unlabeled_dir adds images")
   unlabeled_dir: str = flag(
       "", "folder with images without labels, in it or anywhere below; they "
-      "join the unlabelled pool", needs={"objective": UNLABELED})
+      "join the unlabelled pool",
+      needs={"objective": (*UNLABELED, "ranked_probe")})
   single_label_only: bool = flag(
       False, "draw labelled images only from those with one label")
   random_labels: bool = flag(

@@ -129,8 +129,8 @@ def test_a_linear_head_is_the_scaled_fit(tmp_path, capsys):
 def test_the_ranked_start_is_the_ranked_probe(tmp_path, capsys):
   """Its prior is counted on the validation images."""
   prepared = begun(config_of(**SELF_TRAINING), tmp_path)
-  assert ("probe of 12 labelled images, 40 more join by their ranks: C 0.3"
-          in capsys.readouterr().out)
+  assert ("probe of 12 labelled images, 40 unlabelled ones by their ranks: "
+          "C 0.3") in capsys.readouterr().out
   pixels, label = part_of(prepared.data, "train_labeled")
   pool, _ = part_of(prepared.data, "train_unlabeled")
   reader = head_start.Features(prepared.classifier, "flip", 32)
