@@ -87,4 +87,4 @@ def test_the_averages_follow_the_weights():
   kernel.assign(before + 1)
   loss.after_update()
   np.testing.assert_allclose(teacher.model.trainable_variables[0],
-                             before + .1, rtol=1e-5)
+                             before + .1, atol=1e-6)
