@@ -54,7 +54,8 @@ def test_a_file_with_these_classes_keeps_its_head(tmp_path, capsys):
   path = _file(tmp_path, *_pooled_dense(6))
   prepared = begun(config_of(model=path), tmp_path)
   assert capsys.readouterr().out == (
-      f"note: the head of {path} is kept; --start=probe applies to a new head only\n")
+      f"note: the head of {path} is kept; --start=probe applies to a new head "
+      "only\n")
   own = keras.models.load_model(path).get_layer("mine").get_weights()
   found = {v.path: v.numpy() for v in prepared.classifier.model.variables}
   np.testing.assert_array_equal(found["mine/kernel"], own[0])
@@ -105,13 +106,15 @@ def test_a_probe_of_what_is_no_dense_layer_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("changes, line", [
     (dict(objective="supervised", start="probe", warm_start="W"),
-     "--start=probe: not used with --warm_start=W, which gives the head its weights"),
+     "--start=probe: not used with --warm_start=W, which gives the head its "
+     "weights"),
     (dict(objective="ranked_probe", start="prior"),
      "--start=prior: --objective=ranked_probe needs --start=ranked_probe"),
     (dict(objective="probe", start="ranked_probe"),
      "--start=ranked_probe: --objective=probe needs --start=probe"),
     (dict(objective="probe", warm_start="W"),
-     "--start=probe: not used with --warm_start=W, which gives the head its weights"),
+     "--start=probe: not used with --warm_start=W, which gives the head its "
+     "weights"),
     (dict(objective="tame", start="probe", warm_start="W"),
      "--start=probe: not used with --objective=tame, which explains a "
      "trained classifier"),

@@ -5,6 +5,7 @@ from sklearn import linear_model
 import tensorflow as tf
 
 from atcon_tf.training import one_run
+from atcon_tf.training import probe
 from atcon_tf.training.run_state import RunState
 from tests.tiny_runs import tiny
 
@@ -57,3 +58,12 @@ def part_of(data, part):
 
 def head_of(prepared):
   return [v.numpy() for v in prepared.classifier.head_variables]
+
+
+def noisy_task(count, size, classes=3, seed=0):
+  """Features of length 10 and labels that depend on them."""
+  rng = np.random.default_rng(seed)
+  features = probe.unit_length(rng.normal(size=[count, size]))
+  noise = rng.normal(size=[count, classes])
+  label = features @ rng.normal(size=[size, classes]) / 5 + noise > 0
+  return features, label.astype(float)

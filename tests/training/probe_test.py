@@ -7,15 +7,7 @@ from scipy import special
 from sklearn import linear_model
 
 from atcon_tf.training import probe
-
-
-def _task(count, size, classes=3, seed=0):
-  """Features of length 10 and labels that depend on them."""
-  rng = np.random.default_rng(seed)
-  features = probe.unit_length(rng.normal(size=[count, size]))
-  noise = rng.normal(size=[count, classes])
-  label = features @ rng.normal(size=[size, classes]) / 5 + noise > 0
-  return features, label.astype(float)
+from tests.training.probe_runs import noisy_task
 
 
 def _sklearn(features, label, weight=None, strength=.3):
@@ -38,14 +30,14 @@ def test_unit_length_by_hand():
 
 @pytest.mark.parametrize("count, size", [(30, 80), (80, 30), (40, 40)])
 def test_fit_is_that_of_scikit_learn(count, size):
-  features, label = _task(count, size)
+  features, label = noisy_task(count, size)
   fitted = probe.fit(features, label)
   assert fitted.coefficients.shape == (size, 3) and fitted.strength == .3
   want = _sklearn(features, label)
   np.testing.assert_allclose(fitted.logits(features), want, atol=1e-3)
   assert np.abs(want).max() > 1
   # Also of images it was not fitted on, which leave the span of these.
-  others, _ = _task(20, size, seed=1)
+  others, _ = noisy_task(20, size, seed=1)
   model = linear_model.LogisticRegression(C=.3, tol=1e-9, max_iter=100000)
   model.fit(features, label[:, 1])
   np.testing.assert_allclose(fitted.logits(others)[:, 1],
@@ -53,7 +45,7 @@ def test_fit_is_that_of_scikit_learn(count, size):
 
 
 def test_the_optimum_of_the_formula_in_the_docstring():
-  features, label = _task(12, 3, classes=1)
+  features, label = noisy_task(12, 3, classes=1)
   weight = np.random.default_rng(3).uniform(.2, 2, size=[12, 1])
 
   def loss(v):
@@ -68,7 +60,7 @@ def test_the_optimum_of_the_formula_in_the_docstring():
 
 
 def test_a_weight_of_2_is_an_image_twice():
-  features, label = _task(20, 8)
+  features, label = noisy_task(20, 8)
   weight = np.ones([20, 3])
   weight[:5] = 2
   once = probe.fit(features, label, weight).logits(features)
@@ -81,7 +73,7 @@ def test_a_weight_of_2_is_an_image_twice():
 
 @pytest.mark.parametrize("size", [8, 60])
 def test_weight_0_leaves_an_image_out_of_a_class(size):
-  features, label = _task(30, size)
+  features, label = noisy_task(30, size)
   weight = np.ones([30, 3])
   weight[:10, 1] = 0
   found = probe.fit(features, label, weight).logits(features)
@@ -98,7 +90,7 @@ def test_weight_0_leaves_an_image_out_of_a_class(size):
 
 
 def test_a_class_with_one_value_has_a_bias_alone():
-  features, label = _task(20, 8, classes=4)
+  features, label = noisy_task(20, 8, classes=4)
   label[:, 0], label[:, 2] = 0, 1
   weight = np.ones([20, 4])
   weight[:, 3] = 0  # nothing is known of the last
@@ -115,7 +107,7 @@ def test_a_class_with_one_value_has_a_bias_alone():
 @pytest.mark.parametrize("size", [6, 60])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_one_label_is_one_multinomial_regression(size, classes):
-  features, _ = _task(60, size)
+  features, _ = noisy_task(60, size)
   rng = np.random.default_rng(5)
   chosen = (features @ rng.normal(size=[size, classes])).argmax(1)
   label = np.eye(classes)[chosen]
@@ -131,7 +123,7 @@ def test_one_label_is_one_multinomial_regression(size, classes):
 @pytest.mark.parametrize("missing", [0, 1, 2])
 def test_one_label_without_an_image_of_a_class(missing):
   """It is as unlikely as can be, and the others are as without it."""
-  features, _ = _task(20, 6)
+  features, _ = noisy_task(20, 6)
   present = [c for c in range(3) if c != missing]
   chosen = np.array(present)[(features[:, 0] > 0).astype(int)]
   label = np.eye(3)[chosen]
@@ -145,14 +137,14 @@ def test_one_label_without_an_image_of_a_class(missing):
 
 
 def test_one_label_and_one_class_alone():
-  features, _ = _task(5, 6)
+  features, _ = noisy_task(5, 6)
   fitted = probe.fit(features, np.eye(3)[[1] * 5], multi_label=False)
   np.testing.assert_array_equal(fitted.logits(features).argmax(1), 1)
   assert np.isfinite(fitted.logits(features)).all()
 
 
 def test_one_label_a_weight_for_each_image():
-  features, _ = _task(30, 6)
+  features, _ = noisy_task(30, 6)
   chosen = np.arange(30) % 3
   label, weight = np.eye(3)[chosen], np.where(np.arange(30) < 24, 1., 0)
   found = probe.fit(features, label, weight, multi_label=False)
@@ -218,7 +210,7 @@ def test_the_strength_of_the_lowest_loss_left_out(noise, multi_label):
 
 
 def test_a_rare_class_makes_fewer_folds():
-  features, label = _task(24, 4)
+  features, label = noisy_task(24, 4)
   label[:, 1] = 0
   label[:3, 1] = 1  # three images: three folds
   grid = (.003, .1, 3.)
@@ -228,7 +220,7 @@ def test_a_rare_class_makes_fewer_folds():
 
 
 def test_what_cannot_be_left_out_is_not_asked():
-  features, label = _task(24, 4)
+  features, label = noisy_task(24, 4)
   label[:, 1] = 0
   label[3, 1] = 1  # one image
   grid = (.003, .1, 3.)
@@ -254,7 +246,7 @@ def test_what_cannot_be_left_out_is_not_asked():
 
 @pytest.mark.parametrize("multi_label", [True, False])
 def test_the_default_where_nothing_can_be_left_out(multi_label):
-  features, _ = _task(3, 4)
+  features, _ = noisy_task(3, 4)
   assert probe.choose_strength(features, np.eye(3),
                                multi_label=multi_label) == probe.C
   assert probe.choose_strength(features, np.eye(3), multi_label=multi_label,

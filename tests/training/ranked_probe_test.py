@@ -6,32 +6,12 @@ from sklearn import linear_model
 
 from atcon_tf.objectives import rank_labels
 from atcon_tf.training import probe
-
-
-def _task(count, size, classes=3, seed=0):
-  """Features of length 10 and labels that depend on them."""
-  rng = np.random.default_rng(seed)
-  features = probe.unit_length(rng.normal(size=[count, size]))
-  noise = rng.normal(size=[count, classes])
-  label = features @ rng.normal(size=[size, classes]) / 5 + noise > 0
-  return features, label.astype(float)
-
-
-def _sklearn(features, label, weight=None, strength=.3):
-  """Logits of one scikit-learn regression for each class, to the end."""
-  columns = []
-  for c in range(label.shape[1]):
-    model = linear_model.LogisticRegression(C=strength, tol=1e-9,
-                                            max_iter=100000)
-    model.fit(features, label[:, c],
-              None if weight is None else weight[:, c])
-    columns.append(model.decision_function(features))
-  return np.stack(columns, 1)
+from tests.training.probe_runs import noisy_task
 
 
 @pytest.mark.parametrize("multi_label", [True, False])
 def test_an_empty_pool_changes_nothing(multi_label):
-  features, label = _task(20, 6)
+  features, label = noisy_task(20, 6)
   if not multi_label:
     label = np.eye(3)[np.arange(20) % 3]
   alone = probe.fit(features, label, multi_label=multi_label)
@@ -43,8 +23,8 @@ def test_an_empty_pool_changes_nothing(multi_label):
 
 def test_one_round_by_hand():
   """Pseudo-labels of weight .2 beside the labels, by scikit-learn alone."""
-  features, label = _task(12, 6)
-  pool, _ = _task(50, 6, seed=9)
+  features, label = noisy_task(12, 6)
+  pool, _ = noisy_task(50, 6, seed=9)
   prior = [.6, .1, .4]
   logits = np.stack([linear_model.LogisticRegression(
       C=.3, tol=1e-9).fit(features, label[:, c]).decision_function(pool)
@@ -63,8 +43,8 @@ def test_one_round_by_hand():
 
 
 def test_each_round_ranks_with_the_probe_of_the_one_before(monkeypatch):
-  features, label = _task(12, 6)
-  pool, _ = _task(100, 6, seed=9)
+  features, label = noisy_task(12, 6)
+  pool, _ = noisy_task(100, 6, seed=9)
   seen, rule = [], rank_labels.rank_labels
 
   def spy(logits, sizes):
