@@ -107,9 +107,11 @@ class Study:
       wanted = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
       wanted = json.loads(wanted.public().to_json())
-      # A .keras file knows its image size itself.
-      for name in set(wanted) - ({"image_size"} if not wanted["image_size"]
-                                 else set()):
+      # Where features are kept changes no run, and a .keras file knows its
+      # image size itself.
+      free = {"feature_cache"} if wanted["image_size"] else {
+          "feature_cache", "image_size"}
+      for name in set(wanted) - free:
         if wanted[name] != before.get(name):
           raise UserError("folder", self.folder,
                           f"its run {study_grid.name_of(cell)} was made with "

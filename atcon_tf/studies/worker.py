@@ -8,7 +8,9 @@ goes to FOLDER.log.
 """
 
 import contextlib
+import dataclasses
 import json
+import pathlib
 import sys
 import traceback
 
@@ -21,10 +23,15 @@ from atcon_tf.training import one_run
 def parse(arguments):
   """The `Config` and the folder of a command line of train.
 
-  The last argument must be --workdir.
+  The last argument must be --workdir. The runs of a study share the features
+  of the pretrained network, in a folder beside theirs.
   """
-  return (with_image_size(config_flags.parse(arguments)),
-          arguments[-1].removeprefix("--workdir="))
+  config = with_image_size(config_flags.parse(arguments))
+  folder = arguments[-1].removeprefix("--workdir=")
+  if config.start != "prior" and not config.feature_cache:
+    config = dataclasses.replace(config, feature_cache=str(
+        pathlib.Path(folder).parent / "features"))
+  return config, folder
 
 
 def run(arguments, before):

@@ -8,6 +8,7 @@ function fits the head again after the backbone was trained.
 """
 
 import json
+import re
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.models.classifier import halves
 from atcon_tf.models.feature_norm import FeatureNorm
+from atcon_tf.training import feature_cache
 from atcon_tf.training import probe
 
 
@@ -47,7 +49,7 @@ def class_prior(config, data):
   return prior
 
 
-def begin(classifier, data, config, prior, ranked):
+def begin(classifier, data, config, prior, ranked, cache=""):
   """Fits the head on the features of the network's present weights.
 
   Args:
@@ -57,15 +59,18 @@ def begin(classifier, data, config, prior, ranked):
     prior: `[classes]`, see `class_prior`; needed if `ranked`.
     ranked: whether pseudo-labels of the unlabelled images, by their ranks,
       are part of the fit.
+    cache: see `Features`.
   Returns:
-    a line that describes the fit.
+    a line that describes the fit, and the logits `[P, classes]` of the P
+    unlabelled images; None if not `ranked`.
   Raises:
     UserError: the logits do not come from a dense layer with a bias.
   """
   started = time.time()
   labeled = data.records["train_labeled"]
   pool = data.records["train_unlabeled"] if ranked else []
-  reader = Features(classifier, config.probe_views, config.eval_batch_size)
+  reader = Features(classifier, config.probe_views, config.eval_batch_size,
+                    cache)
   if reader.dense.bias is None:
     raise UserError("model", classifier.name,
                     f"its last dense layer, {reader.dense.name}, has no bias, "
@@ -85,7 +90,8 @@ def begin(classifier, data, config, prior, ranked):
   reader.dense.bias.assign(fitted.bias)
   joined = f", {len(pool)} unlabelled ones by their ranks" if ranked else ""
   return (f"probe of {len(labeled)} labelled images{joined}: C {strength:g}, "
-          f"{time.time() - started:.0f} s")
+          f"{time.time() - started:.0f} s",
+          fitted.logits(others) if ranked else None)
 
 
 class Features:
@@ -95,7 +101,7 @@ class Features:
     dense: the last dense layer.
   """
 
-  def __init__(self, classifier, views, batch_size):
+  def __init__(self, classifier, views, batch_size, cache=""):
     """Prepares the features.
 
     Args:
@@ -103,12 +109,15 @@ class Features:
       views: "plain", the image; "flip", the mean of the image and its mirror
         image.
       batch_size: number of images at once.
+      cache: folder that keeps the features, see `feature_cache`; empty: they
+        are not kept.
     """
     self._embed, _ = halves(classifier)
     self.dense = classifier.logits._keras_history.operation
     operation = self._embed.output._keras_history.operation
     self._norm = operation if isinstance(operation, FeatureNorm) else None
     self._classifier, self._batch_size = classifier, batch_size
+    self._views, self._cache = views, cache
 
     def read(images):
       x = classifier.normalize(images)
@@ -127,14 +136,30 @@ class Features:
       images: `image_store.Images` that holds the records.
       records: list of N `Record`.
     """
-    dtype, rows = self._classifier.maps.input.dtype, []
-    for _, pixels in pipeline.evaluation_batches(images, records,
-                                                 self._batch_size):
-      rows.append(self._read(tf.cast(pixels, dtype)).numpy())
-    features = np.concatenate(rows).astype(np.float64)
+    def compute(records):
+      dtype, rows = self._classifier.maps.input.dtype, []
+      for _, pixels in pipeline.evaluation_batches(images, records,
+                                                   self._batch_size):
+        rows.append(self._read(tf.cast(pixels, dtype)).numpy())
+      return np.concatenate(rows)
+
+    if self._cache:
+      features = feature_cache.read(self._cache, self._network(), images,
+                                    records, compute)
+    else:
+      features = compute(records)
+    features = features.astype(np.float64)
     if self._norm is None:
       return features
     return probe.unit_length(features, self._norm.length)
+
+  def _network(self):
+    """A digest of what the features of an image depend on."""
+    # Keras counts equal names up: dense, dense_1, ...
+    graph = re.sub(r'_\d+"', '"', self._embed.to_json())
+    return feature_cache.digest(
+        self._views, json.dumps(self._classifier.normalize.get_config()),
+        graph, *self._embed.get_weights())
 
   def scale(self, features):
     """The factor that makes the features' mean length `probe.SCALE`.

@@ -182,9 +182,12 @@ class Training:
     config = self.config
     started = config.start != "prior"
     if self._fits_head:
-      print(head_start.begin(
+      line, pool = head_start.begin(
           self.classifier, self.data, config, self.class_prior,
-          ranked=config.start == "ranked_probe"), flush=True)
+          ranked=config.start == "ranked_probe", cache=config.feature_cache)
+      print(line, flush=True)
+      if self._ranks and pool is not None:
+        state.pseudo_labels = self._rank(0, state, pool)
     elif started:
       print(f"note: the head of {config.model} is kept; --start="
             f"{config.start} applies to a new head only", flush=True)
@@ -200,9 +203,9 @@ class Training:
 
   def _refit(self, state, validator):
     """Fits the head again, on the features of the trained backbone."""
-    print("again: " + head_start.begin(
-        self.classifier, self.data, self.config, self.class_prior,
-        ranked=True), flush=True)
+    line, _ = head_start.begin(self.classifier, self.data, self.config,
+                               self.class_prior, ranked=True)
+    print(f"again: {line}", flush=True)
     state.refit = True
     validator.validate(state)
     self._save(state)
@@ -245,10 +248,7 @@ class Training:
     for number in range(state.step, len(self.plan)):
       kinds = self.plan[number]
       if self._ranking_is_due(kinds, state):
-        state.pseudo_labels = pseudo_labels.rank(
-            self.trainer.objectives[CONSISTENCY], self.predictor,
-            self.data.images, self.data.records["train_unlabeled"],
-            self.config.seed, done[CONSISTENCY], state.updates)
+        state.pseudo_labels = self._rank(done[CONSISTENCY], state)
         batches[CONSISTENCY] = self._batches(CONSISTENCY, done[CONSISTENCY],
                                              state)
       logs = self.trainer.run({k: next(batches[k]) for k in kinds})
@@ -270,6 +270,13 @@ class Training:
         state.pseudo_labels is None
         or state.updates - state.pseudo_labels.updates
         >= self.config.bank_every)
+
+  def _rank(self, first, state, logits=None):
+    """The pseudo-labels from batch `first` on; see `pseudo_labels.rank`."""
+    return pseudo_labels.rank(
+        self.trainer.objectives[CONSISTENCY], self.predictor,
+        self.data.images, self.data.records["train_unlabeled"],
+        self.config.seed, first, state.updates, logits)
 
   def _losses(self, records):
     """`{"loss" and each term: float}`, the objective's means on records."""

@@ -17,6 +17,8 @@ Tian et al., ECCV 2020, arXiv 2003.11539).
 import dataclasses
 
 import numpy as np
+from scipy import optimize
+from scipy import special
 from sklearn import linear_model
 
 from atcon_tf.models.feature_norm import LENGTH
@@ -62,7 +64,8 @@ def unit_length(features, scale=SCALE):
   return scale * features / np.where(length > 0, length, 1)
 
 
-def fit(features, label, weight=None, strength=C, multi_label=True):
+def fit(features, label, weight=None, strength=C, multi_label=True,
+        start=None):
   """Fits a probe by convex optimisation.
 
   Minimises, over coefficients w and bias b,
@@ -81,22 +84,32 @@ def fit(features, label, weight=None, strength=C, multi_label=True):
       None: 1 everywhere.
     strength: C of scikit-learn.
     multi_label: whether an image can have several labels.
+    start: a `Probe` of the same features that is close to the result, which
+      saves time; None: the optimisation starts at 0.
   Returns:
     a `Probe`. A class whose known labels are all equal has coefficients 0 and
     the bias of that label.
   """
   features, label, weight = _arrays(features, label, weight)
+  # The bias takes up the mean. Centred features are better conditioned: the
+  # result is the same, in half the iterations.
+  mean = features.mean(0)
+  features = features - mean
+  if start is not None:
+    start = Probe(start.coefficients, start.bias + mean @ start.coefficients)
   # A regularised solution lies in the span of the images. With fewer images
   # than features, the fit in the coordinates of this span is exact.
   basis = None
   if len(features) < features.shape[1]:
     basis, triangle = np.linalg.qr(features.T)
     features = triangle.T
+    if start is not None:
+      start = Probe(basis.T @ start.coefficients, start.bias)
   solve = _per_class if multi_label else _softmax
-  coefficients, bias = solve(features, label, weight, strength)
+  coefficients, bias = solve(features, label, weight, strength, start)
   if basis is not None:
     coefficients = basis @ coefficients
-  return Probe(coefficients, bias, strength)
+  return Probe(coefficients, bias - mean @ coefficients, strength)
 
 
 def _arrays(features, label, weight):
@@ -110,28 +123,44 @@ def _arrays(features, label, weight):
   return features, label, weight
 
 
-def _regression(strength):
-  return linear_model.LogisticRegression(C=strength, tol=1e-6, max_iter=1000)
+def _per_class(features, label, weight, strength, start):
+  """One binary regression for each class, all minimised together.
 
+  The sum over the classes is minimised by one L-BFGS, because the product of
+  the features with the coefficients of all classes costs little more than
+  with those of one.
+  """
+  size, classes = features.shape[1], label.shape[1]
+  bias = np.zeros([classes])
+  positive, known = (weight * label).sum(0), weight.sum(0)
+  fitted = (positive > 0) & (positive < known)
+  for c in np.flatnonzero(~fitted):
+    bias[c] = _log_odds(positive[c] / known[c] if known[c] else 0)
+  label, weight = label[:, fitted], strength * weight[:, fitted]
+  sign = 1 - 2 * label
 
-def _per_class(features, label, weight, strength):
-  """One regression for each class, on the images with a weight for it."""
-  classes = label.shape[1]
-  coefficients, bias = np.zeros([features.shape[1], classes]), np.zeros(
-      [classes])
-  for c in range(classes):
-    given = weight[:, c] > 0
-    known = np.unique(label[given, c])
-    if len(known) < 2:
-      bias[c] = _log_odds(known.mean() if known.size else 0)
-      continue
-    model = _regression(strength).fit(features[given], label[given, c],
-                                      weight[given, c])
-    coefficients[:, c], bias[c] = model.coef_[0], model.intercept_[0]
+  def objective(flat):
+    w, b = np.split(flat.reshape(size + 1, -1), [size])
+    logits = features @ w + b
+    slope = weight * (special.expit(logits) - label)
+    value = (w * w).sum() / 2 + (
+        weight * np.logaddexp(0, sign * logits)).sum()
+    return value, np.concatenate(
+        [features.T @ slope + w, slope.sum(0, keepdims=True)]).ravel()
+
+  coefficients = np.zeros([size, classes])
+  if fitted.any():
+    begin = np.zeros([size + 1, classes]) if start is None else np.vstack(
+        [start.coefficients, start.bias])
+    found = optimize.minimize(
+        objective, begin[:, fitted].ravel(), jac=True, method="L-BFGS-B",
+        options={"gtol": 1e-4, "ftol": 0, "maxiter": 1000, "maxcor": 20})
+    found = found.x.reshape(size + 1, -1)
+    coefficients[:, fitted], bias[fitted] = found[:-1], found[-1]
   return coefficients, bias
 
 
-def _softmax(features, label, weight, strength):
+def _softmax(features, label, weight, strength, _):
   """One multinomial regression of the classes that have an image."""
   classes = label.shape[1]
   coefficients = np.zeros([features.shape[1], classes])
@@ -144,7 +173,8 @@ def _softmax(features, label, weight, strength):
   if len(known) < 2:
     bias[known] = 0
     return coefficients, bias
-  model = _regression(strength).fit(features[given], chosen, weight[given])
+  model = linear_model.LogisticRegression(C=strength, tol=1e-6, max_iter=1000)
+  model.fit(features[given], chosen, weight[given])
   if len(known) == 2:  # scikit-learn fits the difference of the two alone
     coefficients[:, known] = model.coef_.T * [-0.5, 0.5]
     bias[known] = model.intercept_ * [-0.5, 0.5]
@@ -250,5 +280,5 @@ def fit_ranked(features, label, pool, class_prior, strength=C,
     pseudo, weight = rule(fitted.logits(pool), sizes)
     fitted = fit(both, np.concatenate([label, pseudo]),
                  np.concatenate([known, pool_weight * weight]), strength,
-                 multi_label)
+                 multi_label, fitted)
   return fitted

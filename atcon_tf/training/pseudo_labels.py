@@ -67,7 +67,8 @@ class PseudoLabels:
         CROP_AREA, two_views=True)
 
 
-def rank(objective, predictor, images, records, seed, first, updates):
+def rank(objective, predictor, images, records, seed, first, updates,
+         logits=None):
   """Makes pseudo-labels with the current weights.
 
   Args:
@@ -77,10 +78,13 @@ def rank(objective, predictor, images, records, seed, first, updates):
     records: list of `Record`, the pool.
     seed: seed of the run, which chooses one positive class of each image.
     first, updates: see `PseudoLabels`.
+    logits: `[N, classes]` of the pool; None: the predictor computes them.
   Returns:
     `PseudoLabels`.
   """
-  label, weight = objective.pseudo_labels(predictor.logits(images, records))
+  if logits is None:
+    logits = predictor.logits(images, records)
+  label, weight = objective.pseudo_labels(logits)
   target = _targets(label, seed, first)
   maps = None
   if objective.needs_teacher_maps:

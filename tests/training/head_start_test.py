@@ -147,6 +147,31 @@ def test_the_ranked_start_is_the_ranked_probe(tmp_path, capsys):
   assert len(pool) == 40
 
 
+def test_kept_features_give_the_same_head_without_the_network(
+    tmp_path, monkeypatch):
+  kept = dict(start="probe", feature_cache=str(tmp_path / "features"))
+  first = begun(config_of(**kept), tmp_path)
+  assert len(list((tmp_path / "features").iterdir())) == 1
+  monkeypatch.setattr(head_start.pipeline, "evaluation_batches", None)
+  again = begun(config_of(**kept), tmp_path)
+  for one, other in zip(head_of(first), head_of(again)):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_first_pseudo_labels_are_the_ranked_probes(tmp_path):
+  config = config_of(**SELF_TRAINING)
+  state = RunState()
+  prepared = begun(config, tmp_path, state)
+  pool = head_start.Features(prepared.classifier, "flip", 32)(
+      prepared.data.images, prepared.data.records["train_unlabeled"])
+  kernel, bias = head_of(prepared)
+  sizes = rank_labels.class_sizes(prepared.class_prior, len(pool),
+                                  config.pseudo_share)
+  want, _ = rank_labels.rank_labels(pool @ kernel + bias, sizes)
+  np.testing.assert_array_equal(state.pseudo_labels.label, want)
+  assert state.pseudo_labels.updates == state.pseudo_labels.first == 0
+
+
 def test_the_strength_is_what_is_asked_or_chosen(tmp_path, capsys):
   small = begun(config_of(start="probe", probe_strength=.01), tmp_path)
   assert "C 0.01" in capsys.readouterr().out

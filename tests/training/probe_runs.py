@@ -21,10 +21,10 @@ def config_of(objective="supervised", **changes):
       **none, "summary_images": 0, "bootstrap": 0, **changes})
 
 
-def begun(config, folder):
-  """A `Training` whose head has begun."""
+def begun(config, folder, state=None):
+  """A `Training` whose head has begun; `state` is its `RunState`."""
   prepared = one_run.prepare(config, folder / "splits.json")
-  prepared.begin(RunState())
+  prepared.begin(state or RunState())
   return prepared
 
 

@@ -30,6 +30,10 @@ class Probe:
   probe_strength: float = flag(
       0.3, "C of the logistic regression; 0: cross-validation on the labelled "
       "images chooses it", minimum=0.0, needs=_PROBE)
+  feature_cache: str = flag(
+      "", "folder that keeps the features of the pretrained network, so that "
+      "the next run on the same images starts at once; empty: none is kept",
+      needs=_PROBE)
   class_prior: str = flag(
       "", "JSON file {class name: share of images that show the class}, from "
       "which the number of pseudo-labels follows; default: the shares in the "
