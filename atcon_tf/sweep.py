@@ -3,9 +3,11 @@
     python -m atcon_tf.sweep --dataset=folder --data_dir=photos \
       --objective=self_training --shot_list=1,2,4,8 --repeats=3 --out=W/sweep
 
-Trains with and without the objective on few images of each class, several
-seeds each, and extrapolates the gain by a straight line over the logarithm of
-the number of images. Writes a plot, a JSON file and one sentence, which says
+Trains with the objective, and without it, on few images of each class. What
+it is compared with is its own start without a training step, `ranked_probe`
+or `probe`; it is `supervised` where no probe can be the start. Each number of
+images is run with several seeds, and a straight line over the logarithm of
+the number extrapolates the gain. The command writes a plot, a JSON file and one sentence, which says
 up to how many images the gain is worth its time. The same command continues a
 sweep that was interrupted. The scores are those of the validation images, so
 that the test images stay unseen while one chooses. That holds for data with
@@ -41,9 +43,10 @@ def main(argv):
                       "the sweep draws its own subsets; see --shot_list and "
                       "--repeats")
   config = config_flags.from_flags()
-  if config.objective == shot_sweep.SUPERVISED:
-    raise UserError("objective", "supervised",
-                    "name the one to compare with it")
+  baseline = shot_sweep.baseline_of(config)
+  if config.objective == baseline:
+    raise UserError("objective", baseline,
+                    "is what the sweep compares with; name another one")
   if config.objective in settings.HEADS:
     raise UserError("objective", config.objective,
                     "explains a classifier and leaves its scores as they are; "
@@ -55,8 +58,8 @@ def main(argv):
   out = pathlib.Path(values.out)
   files.check_folder("out", out)
   shots = sorted(map(int, set(values.shot_list)))
-  grid = {"flags": [], "arms": shot_sweep.arms(config),
-          "baseline": shot_sweep.SUPERVISED, "shots": shots,
+  grid = {"flags": [], "arms": shot_sweep.arms(config, baseline),
+          "baseline": baseline, "shots": shots,
           "seeds": list(range(values.repeats)), "endpoint_shots": shots}
   sweep = study.Study(grid, out / "rows.json", out / "runs", [])
   failed = sweep.run(values.workers, keep=False)
@@ -68,9 +71,9 @@ def main(argv):
   wanted = set(study_grid.cells(grid))
   rows = [r for r in sweep.rows
           if (r["arm"], r["shots"], r["seed"]) in wanted]
-  gain = shot_sweep.gains(rows, config.objective, values.metric)
-  times = shot_sweep.times_as_long(rows, config.objective)
-  advice = shot_sweep.advise(gain, config.objective, values.metric,
+  gain = shot_sweep.gains(rows, config.objective, baseline, values.metric)
+  times = shot_sweep.times_as_long(rows, config.objective, baseline)
+  advice = shot_sweep.advise(gain, config.objective, baseline, values.metric,
                              values.worth, times)
   files.write_text(out / "sweep.json", json.dumps(advice, indent=1))
   files.write_bytes(out / "sweep.png", canvas.to_png(

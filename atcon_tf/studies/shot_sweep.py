@@ -7,47 +7,63 @@ import numpy as np
 
 from atcon_tf.reports.figures import canvas
 
-SUPERVISED = "supervised"
 # The settings that the sweep chooses for each run.
 DRAWN = ("shots", "seed", "split_seed", "splits")
 METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
 LEVEL = 0.9
 
 
-def arms(config):
-  """The runs with and without the objective, `{name: list of flags}`."""
+def baseline_of(config):
+  """The objective that the sweep compares with: the simplest of its data.
+
+  It is the run's own start without a training step, `probe` or
+  `ranked_probe`; `supervised` if the network starts from random weights or
+  has a trained head.
+  """
+  if config.objective == "ranked_probe":
+    return "probe"
+  return "supervised" if config.start == "prior" else config.start
+
+
+def arms(config, baseline):
+  """The runs with and without the objective, `{name: list of flags}`.
+
+  Args:
+    config: a resolved `Config`.
+    baseline: name of the objective to compare with, see `baseline_of`.
+  """
   def text(one):
     return [line for line in one.to_flags().splitlines()
             if not line.startswith(tuple(f"--{name}=" for name in DRAWN))]
 
-  return {SUPERVISED: text(config.with_objective(SUPERVISED)),
+  return {baseline: text(config.with_objective(baseline)),
           config.objective: text(config)}
 
 
-def gains(rows, objective, metric):
+def gains(rows, objective, baseline, metric):
   """Paired gains in points, `{shots: [one for each seed]}`.
 
   Args:
     rows: of a study.
-    objective: the arm that is compared with SUPERVISED.
+    objective, baseline: the arm, and the one that it is compared with.
     metric: name of a validation score.
   """
   scores = {(r["arm"], r["shots"], r["seed"]): r["val"][metric]
             for r in rows}
   found = {}
   for (arm, shots, seed), score in sorted(scores.items()):
-    if arm == objective and (SUPERVISED, shots, seed) in scores:
+    if arm == objective and (baseline, shots, seed) in scores:
       found.setdefault(shots, []).append(
-          100 * (score - scores[SUPERVISED, shots, seed]))
+          100 * (score - scores[baseline, shots, seed]))
   return found
 
 
-def times_as_long(rows, objective):
+def times_as_long(rows, objective, baseline):
   """The median seconds of runs with the objective, over those without."""
   seconds = {arm: [r["seconds"] for r in rows if r["arm"] == arm]
-             for arm in (objective, SUPERVISED)}
+             for arm in (objective, baseline)}
   return float(np.median(seconds[objective]) / np.median(
-      seconds[SUPERVISED]))
+      seconds[baseline]))
 
 
 def lines(gain):
@@ -106,12 +122,12 @@ def last_worthwhile(fits, worth, most):
   return np.where((height < worth) & ~rises, 0, crossing)
 
 
-def advise(gain, objective, metric, worth, times):
+def advise(gain, objective, baseline, metric, worth, times):
   """The outcome of a sweep, a dict with one sentence under "advice".
 
   Args:
     gain: from `gains`.
-    objective, metric: names.
+    objective, baseline, metric: names.
     worth: points of gain that are worth the time.
     times: how many times as long a run with the objective takes.
   """
@@ -125,13 +141,14 @@ def advise(gain, objective, metric, worth, times):
   unclear = bottom < 0 < top
   points = f"{worth:g} point{'' if worth == 1 else 's'}"
   sentence = (f"At {shots} labelled images a class {objective} changes "
-              f"validation {METRICS[metric]} by {here:+.1f} points "
-              f"[{bottom:+.1f}, {top:+.1f}]"
+              f"validation {METRICS[metric]} over {baseline} by {here:+.1f} "
+              f"points [{bottom:+.1f}, {top:+.1f}]"
               + (", which so few runs cannot tell from nothing,"
                  if unclear else "")
               + f" and takes {times:.1f} times as long; ")
   if until == 0:
-    sentence += f"no gain of {points} is to be expected: leave it out."
+    sentence += (f"no gain of {points} is to be expected: use "
+                 f"--objective={baseline}.")
   elif np.isinf(until) and here < worth:
     sentence += (f"it may gain {points} with more images: sweep again with "
                  "more.")
@@ -144,7 +161,7 @@ def advise(gain, objective, metric, worth, times):
                  f"to {_number(high)}): "
                  + ("sweep again with more --repeats." if unclear else
                     "use it with fewer."))
-  return {"objective": objective, "metric": metric, "worth": worth,
+  return {"objective": objective, "baseline": baseline, "metric": metric, "worth": worth,
           "slope": float(best[0]), "height": float(best[1]),
           "until": None if np.isinf(until) else until,
           "interval": [None if np.isinf(v) else float(v)
@@ -197,8 +214,8 @@ def plot(gain, advice):
   ticks = 2 ** np.arange(int(np.log2(x[-1])) + 1)
   axes.set_xticks(ticks, map(str, ticks))
   axes.set_xlabel("labelled images a class")
-  axes.set_ylabel(f"gain of {advice['objective']}, points of "
-                  f"{METRICS[advice['metric']]}")
+  axes.set_ylabel(f"gain of {advice['objective']} over {advice['baseline']}, "
+                  f"points of {METRICS[advice['metric']]}")
   axes.legend(fontsize=8)
   axes.set_title(textwrap.fill(advice["advice"], 95), fontsize=8.5)
   return figure

@@ -8,7 +8,6 @@ function fits the head again after the backbone was trained.
 """
 
 import json
-import re
 import time
 
 import numpy as np
@@ -155,11 +154,11 @@ class Features:
 
   def _network(self):
     """A digest of what the features of an image depend on."""
-    # Keras counts equal names up: dense, dense_1, ...
-    graph = re.sub(r'_\d+"', '"', self._embed.to_json())
+    graph = [f"{type(layer).__name__} {layer.output.shape}"
+             for layer in self._embed.layers]
     return feature_cache.digest(
         self._views, json.dumps(self._classifier.normalize.get_config()),
-        graph, *self._embed.get_weights())
+        *graph, *self._embed.get_weights())
 
   def scale(self, features):
     """The factor that makes the features' mean length `probe.SCALE`.

@@ -21,7 +21,7 @@ def test_the_line_and_where_it_falls_below():
   np.testing.assert_allclose(shot_sweep.plausible_fits(gain, 5),
                              [[-2, 8]] * 5, atol=1e-6)
   # 8 - 2 log2(k) = 1 at k = 2^3.5.
-  advice = shot_sweep.advise(gain, "atcon", "map_macro", 1.0, 2.5)
+  advice = shot_sweep.advise(gain, "atcon", "supervised", "map_macro", 1.0, 2.5)
   assert advice["until"] == pytest.approx(2**3.5)
   assert advice["interval"] == pytest.approx([2**3.5] * 2)
   assert "fall below 1 point at about 11 images" in advice["advice"]
@@ -58,25 +58,25 @@ def test_last_worthwhile(fit, until):
 
 def test_advice_where_nothing_is_gained():
   gain = {1: [.2, -.1], 4: [0., .1]}
-  assert "leave it out" in shot_sweep.advise(
-      gain, "atcon", "map_macro", 1.0, 1.0)["advice"]
+  assert "to be expected: use --objective=probe." in shot_sweep.advise(
+      gain, "atcon", "probe", "map_macro", 1.0, 1.0)["advice"]
 
 
 def test_a_gain_that_nobody_can_tell_from_nothing_is_called_so():
-  text = shot_sweep.advise({1: [9., -5], 4: [8., -6]}, "atcon", "f1_macro",
-                           2.0, 1.0)["advice"]
-  assert "macro F1 by +1.0 points [-" in text
+  text = shot_sweep.advise({1: [9., -5], 4: [8., -6]}, "atcon", "supervised",
+                           "f1_macro", 2.0, 1.0)["advice"]
+  assert "macro F1 over supervised by +1.0 points [-" in text
   assert "cannot tell from nothing" in text
   # The line falls from 2 at one image: a crossing, and no advice to use it.
-  text = shot_sweep.advise({1: [9., -3], 4: [8., -6]}, "atcon", "f1_macro",
-                           2.0, 1.0)["advice"]
+  text = shot_sweep.advise({1: [9., -3], 4: [8., -6]}, "atcon", "supervised",
+                           "f1_macro", 2.0, 1.0)["advice"]
   assert text.endswith("sweep again with more --repeats.")
 
 
 def test_how_many_times_as_long():
   rows = [dict(arm=a, seconds=s) for a, s in [
       ("atcon", 30), ("atcon", 50), ("supervised", 10), ("supervised", 30)]]
-  assert shot_sweep.times_as_long(rows, "atcon") == 2
+  assert shot_sweep.times_as_long(rows, "atcon", "supervised") == 2
 
 
 def test_gains_are_paired():
@@ -84,14 +84,14 @@ def test_gains_are_paired():
           for a, s, v in [("supervised", 0, .5), ("atcon", 0, .53),
                           ("supervised", 1, .4), ("atcon", 1, .39),
                           ("atcon", 2, .9)]]
-  assert shot_sweep.gains(rows, "atcon", "map_macro") == {
+  assert shot_sweep.gains(rows, "atcon", "supervised", "map_macro") == {
       2: pytest.approx([3, -1])}
 
 
 def test_both_arms_share_what_both_use():
   config = Config(objective="self_training", bank_every=5, steps=7,
                   seed=3).resolve()
-  made = shot_sweep.arms(config)
+  made = shot_sweep.arms(config, "supervised")
   assert "--bank_every=5" in made["self_training"]
   assert not any("bank_every" in f for f in made["supervised"])
   assert "--objective=supervised" in made["supervised"]
@@ -99,6 +99,23 @@ def test_both_arms_share_what_both_use():
     assert "--steps=7" in flags
     assert not any(f.startswith(("--seed", "--shots", "--split_seed"))
                    for f in flags)
+
+
+@pytest.mark.parametrize("settings, baseline", [
+    ({"objective": "self_training", "model": "mobilenet_v2",
+      "dataset": "voc"}, "ranked_probe"),
+    ({"objective": "supervised", "model": "mobilenet_v2",
+      "dataset": "voc"}, "probe"),
+    ({"objective": "ranked_probe", "model": "mobilenet_v2",
+      "dataset": "voc"}, "probe"),
+    ({"objective": "atcon"}, "supervised")])
+def test_it_is_compared_with_its_own_start(settings, baseline):
+  config = Config(**settings).resolve()
+  assert shot_sweep.baseline_of(config) == baseline
+  flags = shot_sweep.arms(config, baseline)[baseline]
+  assert f"--objective={baseline}" in flags
+  assert any(f.startswith("--steps=") for f in flags) == (
+      baseline == "supervised")
 
 
 def _sweep(folder, *flags):
@@ -110,7 +127,8 @@ def _sweep(folder, *flags):
 
 def test_a_sweep_ends_with_the_advice_of_its_own_rows(tmp_path):
   """A larger one was interrupted: it left rows of 4 images, of one seed."""
-  arms = shot_sweep.arms(Config(objective="self_training").resolve())
+  arms = shot_sweep.arms(Config(objective="self_training").resolve(),
+                         "supervised")
   rows = [{"arm": arm, "shots": shots, "seed": seed, "flags": flags,
            "seconds": 2. if arm == "supervised" else 3.,
            "val": {"map_macro": .5 + .04 * (arm != "supervised") / shots}}
@@ -120,7 +138,7 @@ def test_a_sweep_ends_with_the_advice_of_its_own_rows(tmp_path):
   done = _sweep(tmp_path, "--objective=self_training")
   assert done.returncode == 0, done.stderr
   assert ("At 2 labelled images a class self_training changes validation mAP "
-          "by +2.0 points [+2.0, +2.0] and takes 1.5 times") in done.stdout
+          "over supervised by +2.0 points [+2.0, +2.0] and takes 1.5 times") in done.stdout
   assert (tmp_path / "sweep.png").stat().st_size
   advice = json.loads((tmp_path / "sweep.json").read_text())
   assert set(advice["gains"]) == {"1", "2"}
