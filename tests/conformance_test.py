@@ -23,6 +23,7 @@ from atcon_tf.models import explanation_head
 from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
+from tests.data import drawn_files
 from tests.small_networks import CLASSES
 from tests.small_networks import SIZE
 from tests.small_networks import small_classifier
@@ -261,7 +262,7 @@ def test_objective(name, classifiers):
 
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
-                 "binary_masks": None}
+                 "binary_masks": None, "csv": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -286,6 +287,11 @@ def test_dataset(name, tmp_path, request):
       path.parent.mkdir(exist_ok=True)
       PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(path)
     settings["data_dir"] = str(tmp_path)
+  if name == "csv":
+    settings["table"] = str(tmp_path / "table.csv")
+    (tmp_path / "table.csv").write_text("path,label,x1,y1,x2,y2\n" + "".join(
+        f"{d.path},{d.name},{','.join(map(str, d.box))}\n"
+        for d in drawn_files.draw(tmp_path, 12)))
   found = data.load(config.Config(**settings).resolve())
   assert set(found.splits) == {"train", "val", "test"}
   ids = [r.id for part in found.splits.values() for r in part]

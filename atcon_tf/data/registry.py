@@ -2,9 +2,12 @@
 
 import dataclasses
 
+from atcon_tf.config import settings
+from atcon_tf.data import groups
 from atcon_tf.data.sources import binary_masks
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
+from atcon_tf.data.sources import labelled_table
 from atcon_tf.data.sources import shapes
 from atcon_tf.data.sources import unlabeled
 from atcon_tf.data.sources import voc
@@ -29,6 +32,11 @@ def _binary_masks(config):
   return binary_masks.load(config.data_dir, config.split_seed)
 
 
+def _csv(config):
+  return labelled_table.load(config.table, config.data_dir, config.classes,
+                             config.group_column, config.split_seed)
+
+
 def _shapes(config):
   # The scenes are the same for every seed, as the images of any other data
   # set are; only the choice of the labelled images depends on the seed.
@@ -36,7 +44,7 @@ def _shapes(config):
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
-            "binary_masks": _binary_masks, "shapes": _shapes}
+            "binary_masks": _binary_masks, "csv": _csv, "shapes": _shapes}
 
 
 def load(config):
@@ -49,10 +57,10 @@ def load(config):
   Raises:
     UserError: a setting, a folder or a file is wrong; the error names it.
   """
-  dataset = DATASETS[config.dataset](config)
+  dataset = DATASETS[settings.source(config.dataset)](config)
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
-  return dataset
+  return groups.separate(dataset, config.group_pattern, config.split_seed)
 
 
 def keep(dataset, ids):

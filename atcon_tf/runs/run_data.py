@@ -50,6 +50,7 @@ def load(config, stored, progress=False, images=None):
   """
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
+  _tell(data.notes)
   every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
     images = images or _read(config, every, progress)
@@ -84,6 +85,11 @@ def _read(config, records, progress):
   return images
 
 
+def _tell(notes):
+  for line in notes:
+    print(files.printable(line), flush=True)
+
+
 def load_part(run, split="test", data_dir="", voc_year=0):
   """Reads one part of a run's data, or of other data.
 
@@ -109,7 +115,7 @@ def load_part(run, split="test", data_dir="", voc_year=0):
                     f"not used with a run on --dataset={config.dataset}")
   config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
                                voc_year=voc_year or config.voc_year,
-                               unlabeled_dir="")
+                               unlabeled_dir="", group_pattern="")
   data = registry.load(config)
   if data.class_names != run.class_names:
     raise UserError("data_dir", data_dir or config.data_dir,
@@ -126,7 +132,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
           f"gives the {split} images", flush=True)
     other = False
   if other and split == "all":
-    records = list(known.values())
+    records = [r for part in ("train", "val", "test")
+               for r in data.splits[part]]
   elif other:
     records = data.splits.get(split, [])
   else:

@@ -71,7 +71,8 @@ def load(data_dir, seed=0):
                         f"{len(known)} {CLASSES[label]} images leave "
                         f"none for the {split} split")
       splits[split] += [known[i] for i in chosen]
-  return record.Dataset(CLASSES, False, splits)
+  return record.Dataset(CLASSES, False, splits,
+                        drawn=rules.drawn([split for split, _ in found]))
 
 
 def _splits(data_dir):

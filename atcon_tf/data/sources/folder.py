@@ -69,7 +69,7 @@ def load(data_dir, classes=(), seed=0):
       splits[split] += [
           record.Record(i, os.path.join(data_dir, *i.split("/")), label)
           for i in ids]
-  return record.Dataset(names, False, splits)
+  return record.Dataset(names, False, splits, drawn=rules.drawn(layout))
 
 
 def _layout(data_dir):

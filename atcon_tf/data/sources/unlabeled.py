@@ -53,8 +53,9 @@ def add(dataset, unlabeled_dir):
               flag, *known[os.path.realpath(path)]))
     name = os.path.relpath(path, unlabeled_dir).replace(os.sep, "/")
     records.append(record.Record(PREFIX + name, path, no_label))
+  before = dataset.splits.get(PART, [])
   return dataclasses.replace(
-      dataset, splits={**dataset.splits, PART: records})
+      dataset, splits={**dataset.splits, PART: before + records})
 
 
 def _images_below(top):
