@@ -23,7 +23,10 @@ from atcon_tf.models import explanation_head
 from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
+from tests.data import coco_test
 from tests.data import drawn_files
+from tests.data import svhn_files
+from tests.data import tiny_builders
 from tests.small_networks import CLASSES
 from tests.small_networks import SIZE
 from tests.small_networks import small_classifier
@@ -262,7 +265,8 @@ def test_objective(name, classifiers):
 
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
-                 "binary_masks": None, "csv": None}
+                 "binary_masks": None, "csv": None, "coco": None,
+                 "svhn": None, "tfds:NAME": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -292,6 +296,15 @@ def test_dataset(name, tmp_path, request):
     (tmp_path / "table.csv").write_text("path,label,x1,y1,x2,y2\n" + "".join(
         f"{d.path},{d.name},{','.join(map(str, d.box))}\n"
         for d in drawn_files.draw(tmp_path, 12)))
+  if name == "coco":
+    settings["annotations"] = coco_test.write(
+        tmp_path / "own.json", coco_test.instances(drawn_files.draw(tmp_path)))
+  if name == "svhn":
+    svhn_files.write(tmp_path, train=40, test=20)
+    settings["data_dir"] = str(tmp_path)
+  if name == "tfds:NAME":
+    tiny_builders.prepare(tiny_builders.TinyShapes, tmp_path)
+    settings |= dict(dataset="tfds:tiny_shapes", data_dir=str(tmp_path))
   found = data.load(config.Config(**settings).resolve())
   assert set(found.splits) == {"train", "val", "test"}
   ids = [r.id for part in found.splits.values() for r in part]

@@ -19,14 +19,16 @@ from atcon_tf.config.objective_settings.registry import UNLABELED
 
 OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
-DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "shapes")
-
 # The data sets of TensorFlow Datasets; NAME stands for a name there.
 TFDS = "tfds:NAME"
+DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
+            "svhn", TFDS, "shapes")
+
 # The data sets that read files, and the one that reads lists of files.
 FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
 LISTS = {"dataset": ("image_list",)}
 TABLE = {"dataset": ("csv",)}
+COCO = {"dataset": ("coco",)}
 
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
@@ -80,6 +82,25 @@ class Data:
       "", "CSV, TSV or JSON Lines file with a row for each image or box, or a "
       "folder of metadata.csv, metadata.jsonl or _classes.csv; see "
       "docs/data.md", needs=TABLE)
+  annotations: str = flag(
+      "", "JSON file in COCO's format; of the training images, or of all if "
+      "there are no other annotations", needs=COCO)
+  val_annotations: str = flag(
+      "", "JSON file of the validation images, as --annotations; without "
+      "--test_annotations these images are the test set, and a fifth of the "
+      "training images is the validation set", needs=COCO)
+  test_annotations: str = flag(
+      "", "JSON file of the test images, as --annotations", needs=COCO)
+  svhn_extra: bool = flag(
+      False, "the images of SVHN's extra set join the unlabelled pool",
+      needs={"dataset": ("svhn",)})
+  tfds_splits: tuple[str, ...] = flag(
+      (), "splits of TFDS for training, validation and test, as in "
+      "'train[:80%],train[80%:],test'; default: those of these names",
+      needs={"dataset": (TFDS,)})
+  no_download: bool = flag(
+      False, "refuse a data set of TFDS that is not on the disk, without a "
+      "look at the network", needs={"dataset": ("svhn", TFDS)})
   group_column: str = flag(
       "", "column of --table that names the group of an image; train, "
       "validation and test share no group; default: the column group, if "

@@ -83,17 +83,22 @@ def dataset(images, available, classes=(), multi_label=False, seed=0,
     notes.append(f"left out: {len(empty)} classes without an image: "
                  f"{', '.join(empty)[:200]}")
   labelled = [i for i in images if i.names is not None]
-  kept = [i for i in labelled if not i.names or set(i.names) & set(names)]
+  columns = {name: c for c, name in enumerate(names)}
+  kept = [i for i in labelled
+          if not i.names or any(name in columns for name in i.names)]
   if len(kept) < len(labelled):
     notes.append(f"left out: {len(labelled) - len(kept)} images of other "
                  "classes")
-  label = np.array([[name in image.names for name in names]
-                    for image in kept], np.float32)
+  label = np.zeros([len(kept), len(names)], bool)
+  for row, image in zip(label, kept):
+    row[[columns[name] for name in image.names if name in columns]] = True
   parts, drawn = _parts(kept, label, f"{seed}/")
   splits = {"train": [], "val": [], "test": []}
-  columns = {name: c for c, name in enumerate(names)}
+  alone = record.one_hot(len(names))
   for image, row, part in zip(kept, label, parts):
-    splits[part].append(_record(image, row.copy(), columns))
+    row = (alone[int(row.argmax())] if row.sum() == 1 else
+           row.astype(np.float32))
+    splits[part].append(_record(image, row, columns))
   _check(kept, label, parts, names, notes)
   _add_pool(images, len(names), splits, notes)
   return record.Dataset(names, multi_label, splits, tuple(notes), drawn)
@@ -127,19 +132,20 @@ def _record(image, label, columns):
 def _check(images, label, parts, names, notes):
   """Refuses an empty part and a class without training images."""
   parts = np.array(parts)
-  for part in ("train", "val", "test"):
+  shown = {part: label[parts == part].any(0)
+           for part in ("train", "val", "test")}
+  for part in shown:
     if not (parts == part).any():
       raise UserError(f"{len(images)} labelled image(s) leave none for the "
                       f"{part} split")
   for c, name in enumerate(names):
-    first = images[int(np.argmax(label[:, c]))]
-    if not label[parts == "train", c].any():
+    if not shown["train"][c]:
+      first = images[int(np.argmax(label[:, c]))]
       raise UserError(
           f"{first.where or first.id}: class '{name}' has no training image; "
           f"--classes={','.join(n for n in names if n != name)} leaves it out")
   for part in ("val", "test"):
-    absent = [name for c, name in enumerate(names)
-              if not label[parts == part, c].any()]
+    absent = [name for name, there in zip(names, shown[part]) if not there]
     if absent:
       notes.append(f"note: no {part} image of {', '.join(absent)[:200]}; "
                    "means over classes leave "

@@ -115,10 +115,15 @@ def divide(units, labels, parts=("val", "test"), salt=""):
   ranked = rank(count, salt)
   total = labels.sum(0)
   have = {part: np.zeros(labels.shape[1]) for part in shares}
+  showing = collections.defaultdict(list)
+  for unit in ranked:
+    for c in np.flatnonzero(count[unit]).tolist():
+      showing[c].append(unit)
   part_of = {}
-  for c in np.argsort(total, kind="stable"):
-    showing = [u for u in ranked if u not in part_of and count[u][c]]
-    for unit in sorted(showing, key=lambda u: -count[u][c]):
+  for c in np.argsort(total, kind="stable").tolist():
+    for unit in sorted(showing[c], key=lambda u: -count[u][c]):
+      if unit in part_of:
+        continue
       part = min(shares, key=lambda p: have[p][c] / shares[p])
       part_of[unit] = part
       have[part] += count[unit]
