@@ -5,6 +5,8 @@ A table of small cases drives all checks, and an entry without a case fails.
 networks have a few layers, and the images 16 pixels a side.
 """
 
+import json
+
 import keras
 import numpy as np
 import PIL.Image
@@ -25,6 +27,7 @@ from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
 from tests.data import coco_test
 from tests.data import drawn_files
+from tests.data import labelling_tools_test
 from tests.data import svhn_files
 from tests.data import tiny_builders
 from tests.small_networks import CLASSES
@@ -266,7 +269,7 @@ def test_objective(name, classifiers):
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
                  "binary_masks": None, "csv": None, "coco": None,
-                 "svhn": None, "tfds:NAME": None}
+                 "label_studio": None, "cvat": None, "svhn": None, "tfds:NAME": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -299,6 +302,14 @@ def test_dataset(name, tmp_path, request):
   if name == "coco":
     settings["annotations"] = coco_test.write(
         tmp_path / "own.json", coco_test.instances(drawn_files.draw(tmp_path)))
+  if name == "label_studio":
+    settings["annotations"] = str(tmp_path / "export.json")
+    (tmp_path / "export.json").write_text(json.dumps(
+        labelling_tools_test.tasks(drawn_files.draw(tmp_path))))
+  if name == "cvat":
+    settings["annotations"] = str(tmp_path / "export.xml")
+    (tmp_path / "export.xml").write_text(
+        labelling_tools_test.xml(drawn_files.draw(tmp_path)))
   if name == "svhn":
     svhn_files.write(tmp_path, train=40, test=20)
     settings["data_dir"] = str(tmp_path)

@@ -96,9 +96,10 @@ def check_together(config, given):
     raise UserError("table", None,
                     "needed by --dataset=csv, the file with a row for each "
                     "image")
-  if config.dataset == "coco" and not config.annotations:
-    raise UserError("annotations", None,
-                    "needed by --dataset=coco, the JSON file of the instances")
+  if config.dataset in settings.ANNOTATED["dataset"] and (
+      not config.annotations):
+    raise UserError("annotations", None, "needed by --dataset="
+                    f"{config.dataset}, the file of the annotations")
   if config.group_pattern and config.group_column:
     raise UserError("group_pattern", config.group_pattern,
                     "not used with --group_column, which names the groups")

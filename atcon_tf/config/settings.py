@@ -22,18 +22,19 @@ MODELS = tuple(defaults.NETWORKS)
 # The data sets of TensorFlow Datasets; NAME stands for a name there.
 TFDS = "tfds:NAME"
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
-            "svhn", TFDS, "shapes")
+            "label_studio", "cvat", "svhn", TFDS, "shapes")
 
 # The data sets that read files, and the one that reads lists of files.
 FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
 LISTS = {"dataset": ("image_list",)}
 TABLE = {"dataset": ("csv",)}
 COCO = {"dataset": ("coco",)}
+ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
-TWO_CLASSES = {"dataset": tuple(d for d in DATASETS
-                                if d not in ("voc", "coco", "shapes"))}
+TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
+                           "label_studio", "cvat", "svhn", TFDS)}
 
 # The runs that have labelled batches, that use the supervised optimisers, and
 # that use the consistency optimiser.
@@ -83,8 +84,9 @@ class Data:
       "folder of metadata.csv, metadata.jsonl or _classes.csv; see "
       "docs/data.md", needs=TABLE)
   annotations: str = flag(
-      "", "JSON file in COCO's format; of the training images, or of all if "
-      "there are no other annotations", needs=COCO)
+      "", "file of annotations: JSON in COCO's format (of the training images, "
+      "or of all if there are no other annotations), the JSON export of Label "
+      "Studio, or the XML of CVAT", needs=ANNOTATED)
   val_annotations: str = flag(
       "", "JSON file of the validation images, as --annotations; without "
       "--test_annotations these images are the test set, and a fifth of the "

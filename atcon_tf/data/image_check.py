@@ -116,6 +116,8 @@ def _look_at(records, progress):
 def _look(record):
   try:
     image = record.image
+    if isinstance(image, str):
+      image_store.check_sums(image)
     image = (PIL.Image.open(image) if isinstance(image, str)
              else PIL.Image.fromarray(image()))
     image = image_store.to_rgb(image)

@@ -27,12 +27,24 @@ def decode(record, size):
     uint8 `[size, size, 3]`, see `to_rgb`.
   """
   image = record.image
+  if isinstance(image, str):
+    check_sums(image)
   image = (PIL.Image.open(image) if isinstance(image, str)
            else PIL.Image.fromarray(image()))
   image = to_rgb(image)
   if image.size != (size, size):
     image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
+
+
+def check_sums(path):
+  """Refuses a PNG whose check sums are wrong.
+
+  PIL decodes such a file to other pixels without a word.
+  """
+  with PIL.Image.open(path) as image:
+    if image.format == "PNG":
+      image.verify()
 
 
 def to_rgb(image):

@@ -83,11 +83,26 @@ def colours(image, operations, direction):
 
 def autocontrast(image):
   """Each channel of each image, stretched to [0, 1]."""
-  return keras.layers.AutoContrast(value_range=(0, 1)).transform_images(image)
+  return keras.layers.AutoContrast(
+      value_range=(0, 1), dtype="float32").transform_images(image)
 
 
 def _equalize(image):
-  return keras.layers.Equalization(value_range=(0, 1)).transform_images(image)
+  """A flat histogram of each channel of each image.
+
+  Keras's layer takes one histogram of all images of the batch.
+  """
+  planes = tf.transpose(image, [0, 3, 1, 2])
+  shape = tf.shape(planes)
+  levels = tf.reshape(tf.round(255 * planes), [shape[0] * 3, -1])
+  ordered = tf.sort(levels)
+  below = tf.searchsorted(ordered, levels, "right")
+  first = tf.searchsorted(ordered, ordered[:, :1], "right")
+  rest = tf.shape(levels)[1] - first
+  flat = tf.cast(below - first, tf.float32) / tf.cast(
+      tf.maximum(rest, 1), tf.float32)
+  flat = tf.where(rest > 0, flat, levels / 255)
+  return tf.transpose(tf.reshape(flat, shape), [0, 2, 3, 1])
 
 
 def _posterize(image):

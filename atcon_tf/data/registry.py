@@ -6,8 +6,10 @@ from atcon_tf.config import settings
 from atcon_tf.data import groups
 from atcon_tf.data.sources import binary_masks
 from atcon_tf.data.sources import coco
+from atcon_tf.data.sources import cvat
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
+from atcon_tf.data.sources import label_studio
 from atcon_tf.data.sources import labelled_table
 from atcon_tf.data.sources import shapes
 from atcon_tf.data.sources import svhn
@@ -46,6 +48,16 @@ def _coco(config):
                    config.split_seed)
 
 
+def _label_studio(config):
+  return label_studio.load(config.annotations, config.data_dir,
+                           config.classes, config.split_seed)
+
+
+def _cvat(config):
+  return cvat.load(config.annotations, config.data_dir, config.classes,
+                   config.split_seed)
+
+
 def _tfds(config):
   return tfds_images.load(
       config.dataset.removeprefix("tfds:"), config.data_dir,
@@ -70,7 +82,8 @@ def _shapes(config):
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
             "binary_masks": _binary_masks, "csv": _csv, "coco": _coco,
-            "svhn": _svhn, settings.TFDS: _tfds, "shapes": _shapes}
+            "label_studio": _label_studio, "cvat": _cvat, "svhn": _svhn,
+            settings.TFDS: _tfds, "shapes": _shapes}
 
 
 def load(config):

@@ -62,7 +62,7 @@ def test_each_is_named_and_none_is_used(campaign, tmp_path, capsys):
   table, ways = campaign
   assert len(ways) == 60 and len(set(ways.values())) == 10
   config = Config(dataset="csv", table=table, max_bad_images=60, shots=0,
-                  image_size=32).resolve()
+                  objective="supervised", image_size=32).resolve()
   found = run_data.load(config, tmp_path / "splits.json")
   assert set(found.images.bad) == set(ways), [
       ways[path] for path in set(ways) - set(found.images.bad)]
@@ -76,7 +76,7 @@ def test_one_more_than_allowed_is_refused(campaign, tmp_path):
   table, ways = campaign
   for most in (0, 59):
     config = Config(dataset="csv", table=table, max_bad_images=most, shots=0,
-                    image_size=32).resolve()
+                    objective="supervised", image_size=32).resolve()
     with refused(f"does not decode .*--max_bad_images={most} allows no more"
                  ) as caught:
       run_data.load(config, tmp_path / "splits.json")

@@ -63,9 +63,10 @@ def test_moves_by_hand():
 
 
 def test_colours_by_hand():
-  image = tf.constant([[[[.2, .3, .4], [.6, .5, .4]]]])
+  image = np.tile(np.float32([[[[.2, .3, .4], [.6, .5, .4]]]]), [1, 4, 2, 1])
   def first(name, sign=1.):
-    return rand_augment.colours(image, *_one(name, sign, 1)).numpy()[0, 0, 0]
+    return rand_augment.colours(
+        tf.constant(image), *_one(name, sign, 1)).numpy()[0, 0, 0]
   grey = .2989 * .2 + .5870 * .3 + .1140 * .4
   np.testing.assert_allclose(
       first("color", -1.), grey + (np.array([.2, .3, .4]) - grey) * .19,
@@ -77,6 +78,21 @@ def test_colours_by_hand():
   # 4 of 8 bits: 51 -> 48, 76 -> 64, 102 -> 96.
   np.testing.assert_allclose(first("posterize"), np.array([48, 64, 96]) / 255,
                              atol=1e-5)
+
+
+def test_equalize_by_hand():
+  """Levels 10, 10, 20, 30 of a channel: 2 at the lowest, 1 and 2 above it."""
+  image = np.zeros([2, 4, 4, 3], np.float32)
+  image[0, ..., 0] = np.tile([[10, 10], [20, 30]], [2, 2]) / 255
+  image[0, ..., 1] = .25  # one level: it stays
+  image[1] = np.random.default_rng(0).uniform(size=[4, 4, 3])
+  found = rand_augment.colours(tf.constant(image), *_one("equalize", batch=2))
+  np.testing.assert_allclose(
+      found[0, ..., 0], np.tile([[0, 0], [.5, 1]], [2, 2]), atol=1e-6)
+  np.testing.assert_allclose(found[0, ..., 1], 64 / 255, atol=1e-6)
+  alone = rand_augment.colours(tf.constant(image[1:]), *_one(
+      "equalize", batch=1))
+  np.testing.assert_array_equal(alone[0], found[1])
 
 
 def test_the_transform_follows():
@@ -91,7 +107,7 @@ def test_the_transform_follows():
   operations, _ = rand_augment.draw(200, augment._rand_augment_seed(SEED))
   moved = np.isin(operations.numpy(), [
       rand_augment.OPERATIONS.index(m) for m in rand_augment.MOVES]).any(0)
-  same = np.abs(transform - plain).numpy().max(1) < 1e-5
+  same = np.abs(transform - plain).max(1) < 1e-5
   np.testing.assert_array_equal(same, ~moved)
   assert 40 < moved.sum() < 180
   warped = augment.warp(image, transform).numpy()

@@ -15,6 +15,7 @@ from atcon_tf import runs
 from atcon_tf import training
 from tests.data import coco_test
 from tests.data import drawn_files
+from tests.data import labelling_tools_test
 from tests.data import svhn_files
 from tests.data import tiny_builders
 
@@ -40,6 +41,18 @@ def coco(root):
       root / "own.json", content))
 
 
+def label_studio(root):
+  (root / "own.json").write_text(json.dumps(
+      labelling_tools_test.tasks(drawn_files.draw(root, 30))))
+  return dict(dataset="label_studio", annotations=str(root / "own.json"))
+
+
+def cvat(root):
+  (root / "own.xml").write_text(
+      labelling_tools_test.xml(drawn_files.draw(root, 30)))
+  return dict(dataset="cvat", annotations=str(root / "own.xml"))
+
+
 def svhn(root):
   svhn_files.write(root, train=60, test=20, extra=10)
   return dict(dataset="svhn", data_dir=str(root), classes=("1", "4"),
@@ -52,7 +65,7 @@ def tfds(root):
               no_download=True)
 
 
-@pytest.mark.parametrize("make", [csv, coco, svhn, tfds],
+@pytest.mark.parametrize("make", [csv, coco, label_studio, cvat, svhn, tfds],
                          ids=lambda make: make.__name__)
 def test_a_run(make, tmp_path):
   (tmp_path / "data").mkdir()
