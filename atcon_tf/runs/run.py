@@ -6,6 +6,7 @@ import json
 import pathlib
 
 from atcon_tf.config import Config
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.data import splits
 from atcon_tf import models
@@ -128,7 +129,7 @@ def load(workdir, flag="workdir"):
   Raises:
     UserError: the folder has no run, or the run has no checkpoint yet.
   """
-  path = pathlib.Path(workdir)
+  path = pathlib.Path(local_paths.local(flag, workdir))
   if not (path / "config.json").exists():
     raise UserError(flag, workdir, "no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())

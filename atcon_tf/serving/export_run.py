@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from atcon_tf.config.config import PATHS
 from atcon_tf.config import files
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.runs.provenance import environment
 from atcon_tf.serving import formats
@@ -44,7 +45,7 @@ def export(run, out, methods=(), version=0, say=print):
   Example:
     export(runs.load("W/run"), "W/served")
   """
-  out = pathlib.Path(out)
+  out = pathlib.Path(local_paths.local("out", out))
   files.check_folder("out", out)
   methods = tuple(methods) or saved_model.usable(run.classifier)
   data = metadata(run, methods)
