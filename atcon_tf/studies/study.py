@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -178,17 +177,8 @@ class Study:
     Raises:
       UserError: another process has locked it.
     """
-    try:
-      self.out.parent.mkdir(parents=True, exist_ok=True)
-      lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
-    except OSError as error:
-      raise UserError("out", self.out, f"{error.strerror}") from error
-    with lock:
-      try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except OSError as error:
-        raise UserError("out", self.out,
-                        "another process adds rows to it") from error
+    with files.locked("out", self.out.with_name(f".{self.out.name}.lock"),
+                      self.out, "another process adds rows to it"):
       yield
 
   def run(self, workers, keep):
