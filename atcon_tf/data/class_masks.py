@@ -4,9 +4,9 @@ A mask is the one of the record (`Record.mask`), or its boxes, filled.
 """
 
 import numpy as np
-import PIL.Image
 
 from atcon_tf.config import UserError
+from atcon_tf.data import decoding
 from atcon_tf.data import image_store
 
 # The value of a pixel whose class is unknown, as in `Record.mask`.
@@ -112,8 +112,8 @@ def filled(record, size):
 def _image_size(record):
   """Height and width of a record's image."""
   if isinstance(record.image, str):
-    with PIL.Image.open(record.image) as image:
-      return image_store.upright_size(image)[::-1]
+    with decoding.open_image(record.image) as image:
+      return decoding.upright_size(image)[::-1]
   return record.image().shape[:2]
 
 

@@ -63,11 +63,13 @@ class Dataset:
     splits: `{"train": [...], "val": [...], "test": [...]}`, lists of `Record`
       without an image in two of them. With images without labels there is
       also "unlabeled", see `sources/unlabeled.py`.
+    notes: lines for the person: what was left out, and what was changed.
   """
 
   class_names: tuple[str, ...]
   multi_label: bool
   splits: dict[str, list[Record]]
+  notes: tuple[str, ...] = ()
 
   def __post_init__(self):
     object.__setattr__(self, "class_names",

@@ -10,6 +10,7 @@ from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import FILES
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
+from atcon_tf.data import pictures
 from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf.runs import warm_start
@@ -50,6 +51,7 @@ def load(config, stored, progress=False, images=None):
   """
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
+  _tell(data.notes)
   every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
     images = images or _read(config, every, progress)
@@ -81,7 +83,13 @@ def _read(config, records, progress):
                               config.max_bad_images, progress)
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
+  _tell(pictures.frames_note(images.several))
   return images
+
+
+def _tell(notes):
+  for line in notes:
+    print(files.printable(line), flush=True)
 
 
 def load_part(run, split="test", data_dir="", voc_year=0):
@@ -111,6 +119,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
                                voc_year=voc_year or config.voc_year,
                                unlabeled_dir="")
   data = registry.load(config)
+  if other:
+    _tell(data.notes)
   if data.class_names != run.class_names:
     raise UserError("data_dir", data_dir or config.data_dir,
                     f"has other classes ({', '.join(data.class_names)[:80]}) "

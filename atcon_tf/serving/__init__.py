@@ -6,7 +6,7 @@ overlay are in its graph. Who loads the model needs TensorFlow and neither
 Keras nor this package.
 
 Training decodes with PIL; a graph cannot call PIL. So `image_ops` and
-`jpeg_orientation` repeat PIL's EXIF turn, alpha over white and resize in
+`exif_orientation` repeat PIL's EXIF turn, alpha over white and resize in
 TensorFlow; tests hold each pixel to within 1.01 of 255 levels of PIL's.
 
 `server/` must run where TensorFlow is installed and Keras is not. Therefore
