@@ -34,6 +34,7 @@ from atcon_tf.reports import explained_files
 from atcon_tf.reports.explainer import choose_classes
 from atcon_tf.reports.explainer import Explainer
 from atcon_tf.runs.run import load_classifier
+from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -60,7 +61,9 @@ def main(argv):
     explained_files.check_writable(values.video_format)
   paths = pictures.find(values.images, print) if values.images else []
   explainer = Explainer(classifier, names, multi_label, values.methods,
-                        values.smooth_views, values.batch_size)
+                        values.smooth_views, values.batch_size,
+                        resize_of(values.workdir) if values.workdir else
+                        values.resize)
   choose = functools.partial(
       choose_classes, class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive)

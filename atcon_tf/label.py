@@ -74,6 +74,8 @@ def main(argv):
   if not values.out:
     raise UserError("out", None, "needed, the list to write")
   config, classifier, names = _source(values)
+  if classifier is not None:
+    config = dataclasses.replace(config, image_size=classifier.image_size[0])
   data = registry.load(config)
   for line in data.notes:
     print(files.printable(line))

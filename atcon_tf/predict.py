@@ -26,6 +26,7 @@ from atcon_tf.data import pictures
 from atcon_tf.reports import predicted_labels
 from atcon_tf.runs.run import load_classifier
 from atcon_tf.runs.run import read_result
+from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -48,7 +49,8 @@ def main(argv):
       threshold = read_result(values.workdir)["thresholds"]["probability"]
   read, probability, bad = predicted_labels.predict(
       classifier, multi_label, paths, values.batch_size,
-      progress=sys.stderr.isatty())
+      progress=sys.stderr.isatty(),
+      resize=resize_of(values.workdir) if values.workdir else values.resize)
   for path, why in bad.items():
     print(f"left out: {files.printable(path)}: {why}")
   for line in pictures.frames_note(pictures.several_frames(read)):

@@ -9,10 +9,11 @@ from atcon_tf.config import local_paths
 from atcon_tf.config import path_flags
 from atcon_tf.config.config import Config
 from atcon_tf.config.errors import UserError
+from atcon_tf.config.settings import RESIZES
 
 # The flags that a run answers from its own settings.
 _OF_A_MODEL = ("class_names", "input_range", "image_size", "multi_label",
-               "weights")
+               "resize", "weights")
 # The flags that a .keras file, and those that a stock model, does not use.
 _NOT_OF_A_FILE = ("weights",)
 _NOT_OF_STOCK = ("input_range", "image_size", "multi_label")
@@ -47,6 +48,8 @@ def define_classifier_flags():
                     "range of the pixel values that a .keras model expects")
   flags.DEFINE_integer("image_size", 0, "side of the square input in pixels, "
                        "of a .keras model that accepts any size", 0)
+  flags.DEFINE_enum("resize", "squeeze", RESIZES, "how pictures get the shape "
+                    "of a model's input; a run knows it")
   flags.DEFINE_bool("multi_label", False, "an image can show several of the "
                     "classes of a .keras model; always true if the model "
                     "ends in a sigmoid")

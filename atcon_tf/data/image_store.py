@@ -10,13 +10,14 @@ import PIL.Image
 
 from atcon_tf.config import UserError
 from atcon_tf.data import decoding
+from atcon_tf.data import framing
 
 # Above this number of bytes the decoded images are in a memory-mapped file.
 _IN_MEMORY = 4 << 30
 
 
 def decode(record, size, several=None):
-  """One image, resized to a square.
+  """One image, framed as its record says, and resized to a square.
 
   Args:
     record: a `Record`.
@@ -33,6 +34,9 @@ def decode(record, size, several=None):
       image = decoding.to_rgb(opened)
   else:
     image = PIL.Image.fromarray(record.image())
+  if record.frame:
+    part = framing.window(image.size[::-1], *record.frame)
+    image = PIL.Image.fromarray(framing.cut(np.asarray(image), part))
   if image.size != (size, size):
     image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)

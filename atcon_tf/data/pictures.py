@@ -9,6 +9,7 @@ import PIL.Image
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.data import decoding
+from atcon_tf.data import framing
 from atcon_tf.data import image_files
 
 
@@ -141,16 +142,18 @@ def squeeze(image, size):
   return np.asarray(small, np.float32) / 255
 
 
-def for_network(picture, size):
+def for_network(picture, size, resize="squeeze"):
   """A picture as a batch of one image for a network.
 
   Args:
     picture: the path of an image, or the array that `read` returns.
     size: side of the network's input, `classifier.image_size[0]`.
+    resize: "squeeze", "crop" or "pad", see `framing`.
   Returns:
     float32 `[1, size, size, 3]` in [0, 1].
   Raises:
     UserError: the file does not decode, or has too many pixels.
   """
   image = picture if isinstance(picture, np.ndarray) else read(picture)
-  return squeeze(image, size)[np.newaxis]
+  part = framing.window(image.shape[:2], (size, size), resize)
+  return squeeze(framing.cut(image, part), size)[np.newaxis]

@@ -38,6 +38,9 @@ class Record:
     mask: a function that returns uint8 `[height, width]`: 0 background,
       `1 + class_index` inside an object, 255 unknown. None: the image has no
       mask.
+    frame: the network's (height, width), and the way in which the image is
+      fitted to it (`framing`); boxes and mask are in this frame. None: the
+      image is squeezed.
   """
 
   id: str
@@ -47,6 +50,7 @@ class Record:
   box_label: np.ndarray = dataclasses.field(
       default_factory=lambda: NO_BOX_LABEL)
   mask: typing.Callable[[], np.ndarray] | None = None
+  frame: tuple | None = None
 
   def __post_init__(self):
     object.__setattr__(self, "id", files.printable(self.id))

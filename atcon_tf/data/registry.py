@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.data import framing
 from atcon_tf.data.sources import binary_masks
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
@@ -43,16 +44,16 @@ def load(config):
   """The data set that the settings name.
 
   Args:
-    config: a resolved `Config`.
+    config: a resolved `Config` with an image size.
   Returns:
-    a `Dataset`.
+    a `Dataset`, framed as `--resize` says.
   Raises:
     UserError: a setting, a folder or a file is wrong; the error names it.
   """
   dataset = DATASETS[config.dataset](config)
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
-  return dataset
+  return framing.apply(dataset, (config.image_size,) * 2, config.resize)
 
 
 def keep(dataset, ids):

@@ -60,6 +60,12 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
   return classifier, _distinct(names), multi_label
 
 
+def resize_of(workdir):
+  """How the run in a folder fits pictures to its network, see `framing`."""
+  path = pathlib.Path(local_paths.local("workdir", workdir)) / "config.json"
+  return Config.from_json(path.read_text("utf-8")).resize
+
+
 def _distinct(names):
   """Names with a number after each repetition, as ImageNet has two cranes."""
   seen, out = collections.Counter(), []

@@ -13,12 +13,12 @@ from atcon_tf.attribution import maps
 from atcon_tf.serving import exif_orientation
 
 
-def decode(image_bytes, size):
+def decode(image_bytes, size, resize="squeeze"):
   """JPEG or PNG pictures `[B]` -> float32 `[B, H, W, 3]` in [0, 1].
 
   As `data.image_store.decode`, up to one grey level: accurate DCT, the
-  orientation of the EXIF data, alpha over white, and a resize that ignores
-  the aspect ratio.
+  orientation of the EXIF data, alpha over white, and the part of the picture
+  that `resize` says.
   """
   def one(contents):
     png = tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG")
@@ -33,11 +33,37 @@ def decode(image_bytes, size):
             contents, 3, dct_method="INTEGER_ACCURATE"), tf.float32))
     pixels = exif_orientation.turn(
         pixels, exif_orientation.orientation(contents))
-    return shrink(pixels, size)
+    return shrink(frame(pixels, size, resize), size)
 
   return tf.map_fn(
       one, image_bytes, fn_output_signature=tf.TensorSpec(
           [*size, 3], tf.float32)) / 255
+
+
+def frame(pixels, size, resize):
+  """The part of a picture `[h, w, 3]` that a network sees, as `data.framing`.
+
+  Args:
+    pixels: the picture.
+    size: (height, width) of the network's input.
+    resize: "squeeze", "crop" or "pad" (with 0).
+  """
+  if resize == "squeeze":
+    return pixels
+  photo, (rows, columns) = tf.shape(pixels)[:2], size
+  height, width = tf.unstack(photo)
+  taller = height * columns > width * rows
+  new = tf.where(
+      taller if resize == "crop" else ~taller,
+      [tf.maximum(1, (2 * width * rows + columns) // (2 * columns)), width],
+      [height, tf.maximum(1, (2 * height * columns + rows) // (2 * rows))])
+  start = (photo - new) // 2
+  count = tf.minimum(photo, new)
+  inside = tf.slice(pixels, tf.concat([tf.maximum(start, 0), [0]], 0),
+                    tf.concat([count, [3]], 0))
+  before = tf.maximum(-start, 0)
+  margins = tf.stack([before, new - count - before], 1)
+  return tf.pad(inside, tf.concat([margins, [[0, 0]]], 0))
 
 
 def _rgba(contents):
