@@ -33,7 +33,12 @@ def main(argv):
   path = export_run.export(runs.load(values.workdir), values.out,
                            tuple(values.method), values.version)
   print(f"{path}: {', '.join(sorted(p.name for p in path.rglob('*.*')))}\n"
-        f"python -m atcon_tf.serve --model={shlex.quote(values.out)}")
+        f"{serve(values.out)}")
+
+
+def serve(out):
+  """The command, for a shell, that serves an export."""
+  return shlex.join(["python", "-m", "atcon_tf.serve", f"--model={out}"])
 
 
 def define_flags():

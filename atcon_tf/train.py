@@ -28,8 +28,13 @@ def main(argv):
   print(tables.scores_table(
       {os.path.basename(os.path.normpath(workdir)): result}))
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
-        f"tensorboard --logdir={shlex.quote(f'{workdir}/tb')} "
-        "--samples_per_plugin=images=100")
+        f"{tensorboard(workdir)}")
+
+
+def tensorboard(workdir):
+  """The command, for a shell, that shows a run's TensorBoard."""
+  return shlex.join(["tensorboard", f"--logdir={workdir}/tb",
+                     "--samples_per_plugin=images=100"])
 
 
 def define_flags():

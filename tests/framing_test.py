@@ -85,7 +85,7 @@ def test_what_is_seen(tmp_path):
   assert cropped[..., 1].min() > .2 and not cropped[..., [0, 2]].any()
   padded = pictures.for_network(path, 30, "pad")[0]
   assert not padded[:9].any() and not padded[21:].any()
-  assert (padded[10:20].max((0, 1)) > .9).all()
+  assert (padded[10:20].max((0, 1)) > .8).all()
   # The photo keeps its aspect ratio: a row each third of the columns.
   assert padded[15, 3, 0] > .5 and padded[15, 15, 1] > .5
 

@@ -46,7 +46,7 @@ def below(top):
     prefix = "" if prefix == "." else prefix + "/"
     for name in sorted(filter(visible, names)):
       if not os.path.isfile(os.path.join(where, name)):
-        others["broken link"] += 1
+        others["no file behind the name"] += 1
       elif name.lower().endswith(ENDINGS):
         found.append(prefix + name)
       else:

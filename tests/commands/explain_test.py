@@ -84,14 +84,17 @@ def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
 
 
 def test_files_folders_and_globs(tmp_path):
-  for name in ("b.png", "a.jpg", "sub/c.png", "notes.txt"):
+  for name in ("b.png", "a.jpg", "sub/c.png", "notes.txt", "._a.jpg",
+               "__MACOSX/d.png"):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     if name.endswith("txt"):
       path.write_text("x")
     else:
       _picture().save(path)
-  found = pictures.find([str(tmp_path), str(tmp_path / "*.png")])
+  said = []
+  found = pictures.find([str(tmp_path), str(tmp_path / "*.png")], said.append)
+  assert said == [f"left out of {tmp_path}: 1 file that is no picture (1 .txt)"]
   assert [p.name for p in found] == ["a.jpg", "b.png", "c.png"]
 
 

@@ -139,7 +139,7 @@ class FolderTest(parameterized.TestCase):
     self.assertEqual(data.notes, (
         f"left out of {self.root}: 2 images in no class folder",
         f"left out of {self.root}: 5 files that are no pictures (2 .heic, "
-        "1 .txt, 1 broken link, 1 no ending)"))
+        "1 .txt, 1 no ending, 1 no file behind the name)"))
 
   def test_refuses_splits_of_other_names(self):
     for split in ("seg_train", "seg_test"):

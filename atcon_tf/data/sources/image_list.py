@@ -117,7 +117,8 @@ def _read(name, path):
     if len(parts) < 2:
       raise UserError(f"{where}: no label; must be 'path label', not "
                       f"'{line.strip()}'")
-    found.append((where, parts[0].strip(), parts[1].strip()))
+    found.append((where, parts[0].strip(), unicodedata.normalize(
+        "NFC", parts[1].strip())))
   if not found:
     raise UserError(name, path, "no image in it")
   return found
@@ -141,8 +142,8 @@ def _class_folders(data_dir):
 
 def _names(path):
   """The class names in a class list."""
-  names = tuple(line.strip() for line in files.lines("class_list", path)
-                if line.strip())
+  names = tuple(unicodedata.normalize("NFC", line.strip())
+                for line in files.lines("class_list", path) if line.strip())
   for name in names:
     if names.count(name) > 1:
       raise UserError("class_list", path,
