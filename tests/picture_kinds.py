@@ -44,7 +44,7 @@ def chunk(name, data):
 
 
 def png(values, depth, colour, before=b"", after=b""):
-  """A PNG of unsigned values `[h, w]` or `[h, w, channels]`, written by hand."""
+  """A PNG of unsigned values `[h, w]` or `[h, w, C]`, written by hand."""
   height, width = values.shape[:2]
   if depth < 8:
     rows = [np.packbits((row[:, np.newaxis] >> np.arange(depth)[::-1] & 1)

@@ -68,7 +68,8 @@ def explain_images(explainer, paths, folder, choose, box_format="pascal",
     classes = choose(explainer.probability(explainer.see(image))[0])
     result = explainers.explain_image(explainer, image, classes, **look)
     save_image(folder, name, explainer, image, result, classes)
-    rows += box_rows(name, path, image, result, explainer.class_names, box_format)
+    rows += box_rows(name, path, image, result, explainer.class_names,
+                     box_format)
     notes += [f"{name}: {method} of {explainer.class_names[c]}: {note}"
               for (method, c), note in result["notes"].items() if note]
     bar.add(1)

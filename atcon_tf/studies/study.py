@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+from atcon_tf.config import Config
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config import UserError
@@ -103,6 +104,8 @@ class Study:
       if not path.exists():
         continue
       before = json.loads(path.read_text())["config"]
+      # A setting that is younger than the run had its default.
+      before = json.loads(Config.from_json(json.dumps(before)).to_json())
       wanted = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
       wanted = json.loads(wanted.public().to_json())

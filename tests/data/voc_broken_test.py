@@ -36,7 +36,8 @@ class BrokenTest(Case):
       (XML.format(width="wide", height=10, objects=""), "<size> must hold"),
       (XML.format(width=20, height=10, objects="<object><name>dog</name>"
                   "</object>"), "<bndbox> must hold the numbers xmin, ymin"),
-      (XML.format(width=20, height=10, objects="<object/>"), "an .* has no <name>"),
+      (XML.format(width=20, height=10, objects="<object/>"),
+       "an .* has no <name>"),
       (XML.format(width=10, height=20, objects=""),
        "<size> is 10 x 20, but .*b.jpg has 20 x 10 pixels"))
   def test_xml(self, text, message):

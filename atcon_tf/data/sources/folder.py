@@ -82,7 +82,8 @@ def load(data_dir, classes=(), seed=0):
           record.Record(i, os.path.join(data_dir, *i.split("/")), label)
           for i in ids]
   return record.Dataset(names, False, splits, (
-      *_nested_note(+nested), *_loose_note(data_dir, layout), *image_files.note(data_dir, others)))
+      *_nested_note(+nested), *_loose_note(data_dir, layout),
+      *image_files.note(data_dir, others)))
 
 
 def _layout(data_dir):
