@@ -32,26 +32,32 @@ class Found(typing.NamedTuple):
 
 def below(top):
   """The pictures in a folder and anywhere below it, a `Found`."""
-  def refuse(error):
-    raise error  # without this os.walk would skip the folder
-
-  found, others, seen = [], collections.Counter(), set()
-  for where, folders, names in os.walk(top, onerror=refuse, followlinks=True):
-    here = os.path.realpath(where)
-    folders[:] = () if here in seen else sorted(filter(visible, folders))
-    if here in seen:
-      continue
-    seen.add(here)
-    prefix = os.path.relpath(where, top).replace(os.sep, "/")
-    prefix = "" if prefix == "." else prefix + "/"
-    for name in sorted(filter(visible, names)):
-      if not os.path.isfile(os.path.join(where, name)):
-        others["no file behind the name"] += 1
-      elif name.lower().endswith(ENDINGS):
-        found.append(prefix + name)
-      else:
-        others[os.path.splitext(name)[1].lower() or "no ending"] += 1
+  found, others = [], collections.Counter()
+  _walk(top, "", set(), found, others)
   return Found(found, others)
+
+
+def _walk(where, prefix, seen, found, others):
+  """Adds what is in a folder and below it; `prefix` is its path and "/"."""
+  real = os.path.realpath(where)
+  if real in seen:
+    return
+  seen.add(real)
+  folders = []
+  for entry in sorted(os.scandir(where), key=lambda e: e.name):
+    name = entry.name
+    if not visible(name):
+      continue
+    if entry.is_dir():
+      folders.append(entry)
+    elif not entry.is_file():  # a broken link, a pipe
+      others["no file behind the name"] += 1
+    elif name.lower().endswith(ENDINGS):
+      found.append(prefix + name)
+    else:
+      others[os.path.splitext(name)[1].lower() or "no ending"] += 1
+  for entry in folders:
+    _walk(entry.path, f"{prefix}{entry.name}/", seen, found, others)
 
 
 def visible(name):

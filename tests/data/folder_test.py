@@ -162,6 +162,8 @@ class FolderTest(parameterized.TestCase):
     data = self.load()
     self.assertEqual(data.class_names, ("caf\xe9", "dog"))
     self.assertLen(data.splits["test"], 4)
+    self.assertEqual(self.load(classes=("cafe\u0301", "dog")).class_names,
+                     ("caf\xe9", "dog"))
     self.images("train/cafe\u0301", 1)
     self.refuses("has the same name, written with other Unicode characters")
 

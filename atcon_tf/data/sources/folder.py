@@ -62,11 +62,12 @@ def load(data_dir, classes=(), seed=0):
   _check_same_classes(layout, names, available)
   salt = f"{seed}/"
   splits = {"train": [], "val": [], "test": []}
+  places = {split: class_folders(folder) for split, folder in layout.items()}
   others, nested = collections.Counter(), collections.Counter()
   for name, label in zip(names, record.one_hot(len(names))):
     found = {}
-    for split, folder in layout.items():
-      place = class_folders(folder)[name]
+    for split in layout:
+      place = places[split][name]
       found[split], more = images_in(data_dir, place)
       others += more
       nested[place] += sum(os.path.dirname(i) != _id(place, data_dir)
