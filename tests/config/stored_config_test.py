@@ -28,7 +28,7 @@ RUNS = (
      "--model=resnet50", "--cam_layer=conv4_block6_out,conv5_block3_out",
      "--schedule=combined", "--consistency_weight=0.1",
      "--unlabeled_batch_size=4", "--splits=W/old/splits.json",
-     "--unlabeled_dir=more"),
+     "--unlabeled_dir=more", "--resize=pad"),
     ("--dataset=image_list", "--data_dir=photos", "--train_list=a b/t.txt",
      "--val_list=v.txt", "--test_list=test.txt", "--class_list=names.txt"),
     ("--schedule=consistency", "--warm_start=W/base",
