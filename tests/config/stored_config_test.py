@@ -52,6 +52,7 @@ RUNS = (
      "--atcon_weight=0.4"),
     ("--objective=self_training", "--start=ranked_probe", "--head=linear",
      "--probe_views=plain", "--probe_strength=0", "--class_prior=prior.json",
+     "--feature_cache=kept",
      "--pseudo_share=0.4", "--strong_augment=crop,color", "--refit=off",
      "--trained_layers=all"),
     ("--objective=agree", "--agree_similarity=cosine", "--bank_every=5",
