@@ -24,6 +24,7 @@ from atcon_tf.attribution import METHODS
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import cases
 from atcon_tf.evaluation import evaluate_run
@@ -133,12 +134,12 @@ def _judge_methods(run, values):
 
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("workdir", "W/run", "folder of the run")
+  path_flags.path("workdir", "W/run", "folder of the run")
   flags.DEFINE_enum("split", "test", ["val", "test", "train", "all"],
                     "which images; train and all only of other data")
-  flags.DEFINE_string("data_dir", "", "judge other data of the same kind")
-  flags.DEFINE_string("out", "", "write the scores, or with "
-                      "--compare the differences, to this JSON file")
+  path_flags.path("data_dir", "", "judge other data of the same kind")
+  path_flags.path("out", "", "write the scores, or with "
+                  "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
   flags.DEFINE_enum("target", None, list(cases.TARGETS), "which class of an "
@@ -146,13 +147,13 @@ def define_flags():
                     "the predicted class where no image has boxes")
   flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
                     f"by which scores: {', '.join(METRICS)}; or {SANITY}")
-  flags.DEFINE_string("random_model", "", f"for --metrics={SANITY}: a run "
-                      "like it, trained with --random_labels")
+  path_flags.path("random_model", "", f"for --metrics={SANITY}: a run "
+                  "like it, trained with --random_labels")
   flags.DEFINE_integer("images", 200, "images that judge the methods", 1)
   flags.DEFINE_integer("slow_images", 50, "images that judge the methods "
                        "that need hundreds of passes", 1)
-  flags.DEFINE_string("page", "", "write the leaderboard as Markdown, too")
-  flags.DEFINE_multi_string("compare", [], "folder of a run to compare with")
+  path_flags.path("page", "", "write the leaderboard as Markdown, too")
+  path_flags.multi_path("compare", "folder of a run to compare with")
 
 
 def run():

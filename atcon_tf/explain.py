@@ -27,12 +27,14 @@ from atcon_tf.attribution import maps
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.reports import explained_files
 from atcon_tf.reports.explainer import choose_classes
 from atcon_tf.reports.explainer import Explainer
 from atcon_tf.runs.run import load_classifier
+from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -57,9 +59,11 @@ def main(argv):
     raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.video:
     explained_files.check_writable(values.video_format)
-  paths = pictures.find(values.images) if values.images else []
+  paths = pictures.find(values.images, print) if values.images else []
   explainer = Explainer(classifier, names, multi_label, values.methods,
-                        values.smooth_views, values.batch_size)
+                        values.smooth_views, values.batch_size,
+                        resize_of(values.workdir) if values.workdir else
+                        values.resize)
   choose = functools.partial(
       choose_classes, class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive)
@@ -68,7 +72,9 @@ def main(argv):
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
         threshold=values.threshold, largest=values.largest)
-    print(*notes, f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
+    notes += pictures.frames_note(pictures.several_frames(paths))
+    print(*map(files.printable, notes),
+          f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
   if values.video:
     for path, frames in explained_files.explain_video(
         explainer, values.video, folder, choose, values.video_format,
@@ -94,8 +100,8 @@ def _check_used(values):
 def define_flags():
   """The flags of this command."""
   command_flags.define_classifier_flags()
-  flags.DEFINE_list("images", [], "image files, folders or globs")
-  flags.DEFINE_string("video", "", "a folder of frames, a GIF or a video")
+  path_flags.paths("images", "image files, folders or globs")
+  path_flags.path("video", "", "a folder of frames, a GIF or a video")
   flags.DEFINE_enum("video_format", "gif", ["gif", "mp4"],
                     "of the overlay; mp4 needs imageio[pyav]")
   flags.DEFINE_list("methods", ["grad_cam", "guided_backprop"],
@@ -113,7 +119,7 @@ def define_flags():
   flags.DEFINE_bool("largest", True, "one box, around the largest part")
   flags.DEFINE_enum("box_format", "pascal", ["pascal", "coco"],
                     "corners, or corner and size")
-  flags.DEFINE_string("out", "W/explain", "folder of the results")
+  path_flags.path("out", "W/explain", "folder of the results")
   flags.DEFINE_bool("list_layers", False, "show which layers carry maps")
 
 

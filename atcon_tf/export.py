@@ -11,9 +11,12 @@ serve the highest version in DIR. A version is written under another name and
 renamed at the end, so that no half of one is ever served.
 """
 
+import shlex
+
 from absl import flags
 
 from atcon_tf.config import cli
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf import runs
 from atcon_tf.serving import export_run
@@ -30,13 +33,18 @@ def main(argv):
   path = export_run.export(runs.load(values.workdir), values.out,
                            tuple(values.method), values.version)
   print(f"{path}: {', '.join(sorted(p.name for p in path.rglob('*.*')))}\n"
-        f"python -m atcon_tf.serve --model={values.out}")
+        f"{serve(values.out)}")
+
+
+def serve(out):
+  """The command, for a shell, that serves an export."""
+  return shlex.join(["python", "-m", "atcon_tf.serve", f"--model={out}"])
 
 
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("workdir", "W/run", "folder of the run")
-  flags.DEFINE_string("out", "", "folder of the model's numbered versions")
+  path_flags.path("workdir", "W/run", "folder of the run")
+  path_flags.path("out", "", "folder of the model's numbered versions")
   flags.DEFINE_list(
       "method", [], "maps that explain, the first one draws the overlay: any "
       f"of {', '.join(saved_model.METHODS)}; default: all the network can have")

@@ -39,6 +39,7 @@ from absl import flags
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf.reports.figures import canvas
 from atcon_tf.runs.provenance import environment
@@ -99,9 +100,9 @@ def define_flags():
   flags.DEFINE_float("high", 1e3, "last factor of the rates", 1e-12)
   flags.DEFINE_integer("sweep_steps", 100, "steps from the first factor to "
                        "the last", 10)
-  flags.DEFINE_string("out", "W/lr_finder.json", "the sweep; its plot goes "
-                      "beside it")
-  flags.DEFINE_list("compare", [], "draw these sweeps instead of making one")
+  path_flags.path("out", "W/lr_finder.json", "the sweep; its plot goes "
+                  "beside it")
+  path_flags.paths("compare", "draw these sweeps instead of making one")
 
 
 def run():

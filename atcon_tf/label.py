@@ -30,6 +30,7 @@ import numpy as np
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import settings
 from atcon_tf.config import UserError
 from atcon_tf.data import labelling
@@ -73,7 +74,11 @@ def main(argv):
   if not values.out:
     raise UserError("out", None, "needed, the list to write")
   config, classifier, names = _source(values)
+  if classifier is not None:
+    config = dataclasses.replace(config, image_size=classifier.image_size[0])
   data = registry.load(config)
+  for line in data.notes:
+    print(files.printable(line))
   records = data.splits[values.part]
   if config.single_label_only:
     records = [r for r in records if r.label.sum() == 1]
@@ -101,12 +106,12 @@ def main(argv):
 def define_flags():
   """The flags of this command."""
   config_flags.define_flags()
-  flags.DEFINE_string("workdir", "", "run whose classifier labels the images")
+  path_flags.path("workdir", "", "run whose classifier labels the images")
   flags.DEFINE_enum("part", "train", ["train", "val", "test"],
                     "which images of the data set")
   flags.DEFINE_enum("labels", "prediction", ["prediction", "truth"],
                     "what an image's label is")
-  flags.DEFINE_string("out", "", "the list to write")
+  path_flags.path("out", "", "the list to write")
 
 
 def run():

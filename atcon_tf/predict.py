@@ -20,11 +20,13 @@ from absl import flags
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.reports import predicted_labels
 from atcon_tf.runs.run import load_classifier
 from atcon_tf.runs.run import read_result
+from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -35,7 +37,7 @@ def main(argv):
   if not values.images:
     raise UserError("images", None, "needed, files, folders or globs")
   classifier_of = command_flags.classifier_from_flags()
-  paths = pictures.find(values.images)
+  paths = pictures.find(values.images, print)
   classifier, names, multi_label = load_classifier(**classifier_of)
   if not multi_label:
     command_flags.refuse(["threshold"], "not used where each image has one "
@@ -47,9 +49,12 @@ def main(argv):
       threshold = read_result(values.workdir)["thresholds"]["probability"]
   read, probability, bad = predicted_labels.predict(
       classifier, multi_label, paths, values.batch_size,
-      progress=sys.stderr.isatty())
+      progress=sys.stderr.isatty(),
+      resize=resize_of(values.workdir) if values.workdir else values.resize)
   for path, why in bad.items():
     print(f"left out: {files.printable(path)}: {why}")
+  for line in pictures.frames_note(pictures.several_frames(read)):
+    print(files.printable(line))
   if not read:
     raise UserError("images", values.images,
                     f"none of the {len(paths)} pictures can be read")
@@ -62,8 +67,8 @@ def main(argv):
 def define_flags():
   """The flags of this command."""
   command_flags.define_classifier_flags()
-  flags.DEFINE_list("images", [], "image files, folders or globs")
-  flags.DEFINE_string("out", "W/labels.csv", "the table to write")
+  path_flags.paths("images", "image files, folders or globs")
+  path_flags.path("out", "W/labels.csv", "the table to write")
   flags.DEFINE_float("threshold", None, "probability from which on a class is "
                      "a label; default: what the run chose, for other models "
                      f"{predicted_labels.THRESHOLD}", 0, 1)

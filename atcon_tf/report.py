@@ -15,6 +15,7 @@ from absl import flags
 
 from atcon_tf.config import cli
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.reports import run_page
 from atcon_tf import runs
 
@@ -34,9 +35,9 @@ def main(argv):
 
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("workdir", "W/run", "folder of the run")
-  flags.DEFINE_string("compare", "", "folder of a run to compare with")
-  flags.DEFINE_string("out", "", "the page; default: run_page.html in workdir")
+  path_flags.path("workdir", "W/run", "folder of the run")
+  path_flags.path("compare", "", "folder of a run to compare with")
+  path_flags.path("out", "", "the page; default: run_page.html in workdir")
 
 
 def run():

@@ -12,6 +12,7 @@ port also has a demo page at /, /healthz, and the figures for Prometheus at
 from absl import flags
 
 from atcon_tf.config import cli
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 
 
@@ -34,7 +35,7 @@ def main(argv):
 
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("model", "W/served", "folder of the model's versions")
+  path_flags.path("model", "W/served", "folder of the model's versions")
   flags.DEFINE_string("name", "", "of the model; default: the folder's name")
   flags.DEFINE_string("host", "127.0.0.1", "address to listen on")
   flags.DEFINE_integer("rest_port", 8501, "of REST and the page; 0: any", 0,

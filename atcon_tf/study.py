@@ -39,6 +39,7 @@ from absl import flags
 
 from atcon_tf.config import cli
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf.studies.study import Study
 from atcon_tf.studies import study_grid
@@ -83,14 +84,14 @@ def _grid(values):
 
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("grid", "", "what to run; presets are in flags/studies/")
-  flags.DEFINE_string("out", "W/study.json", "the rows")
-  flags.DEFINE_string("folder", "W/study", "where the runs are made")
+  path_flags.path("grid", "", "what to run; presets are in flags/studies/")
+  path_flags.path("out", "W/study.json", "the rows")
+  path_flags.path("folder", "W/study", "where the runs are made")
   flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
   flags.DEFINE_bool("keep", False, "keep the folders of finished runs")
   flags.DEFINE_bool("render_only", False, "table and plot, no runs")
-  flags.DEFINE_string("readme", "", "also put the table into this file, "
-                      "between its study markers")
+  path_flags.path("readme", "", "also put the table into this file, "
+                  "between its study markers")
 
 
 def run():

@@ -25,6 +25,7 @@ from absl import flags
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import settings
 from atcon_tf.config import UserError
 from atcon_tf.reports.figures import canvas
@@ -88,7 +89,7 @@ def define_flags():
   flags.DEFINE_list("shot_list", ["1", "2", "4", "8"],
                     "numbers of labelled images per class")
   flags.DEFINE_integer("repeats", 3, "seeds", 2)
-  flags.DEFINE_string("out", "W/sweep", "folder of the sweep")
+  path_flags.path("out", "W/sweep", "folder of the sweep")
   flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
   flags.DEFINE_enum("metric", "map_macro", list(shot_sweep.METRICS),
                     "what should get better")

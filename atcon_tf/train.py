@@ -8,11 +8,13 @@ again, and ends with the same numbers.
 """
 
 import os
+import shlex
 
 from absl import flags
 
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
+from atcon_tf.config import path_flags
 from atcon_tf.reports import tables
 from atcon_tf import training
 
@@ -26,14 +28,19 @@ def main(argv):
   print(tables.scores_table(
       {os.path.basename(os.path.normpath(workdir)): result}))
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
-        f"tensorboard --logdir={workdir}/tb "
-        "--samples_per_plugin=images=100")
+        f"{tensorboard(workdir)}")
+
+
+def tensorboard(workdir):
+  """The command, for a shell, that shows a run's TensorBoard."""
+  return shlex.join(["tensorboard", f"--logdir={workdir}/tb",
+                     "--samples_per_plugin=images=100"])
 
 
 def define_flags():
   """Defines the flags of this command."""
   config_flags.define_flags()
-  flags.DEFINE_string("workdir", "W/run", "folder of the run")
+  path_flags.path("workdir", "W/run", "folder of the run")
   flags.DEFINE_bool("overwrite", False, "start a new run even if workdir "
                     "holds one; the old run is deleted when the new one "
                     "writes its first checkpoint")

@@ -1,16 +1,19 @@
 """Flags that several commands share, and the refusal of unused ones."""
 
-import pathlib
+import os
 
 from absl import flags
 
 from atcon_tf.config import files
+from atcon_tf.config import local_paths
+from atcon_tf.config import path_flags
 from atcon_tf.config.config import Config
 from atcon_tf.config.errors import UserError
+from atcon_tf.config.settings import RESIZES
 
 # The flags that a run answers from its own settings.
 _OF_A_MODEL = ("class_names", "input_range", "image_size", "multi_label",
-               "weights")
+               "resize", "weights")
 # The flags that a .keras file, and those that a stock model, does not use.
 _NOT_OF_A_FILE = ("weights",)
 _NOT_OF_STOCK = ("input_range", "image_size", "multi_label")
@@ -36,15 +39,17 @@ def define_classifier_flags():
   The classifier is that of a run, a .keras file or a stock Keras model.
   """
   ranges = Config.__dataclass_fields__["input_range"].metadata["choices"]
-  flags.DEFINE_string("workdir", "", "folder of a run")
-  flags.DEFINE_string("model", "", "a .keras file, or the name of a stock "
-                      "Keras model")
-  flags.DEFINE_string("weights", "imagenet", "weights of a stock model: "
-                      "imagenet, none or a file")
+  path_flags.path("workdir", "", "folder of a run")
+  path_flags.path("model", "", "a .keras file, or the name of a stock "
+                  "Keras model")
+  path_flags.path("weights", "imagenet", "weights of a stock model: "
+                  "imagenet, none or a file")
   flags.DEFINE_enum("input_range", "0..1", sorted(ranges),
                     "range of the pixel values that a .keras model expects")
   flags.DEFINE_integer("image_size", 0, "side of the square input in pixels, "
                        "of a .keras model that accepts any size", 0)
+  flags.DEFINE_enum("resize", "squeeze", RESIZES, "how pictures get the shape "
+                    "of a model's input; a run knows it")
   flags.DEFINE_bool("multi_label", False, "an image can show several of the "
                     "classes of a .keras model; always true if the model "
                     "ends in a sigmoid")
@@ -68,8 +73,9 @@ def classifier_from_flags():
     refuse(_NOT_OF_A_FILE if values.model.endswith(".keras") else
            _NOT_OF_STOCK, f"not used with --model={values.model}")
   names = values.class_names
-  if len(names) == 1 and pathlib.Path(names[0]).is_file():
-    names = [line.strip() for line in files.lines("class_names", names[0])
+  path = local_paths.local("class_names", ",".join(names))
+  if os.path.isfile(path):
+    names = [line.strip() for line in files.lines("class_names", path)
              if line.strip()]
   return {"class_names": names} | {name: values[name].value for name in (
       "workdir", "model", "input_range", "image_size", "multi_label",

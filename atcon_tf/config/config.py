@@ -18,6 +18,7 @@ from absl import flags
 
 from atcon_tf.config import checks
 from atcon_tf.config import defaults
+from atcon_tf.config import local_paths
 from atcon_tf.config import settings
 from atcon_tf.config.objective_settings import probe_settings
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
@@ -53,7 +54,9 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     """
     given = {f.name for f in dataclasses.fields(self)
              if getattr(self, f.name) != f.default} | set(explicit)
-    config = self._named()
+    config = dataclasses.replace(self, **{
+        name: local_paths.local(name, getattr(self, name))
+        for name in PATHS})._named()
     checks.check_model(config.model)
     for field in dataclasses.fields(config):
       checks.check_field(config, field, field.name in given)

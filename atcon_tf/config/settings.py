@@ -24,6 +24,8 @@ TFDS = "tfds:NAME"
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
             "label_studio", "cvat", "svhn", TFDS, "shapes")
 
+RESIZES = ("squeeze", "crop", "pad")
+
 # The data sets that read files, and the one that reads lists of files.
 FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
 LISTS = {"dataset": ("image_list",)}
@@ -163,6 +165,10 @@ class Model:
       "default: imagenet, but none for tiny_cnn")
   image_size: int = flag(0, "side of the square input in pixels; default: "
                          "by the model", minimum=0, maximum=4096)
+  resize: str = flag(
+      "squeeze", "how an image gets the shape of the input. squeeze: its "
+      "aspect ratio is not kept; crop: the largest part in its middle; pad: "
+      "the whole image between black margins", choices=RESIZES, needs=FILES)
   input_range: str = flag(
       "0..1", "range of the pixel values that a .keras model expects",
       choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))

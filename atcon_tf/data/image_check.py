@@ -23,6 +23,7 @@ import keras
 import numpy as np
 import PIL.Image
 
+from atcon_tf.data import decoding
 from atcon_tf.data import image_store
 from atcon_tf.data.sources import unlabeled
 
@@ -115,15 +116,13 @@ def _look_at(records, progress):
 
 def _look(record):
   try:
-    image = record.image
-    if isinstance(image, str):
-      image_store.check_sums(image)
-    image = (PIL.Image.open(image) if isinstance(image, str)
-             else PIL.Image.fromarray(image()))
-    image = image_store.to_rgb(image)
+    pixels = (decoding.rgb(record.image) if isinstance(record.image, str)
+              else record.image())
   except Exception as error:  # decoders raise almost anything
     return f"{type(error).__name__}: {error}"
-  digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
+  digest = hashlib.sha256(
+      f"{pixels.shape}".encode() + pixels.tobytes()).digest()
+  image = PIL.Image.fromarray(pixels)
   if np.std(np.asarray(image.convert("L"))) < _STRUCTURE:
     return digest, None
   bits = np.packbits(imagehash.phash(image).hash.ravel())

@@ -7,61 +7,40 @@ import tempfile
 import keras
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from atcon_tf.config import UserError
+from atcon_tf.data import decoding
+from atcon_tf.data import framing
 
 # Above this number of bytes the decoded images are in a memory-mapped file.
 _IN_MEMORY = 4 << 30
-# The EXIF tag of a photo's orientation.
-_ORIENTATION = 0x0112
 
 
-def decode(record, size):
-  """One image, resized to a square.
+def decode(record, size, several=None):
+  """One image, framed as its record says, and resized to a square.
 
   Args:
     record: a `Record`.
     size: side of the square.
+    several: list that gets the path of a file with more than one frame or
+      page, of which the first is used; None: no list.
   Returns:
-    uint8 `[size, size, 3]`, see `to_rgb`.
+    uint8 `[size, size, 3]`, see `decoding`.
   """
-  image = record.image
-  if isinstance(image, str):
-    check_sums(image)
-  image = (PIL.Image.open(image) if isinstance(image, str)
-           else PIL.Image.fromarray(image()))
-  image = to_rgb(image)
+  if isinstance(record.image, str):
+    decoding.check_sums(record.image)
+    with decoding.open_image(record.image) as opened:
+      if several is not None and decoding.several(opened):
+        several.append(record.image)
+      image = decoding.to_rgb(opened)
+  else:
+    image = PIL.Image.fromarray(record.image())
+  if record.frame:
+    part = framing.window(image.size[::-1], *record.frame)
+    image = PIL.Image.fromarray(framing.cut(np.asarray(image), part))
   if image.size != (size, size):
     image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
-
-
-def check_sums(path):
-  """Refuses a PNG whose check sums are wrong.
-
-  PIL decodes such a file to other pixels without a word.
-  """
-  with PIL.Image.open(path) as image:
-    if image.format == "PNG":
-      image.verify()
-
-
-def to_rgb(image):
-  """A PIL image as RGB, rotated as its EXIF orientation requires.
-
-  Grey, palette, RGBA and 16-bit images become RGB: alpha over white, 16 bits
-  scaled to 8.
-  """
-  image = PIL.ImageOps.exif_transpose(image)
-  if image.mode.startswith("I"):
-    values = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
-    return PIL.Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
-  if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-    image = image.convert("RGBA")
-    white = PIL.Image.new("RGBA", image.size, "white")
-    image = PIL.Image.alpha_composite(white, image)
-  return image.convert("RGB")
 
 
 class Images:
@@ -71,6 +50,8 @@ class Images:
     pixels: uint8 `[N, size, size, 3]`, a row for each record that was given.
     records: the records without those of a broken image.
     bad: `{path: error}` of the broken images.
+    several: paths of the files with several frames or pages, of which the
+      first is used.
   """
 
   def __init__(self, records, size, max_bad_images=0, progress=False):
@@ -85,11 +66,11 @@ class Images:
       UserError: more than `max_bad_images` images do not decode.
     """
     self.pixels = _room((len(records), size, size, 3))
-    self.bad = {}
+    self.bad, self.several = {}, []
     bar = keras.utils.Progbar(len(records), verbose=int(progress),
                               unit_name="image")
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      work = [pool.submit(_try, decode, r, size) for r in records]
+      work = [pool.submit(_try, decode, r, size, self.several) for r in records]
       try:
         for i, record in enumerate(records):
           image, error = work[i].result()
@@ -103,6 +84,7 @@ class Images:
       except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
         raise
+    self.several.sort()  # threads finish in any order
     good = [i for i, r in enumerate(records) if name_of(r) not in self.bad]
     self.records = [records[i] for i in good]
     self._row = {records[i].id: i for i in good}
@@ -137,7 +119,7 @@ class ArrayImages(Images):
 
   Attributes:
     pixels: float32 `[N, size, size, 3]` of any range.
-    records, bad: as of `Images`; `bad` is empty.
+    records, bad, several: as of `Images`; the latter two are empty.
   """
 
   def __init__(self, records, pixels):
@@ -147,7 +129,8 @@ class ArrayImages(Images):
       records: list of N `Record`.
       pixels: float32 `[N, size, size, 3]`.
     """
-    self.records, self.pixels, self.bad = list(records), pixels, {}
+    self.records, self.pixels = list(records), pixels
+    self.bad, self.several = {}, []
     self._row = {r.id: i for i, r in enumerate(self.records)}
 
   def scaled(self, pixels):
@@ -162,7 +145,11 @@ def _room(shape):
     return np.zeros(shape, np.uint8)
   file = tempfile.TemporaryFile()
   try:  # writing to a mapped file on a full disk would kill the process
-    os.posix_fallocate(file.fileno(), 0, count)
+    if hasattr(os, "posix_fallocate"):
+      os.posix_fallocate(file.fileno(), 0, count)
+    else:  # macOS
+      file.write(bytes(1 << 20) * -(-count >> 20))
+      file.flush()
   except OSError as error:
     raise UserError(
         f"{tempfile.gettempdir()}: {error.strerror}: the decoded images need "
@@ -182,10 +169,3 @@ def _try(function, *args):
     return function(*args), None
   except Exception as error:  # decoders raise almost anything
     return None, f"{type(error).__name__}: {error}"
-
-
-def upright_size(image):
-  """Width and height of a PIL image, rotated as its EXIF data require."""
-  width, height = image.size
-  turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-  return (height, width) if turned else (width, height)

@@ -41,6 +41,9 @@ class Record:
     group: name of what several images show, such as a patient or a part; no
       two of train, validation and test share a group (`groups`). Empty: the
       image is in no group.
+    frame: the network's (height, width), and the way in which the image is
+      fitted to it (`framing`); boxes and mask are in this frame. None: the
+      image is squeezed.
   """
 
   id: str
@@ -51,6 +54,7 @@ class Record:
       default_factory=lambda: NO_BOX_LABEL)
   mask: typing.Callable[[], np.ndarray] | None = None
   group: str = ""
+  frame: tuple | None = None
 
   def __post_init__(self):
     object.__setattr__(self, "id", files.printable(self.id))

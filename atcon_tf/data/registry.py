@@ -3,6 +3,7 @@
 import dataclasses
 
 from atcon_tf.config import settings
+from atcon_tf.data import framing
 from atcon_tf.data import groups
 from atcon_tf.data.sources import binary_masks
 from atcon_tf.data.sources import coco
@@ -90,16 +91,17 @@ def load(config):
   """The data set that the settings name.
 
   Args:
-    config: a resolved `Config`.
+    config: a resolved `Config` with an image size.
   Returns:
-    a `Dataset`.
+    a `Dataset`, framed as `--resize` says.
   Raises:
     UserError: a setting, a folder or a file is wrong; the error names it.
   """
   dataset = DATASETS[settings.source(config.dataset)](config)
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
-  return groups.separate(dataset, config.group_pattern, config.split_seed)
+  dataset = groups.separate(dataset, config.group_pattern, config.split_seed)
+  return framing.apply(dataset, (config.image_size,) * 2, config.resize)
 
 
 def keep(dataset, ids):

@@ -22,7 +22,8 @@ THRESHOLD = 0.5
 BETWEEN = ";"
 
 
-def predict(classifier, multi_label, paths, batch_size=32, progress=False):
+def predict(classifier, multi_label, paths, batch_size=32, progress=False,
+            resize="squeeze"):
   """The probabilities of the classes for pictures of any size.
 
   Args:
@@ -31,6 +32,7 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False):
     paths: of the pictures.
     batch_size: pictures at once.
     progress: show a bar.
+    resize: how pictures are fitted to the network, see `data.framing`.
   Returns:
     the N paths that can be read, `[N, classes]`, and
     `{path: what is wrong}` of the others.
@@ -48,7 +50,7 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False):
       part = paths[first:first + batch_size]
       images = []
       for path, image in zip(part, pool.map(
-          lambda path: _try_read(path, size[0]), part)):
+          lambda path: _try_read(path, size[0], resize), part)):
         if isinstance(image, str):
           bad[path] = image
         else:
@@ -61,10 +63,10 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False):
   return read, np.concatenate(found), bad
 
 
-def _try_read(path, size):
+def _try_read(path, size, resize="squeeze"):
   """A picture as the network sees it, or what is wrong with it, a text."""
   try:
-    return pictures.squeeze(pictures.read(path), size)
+    return pictures.for_network(path, size, resize)[0]
   except UserError as error:
     return str(error).removeprefix(f"{path}: ")
 

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import io
 
 from matplotlib.figure import Figure
 import numpy as np
@@ -33,9 +32,7 @@ def inline(figure, alt, caption, kind="svg"):
   if kind == "png":
     data, media = canvas.to_png(figure, dpi=90), "image/png"
   else:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    data, media = buffer.getvalue(), "image/svg+xml"
+    data, media = canvas.to_svg(figure), "image/svg+xml"
   encoded = base64.b64encode(data).decode()
   return {"source": f"data:{media};base64,{encoded}", "alt": alt,
           "caption": caption}
@@ -53,7 +50,7 @@ def curves(run, other, names):
       points = [(row["step"], row[metric]) for row in r.result["history"]
                 if metric in row]
       if points:
-        one.plot(*zip(*points), style, marker=".", label=name)
+        one.plot(*zip(*points), style, marker=".", label=canvas.entry(name))
         words.append(f"{CURVES[metric]} of {name} goes from "
                      f"{points[0][1]:.3f} to {points[-1][1]:.3f}")
     one.set_title(CURVES[metric], fontsize=10)
@@ -76,7 +73,8 @@ def histogram(tables, names):
   for table, name in zip(tables, names):
     if "consistency" in table:
       values = table["consistency"]
-      axes.hist(values, np.linspace(-1, 1, 41), alpha=.6, label=name)
+      axes.hist(values, np.linspace(-1, 1, 41), alpha=.6,
+                label=canvas.entry(name))
       low, middle, high = np.percentile(values, [10, 50, 90])
       words.append(f"{name}: median {middle:.2f}, 80 % of images between "
                    f"{low:.2f} and {high:.2f}")

@@ -6,6 +6,7 @@ import json
 import pathlib
 
 from atcon_tf.config import Config
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.data import splits
 from atcon_tf import models
@@ -57,6 +58,12 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
     raise UserError("class_names", None,
                     f"{len(names)} names for {count} classes")
   return classifier, _distinct(names), multi_label
+
+
+def resize_of(workdir):
+  """How the run in a folder fits pictures to its network, see `framing`."""
+  path = pathlib.Path(local_paths.local("workdir", workdir)) / "config.json"
+  return Config.from_json(path.read_text("utf-8")).resize
 
 
 def _distinct(names):
@@ -128,7 +135,7 @@ def load(workdir, flag="workdir"):
   Raises:
     UserError: the folder has no run, or the run has no checkpoint yet.
   """
-  path = pathlib.Path(workdir)
+  path = pathlib.Path(local_paths.local(flag, workdir))
   if not (path / "config.json").exists():
     raise UserError(flag, workdir, "no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())

@@ -1,6 +1,7 @@
 """The images and the split of one run."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import FILES
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
+from atcon_tf.data import pictures
 from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf.runs import warm_start
@@ -53,7 +55,8 @@ def load(config, stored, progress=False, images=None):
   _tell(data.notes)
   every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
-    images = images or _read(config, every, progress)
+    if images is None:
+      images = _read(config, every, progress)
     data = registry.keep(data, images)
   split = splits.of_run(config, data, stored)
   if config.warm_start:
@@ -64,6 +67,7 @@ def load(config, stored, progress=False, images=None):
     every = [r for r in every if r.id in used]
     if images is None or not all(r.id in images for r in every):
       images = _read(config, every, progress)
+      _tell(shared_note(images, split))
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   if config.random_labels:
@@ -82,7 +86,35 @@ def _read(config, records, progress):
                               config.max_bad_images, progress)
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
+  _tell(pictures.frames_note(images.several))
   return images
+
+
+def shared_note(images, split):
+  """Lines on the images that also train a run, under another name.
+
+  Copies with the same pixels in two parts make its scores too good.
+
+  Args:
+    images: `image_store.Images`.
+    split: the dict of splits.json.
+  """
+  def content(image_id):
+    row, = images.rows([image_id])
+    return hashlib.sha1(np.ascontiguousarray(images.pixels[row])).digest()
+
+  trained = {content(i): i for part in ("train_unlabeled", "train_labeled")
+             for i in split[part] if i in images}
+  lines = []
+  for part in ("val", "test"):
+    same = [(i, trained[c]) for i in split[part] if i in images
+            for c in [content(i)] if c in trained]
+    if same:
+      lines.append(
+          f"note: {len(same)} of the {len(split[part])} {part} images have "
+          f"the pixels of a training image, as {same[0][0]} and "
+          f"{same[0][1]}; scores on them say little")
+  return lines
 
 
 def _tell(notes):
@@ -117,6 +149,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
                                voc_year=voc_year or config.voc_year,
                                unlabeled_dir="", group_pattern="")
   data = registry.load(config)
+  if other:
+    _tell(data.notes)
   if data.class_names != run.class_names:
     raise UserError("data_dir", data_dir or config.data_dir,
                     f"has other classes ({', '.join(data.class_names)[:80]}) "

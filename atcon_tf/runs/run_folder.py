@@ -16,7 +16,6 @@ Other files in the folder are never changed.
 """
 
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
@@ -26,6 +25,7 @@ import numpy as np
 
 from atcon_tf.config import Config
 from atcon_tf.config import files
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 
 # The files of a run, in the order in which they are set aside. The checkpoint
@@ -59,18 +59,10 @@ class Workdir:
     """
     if not str(path):
       raise UserError("workdir", "", "must name a folder")
-    self.path = pathlib.Path(path)
+    self.path = pathlib.Path(local_paths.local("workdir", path))
     self.config = config
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      self._lock = open(self.path / ".lock", "w")
-    except OSError as error:
-      raise UserError("workdir", path, f"{error.strerror}") from error
-    try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise UserError("workdir", path,
-                      "another process uses this folder") from error
+    self._lock = files.locked("workdir", self.path / ".lock", path,
+                              "another process uses this folder")
     self._settle()
     if overwrite:
       self._set_aside()

@@ -39,7 +39,8 @@ class ServingModule(tf.Module):
     picture and classes that do not exist raise InvalidArgumentError.
   """
 
-  def __init__(self, classifier, class_names, multi_label, methods=()):
+  def __init__(self, classifier, class_names, multi_label, methods=(),
+               resize="squeeze"):
     """Checks the methods; the functions are traced when they are first used.
 
     Args:
@@ -48,6 +49,8 @@ class ServingModule(tf.Module):
       multi_label: whether a probability is a sigmoid or a softmax.
       methods: which of `METHODS` explain, in this order; empty: all `usable`
         ones.
+      resize: how pictures are fitted to the network: "squeeze", "crop" or
+        "pad".
     Raises:
       UserError: a method is unknown, or the network cannot have it.
     """
@@ -64,7 +67,7 @@ class ServingModule(tf.Module):
       classifier = explanation_head.with_features(classifier)
     self._classifier = _Untracked(classifier)
     self._class_names = list(class_names)
-    self._multi_label = multi_label
+    self._multi_label, self._resize = multi_label, resize
     self.model_variables = list(classifier.model.variables)
     images = tf.TensorSpec([None, *classifier.image_size, 3], tf.float32,
                            "images")
@@ -107,7 +110,8 @@ class ServingModule(tf.Module):
     return self._classify(self._decode(image_bytes))
 
   def _decode(self, image_bytes):
-    return image_ops.decode(image_bytes, self._classifier.value.image_size)
+    return image_ops.decode(image_bytes, self._classifier.value.image_size,
+                            self._resize)
 
   def _explain(self, images, class_index):
     classifier = self._classifier.value

@@ -213,6 +213,7 @@ def plot(gain, advice):
   axes.set_xscale("log", base=2)
   ticks = 2 ** np.arange(int(np.log2(x[-1])) + 1)
   axes.set_xticks(ticks, map(str, ticks))
+  axes.minorticks_off()
   axes.set_xlabel("labelled images a class")
   axes.set_ylabel(f"gain of {advice['objective']} over {advice['baseline']}, "
                   f"points of {METRICS[advice['metric']]}")

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -13,6 +12,7 @@ import sys
 import threading
 import time
 
+from atcon_tf.config import Config
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config import UserError
@@ -104,6 +104,8 @@ class Study:
       if not path.exists():
         continue
       before = json.loads(path.read_text())["config"]
+      # A setting that is younger than the run had its default.
+      before = json.loads(Config.from_json(json.dumps(before)).to_json())
       wanted = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
       wanted = json.loads(wanted.public().to_json())
@@ -178,17 +180,8 @@ class Study:
     Raises:
       UserError: another process has locked it.
     """
-    try:
-      self.out.parent.mkdir(parents=True, exist_ok=True)
-      lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
-    except OSError as error:
-      raise UserError("out", self.out, f"{error.strerror}") from error
-    with lock:
-      try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except OSError as error:
-        raise UserError("out", self.out,
-                        "another process adds rows to it") from error
+    with files.locked("out", self.out.with_name(f".{self.out.name}.lock"),
+                      self.out, "another process adds rows to it"):
       yield
 
   def run(self, workers, keep):

@@ -20,6 +20,9 @@ from atcon_tf.models.feature_norm import FeatureNorm
 from atcon_tf.training import feature_cache
 from atcon_tf.training import probe
 
+# The side of a view of "five", as a share of the image's side.
+CROP = 7 / 8
+
 
 def class_prior(config, data):
   """The share of images that shows each class, `[classes]`.
@@ -93,6 +96,29 @@ def begin(classifier, data, config, prior, ranked, cache=""):
           fitted.logits(others) if ranked else None)
 
 
+def views_of(images, views):
+  """The views of images over which a probe averages the features.
+
+  Args:
+    images: `[B, H, W, C]`.
+    views: "plain", the image; "flip", the image and its mirror image; "five",
+      its four corners and its middle, each 7/8 of a side and resized.
+  Returns:
+    list of `[B, H, W, C]`.
+  """
+  if views == "plain":
+    return [images]
+  if views == "flip":
+    return [images, tf.reverse(images, [2])]
+  shape = images.shape[1:3]
+  height, width = (round(CROP * side) for side in shape)
+  down, right = shape[0] - height, shape[1] - width
+  corners = [(0, 0), (0, right), (down, 0), (down, right),
+             (down // 2, right // 2)]
+  return [tf.image.resize(images[:, top:top + height, left:left + width],
+                          shape) for top, left in corners]
+
+
 class Features:
   """Computes the input vectors of the last dense layer of a classifier.
 
@@ -105,8 +131,7 @@ class Features:
 
     Args:
       classifier: a `models.Classifier` whose logits come from a dense layer.
-      views: "plain", the image; "flip", the mean of the image and its mirror
-        image.
+      views: see `views_of`; the features of an image are the mean over them.
       batch_size: number of images at once.
       cache: folder that keeps the features, see `feature_cache`; empty: they
         are not kept.
@@ -119,11 +144,9 @@ class Features:
     self._views, self._cache = views, cache
 
     def read(images):
-      x = classifier.normalize(images)
-      vectors = [self._embed(x, training=False)]
-      if views == "flip":
-        vectors.append(self._embed(tf.reverse(x, [2]), training=False))
-      return tf.add_n(vectors) / len(vectors)
+      seen = views_of(classifier.normalize(images), views)
+      return tf.add_n([self._embed(x, training=False)
+                       for x in seen]) / len(seen)
 
     self._read = tf.function(read, input_signature=[tf.TensorSpec(
         [None, *classifier.image_size, 3], classifier.maps.input.dtype)])

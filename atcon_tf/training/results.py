@@ -1,7 +1,6 @@
 """Tests the best weights of a run, and writes its result and figures."""
 
 import json
-import resource
 import sys
 
 from atcon_tf.evaluation import scoring
@@ -83,5 +82,6 @@ def _head(attention, validator, data):
 
 def peak_memory():
   """The most memory that this process has held so far, in GiB."""
+  import resource  # absent on Windows, where no run comes so far
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -71,7 +71,8 @@ def test_colours_by_hand():
   np.testing.assert_allclose(
       first("color", -1.), grey + (np.array([.2, .3, .4]) - grey) * .19,
       atol=1e-3)
-  np.testing.assert_allclose(first("brightness"), [.38, .57, .76], atol=1e-5)
+  np.testing.assert_allclose(first("brightness"), [.362, .543, .724],
+                             atol=1e-5)
   # Stretched by channel; the third channel is flat and stays.
   np.testing.assert_allclose(first("autocontrast"), [0, 0, .4], atol=1e-5)
   np.testing.assert_allclose(first("solarize"), [.8, .7, .6], atol=1e-5)
@@ -107,11 +108,16 @@ def test_the_transform_follows():
   operations, _ = rand_augment.draw(200, augment._rand_augment_seed(SEED))
   moved = np.isin(operations.numpy(), [
       rand_augment.OPERATIONS.index(m) for m in rand_augment.MOVES]).any(0)
+  # Two equal moves may take each other back.
+  operations = operations.numpy()
+  other = operations[0] != operations[1]
+  plain, transform, moved = (x[other] for x in (
+      plain.numpy(), transform.numpy(), moved))
   same = np.abs(transform - plain).max(1) < 1e-5
   np.testing.assert_array_equal(same, ~moved)
   assert 40 < moved.sum() < 180
+  found, transform = augment.distort(image, changes, SEED)
   warped = augment.warp(image, transform).numpy()
-  still = ~np.isin(operations.numpy(), [
+  still = ~np.isin(operations, [
       rand_augment.OPERATIONS.index(c) for c in rand_augment.COLOURS]).any(0)
-  found, _ = augment.distort(image, changes, SEED)
   np.testing.assert_allclose(found.numpy()[still], warped[still], atol=1e-5)

@@ -111,6 +111,21 @@ def test_features_are_those_of_the_last_dense_layer(tmp_path):
     assert reader.scale(found) == 1
 
 
+def test_the_views_of_an_image():
+  image = np.arange(2 * 16 * 8 * 3, dtype=np.float32).reshape(2, 16, 8, 3)
+  (plain,) = head_start.views_of(tf.constant(image), "plain")
+  np.testing.assert_array_equal(plain, image)
+  np.testing.assert_array_equal(
+      head_start.views_of(tf.constant(image), "flip")[1], image[:, :, ::-1])
+  five = head_start.views_of(tf.constant(image), "five")
+  assert [v.shape for v in five] == [image.shape] * 5
+  # The corners of the corner views are those of the image.
+  for view, (row, column) in zip(five, [(0, 0), (0, -1), (-1, 0), (-1, -1)]):
+    np.testing.assert_allclose(view[:, row, column], image[:, row, column])
+  # 7/8 of 16 by 8 is 14 by 7: the middle begins one row further down.
+  np.testing.assert_allclose(five[4][:, 0, 0], image[:, 1, 0])
+
+
 def test_a_linear_head_is_the_scaled_fit(tmp_path, capsys):
   """Raw features, scaled to a mean length of 10 while the head is fitted."""
   prepared = begun(config_of(start="probe", head="linear"), tmp_path)

@@ -25,8 +25,9 @@ class Probe:
       "with --start=prior, else unit", choices=("unit", "linear"))
   probe_views: str = flag(
       "flip", "views of an image whose features are averaged: plain, the "
-      "image; flip, the image and its mirror image",
-      choices=("plain", "flip"), needs=_PROBE)
+      "image; flip, the image and its mirror image; five, the four corners "
+      "and the middle, each 7/8 of a side",
+      choices=("plain", "flip", "five"), needs=_PROBE)
   probe_strength: float = flag(
       0.3, "C of the logistic regression; 0: cross-validation on the labelled "
       "images chooses it", minimum=0.0, needs=_PROBE)

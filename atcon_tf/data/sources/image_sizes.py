@@ -1,8 +1,6 @@
 """Boxes in pixels of a file's image, as units of its sides."""
 
-import PIL.Image
-
-from atcon_tf.data import image_store
+from atcon_tf.data import decoding
 from atcon_tf.data.sources import annotated
 
 
@@ -12,8 +10,8 @@ def of_file(path):
   None for a broken image, which `Images` reports when it is read.
   """
   try:
-    with PIL.Image.open(path) as image:
-      return image_store.upright_size(image)
+    with decoding.open_image(path) as image:
+      return decoding.upright_size(image)
   except Exception:  # decoders raise almost anything
     return None
 

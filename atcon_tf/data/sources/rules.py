@@ -6,6 +6,7 @@ or on other images' labels, because the sha1 of its id ranks an image.
 
 import collections
 import hashlib
+import unicodedata
 
 import numpy as np
 
@@ -26,7 +27,9 @@ def choose_classes(wanted, available):
   Raises:
     UserError: a name is unknown or given twice, or there are fewer than two.
   """
-  wanted = tuple(wanted) or tuple(available)
+  # A name may be typed with é as two characters; data sets have it as one.
+  wanted = tuple(w if w in available else unicodedata.normalize("NFC", w)
+                 for w in wanted) or tuple(available)
   shown = f"--classes={','.join(wanted)}"
   for name in wanted:
     if name not in available:

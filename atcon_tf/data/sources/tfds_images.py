@@ -17,10 +17,9 @@ import io
 import typing
 
 import numpy as np
-import PIL.Image
 
 from atcon_tf.config import UserError
-from atcon_tf.data import image_store
+from atcon_tf.data import decoding
 from atcon_tf.data.sources import annotated
 from atcon_tf.data.sources import tfds_files
 
@@ -162,5 +161,4 @@ def _images(made, split, image, labels, part):
 
 def _pixels(examples, index, image):
   """The pixels of an example, uint8 `[height, width, 3]`."""
-  file = io.BytesIO(examples[index][image])
-  return np.asarray(image_store.to_rgb(PIL.Image.open(file)))
+  return decoding.rgb(io.BytesIO(examples[index][image]))

@@ -8,6 +8,7 @@ from matplotlib import patches
 import numpy as np
 
 from atcon_tf.attribution import maps
+from atcon_tf.reports.figures import lettering
 
 BOX_COLOR = "#39ff88"
 # What got better, what got worse, and what the data leave open.
@@ -16,9 +17,25 @@ GOOD, BAD, UNCLEAR = "#1b7837", "#b2182b", "#8a8a8a"
 
 def to_png(figure, dpi=80):
   """A figure as PNG bytes."""
+  return _saved(figure, format="png", dpi=dpi)
+
+
+def to_svg(figure):
+  """A figure as SVG bytes, the same for the same figure."""
+  return _saved(figure, format="svg", metadata={"Date": None})
+
+
+def _saved(figure, **options):
+  lettering.plain(figure)
   buffer = io.BytesIO()
-  figure.savefig(buffer, format="png", dpi=dpi)
+  with lettering.quiet():
+    figure.savefig(buffer, **options)
   return buffer.getvalue()
+
+
+def entry(name):
+  """A name for a legend; matplotlib leaves out those that begin with _."""
+  return f" {name}" if name.startswith("_") else name
 
 
 def show_image(axes, image):

@@ -38,7 +38,7 @@ def roc(curves):
   axes = figure.subplots()
   for name, curve in curves.items():
     axes.plot(curve["false_alarm_rate"], curve["sensitivity"], marker=".",
-              label=name)
+              label=canvas.entry(name))
   axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
   axes.set_xlabel("false alarm rate", fontsize=9)
   axes.set_ylabel("sensitivity", fontsize=9)
