@@ -111,6 +111,7 @@ class ListsTest(Case):
     for path in (self.parent, self.devkit, self.root):
       self.assertEqual(ids_of(self.load(path)),
                        {"train": ["a"], "val": ["b"], "test": ["c"]})
+      self.assertEqual(self.load(path).drawn, ())
     with self.assertRaisesRegex(UserError, "is VOC2007, but voc_year="):
       self.load(self.root, year=2012)
 
@@ -129,7 +130,9 @@ class ListsTest(Case):
     self.year(2012)
     names = self.many(14)
     self.lists(train=names[:10], val=names[10:], test=["unpublished"])
-    ids = ids_of(self.load(year=2012))
+    data = self.load(year=2012)
+    self.assertEqual(data.drawn, ("val",))
+    ids = ids_of(data)
     self.assertEqual(ids["test"], names[10:])
     self.assertLen(ids["val"], 2)
 

@@ -51,7 +51,8 @@ def load(data_dir="", year=2007, classes=(), keep_difficult=False):
   if not data_dir:
     rules.choose_classes(classes, voc_devkit.CLASSES)  # before a download
   source = voc_devkit.read(data_dir, year) if data_dir else voc_devkit.Devkit(
-      voc_tfds.load(year), voc_devkit.CLASSES, ())
+      voc_tfds.load(year), voc_devkit.CLASSES, (),
+      ("val",) if year == 2012 else ())
   names = rules.choose_classes(classes, source.classes)
   splits = {}
   for split, items in source.splits.items():
@@ -61,7 +62,7 @@ def load(data_dir="", year=2007, classes=(), keep_difficult=False):
       raise UserError("classes", names,
                       f"no image of these classes in the {split} split "
                       f"of VOC{year}")
-  return record.Dataset(names, True, splits, source.notes)
+  return record.Dataset(names, True, splits, source.notes, source.drawn)
 
 
 def _record(item, names, keep_difficult):

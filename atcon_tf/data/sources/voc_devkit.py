@@ -45,10 +45,12 @@ class Devkit(typing.NamedTuple):
     splits: `{"train": items, "val": items, "test": items}`.
     classes: `CLASSES`; or, if the annotations name others, all that they name.
     notes: lines for the person.
+    drawn: see `Dataset.drawn`.
   """
   splits: dict[str, list]
   classes: tuple[str, ...]
   notes: tuple[str, ...]
+  drawn: tuple[str, ...]
 
 
 class Item(typing.NamedTuple):
@@ -79,17 +81,18 @@ def read(data_dir, year):
   """
   root = _root(data_dir, year)
   images = _images(os.path.join(root, "JPEGImages"))
-  splits = _image_sets(root, year, images)
+  lists = _image_sets(root, year, images)
   masks = set(_listdir(os.path.join(root, "SegmentationClass")))
   clipped = []
   splits = {split: [_read(root, i, images, masks, clipped) for i in ids]
-            for split, ids in splits.items()}
+            for split, ids in rules.complete(lists).items()}
+  drawn = rules.drawn(lists)
   names = {o.name for items in splits.values() for i in items
            for o in i.objects}
   notes = [f"note: {len(clipped)} boxes reach a pixel beyond their image and "
            f"are clipped, the first in {clipped[0]}"] if clipped else []
   if names <= set(CLASSES):
-    return Devkit(splits, CLASSES, tuple(notes))
+    return Devkit(splits, CLASSES, tuple(notes), drawn)
   notes.append(f"note: the annotations in {root} have {len(names)} classes of "
                f"their own: {', '.join(sorted(names))[:200]}")
   if masks:
@@ -97,7 +100,7 @@ def read(data_dir, year):
                  "which class")
   splits = {split: [item._replace(mask="") for item in items]
             for split, items in splits.items()}
-  return Devkit(splits, tuple(sorted(names)), tuple(notes))
+  return Devkit(splits, tuple(sorted(names)), tuple(notes), drawn)
 
 
 def _root(data_dir, year):
@@ -130,7 +133,7 @@ def _images(folder):
 
 
 def _image_sets(root, year, images):
-  """`{"train": ids, "val": ids, "test": ids}`, each id once.
+  """`{part: ids}` of the lists that there are, each id once.
 
   Raises:
     UserError: a list is missing, or an id is listed twice.
@@ -151,7 +154,7 @@ def _image_sets(root, year, images):
               seen[i] != split else f"{path}: image {i} is listed twice")
         seen[i] = split
     if lists.get("train") and (lists.get("val") or lists.get("test")):
-      return rules.complete(lists)
+      return lists
   raise UserError(
       f"{os.path.join(root, 'ImageSets')}: needs Main/train.txt and "
       "Main/val.txt (or the same in Segmentation/) with image ids in them")
