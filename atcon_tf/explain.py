@@ -20,21 +20,14 @@ import functools
 import pathlib
 
 from absl import flags
-import matplotlib
 
-from atcon_tf import attribution
-from atcon_tf.attribution import maps
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config import names
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.data import pictures
-from atcon_tf.reports import explained_files
-from atcon_tf.reports.explainer import choose_classes
-from atcon_tf.reports.explainer import Explainer
-from atcon_tf.runs.run import load_classifier
-from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -45,29 +38,33 @@ def main(argv):
   files.check_folder("out", folder)
   classifier_of = command_flags.classifier_from_flags()
   _check_used(values)
+  import matplotlib  # slow: only when the flags are right
   if values.colormap not in matplotlib.colormaps:
     raise UserError("colormap", values.colormap,
                     "matplotlib has none of this name; for example inferno, "
                     "viridis, jet")
-  classifier, names, multi_label = load_classifier(**classifier_of)
+  classifier, class_names, multi_label = at.runs.load_classifier(
+      **classifier_of)
+  explained_files = at.reports.explained_files
   if values.list_layers:
     print(explained_files.layers_text(classifier))
     return
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)
-  if not values.images and not values.video:
-    raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.video:
     explained_files.check_writable(values.video_format)
-  paths = pictures.find(values.images, print) if values.images else []
-  explainer = Explainer(classifier, names, multi_label, values.methods,
-                        values.smooth_views, values.batch_size,
-                        resize_of(values.workdir) if values.workdir else
-                        values.resize)
+  paths = at.data.pictures.find(values.images, print) if values.images else []
+  explainer = at.reports.explainer.Explainer(
+      classifier, class_names, multi_label, values.methods,
+      values.smooth_views, values.batch_size,
+      at.runs.resize_of(values.workdir) if values.workdir else values.resize)
   choose = functools.partial(
-      choose_classes, class_names=explainer.class_names, labels=values.label,
+      at.reports.explainer.choose_classes,
+      class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive)
   if paths:
+    print(f"explaining {len(paths)} pictures by {len(values.methods)} methods",
+          flush=True)
     sheets, boxes, notes = explained_files.explain_images(
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
@@ -88,6 +85,11 @@ def _check_used(values):
     command_flags.refuse(["top", "positive"], "not used with --label")
   if values.positive:
     command_flags.refuse(["top"], "not used with --positive")
+  own = [m for m in values.methods if not m.startswith(names.TF_KERAS_VIS)]
+  if own or not values.methods:
+    names.check("methods", own, names.METHODS)
+  if not (values.images or values.video or values.list_layers):
+    raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.list_layers:
     command_flags.refuse(["images", "video"], "not used with --list_layers")
   if not values.video:
@@ -105,14 +107,14 @@ def define_flags():
   flags.DEFINE_enum("video_format", "gif", ["gif", "mp4"],
                     "of the overlay; mp4 needs imageio[pyav]")
   flags.DEFINE_list("methods", ["grad_cam", "guided_backprop"],
-                    "any of " + ", ".join(attribution.METHODS))
+                    "any of " + ", ".join(names.METHODS))
   flags.DEFINE_list("label", [], "explain these classes")
   flags.DEFINE_integer("top", 0, "explain the so many best classes", 0)
   flags.DEFINE_bool("positive", False, "explain all classes above 0.5")
   flags.DEFINE_list("cam_layer", [], "layers of the maps; several are fused")
   flags.DEFINE_bool("smooth_views", False, "average over mirrored views")
   flags.DEFINE_integer("batch_size", 32, "images at once", 1)
-  flags.DEFINE_string("colormap", maps.COLORMAP, "of matplotlib")
+  flags.DEFINE_string("colormap", names.COLORMAP, "of matplotlib")
   flags.DEFINE_float("alpha", 0.6, "opacity of the colour", 0, 1)
   flags.DEFINE_float("threshold", 0.5, "share of the maximum inside a box",
                      0, 0.99)

@@ -22,21 +22,17 @@ file; with --workdir the data are the run's, but for the flags that are given.
 
 import dataclasses
 import pathlib
-import sys
 
 from absl import flags
 import numpy as np
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import settings
 from atcon_tf.config import UserError
-from atcon_tf.data import labelling
-from atcon_tf.data import registry
-from atcon_tf import models
-from atcon_tf import runs
 
 
 def _source(values):
@@ -52,12 +48,12 @@ def _source(values):
     if not config.model.endswith(".keras"):
       raise UserError("workdir", None, "needed by --labels=prediction, or "
                       "--model=FILE.keras")
-    return config, models.load(config.model, config.input_range,
-                               config.image_size), None
+    return config, at.models.load(config.model, config.input_range,
+                                  config.image_size), None
   if values["model"].present:
     raise UserError("model", values.model,
                     "give either this or --workdir")
-  run = runs.load(values.workdir)
+  run = at.runs.load(values.workdir)
   given = {f.name: values[f.name].value
            for f in dataclasses.fields(settings.Data)
            if values[f.name].present}
@@ -76,7 +72,7 @@ def main(argv):
   config, classifier, names = _source(values)
   if classifier is not None:
     config = dataclasses.replace(config, image_size=classifier.image_size[0])
-  data = registry.load(config)
+  data, labelling = at.data.load(config), at.data.labelling
   for line in data.notes:
     print(files.printable(line))
   records = data.splits[values.part]
@@ -90,7 +86,7 @@ def main(argv):
       names = data.class_names if fit else tuple(
           map(str, range(classifier.num_classes)))
     labels = labelling.predict(classifier, records, config.max_bad_images,
-                               sys.stderr.isatty())
+                               progress=True)
   out = pathlib.Path(values.out)
   classes = out.with_name(f"{out.stem}_classes.txt")
   files.write_text(out, labelling.text(records, labels, names, config.data_dir))

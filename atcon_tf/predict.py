@@ -13,20 +13,15 @@ where no class reaches it; else the label is the most probable class. A
 picture that cannot be read is named and left out.
 """
 
-import sys
-
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config.names import THRESHOLD
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.data import pictures
-from atcon_tf.reports import predicted_labels
-from atcon_tf.runs.run import load_classifier
-from atcon_tf.runs.run import read_result
-from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -37,20 +32,24 @@ def main(argv):
   if not values.images:
     raise UserError("images", None, "needed, files, folders or globs")
   classifier_of = command_flags.classifier_from_flags()
+  pictures = at.data.pictures
   paths = pictures.find(values.images, print)
-  classifier, names, multi_label = load_classifier(**classifier_of)
+  classifier, names, multi_label = at.runs.load_classifier(**classifier_of)
   if not multi_label:
     command_flags.refuse(["threshold"], "not used where each image has one "
                          "label")
   threshold = values.threshold if multi_label else None
   if multi_label and threshold is None:
-    threshold = predicted_labels.THRESHOLD
+    threshold = THRESHOLD
     if values.workdir:
-      threshold = read_result(values.workdir)["thresholds"]["probability"]
+      threshold = at.runs.read_result(values.workdir)["thresholds"][
+          "probability"]
+  predicted_labels = at.reports.predicted_labels
+  print(f"predicting {len(paths)} pictures", flush=True)
   read, probability, bad = predicted_labels.predict(
-      classifier, multi_label, paths, values.batch_size,
-      progress=sys.stderr.isatty(),
-      resize=resize_of(values.workdir) if values.workdir else values.resize)
+      classifier, multi_label, paths, values.batch_size, progress=True,
+      resize=at.runs.resize_of(values.workdir) if values.workdir else (
+          values.resize))
   for path, why in bad.items():
     print(f"left out: {files.printable(path)}: {why}")
   for line in pictures.frames_note(pictures.several_frames(read)):
@@ -71,7 +70,7 @@ def define_flags():
   path_flags.path("out", "W/labels.csv", "the table to write")
   flags.DEFINE_float("threshold", None, "probability from which on a class is "
                      "a label; default: what the run chose, for other models "
-                     f"{predicted_labels.THRESHOLD}", 0, 1)
+                     f"{THRESHOLD}", 0, 1)
   flags.DEFINE_integer("batch_size", 32, "images at once", 1)
 
 

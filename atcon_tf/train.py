@@ -12,11 +12,10 @@ import shlex
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import path_flags
-from atcon_tf.reports import tables
-from atcon_tf import training
 
 
 def main(argv):
@@ -24,8 +23,9 @@ def main(argv):
   del argv
   config = config_flags.from_flags()
   workdir = flags.FLAGS.workdir
-  result = training.train_and_evaluate(config, workdir, flags.FLAGS.overwrite)
-  print(tables.scores_table(
+  result = at.training.train_and_evaluate(config, workdir,
+                                          flags.FLAGS.overwrite)
+  print(at.reports.tables.scores_table(
       {os.path.basename(os.path.normpath(workdir)): result}))
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
         f"{tensorboard(workdir)}")

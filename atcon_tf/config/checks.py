@@ -126,6 +126,10 @@ def check_together(config, given):
     raise UserError("class_prior", config.class_prior,
                     "goes with --start=ranked_probe or --objective="
                     "self_training")
+  if config.patience and config.random_labels:
+    raise UserError("patience", config.patience,
+                    "not used with --random_labels, which keeps the last "
+                    "weights")
   if 0 < config.image_size < 16:
     raise UserError("image_size", config.image_size,
                     "must be at least 16")

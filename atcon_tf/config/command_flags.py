@@ -63,10 +63,14 @@ def classifier_from_flags():
   Returns:
     `{argument: value}`.
   Raises:
-    UserError: the command line has a flag that this kind of classifier
-      ignores, or the file of --class_names cannot be read.
+    UserError: the command line names no classifier, or has a flag that this
+      kind of classifier ignores, or the file of --class_names cannot be
+      read.
   """
   values = flags.FLAGS
+  if bool(values.workdir) == bool(values.model):
+    raise UserError("workdir", None,
+                    "give either --workdir=RUN or --model=FILE.keras")
   if values.workdir:
     refuse(_OF_A_MODEL, "not used with --workdir")
   if values.model:

@@ -37,6 +37,8 @@ STEPS = {"objective": TRAINED}
 LABELED = {**STEPS, "schedule": ("", "alternating", "combined")}
 SUPERVISED = {**LABELED,
               "objective": tuple(o for o in TRAINED if o not in HEADS)}
+# The runs whose labelled images have the plain supervised loss.
+CROSS_ENTROPY = {**LABELED, "objective": ("supervised", *UNLABELED)}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
 
@@ -171,6 +173,10 @@ class Training:
       0.0, "share of positives (images of the second of two classes) in each "
       "batch of labelled images; 0: batches are not balanced", minimum=0.0,
       maximum=1.0, needs={**TWO_CLASSES, **LABELED})
+  class_weights: str = flag(
+      "none", "balanced: in the supervised loss each class counts as much as "
+      "any other, however many labelled images show it", choices=(
+          "none", "balanced"), needs=CROSS_ENTROPY)
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
@@ -197,6 +203,9 @@ class Training:
       choices=("all", "last_stage"), needs=SUPERVISED)
   eval_every: int = flag(10, "supervised updates between validations",
                          minimum=1, needs=STEPS)
+  patience: int = flag(
+      0, "validations without better weights after which training stops; 0: "
+      "all --steps are taken", minimum=0, needs=STEPS)
   checkpoint_every: int = flag(
       10, "supervised updates between checkpoints", minimum=1, needs=STEPS)
 

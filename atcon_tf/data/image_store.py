@@ -4,10 +4,10 @@ import concurrent.futures
 import os
 import tempfile
 
-import keras
 import numpy as np
 import PIL.Image
 
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import decoding
 from atcon_tf.data import framing
@@ -66,8 +66,7 @@ class Images:
     """
     self.pixels = _room((len(records), size, size, 3))
     self.bad, self.several = {}, []
-    bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                              unit_name="image")
+    bar = Progress(len(records), "images", progress)
     with concurrent.futures.ThreadPoolExecutor() as pool:
       work = [pool.submit(_try, decode, r, size, self.several) for r in records]
       try:
@@ -78,8 +77,7 @@ class Images:
             self._count(record, error, max_bad_images)
           else:
             self.pixels[i] = image
-          if progress and (i % 100 == 99 or i + 1 == len(records)):
-            bar.update(i + 1)
+          bar.add()
       except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
         raise

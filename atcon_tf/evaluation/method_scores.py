@@ -11,13 +11,12 @@ from atcon_tf import attribution
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import METHODS
 from atcon_tf.attribution import registry
-from atcon_tf.config import UserError
+from atcon_tf.config import names
+from atcon_tf.config.names import CENTRE
 from atcon_tf.evaluation.metrics import Evidence
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import METRICS
 
-# A map that depends on no image: it is highest in the middle.
-CENTRE = "(centre)"
 # The metrics that need a threshold, and the field of `Evidence` that has it.
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
 BATCH = 16
@@ -29,7 +28,7 @@ def check_methods(methods):
   Raises:
     UserError: naming it.
   """
-  check_names("methods", methods, [*METHODS, CENTRE])
+  names.check("methods", methods, [*names.METHODS, CENTRE])
 
 
 def limit(method, slow_limit):
@@ -42,24 +41,6 @@ def limit(method, slow_limit):
   return slow_limit if method != CENTRE and METHODS[method].slow else None
 
 
-def check_names(setting, names, allowed):
-  """Refuses an empty list of names, and names that are not allowed.
-
-  Args:
-    setting: which setting has the names, for the message.
-    names: list of str.
-    allowed: list of str.
-  Raises:
-    UserError: see above.
-  """
-  if not names:
-    raise UserError(setting, "", f"must be any of {', '.join(allowed)}")
-  for name in names:
-    if name not in allowed:
-      raise UserError(setting, name,
-                      f"must be one of {', '.join(allowed)}")
-
-
 def judgement(classifier, method, metrics, multi_label):
   """A function that scores one method; TensorFlow traces it once.
 
@@ -69,8 +50,8 @@ def judgement(classifier, method, metrics, multi_label):
     metrics: keys of `metrics.METRICS`.
     multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
-    `fn(pairs) -> {"scores": {metric: [P]}, "images_a_second",
-    "forward_passes"}`.
+    `fn(pairs, tell=None) -> {"scores": {metric: [P]}, "images_a_second",
+    "forward_passes"}`; `tell(images)` is called after each batch.
   """
   size = classifier.image_size
   output = forward_pass.own_output(multi_label)
@@ -88,7 +69,7 @@ def judgement(classifier, method, metrics, multi_label):
         lambda x: explain(x, part.class_index, True),
         part.boxes, part.masks, black=black[0, 0, 0])
 
-  def judged(pairs):
+  def judged(pairs, tell=None):
     seconds = []
     rows = {metric: [] for metric in metrics}
     for first in range(0, len(pairs.ids), BATCH):
@@ -99,6 +80,8 @@ def judgement(classifier, method, metrics, multi_label):
       evidence = evidence_of(part, heat)
       for metric in metrics:
         rows[metric].append(_score(metric, evidence))
+      if tell:
+        tell(len(heat))
     scores = {metric: np.concatenate(parts) for metric, parts in rows.items()}
     for metric in CUT.keys() & scores.keys():
       scores[metric] = cross_fit(scores[metric])
@@ -158,15 +141,21 @@ def maps_of(classifier, method, multi_label):
   function = attribution.build(classifier, method, **options)
   signature = [tf.TensorSpec([None, *size, 3]),
                tf.TensorSpec([None], tf.int64)]
-  usual = tf.function(lambda x, c: attribution.enlarge(
-      classifier, function(x, c)), input_signature=signature)
+
+  def traced(make):
+    # A concrete function: TensorFlow would warn that this line of code is
+    # traced once for each method.
+    return tf.function(lambda x, c: attribution.enlarge(
+        classifier, make(x, c)), input_signature=signature
+                       ).get_concrete_function()
+
+  usual = traced(function)
 
   @functools.cache
   def again():  # built outside of the tracing: the checks need numbers
     of_noisy = attribution.build(classifier.on_normalized(), method,
                                  **options)
-    return tf.function(lambda x, c: attribution.enlarge(
-        classifier, of_noisy(x, c)), input_signature=signature)
+    return traced(of_noisy)
 
   return lambda images, class_index, normalized=False: (
       again() if normalized else usual)(images, class_index).numpy()

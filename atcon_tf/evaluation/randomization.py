@@ -10,9 +10,9 @@ order. `metrics.sanity` compares the maps and gives the verdicts.
 
 import contextlib
 
-import keras
 import numpy as np
 
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import sanity
@@ -122,15 +122,18 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
   groups = stages(classifier)
   board = {"passes_below": sanity.PASSES, "fails_above": sanity.FAILS,
            "stages": list(groups), "methods": {}, "skipped": {}}
-  bar = keras.utils.Progbar(len(methods), unit_name="method")
-  for method in methods:
-    part = pairs.part(slice(0, method_scores.limit(method, slow_limit)))
+  parts = {m: pairs.part(slice(0, method_scores.limit(m, slow_limit)))
+           for m in methods}
+  passes = {m: len(parts[m].ids) * (len(groups) + 1) * (
+      1 + method_scores.passes(classifier, m)) for m in methods}
+  bar = Progress(sum(passes.values()), "passes")
+  for method, part in parts.items():
     try:
       board["methods"][method] = _judge_one(
           classifier, part, method, groups, other, seed, multi_label)
     except UserError as error:
       board["skipped"][method] = str(error)
-    bar.add(1)
+    bar.add(passes[method])
   return board
 
 

@@ -18,10 +18,13 @@ class Task:
     multi_label: whether an image can have several labels.
     class_prior: `[classes]`, the share of images that shows each class; None:
       unknown.
+    class_weights: `[classes]`, how much each class counts in the supervised
+      loss; None: all the same. See `supervised.balanced`.
   """
 
   multi_label: bool = True
   class_prior: np.ndarray | None = None
+  class_weights: np.ndarray | None = None
 
 
 class Objective:

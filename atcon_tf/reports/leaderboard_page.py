@@ -7,8 +7,8 @@ import os
 from matplotlib.figure import Figure
 
 from atcon_tf.config import files
-from atcon_tf.evaluation.cases import TARGETS
-from atcon_tf.evaluation.method_scores import CENTRE
+from atcon_tf.config.names import CENTRE
+from atcon_tf.config.names import TARGETS
 from atcon_tf.evaluation.metrics import LOWER_IS_BETTER
 from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf.reports.figures import canvas

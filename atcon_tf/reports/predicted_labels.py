@@ -8,17 +8,15 @@ import concurrent.futures
 import csv
 import io
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from atcon_tf.config import files
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.attribution import forward_pass
 
-# The probability from which on a class is a label, if nothing chose another.
-THRESHOLD = 0.5
 BETWEEN = ";"
 
 
@@ -42,8 +40,7 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False,
       lambda images: classifier.model(images, training=False),
       input_signature=[tf.TensorSpec([None, *size, 3],
                                      classifier.model.input.dtype)])
-  bar = keras.utils.Progbar(len(paths), verbose=int(progress),
-                            unit_name="image")
+  bar = Progress(len(paths), "pictures", progress)
   read, found, bad = [], [np.zeros([0, classifier.num_classes])], {}
   with concurrent.futures.ThreadPoolExecutor() as pool:
     for first in range(0, len(paths), batch_size):

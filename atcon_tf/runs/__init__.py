@@ -26,5 +26,10 @@ labels. If `evaluate --data_dir` finds the run's own images, it uses the run's
 own split of them.
 """
 
+from atcon_tf.runs import provenance
 from atcon_tf.runs.run import Run
 from atcon_tf.runs.run import load
+from atcon_tf.runs.run import load_classifier
+from atcon_tf.runs.run import read_result
+from atcon_tf.runs.run import resize_of
+from atcon_tf.runs.run_data import load_part

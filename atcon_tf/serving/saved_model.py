@@ -13,11 +13,11 @@ import tensorflow as tf
 from atcon_tf import attribution
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import registry
+from atcon_tf.config.names import SERVED as METHODS
 from atcon_tf.config import UserError
 from atcon_tf.models import explanation_head
 from atcon_tf.serving import image_ops
 
-METHODS = ("tame", "l_cam", "grad_cam", "guided_backprop")
 # How far outside [0, 1] a pixel may be: a client's own resize rounds.
 SLACK = 1e-3
 

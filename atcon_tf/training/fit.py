@@ -64,6 +64,10 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
     if name in settings:
       raise UserError(name, settings[name],
                       "not a setting of `fit`, whose arguments give it")
+  if settings.get("patience"):
+    raise UserError("patience", settings["patience"],
+                    "not a setting of `fit`; give "
+                    "callbacks=[keras.callbacks.EarlyStopping(...)]")
   classifier = models.wrap(model, cam_layer=cam_layer)
   parts = {"train_labeled": _arrays("labeled", labeled, classifier),
            "train_unlabeled": _arrays("unlabeled", unlabeled, classifier,

@@ -8,12 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import objectives
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
+from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
+from atcon_tf.training import first_lines
 from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
 from atcon_tf.training import pseudo_labels
@@ -68,9 +71,13 @@ class Training:
     self.class_prior = None
     if config.start == "ranked_probe" or config.class_prior:
       self.class_prior = head_start.class_prior(config, data)
+    weights = None
+    if config.class_weights == "balanced":
+      weights = supervised.balanced(np.stack([
+          r.label for r in data.records["train_labeled"]]), data.multi_label)
     built = objectives.build(
-        self.classifier, config, Task(data.multi_label, self.class_prior),
-        self._twin)
+        self.classifier, config,
+        Task(data.multi_label, self.class_prior, weights), self._twin)
     optimizer, groups = optimizers.build(config, self.classifier, built)
     # With a head, only the head's own BatchNorm layers learn statistics.
     batch_norm = "train" if self.classifier.attention else config.batch_norm
@@ -161,11 +168,8 @@ class Training:
     """Restores the last checkpoint, and returns its `RunState`."""
     progress, arrays = self.work.load_checkpoint(self.variables)
     if progress is None:
-      count = {part: len(r) for part, r in self.data.records.items()}
-      print(f"{self.config.objective}: {self.config.model}, "
-            f"{count['train_labeled']} labelled and "
-            f"{count['train_unlabeled']} other training images, "
-            f"{self.config.steps} updates", flush=True)
+      print(*first_lines.of(self.config, self.data, self.classifier),
+            sep="\n", flush=True)
       return RunState()
     state = RunState.from_arrays(progress, arrays, self.config.seed)
     print(f"continuing after {state.updates} of {self.config.steps} updates",
@@ -217,19 +221,32 @@ class Training:
 
   def _loop(self, state, validator):
     config = self.config
-    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
-                              unit_name="update")
-    for kinds, logs in self.steps(state):
+    bar = Progress(config.steps, "updates", done=state.updates)
+    for kinds, logs in () if self._stopped(state) else self.steps(state):
       state.add(logs)
       if self.counted not in kinds:
         continue
       bar.update(state.updates)
       last = state.updates == config.steps
       kept = validator.follow(state)
+      last |= self._stopped(state)
       # A checkpoint follows new best weights, so that they never belong to a
       # later step than the checkpoint.
       if last or kept or state.updates % config.checkpoint_every == 0:
         self._save(state)
+      if last and state.updates < config.steps:
+        print(f"stopped after {state.updates} of {config.steps} updates: "
+              f"{config.patience} validations without better weights",
+              flush=True)
+        break
+    bar.close()
+
+  def _stopped(self, state):
+    """Whether --patience ends the training here: a function of the state."""
+    every, patience = self.config.eval_every, self.config.patience
+    waited = state.updates - (state.best["updates"] if state.best else 0)
+    return bool(patience) and state.updates % every == 0 and (
+        waited >= patience * every)
 
   def steps(self, state):
     """Takes the remaining steps of the plan, one for each iteration.

@@ -31,7 +31,7 @@ def finish(config, data, predictor, work, validator, state, plan, seconds):
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
     predictions[part] = predictor.predict(
-        data.images, data.records[part], validator.interactive,
+        data.images, data.records[part], progress=True,
         consistency=part == "test")
   thresholds = scoring.choose_thresholds(predictions["val"])
   tables = {part: scoring.tabulate(p, thresholds, data.class_names,
@@ -45,6 +45,7 @@ def finish(config, data, predictor, work, validator, state, plan, seconds):
       validator.losses) else ["val_map_macro", "val_f1_macro"]
   work.save_figure("history", canvas.to_png(score_plots.curves(
       state.history, followed), dpi=110))
+  taken = plan[:state.step]  # --patience may have ended it early
   curves = {part: s["roc"] for part, s in scores.items() if "roc" in s}
   if curves:
     work.save_figure("roc", canvas.to_png(score_plots.roc(curves), dpi=110))
@@ -54,8 +55,8 @@ def finish(config, data, predictor, work, validator, state, plan, seconds):
       "config": json.loads(config.public().to_json()),
       **provenance.environment(),
       "data": {part: len(r) for part, r in data.records.items()},
-      "steps": {"supervised": sum(base.SUPERVISED in s for s in plan),
-                "consistency": sum(base.CONSISTENCY in s for s in plan),
+      "steps": {"supervised": sum(base.SUPERVISED in s for s in taken),
+                "consistency": sum(base.CONSISTENCY in s for s in taken),
                 "best": state.best["updates"],
                 **({"best_is_refit": True} if state.best.get("refit")
                    else {})},

@@ -159,6 +159,11 @@ class RefusalTest(Case):
     self.assertStartsWith(line, argument.partition("=")[0])
     self.assertIn(f"not used with {other}", line)
 
+  def test_random_labels_have_no_best_weights_to_wait_for(self):
+    line = self.refused("--objective=supervised", "--random_labels",
+                        "--patience=2")
+    self.assertStartsWith(line, "--patience=2: not used with --random_labels")
+
   def test_the_map_of_a_teacher_is_constant_already(self):
     line = self.refused("--teacher=ema", "--stop_gradient=first")
     self.assertStartsWith(line, "--stop_gradient=first: not used with "

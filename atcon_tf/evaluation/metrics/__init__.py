@@ -19,3 +19,4 @@ its upper half. `predict` returns the mean of the left half of an image, and
 from atcon_tf.evaluation.metrics.evidence import Evidence
 from atcon_tf.evaluation.metrics.registry import LOWER_IS_BETTER
 from atcon_tf.evaluation.metrics.registry import METRICS
+from atcon_tf.evaluation.metrics.registry import NEEDS

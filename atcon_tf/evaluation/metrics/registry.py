@@ -60,6 +60,10 @@ METRICS = {
         e.maps, e.masks, [e.mask_threshold])[:, 0],
 }
 
+# The metrics that compare a map with what only some records have.
+NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
+         "box_iou": "boxes", "mask_iou": "mask"}
+
 LOWER_IS_BETTER = frozenset([
     "average_drop", "average_drop_50", "average_drop_15", "deletion",
     "deletion_blur", "infidelity", "max_sensitivity"])
