@@ -30,15 +30,24 @@ from tests.small_networks import small_classifier
 # Each method with options that keep it small.
 CASES = {
     "cam": {}, "grad_cam": {}, "grad_cam_plus_plus": {}, "xgrad_cam": {},
-    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {},
+    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {}, "finer_cam": {},
     "score_cam": dict(batch_size=16), "ablation_cam": dict(batch_size=16),
     "gradient": {}, "input_x_gradient": {}, "guided_backprop": {},
     "guided_grad_cam": {},
     "integrated_gradients": dict(steps=3, batch_size=4),
     "smooth_grad": dict(samples=3, batch_size=4),
     "var_grad": dict(samples=3, batch_size=4),
+    "square_grad": dict(samples=3, batch_size=4),
+    "blur_integrated_gradients": dict(steps=3, batch_size=4),
+    "expected_gradients": dict(samples=6, batch_size=4),
+    "full_grad": {},
+    "lrp": {}, "lrp_epsilon": {}, "lrp_gamma": {}, "lrp_alpha_beta": {},
+    "lrp_z_plus": {},
+    "deep_lift": {}, "deep_shap": dict(batch_size=4),
     "rise": dict(masks=6, batch_size=4),
     "occlusion": dict(window=8, batch_size=4),
+    "lime": dict(samples=20, parts=9, batch_size=4),
+    "kernel_shap": dict(samples=20, parts=9, batch_size=4),
     "meaningful_perturbation": dict(
         fill="noise", steps=5, cells=4, batch_size=4),
     "attention_rollout": {}, "gradient_rollout": {},
@@ -53,6 +62,7 @@ XLA_DIFFERS = {
 }
 # Methods that half precision changes by more than rounding, and why.
 HALF_DIFFERS = {
+    "lime": "a fit of small changes of half-precision logits",
     "meaningful_perturbation": "a fit: rounding moves each of its steps",
     "var_grad": "a small difference of gradients that are half precision",
 }
