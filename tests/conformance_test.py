@@ -317,6 +317,11 @@ METRIC_CASES = {
     "deletion": .25, "deletion_blur": None, "road": None, "infidelity": 0,
     "max_sensitivity": 0, "sparseness": .5, "pointing_game": 1,
     "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
+    "faithfulness_correlation": 1, "sensitivity_n": 1, "mu_fidelity": 1,
+    "faithfulness_estimate": 1, "monotonicity": 1, "irof": None,
+    "average_sensitivity": 0, "random_logit": 1, "coherency": 1,
+    "adcc": .75, "complexity": np.log(50), "relevance_mass_accuracy": 1,
+    "relevance_rank_accuracy": 1,
 }
 
 
@@ -327,7 +332,7 @@ def test_metric(name):
   images = heat[..., None] / 50
   evidence = Evidence(
       heat, images, lambda x, pairs: x.sum((1, 2, 3)),
-      lambda x: heat, [np.array([[0, 0, .5, 1]])] * 2,
+      lambda x: heat, lambda: heat, [np.array([[0, 0, .5, 1]])] * 2,
       heat.astype(np.uint8))
   score = METRICS[name](evidence)
   assert score.shape == (2,)
