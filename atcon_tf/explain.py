@@ -8,12 +8,14 @@
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip, as
                                           GIF or --video_format=mp4
+    --examples=3                          the nearest training images of
+                                          each picture, of a run
     --list_layers                         layers that can carry a map, the
                                           candidates for --feature_layers
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
-boxes.csv.
+boxes.csv; with --examples also `NAME_examples.png` and examples.json.
 """
 
 import functools
@@ -30,9 +32,12 @@ from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
+from atcon_tf.reports import example_files
 from atcon_tf.reports import explained_files
 from atcon_tf.reports.explainer import choose_classes
 from atcon_tf.reports.explainer import Explainer
+from atcon_tf.runs.nearest_images import NearestImages
+from atcon_tf.runs.run import load
 from atcon_tf.runs.run import load_classifier
 from atcon_tf.runs.run import resize_of
 
@@ -49,7 +54,10 @@ def main(argv):
     raise UserError("colormap", values.colormap,
                     "matplotlib has none of this name; for example inferno, "
                     "viridis, jet")
-  classifier, names, multi_label = load_classifier(**classifier_of)
+  run = load(values.workdir) if values.examples else None
+  classifier, names, multi_label = (
+      (run.classifier, run.class_names, run.multi_label) if run else
+      load_classifier(**classifier_of))
   if values.list_layers:
     print(explained_files.layers_text(classifier))
     return
@@ -67,6 +75,9 @@ def main(argv):
   choose = functools.partial(
       choose_classes, class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive)
+  nearest = NearestImages(run) if run else None
+  if nearest:
+    nearest.check(values.examples)
   if paths:
     sheets, boxes, notes = explained_files.explain_images(
         explainer, paths, folder, choose, values.box_format,
@@ -75,6 +86,10 @@ def main(argv):
     notes += pictures.frames_note(pictures.several_frames(paths))
     print(*map(files.printable, notes),
           f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
+    if nearest:
+      count = example_files.explain_by_examples(
+          explainer, nearest, paths, folder, values.examples)
+      print(f"{folder}: examples of {count} images")
   if values.video:
     for path, frames in explained_files.explain_video(
         explainer, values.video, folder, choose, values.video_format,
@@ -90,6 +105,11 @@ def _check_used(values):
     command_flags.refuse(["top"], "not used with --positive")
   if values.list_layers:
     command_flags.refuse(["images", "video"], "not used with --list_layers")
+  if values.examples and not values.workdir:
+    raise UserError("examples", values.examples,
+                    "needs --workdir=RUN, whose training images they are")
+  if values.list_layers or not values.images:
+    command_flags.refuse(["examples"], "used with --images alone")
   if not values.video:
     command_flags.refuse(["video_format"], "not used with --images alone")
   if not values.images and not values.list_layers:
@@ -120,6 +140,8 @@ def define_flags():
   flags.DEFINE_enum("box_format", "pascal", ["pascal", "coco"],
                     "corners, or corner and size")
   path_flags.path("out", "W/explain", "folder of the results")
+  flags.DEFINE_integer("examples", 0, "show the so many nearest training "
+                       "images of each picture", 0)
   flags.DEFINE_bool("list_layers", False, "show which layers carry maps")
 
 
