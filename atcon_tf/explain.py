@@ -8,12 +8,14 @@
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip, as
                                           GIF or --video_format=mp4
+    --examples=3                          the nearest training images of
+                                          each picture, of a run
     --list_layers                         layers that can carry a map, the
                                           candidates for --feature_layers
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
-boxes.csv.
+boxes.csv; with --examples also `NAME_examples.png` and examples.json.
 """
 
 import functools
@@ -43,8 +45,10 @@ def main(argv):
     raise UserError("colormap", values.colormap,
                     "matplotlib has none of this name; for example inferno, "
                     "viridis, jet")
-  classifier, class_names, multi_label = at.runs.load_classifier(
-      **classifier_of)
+  run = at.runs.load(values.workdir) if values.examples else None
+  classifier, class_names, multi_label = (
+      (run.classifier, run.class_names, run.multi_label) if run else
+      at.runs.load_classifier(**classifier_of))
   explained_files = at.reports.explained_files
   if values.list_layers:
     print(explained_files.layers_text(classifier))
@@ -62,6 +66,9 @@ def main(argv):
       at.reports.explainer.choose_classes,
       class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive)
+  nearest = at.runs.NearestImages(run) if run else None
+  if nearest:
+    nearest.check(values.examples)
   if paths:
     print(f"explaining {len(paths)} pictures by {len(values.methods)} methods",
           flush=True)
@@ -72,6 +79,10 @@ def main(argv):
     notes += pictures.frames_note(pictures.several_frames(paths))
     print(*map(files.printable, notes),
           f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
+    if nearest:
+      count = at.reports.example_files.explain_by_examples(
+          explainer, nearest, paths, folder, values.examples)
+      print(f"{folder}: examples of {count} images")
   if values.video:
     for path, frames in explained_files.explain_video(
         explainer, values.video, folder, choose, values.video_format,
@@ -92,6 +103,11 @@ def _check_used(values):
     raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.list_layers:
     command_flags.refuse(["images", "video"], "not used with --list_layers")
+  if values.examples and not values.workdir:
+    raise UserError("examples", values.examples,
+                    "needs --workdir=RUN, whose training images they are")
+  if values.list_layers or not values.images:
+    command_flags.refuse(["examples"], "used with --images alone")
   if not values.video:
     command_flags.refuse(["video_format"], "not used with --images alone")
   if not values.images and not values.list_layers:
@@ -122,6 +138,8 @@ def define_flags():
   flags.DEFINE_enum("box_format", "pascal", ["pascal", "coco"],
                     "corners, or corner and size")
   path_flags.path("out", "W/explain", "folder of the results")
+  flags.DEFINE_integer("examples", 0, "show the so many nearest training "
+                       "images of each picture", 0)
   flags.DEFINE_bool("list_layers", False, "show which layers carry maps")
 
 

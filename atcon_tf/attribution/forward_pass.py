@@ -59,6 +59,20 @@ class Pass:
     """
     with self.tape:
       score = pick(self.logits, class_index, output)
+    return self._gradient(score, source)
+
+  def gradient_of(self, weights, source):
+    """`d (sum_c weights_c y_c) / d source` of the logits y, see `gradient`.
+
+    Args:
+      weights: `[B, classes]`.
+      source: as for `gradient`.
+    """
+    with self.tape:
+      score = tf.reduce_sum(weights * self.logits, -1)
+    return self._gradient(score, source)
+
+  def _gradient(self, score, source):
     known = {id(cast): own for cast, own in zip(self.features, self.recorded)}
     gradient = self.tape.gradient(score, tf.nest.map_structure(
         lambda tensor: known.get(id(tensor), tensor), source))

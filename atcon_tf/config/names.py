@@ -11,11 +11,13 @@ from atcon_tf.config.errors import UserError
 # The attribution methods.
 METHODS = (
     "cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam",
-    "layer_cam", "eigen_cam", "score_cam", "ablation_cam", "gradient",
-    "input_x_gradient", "guided_backprop", "guided_grad_cam",
-    "integrated_gradients", "smooth_grad", "var_grad", "attention_rollout",
-    "gradient_rollout", "tame", "l_cam", "rise", "occlusion",
-    "meaningful_perturbation")
+    "layer_cam", "finer_cam", "eigen_cam", "score_cam", "ablation_cam",
+    "gradient", "input_x_gradient", "guided_backprop", "guided_grad_cam",
+    "integrated_gradients", "smooth_grad", "var_grad", "square_grad",
+    "blur_integrated_gradients", "expected_gradients", "full_grad", "lrp",
+    "lrp_epsilon", "lrp_gamma", "lrp_alpha_beta", "lrp_z_plus", "deep_lift",
+    "deep_shap", "attention_rollout", "gradient_rollout", "tame", "l_cam",
+    "rise", "occlusion", "lime", "kernel_shap", "meaningful_perturbation")
 # Those of the package tf-keras-vis begin so.
 TF_KERAS_VIS = "tf_keras_vis:"
 # A map that depends on no image: it is highest in the middle.
@@ -28,8 +30,12 @@ METRICS = (
     "average_drop", "average_drop_50", "average_drop_15",
     "increase_in_confidence", "increase_in_confidence_50",
     "increase_in_confidence_15", "average_gain", "insertion", "deletion",
-    "deletion_blur", "road", "infidelity", "max_sensitivity", "sparseness",
-    "pointing_game", "energy_pointing_game", "box_iou", "mask_iou")
+    "deletion_blur", "road", "infidelity", "faithfulness_correlation",
+    "sensitivity_n", "mu_fidelity", "faithfulness_estimate", "monotonicity",
+    "irof", "max_sensitivity", "average_sensitivity", "random_logit",
+    "coherency", "adcc", "sparseness", "complexity", "pointing_game",
+    "energy_pointing_game", "box_iou", "mask_iou", "relevance_mass_accuracy",
+    "relevance_rank_accuracy")
 # The scores of a leaderboard by default.
 DEFAULT_METRICS = (
     "average_drop", "average_drop_50", "average_drop_15",

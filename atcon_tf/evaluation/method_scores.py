@@ -67,6 +67,8 @@ def judgement(classifier, method, metrics, multi_label):
         heat, classifier.normalize(part.images).numpy(),
         lambda x, i: predict(x, part.class_index[i]).numpy(),
         lambda x: explain(x, part.class_index, True),
+        lambda: explain(part.images, another_class(
+            part.class_index, classifier.num_classes)),
         part.boxes, part.masks, black=black[0, 0, 0])
 
   def judged(pairs, tell=None):
@@ -93,6 +95,16 @@ def judgement(classifier, method, metrics, multi_label):
             "forward_passes": passes(classifier, method)}
 
   return judged
+
+
+def another_class(class_index, num_classes):
+  """A class other than each pair's, the same in every run, int `[P]`.
+
+  Of one class alone there is no other, and it is returned.
+  """
+  # A large prime walks through the classes in no order that they have.
+  step = 1 + np.arange(len(class_index)) * 7919 % max(num_classes - 1, 1)
+  return (class_index + step) % num_classes
 
 
 def _score(metric, evidence):

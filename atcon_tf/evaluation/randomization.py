@@ -114,9 +114,10 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
     multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
     `{"passes_below", "fails_above", "stages", "methods": {method: {"pairs",
-    "parameters": {stage: similarity}, "parameters_verdict", "labels",
-    "labels_verdict"}}, "skipped": {method: reason}}`; "labels" only with
-    `other`. A similarity is a mean over the pairs, in [-1, 1].
+    "parameters": {stage: similarity}, "parameters_ssim": {stage: ssim},
+    "parameters_verdict", "labels", "labels_verdict"}}, "skipped": {method:
+    reason}}`; "labels" only with `other`. A similarity and an SSIM are means
+    over the pairs, in [-1, 1].
   """
   method_scores.check_methods(methods)
   groups = stages(classifier)
@@ -147,6 +148,7 @@ def _judge_one(classifier, pairs, method, groups, other, seed, multi_label):
         groups)
   row = {"pairs": len(pairs.ids),
          "parameters": {r["layer"]: r["similarity"] for r in rows},
+         "parameters_ssim": {r["layer"]: r["ssim"] for r in rows},
          "parameters_verdict": sanity.verdict(
              [r["similarity"] for r in rows])}
   if other is not None:

@@ -5,6 +5,7 @@ matplotlib draws every figure without a screen, and no figure is drawn inside
 a compiled function.
 """
 
+from atcon_tf.reports import example_files
 from atcon_tf.reports import explained_files
 from atcon_tf.reports import explainer
 from atcon_tf.reports.figures import canvas

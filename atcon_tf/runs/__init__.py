@@ -27,6 +27,7 @@ own split of them.
 """
 
 from atcon_tf.runs import provenance
+from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs.run import Run
 from atcon_tf.runs.run import load
 from atcon_tf.runs.run import load_classifier

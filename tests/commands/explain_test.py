@@ -320,6 +320,7 @@ def test_list_layers(model_file):
     (["--list_layers"], "--images={0}/a.png: not used with --list_layers"),
     (["--images=", "--video={0}", "--box_format=coco"],
      "--box_format=coco: not used with --video alone"),
+    (["--examples=2"], "--examples=2: needs --workdir=RUN"),
     (["--class_names={0}/a.png"], "--class_names={0}/a.png: not a UTF-8"),
     (["--out={}/a.png/x"], "--out={0}/a.png/x: {0}/a.png is a file")])
 def test_one_line_for_a_mistake(model_file, tmp_path, flags, says):
