@@ -5,6 +5,8 @@ A table of small cases drives all checks, and an entry without a case fails.
 networks have a few layers, and the images 16 pixels a side.
 """
 
+import json
+
 import keras
 import numpy as np
 import PIL.Image
@@ -23,6 +25,11 @@ from atcon_tf.models import explanation_head
 from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
+from tests.data import coco_test
+from tests.data import drawn_files
+from tests.data import labelling_tools_test
+from tests.data import svhn_files
+from tests.data import tiny_builders
 from tests.small_networks import CLASSES
 from tests.small_networks import SIZE
 from tests.small_networks import small_classifier
@@ -271,7 +278,8 @@ def test_objective(name, classifiers):
 
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
-                 "binary_masks": None}
+                 "binary_masks": None, "csv": None, "coco": None,
+                 "label_studio": None, "cvat": None, "svhn": None, "tfds:NAME": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -296,6 +304,28 @@ def test_dataset(name, tmp_path, request):
       path.parent.mkdir(exist_ok=True)
       PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(path)
     settings["data_dir"] = str(tmp_path)
+  if name == "csv":
+    settings["table"] = str(tmp_path / "table.csv")
+    (tmp_path / "table.csv").write_text("path,label,x1,y1,x2,y2\n" + "".join(
+        f"{d.path},{d.name},{','.join(map(str, d.box))}\n"
+        for d in drawn_files.draw(tmp_path, 12)))
+  if name == "coco":
+    settings["annotations"] = coco_test.write(
+        tmp_path / "own.json", coco_test.instances(drawn_files.draw(tmp_path)))
+  if name == "label_studio":
+    settings["annotations"] = str(tmp_path / "export.json")
+    (tmp_path / "export.json").write_text(json.dumps(
+        labelling_tools_test.tasks(drawn_files.draw(tmp_path))))
+  if name == "cvat":
+    settings["annotations"] = str(tmp_path / "export.xml")
+    (tmp_path / "export.xml").write_text(
+        labelling_tools_test.xml(drawn_files.draw(tmp_path)))
+  if name == "svhn":
+    svhn_files.write(tmp_path, train=40, test=20)
+    settings["data_dir"] = str(tmp_path)
+  if name == "tfds:NAME":
+    tiny_builders.prepare(tiny_builders.TinyShapes, tmp_path)
+    settings |= dict(dataset="tfds:tiny_shapes", data_dir=str(tmp_path))
   found = data.load(config.Config(**settings).resolve())
   assert set(found.splits) == {"train", "val", "test"}
   ids = [r.id for part in found.splits.values() for r in part]

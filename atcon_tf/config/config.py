@@ -26,6 +26,7 @@ from atcon_tf.config.objective_settings.registry import SETTINGS
 
 # Fields that may hold a path.
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
+         "table", "annotations", "val_annotations", "test_annotations",
          "unlabeled_dir", "splits", "model", "weights", "warm_start",
          "class_prior", "feature_cache")
 

@@ -19,17 +19,24 @@ from atcon_tf.config.objective_settings.registry import UNLABELED
 
 OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
-DATASETS = ("voc", "folder", "image_list", "binary_masks", "shapes")
+# The data sets of TensorFlow Datasets; NAME stands for a name there.
+TFDS = "tfds:NAME"
+DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
+            "label_studio", "cvat", "svhn", TFDS, "shapes")
 
 RESIZES = ("squeeze", "crop", "pad")
 
 # The data sets that read files, and the one that reads lists of files.
-FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
+FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
 LISTS = {"dataset": ("image_list",)}
+TABLE = {"dataset": ("csv",)}
+COCO = {"dataset": ("coco",)}
+ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
-TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
+TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
+                           "label_studio", "cvat", "svhn", TFDS)}
 
 # The runs that have labelled batches, that use the supervised optimisers, and
 # that use the consistency optimiser.
@@ -41,6 +48,11 @@ SUPERVISED = {**LABELED,
 CROSS_ENTROPY = {**LABELED, "objective": ("supervised", *UNLABELED)}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
+
+
+def source(dataset):
+  """The one of `DATASETS` that a value of `Data.dataset` means."""
+  return TFDS if dataset.startswith("tfds:") else dataset
 
 
 def positives(share, batch_size):
@@ -71,6 +83,39 @@ class Data:
       "", "text file with a class name a line, in the order of the labels' "
       "numbers; default: the names or numbers in the training labels",
       needs=LISTS)
+  table: str = flag(
+      "", "CSV, TSV or JSON Lines file with a row for each image or box, or a "
+      "folder of metadata.csv, metadata.jsonl or _classes.csv; see "
+      "docs/data.md", needs=TABLE)
+  annotations: str = flag(
+      "", "file of annotations: JSON in COCO's format (of the training images, "
+      "or of all if there are no other annotations), the JSON export of Label "
+      "Studio, or the XML of CVAT", needs=ANNOTATED)
+  val_annotations: str = flag(
+      "", "JSON file of the validation images, as --annotations; without "
+      "--test_annotations these images are the test set, and a fifth of the "
+      "training images is the validation set", needs=COCO)
+  test_annotations: str = flag(
+      "", "JSON file of the test images, as --annotations", needs=COCO)
+  svhn_extra: bool = flag(
+      False, "the images of SVHN's extra set join the unlabelled pool",
+      needs={"dataset": ("svhn",)})
+  tfds_splits: tuple[str, ...] = flag(
+      (), "splits of TFDS for training, validation and test, as in "
+      "'train[:80%],train[80%:],test'; default: those of these names",
+      needs={"dataset": (TFDS,)})
+  no_download: bool = flag(
+      False, "refuse a data set of TFDS that is not on the disk, without a "
+      "look at the network", needs={"dataset": ("svhn", TFDS)})
+  group_column: str = flag(
+      "", "column of --table that names the group of an image; train, "
+      "validation and test share no group; default: the column group, if "
+      "there is one", needs=TABLE)
+  group_pattern: str = flag(
+      "", "regular expression that finds the group in the path of an image "
+      "(its first parentheses, or all that it matches), as in "
+      "'^(patient_\\d+)/'; train, validation and test share no group",
+      needs=FILES)
   voc_year: int = flag(2007, "year of the VOC data", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
@@ -78,7 +123,7 @@ class Data:
       "as boxes", needs={"dataset": ("voc",)})
   classes: tuple[str, ...] = flag(
       (), "names of the classes to use; default: all",
-      needs={"dataset": ("voc", "folder", "image_list", "shapes")})
+      needs={"dataset": tuple(d for d in DATASETS if d != "binary_masks")})
   max_bad_images: int = flag(
       0, "number of images that may fail to decode; they are skipped, and one "
       "more is an error", minimum=0, needs=FILES)

@@ -83,8 +83,26 @@ def rgb(file):
     ValueError, OSError and others: the file is no picture, or one that cannot
       be read rightly.
   """
+  check_sums(file)
   with open_image(file) as image:
     return np.asarray(to_rgb(image))
+
+
+def check_sums(file):
+  """Refuses a PNG whose check sums are wrong.
+
+  PIL decodes such a file to other pixels without a word.
+
+  Args:
+    file: path or file object.
+  Raises:
+    ValueError, OSError, SyntaxError: the file is broken or no picture.
+  """
+  with open_image(file) as image:
+    if image.format == "PNG":
+      image.verify()
+  if isinstance(file, io.IOBase):
+    file.seek(0)
 
 
 def to_rgb(image):

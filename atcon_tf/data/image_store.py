@@ -28,6 +28,7 @@ def decode(record, size, several=None):
     uint8 `[size, size, 3]`, see `decoding`.
   """
   if isinstance(record.image, str):
+    decoding.check_sums(record.image)
     with decoding.open_image(record.image) as opened:
       if several is not None and decoding.several(opened):
         several.append(record.image)

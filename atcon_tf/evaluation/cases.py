@@ -59,6 +59,8 @@ def cases_of(classifier, records, images, target="box", limit=0):
     if not records:
       raise UserError("target", "box",
                       "these data have no boxes; one of label, prediction")
+  if target == "label":  # an image may show none of the classes
+    records = [r for r in records if r.label.any()]
   records = _taking_turns(records)[:limit or None]
   pixels = images.pixels[images.rows([r.id for r in records])]
   pixels = pixels.astype(np.float32) / 255

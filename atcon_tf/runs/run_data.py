@@ -149,7 +149,7 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None):
                     f"not used with a run on --dataset={config.dataset}")
   config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
                                voc_year=voc_year or config.voc_year,
-                               unlabeled_dir="")
+                               unlabeled_dir="", group_pattern="")
   data = registry.load(config)
   if other:
     _tell(data.notes)
@@ -168,7 +168,8 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None):
           f"gives the {split} images", flush=True)
     other = False
   if other and split == "all":
-    records = list(known.values())
+    records = [r for part in ("train", "val", "test")
+               for r in data.splits[part]]
   elif other:
     records = data.splits.get(split, [])
   else:

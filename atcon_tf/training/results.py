@@ -55,6 +55,7 @@ def finish(config, data, predictor, work, validator, state, plan, seconds):
       "config": json.loads(config.public().to_json()),
       **provenance.environment(),
       "data": {part: len(r) for part, r in data.records.items()},
+      **({"groups": data.split["groups"]} if "groups" in data.split else {}),
       "steps": {"supervised": sum(base.SUPERVISED in s for s in taken),
                 "consistency": sum(base.CONSISTENCY in s for s in taken),
                 "best": state.best["updates"],

@@ -90,10 +90,12 @@ class RefusalTest(Case):
                   "--schedule=", line)
 
   @parameterized.parameters(
-      ("shapes", "--data_dir=x", "voc or folder or image_list "
-       "or binary_masks"),
-      ("shapes", "--max_bad_images=0", "voc or folder or image_list "
-       "or binary_masks"),
+      ("shapes", "--data_dir=x", "voc or folder or image_list or "
+       "binary_masks or csv or coco or label_studio or cvat or svhn or "
+       "tfds:NAME"),
+      ("shapes", "--max_bad_images=0", "voc or folder or image_list or "
+       "binary_masks or csv or coco or label_studio or cvat or svhn or "
+       "tfds:NAME"),
       ("folder", "--train_list=x", "image_list"),
       ("shapes", "--voc_year=2007", "voc"),
       ("folder", "--voc_year=2012", "voc"),
@@ -146,7 +148,8 @@ class RefusalTest(Case):
   def test_positives_need_two_classes(self, argument):
     self.assertEndsWith(self.refused(argument), "not used with --dataset="
                         "shapes; it goes with --dataset=binary_masks or folder "
-                        "or image_list")
+                        "or image_list or csv or label_studio or cvat or svhn "
+                        "or tfds:NAME")
 
   @parameterized.parameters(
       ("--mask=constant", "--second_map=gradient"),

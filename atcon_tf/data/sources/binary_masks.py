@@ -71,8 +71,9 @@ def load(data_dir, seed=0):
                         f"{len(known)} {CLASSES[label]} images leave "
                         f"none for the {split} split")
       splits[split] += [known[i] for i in chosen]
-  return record.Dataset(CLASSES, False, splits, tuple(image_files.note(
-      data_dir, image_files.below(data_dir).others)))
+  notes = image_files.note(data_dir, image_files.below(data_dir).others)
+  return record.Dataset(CLASSES, False, splits, tuple(notes),
+                        rules.drawn([split for split, _ in found]))
 
 
 def _splits(data_dir):

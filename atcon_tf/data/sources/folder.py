@@ -84,7 +84,7 @@ def load(data_dir, classes=(), seed=0):
           for i in ids]
   return record.Dataset(names, False, splits, (
       *_nested_note(+nested), *_loose_note(data_dir, layout),
-      *image_files.note(data_dir, others)))
+      *image_files.note(data_dir, others)), rules.drawn(layout))
 
 
 def _layout(data_dir):

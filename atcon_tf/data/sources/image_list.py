@@ -93,7 +93,8 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
                       f"{len(parts['train'])} training image(s) of "
                       f"these classes leave none for the {part} split")
     splits[part] = [record.Record(i, place[i], label[i]) for i in ids]
-  return record.Dataset(names, False, splits, tuple(notes))
+  return record.Dataset(names, False, splits, tuple(notes),
+                        rules.drawn(lines))
 
 
 def _read(name, path):

@@ -55,6 +55,7 @@ def add(dataset, unlabeled_dir):
           "a folder of other images".format(flag, *known[real]))
     name = os.path.relpath(path, unlabeled_dir).replace(os.sep, "/")
     records.append(record.Record(PREFIX + name, path, no_label))
+  before = dataset.splits.get(PART, [])
   return dataclasses.replace(
-      dataset, splits={**dataset.splits, PART: records},
+      dataset, splits={**dataset.splits, PART: before + records},
       notes=(*dataset.notes, *image_files.note(unlabeled_dir, below.others)))
