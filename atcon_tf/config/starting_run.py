@@ -12,7 +12,7 @@ from atcon_tf.config.errors import UserError
 
 # What the weights depend on, and the layer of the maps.
 NETWORK = ("model", "width", "image_size", "input_range", "reflect_padding",
-           "head", "cam_layer")
+           "resize", "head", "cam_layer")
 
 
 def network_of(config, given):

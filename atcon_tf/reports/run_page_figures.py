@@ -12,15 +12,10 @@ from atcon_tf.data import registry
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.reports.figures import map_rows
+from atcon_tf.reports.figures import score_plots
 
 # Best, and as many worst, images.
 SHOWN = 4
-CURVES = {"val_map_macro": "mAP, validation",
-          "val_f1_macro": "macro F1, validation",
-          "val_consistency": "consistency, validation",
-          "supervised": "supervised loss",
-          "val_cross_entropy": "cross-entropy of masked images, validation",
-          "val_area": "area of the head's maps, validation"}
 
 
 def inline(figure, alt, caption, kind="svg"):
@@ -40,7 +35,8 @@ def inline(figure, alt, caption, kind="svg"):
 
 def curves(run, other, names):
   """Validation scores and the loss of one or two runs."""
-  known = [name for name in CURVES if name in run.result["history"][-1]]
+  known = [name for name in score_plots.CURVES
+           if any(name in row for row in run.result["history"])]
   figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2)),
                   layout="constrained")
   axes = figure.subplots(-(-len(known) // 2), 2, squeeze=False).flat
@@ -51,16 +47,20 @@ def curves(run, other, names):
                 if metric in row]
       if points:
         one.plot(*zip(*points), style, marker=".", label=canvas.entry(name))
-        words.append(f"{CURVES[metric]} of {name} goes from "
+        score_plots.mark_kept(one, r.result["history"], metric,
+                              one.lines[-1].get_color(),
+                              canvas.entry(f"kept weights of {name}"))
+        words.append(f"{score_plots.CURVES[metric]} of {name} goes from "
                      f"{points[0][1]:.3f} to {points[-1][1]:.3f}")
-    one.set_title(CURVES[metric], fontsize=10)
-    one.set_xlabel("supervised updates", fontsize=9)
+    one.set_title(score_plots.CURVES[metric], fontsize=10)
+    one.set_xlabel("updates", fontsize=9)
     one.grid(alpha=.3)
     one.legend(fontsize=8)
   for one in list(axes):
     one.set_axis_off()
   return inline(figure, "Curves: " + "; ".join(words) + ".",
-                "Scores on validation and the loss over training.")
+                "Scores on validation and the loss over training; a ring "
+                "marks the weights that were kept and tested.")
 
 
 def histogram(tables, names):

@@ -12,6 +12,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.objectives.base import Task
+from atcon_tf.reports import kept_weights
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
 from atcon_tf.training import head_start
@@ -20,6 +21,7 @@ from atcon_tf.training import pseudo_labels
 from atcon_tf.training import results
 from atcon_tf.training import schedule
 from atcon_tf.training import streams
+from atcon_tf.training import weight_choice
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.schedule import CONSISTENCY
 from atcon_tf.training.schedule import SUPERVISED
@@ -140,6 +142,8 @@ class Training:
       if not state.step and not state.history:
         self.begin(state, validator)
       self._loop(state, validator)
+      if config.keep == "average" and not state.mean_taken:
+        self._take_mean(state, validator)
       if config.refit == "on" and self._fits_head and not state.refit:
         self._refit(state, validator)
     except FloatingPointError as error:
@@ -155,7 +159,23 @@ class Training:
     finally:
       validator.close()
     return results.finish(self.config, self.data, self.predictor, self.work,
-                          validator, state, self.plan, self.seconds)
+                          validator, state, self._steps(), self.seconds)
+
+  def _steps(self):
+    """How many steps the plan has, and when the objective's own loss begins.
+
+    "objective_from" is the number of updates before that; it is absent if the
+    loss acts from the first update.
+    """
+    counts = {kind: sum(kind in kinds for kinds in self.plan)
+              for kind in streams.STREAMS}
+    own = [i for i, kinds in enumerate(self.plan) if CONSISTENCY in kinds]
+    if own:
+      begins = sum(self.counted in kinds for kinds in self.plan[:own[0]])
+    else:
+      begins = max((o.begins for o in self.trainer.objectives.values()),
+                   default=0)
+    return counts | ({"objective_from": begins} if begins else {})
 
   def _resume(self):
     """Restores the last checkpoint, and returns its `RunState`."""
@@ -166,6 +186,10 @@ class Training:
             f"{count['train_labeled']} labelled and "
             f"{count['train_unlabeled']} other training images, "
             f"{self.config.steps} updates", flush=True)
+      few = kept_weights.too_few(dict(zip(self.data.class_names, np.sum(
+          [r.label for r in self.data.records["val"]], 0))))
+      if few and self.config.trains and self.config.keep == "best":
+        print(f"note: {few}", flush=True)
       return RunState()
     state = RunState.from_arrays(progress, arrays, self.config.seed)
     print(f"continuing after {state.updates} of {self.config.steps} updates",
@@ -210,6 +234,15 @@ class Training:
     validator.validate(state)
     self._save(state)
 
+  def _take_mean(self, state, validator):
+    """Replaces the weights by their mean over the last updates."""
+    for variable, value in zip(weight_choice.floating(self.classifier),
+                               state.mean, strict=True):
+      variable.assign(value.astype(variable.dtype))
+    state.mean_taken = True
+    validator.validate(state)
+    self._save(state)
+
   def _save(self, state):
     """Writes the checkpoint."""
     state.seconds = self.seconds()
@@ -219,11 +252,17 @@ class Training:
     config = self.config
     bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
                               unit_name="update")
+    last_ones = config.steps - weight_choice.averaged_updates(config.steps)
     for kinds, logs in self.steps(state):
       state.add(logs)
       if self.counted not in kinds:
         continue
       bar.update(state.updates)
+      if config.keep == "average" and state.updates > last_ones:
+        state.mean = weight_choice.add_to_mean(
+            state.mean, state.averaged,
+            weight_choice.floating(self.classifier))
+        state.averaged += 1
       last = state.updates == config.steps
       kept = validator.follow(state)
       # A checkpoint follows new best weights, so that they never belong to a

@@ -134,6 +134,11 @@ class RefusalTest(Case):
        "most 1"),
       ("--false_alarm_rates=.1,2", "--false_alarm_rates=.1,2: '2' must be a "
        "number from 0 to 1"),
+      ("--operating_point=recall:0.9", "--operating_point=recall:0.9: must be "
+       "one of sensitivity, precision"),
+      ("--operating_point=precision:90", "--operating_point=precision:90: must"
+       " be one of sensitivity, precision, a colon and a share above 0"),
+      ("--operating_point=precision", "--operating_point=precision: must be"),
       ("--false_alarm_rates=few", "--false_alarm_rates=few: 'few' must be"),
       ("--classes=positive,negative", "--classes=positive,negative: not used "
        "with --dataset=binary_masks"))

@@ -28,8 +28,13 @@ def right_and_wrong(table):
   """
   first = table["probability"].argmax(1)
   every = np.arange(len(first))
-  positive = table["probability"][every, first] >= float(
-      table.get("threshold", 0))
+  threshold = float(table["threshold"]) if "threshold" in table else None
+  multi_label = bool(table["multi_label"]) and threshold is not None
+  decision = classification.decide(table["probability"], threshold,
+                                   multi_label)
+  if not multi_label:
+    first = decision.argmax(1)
+  positive = decision[every, first]
   shown = table["label"][every, first] > 0
   return positive & shown, positive & ~shown
 
