@@ -21,10 +21,9 @@ from atcon_tf.reports.figures import score_plots
 from atcon_tf.runs import stored_predictions
 
 CLASS_COLUMNS = {"support": "images", "predicted": "predicted",
-                 "recall": "found", "precision": "correct", "f1": "F1",
-                 "ap": "AP", "auc": "AUC",
-                 "box_iou": "box IoU", "mask_iou": "mask IoU",
-                 "pointing_game": "pointing"}
+                 "recall": "found ↑", "precision": "correct ↑", "f1": "F1 ↑",
+                 "ap": "AP ↑", "auc": "AUC ↑", "box_iou": "box IoU ↑",
+                 "mask_iou": "mask IoU ↑", "pointing_game": "pointing ↑"}
 
 THRESHOLDS = {"probability": "a class is present from probability %.3f on",
               "positive": "the second class is said from probability %.3f on",

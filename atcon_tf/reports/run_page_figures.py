@@ -118,20 +118,20 @@ def pictures(run, other, names, table):
         f"{_listed(run, table['probability'][i])} comes first"
         for r, i in zip(records, rows))
     out.append(inline(
-        classifier_maps.agreement_figure(
+        classifier_maps.verdict_figure(
             run.classifier, images, records, run.class_names,
             multi_label=run.multi_label),
         f"The {kind} images with their maps. {words}.",
-        f"The {len(records)} test images with the "
-        f"{'lowest' if kind == 'best' else 'highest'} loss, and what "
-        "explains the class the model puts first; boxes are the true ones.",
-        "png"))
+        f"The {len(records)} test images on which the model "
+        + ("does best" if kind == "best" else "errs most")
+        + ". Bright: where it finds evidence for the class that it says. Boxes "
+        "were drawn by people, and the model has not seen them.", "png"))
     if other:
       out.append(inline(
           _both(run, other, names, images, records),
           f"The same images, Grad-CAM of {names[1]} and of {names[0]}.",
-          f"The same images: Grad-CAM of a true class, {names[1]} and "
-          f"{names[0]}.", "png"))
+          f"The same images: where {names[1]} and where {names[0]} find "
+          "evidence for a class that is there (Grad-CAM).", "png"))
   return out
 
 

@@ -171,8 +171,15 @@ class Validator:
                                   followed.consistency)
     return scores
 
+  def verdicts(self):
+    """The figure of photos, maps and verdicts of the same images."""
+    records = spread(self.data.records["val"], self.config.summary_images)
+    return classifier_maps.verdict_figure(
+        self.predictor.classifier, self.data.images.batch(records), records,
+        self.data.class_names, self.data.multi_label)
+
   def figure(self):
-    """The figure of the maps of fixed validation images."""
+    """The figure of the maps of fixed validation images, for authors."""
     records = spread(self.data.records["val"], self.config.summary_images)
     if self.losses:
       return classifier_maps.head_figure(

@@ -9,6 +9,8 @@ import textwrap
 from matplotlib.figure import Figure
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 from scipy import ndimage
 
 from atcon_tf.attribution import maps
@@ -19,7 +21,8 @@ from atcon_tf.reports.figures import canvas
 # at this percentile.
 TOP = 99.5
 # Written below each sheet, for a reader who did not make it.
-LEGEND = "Bright: what matters to the class. Box: around the brightest part."
+LEGEND = ("Bright: where the model finds evidence for the class. Box: around "
+          "the brightest part.")
 
 
 def brightness(heat):
@@ -31,9 +34,11 @@ def brightness(heat):
 
 def note(heat):
   """Why a map shows nothing, for its caption; "" for a map that does."""
+  if not heat.max() > 0:
+    return canvas.BLANK
   if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
     return "the same everywhere"
-  return "" if heat.max() > 0 else "no positive value"
+  return ""
 
 
 def gathered(heat, share=1 / 20):
@@ -67,6 +72,31 @@ def overlay(image, light, colormap=maps.COLORMAP, alpha=0.6):
   """
   mixed = canvas.blend(image / 255, light, alpha * np.sqrt(light), colormap)
   return (255 * mixed).round().astype(np.uint8)
+
+
+def stamp(image, text):
+  """A frame with a text in a dark bar along its lower edge.
+
+  Args:
+    image: uint8 `[height, width, 3]`.
+    text: one line; its letters shrink until it fits.
+  Returns:
+    uint8 `[height, width, 3]`, a new array.
+  """
+  height, width = image.shape[:2]
+  picture = PIL.Image.fromarray(image)
+  draw = PIL.ImageDraw.Draw(picture, "RGBA")
+  size = max(9, height // 14)
+  while True:
+    font = PIL.ImageFont.load_default(size)
+    left, top, right, bottom = draw.textbbox((0, 0), text, font)
+    if right - left <= width - 4 or size <= 6:
+      break
+    size -= 1
+  bar = bottom - top + 6
+  draw.rectangle([0, height - bar, width, height], fill=(0, 0, 0, 170))
+  draw.text((3 - left, height - bar + 3 - top), text, (255, 255, 255), font)
+  return np.asarray(picture)
 
 
 def boxes(heat, threshold=0.5, largest=True):
