@@ -26,7 +26,6 @@ CLASS_COLUMNS = {"support": "images", "predicted": "predicted",
                  "mask_iou": "mask IoU ↑", "pointing_game": "pointing ↑"}
 
 THRESHOLDS = {"probability": "a class is present from probability %.3f on",
-              "positive": "the second class is said from probability %.3f on",
               "cam": "a map's box holds what is above %.2f of its maximum",
               "mask": "a map's mask is what is above %.2f of its maximum",
               "centre_box": "the centred box has %.2f of the image's sides"}
@@ -67,7 +66,9 @@ def report(run, other=None):
       folder=names[0], glossary=glossary.WORDS, confusion=_confusion(run),
       skipped=result["skipped_images"],
       scores=_scores(result, other and other.result, differences),
-      checks=_checks(run), curves=run_page_figures.curves(run, other, names),
+      checks=_checks(run) + [
+          (False, f"{names[1]}: {sentence}") for sentence in (
+              kept_weights.warnings(other.result) if other else ())], curves=run_page_figures.curves(run, other, names),
       class_columns=_class_columns(result).values(), classes=_classes(result),
       pictures=pictures, no_pictures=missing,
       consistency=run_page_figures.histogram(tables, names),

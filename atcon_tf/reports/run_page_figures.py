@@ -37,11 +37,11 @@ def curves(run, other, names):
   """Validation scores and the loss of one or two runs."""
   known = [name for name in score_plots.CURVES
            if any(name in row for row in run.result["history"])]
-  figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2)),
+  figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2) + .3),
                   layout="constrained")
   axes = figure.subplots(-(-len(known) // 2), 2, squeeze=False).flat
   words = []
-  for one, metric in zip(axes, known):
+  for metric, one in zip(known, axes):  # `axes` goes on below
     for r, name, style in zip((run, other), names, ("-", "--")):
       points = [(row["step"], row[metric]) for row in r.result["history"]
                 if metric in row]
@@ -55,7 +55,8 @@ def curves(run, other, names):
     one.set_title(score_plots.CURVES[metric], fontsize=10)
     one.set_xlabel("updates", fontsize=9)
     one.grid(alpha=.3)
-    one.legend(fontsize=8)
+  figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=8,
+                loc="outside lower center", ncols=4, frameon=False)
   for one in list(axes):
     one.set_axis_off()
   return inline(figure, "Curves: " + "; ".join(words) + ".",
@@ -120,10 +121,12 @@ def pictures(run, other, names, table):
     out.append(inline(
         classifier_maps.verdict_figure(
             run.classifier, images, records, run.class_names,
-            multi_label=run.multi_label),
+            multi_label=run.multi_label,
+            threshold=run.result["thresholds"].get("positive")),
         f"The {kind} images with their maps. {words}.",
         f"The {len(records)} test images on which the model "
-        + ("does best" if kind == "best" else "errs most")
+        + ("does best" if kind == "best" else
+           "does worst: it is wrong, or least sure")
         + ". Bright: where it finds evidence for the class that it says. Boxes "
         "were drawn by people, and the model has not seen them.", "png"))
     if other:

@@ -97,7 +97,8 @@ def randomization_table(board):
 
 # The scores in the order of a table, and their labels.
 ROWS = {
-    "accuracy": "accuracy", "map_macro": "mAP, macro", "map_weighted": "mAP, weighted",
+    "accuracy": "accuracy",
+    "map_macro": "mAP, macro", "map_weighted": "mAP, weighted",
     "f1_macro": "F1, macro", "f1_macro_at_half": "F1 at 0.5, macro",
     "f1_micro": "F1, micro", "auc_macro": "AUC, macro",
     "loss": "loss",

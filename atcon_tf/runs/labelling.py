@@ -15,7 +15,7 @@ from atcon_tf.models import probabilities
 
 
 def threshold_of(thresholds):
-  """The threshold of labels in "thresholds" of result.json; None: there is none.
+  """The threshold of labels in "thresholds" of result.json, or None.
 
   It is that of every class where an image can show several, and that of the
   second of two classes.

@@ -106,7 +106,8 @@ def _draw(result, predictions, data, work, validator):
         result["test"]["confusion"], data.class_names), dpi=110))
   figure = validator.figure if validator.config.summary_images else None
   if figure:
-    work.save_figure("maps", canvas.to_png(validator.verdicts(), dpi=110))
+    work.save_figure("maps", canvas.to_png(validator.verdicts(
+        result["thresholds"].get("positive")), dpi=110))
     work.save_figure("maps_in_detail", canvas.to_png(figure(), dpi=110))
   # A run of its own in TensorBoard: its point stands in every curve.
   (row,) = [r for r in result["history"] if "kept" in r]

@@ -171,12 +171,16 @@ class Validator:
                                   followed.consistency)
     return scores
 
-  def verdicts(self):
-    """The figure of photos, maps and verdicts of the same images."""
+  def verdicts(self, threshold=None):
+    """The figure of photos, maps and verdicts of the same images.
+
+    Args:
+      threshold: of the second of two classes.
+    """
     records = spread(self.data.records["val"], self.config.summary_images)
     return classifier_maps.verdict_figure(
         self.predictor.classifier, self.data.images.batch(records), records,
-        self.data.class_names, self.data.multi_label)
+        self.data.class_names, self.data.multi_label, threshold)
 
   def figure(self):
     """The figure of the maps of fixed validation images, for authors."""

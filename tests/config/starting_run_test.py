@@ -40,7 +40,8 @@ def test_the_network_is_that_of_the_run(run, objective, file):
 def test_a_contradiction_is_refused(run, name, value, shown):
   config = Config(objective="tame", warm_start=str(run), **{name: value})
   line = value[0] if name == "cam_layer" else value
-  with refused(f"--{name}={line}: --warm_start={run} has {shown}; without the flag"):
+  with refused(f"--{name}={line}: --warm_start={run} has {shown}; without "
+               "the flag"):
     config.resolve({name})
   same = {**OWN, "reflect_padding": True}[name]
   dataclasses.replace(config, **{name: same}).resolve({name})

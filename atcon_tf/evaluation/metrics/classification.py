@@ -269,7 +269,7 @@ def decide(probability, threshold=None, multi_label=True):
   """The predicted classes, bool `[images, classes]`; see `evaluate`.
 
   Example:
-    >>> classification.decide(np.array([[.7, .3]]), threshold=.2, multi_label=False)
+    >>> classification.decide(np.array([[.7, .3]]), .2, multi_label=False)
     array([[False,  True]])
   """
   if not multi_label:

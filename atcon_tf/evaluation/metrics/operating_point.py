@@ -4,8 +4,8 @@
     measure(test_label, test_score, point["threshold"])["sensitivity"]
 
 `label` is `[N]` of 0 and 1, `score` `[N]` in [0, 1], the probability of the
-second class; `score >= threshold` is an alarm. A share of n images has an exact
-binomial interval (Clopper, Pearson, Biometrika 26, 1934), which holds for any n.
+second class; `score >= threshold` is an alarm. A share of n images has an
+exact binomial interval (Clopper, Pearson, Biometrika 26, 1934), for any n.
 """
 
 import numpy as np

@@ -12,6 +12,7 @@ from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
 from atcon_tf.models import geometry
+from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import map_rows
 
 
@@ -85,26 +86,32 @@ def agreement_figure(classifier, images, records, class_names, agreement=None,
 
 
 def verdict_figure(classifier, images, records, class_names,
-                   multi_label=True):
+                   multi_label=True, threshold=None):
   """A photo, Grad-CAM of the predicted class, and a verdict, for each image.
 
-  Args: see `agreement_figure`.
+  Args:
+    classifier, images, records, class_names, multi_label: see
+      `agreement_figure`.
+    threshold: of the second of two classes; None: the most probable class.
   Returns:
     a matplotlib figure.
   """
   images = tf.cast(images, classifier.maps.input.dtype)
   logits = classifier.model(images, training=False)
-  target = tf.argmax(logits, -1).numpy()
+  probability = forward_pass.probability(logits.numpy(), multi_label)
+  target = probability.argmax(1)
+  if not multi_label:
+    target = probabilities.labels(probability, False, threshold).argmax(1)
   heat = attribution.enlarge(classifier, attribution.explain(
       classifier, images, "grad_cam", target)).numpy()
   _, boxes = _captions(records, class_names, target, logits.numpy(),
                        multi_label)
-  probability = forward_pass.probability(logits.numpy(), multi_label)
   return map_rows.verdicts(
       images.numpy(), heat, boxes,
       [f"{class_names[c]} {p[c]:.0%}" for c, p in zip(target, probability)],
       [_shown(record, class_names) for record in records],
-      [record.label[c] > 0 for record, c in zip(records, target)])
+      [record.label[c] > 0 for record, c in zip(records, target)],
+      [_name(record) for record in records])
 
 
 def head_figure(classifier, images, records, class_names, method,

@@ -79,23 +79,30 @@ def stamp(image, text):
 
   Args:
     image: uint8 `[height, width, 3]`.
-    text: one line; its letters shrink until it fits.
+    text: broken into lines that fit; its letters shrink for a long word.
   Returns:
     uint8 `[height, width, 3]`, a new array.
   """
   height, width = image.shape[:2]
   picture = PIL.Image.fromarray(image)
   draw = PIL.ImageDraw.Draw(picture, "RGBA")
-  size = max(9, height // 14)
-  while True:
+  for size in range(max(9, height // 14), 4, -1):
     font = PIL.ImageFont.load_default(size)
-    left, top, right, bottom = draw.textbbox((0, 0), text, font)
-    if right - left <= width - 4 or size <= 6:
+    lines = [""]
+    for word in text.split():
+      longer = f"{lines[-1]} {word}".strip()
+      if lines[-1] and draw.textlength(longer, font) > width - 6:
+        lines.append(word)
+      else:
+        lines[-1] = longer
+    if max(draw.textlength(line, font) for line in lines) <= width - 6:
       break
-    size -= 1
+  text = "\n".join(lines)
+  _, top, _, bottom = draw.multiline_textbbox((0, 0), text, font, spacing=2)
   bar = bottom - top + 6
   draw.rectangle([0, height - bar, width, height], fill=(0, 0, 0, 170))
-  draw.text((3 - left, height - bar + 3 - top), text, (255, 255, 255), font)
+  draw.multiline_text((3, height - bar + 3 - top), text, (255, 255, 255),
+                      font, spacing=2)
   return np.asarray(picture)
 
 
@@ -146,14 +153,16 @@ def sheet(image, names, rows, subtitle=""):
   # A line of text is about a sixth of an inch high.
   lines = (max(title.count("\n") for title in titles) + subtitle.count("\n")
            + legend.count("\n") + 4)
-  figure = Figure(figsize=(wide, len(rows) * (shape[0] + .35) + lines / 6),
+  figure = Figure(figsize=(wide + canvas.MARGIN[1],
+                           len(rows) * (shape[0] + .35) + lines / 6),
                   layout="constrained")
   axes = figure.subplots(len(rows), 1 + len(names), squeeze=False)
   for one, title in zip(axes[0], titles):
     one.set_title(title, fontsize=10, fontweight="bold")
   for number, (row, (caption, cells)) in enumerate(zip(axes, rows)):
     row[0].imshow(image)
-    row[0].set_ylabel(caption, fontsize=10)
+    row[0].set_ylabel(canvas.wrapped(caption, 16), fontsize=10, rotation=0,
+                      ha="right", va="center", multialignment="left")
     if number == len(rows) - 1 and subtitle:
       row[0].set_xlabel(subtitle, fontsize=8)
     for one, (picture, found, note) in zip(row[1:], cells):

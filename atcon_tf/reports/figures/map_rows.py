@@ -41,12 +41,12 @@ def explanations(images, found, boxes, captions):
   return figure
 
 
-VERDICT_COLUMNS = ("photo", "where the evidence is", "verdict")
+VERDICT_COLUMNS = ("photo", "evidence", "verdict")
 # Images side by side.
 BLOCKS = 2
 
 
-def verdicts(images, heat, boxes, said, shown, right):
+def verdicts(images, heat, boxes, said, shown, right, names):
   """A photo, a map and a verdict for each image, two images a row.
 
   Args:
@@ -56,6 +56,7 @@ def verdicts(images, heat, boxes, said, shown, right):
     said: list of B texts, what the model says.
     shown: list of B texts, what the image shows.
     right: list of B bools.
+    names: list of B texts, of the images.
   """
   width = len(VERDICT_COLUMNS)
   blocks = min(BLOCKS, len(images))
@@ -64,7 +65,7 @@ def verdicts(images, heat, boxes, said, shown, right):
                              1.7)
   for one in axes.flat:
     one.axis("off")
-  for i, (own, truth) in enumerate(zip(said, shown)):
+  for i, (own, truth, name) in enumerate(zip(said, shown, names)):
     first = i % blocks * width
     photo, bright, words = axes[i // blocks, first:first + width]
     canvas.show_image(photo, images[i])
@@ -73,11 +74,14 @@ def verdicts(images, heat, boxes, said, shown, right):
       canvas.show_boxes(one, boxes[i], images.shape[1:3])
     color, mark = (canvas.GOOD, "✓ right") if right[i] else (
         canvas.BAD, "✗ wrong")
-    words.text(0, .74, mark, fontsize=10, fontweight="bold", color=color,
+    words.set_box_aspect(1)  # as the pictures, so that headings align
+    words.text(0, .9, mark, fontsize=10, fontweight="bold", color=color,
                transform=words.transAxes, va="center")
-    words.text(0, .62, canvas.wrapped(f"The model says:\n{own}\n \nThe image "
-                                      f"shows:\n{truth}", 20), fontsize=8,
+    words.text(0, .79, canvas.wrapped(f"The model says:\n{own}\n \nThe image "
+                                      f"shows:\n{truth}", 22), fontsize=8,
                transform=words.transAxes, va="top")
+    words.text(0, 0, canvas.wrapped(name, 30), fontsize=6, color="#555555",
+               transform=words.transAxes, va="bottom")
   return figure
 
 

@@ -14,7 +14,7 @@ CURVES = {"val_map_macro": "mAP, validation",
           "val_f1_macro": "macro F1, validation",
           "val_consistency": "consistency, validation",
           "supervised": "supervised loss",
-          "val_loss": "loss of the head, validation",
+          "val_loss": "loss, validation",
           "val_cross_entropy": "cross-entropy of masked images, validation",
           "val_area": "area of the head's maps, validation"}
 
