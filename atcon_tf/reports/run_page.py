@@ -68,7 +68,8 @@ def report(run, other=None):
       scores=_scores(result, other and other.result, differences),
       checks=_checks(run) + [
           (False, f"{names[1]}: {sentence}") for sentence in (
-              kept_weights.warnings(other.result) if other else ())], curves=run_page_figures.curves(run, other, names),
+              kept_weights.warnings(other.result) if other else ())],
+      curves=run_page_figures.curves(run, other, names),
       class_columns=_class_columns(result).values(), classes=_classes(result),
       pictures=pictures, no_pictures=missing,
       consistency=run_page_figures.histogram(tables, names),

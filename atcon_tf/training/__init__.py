@@ -9,8 +9,9 @@ prior, or a probe, which is a logistic regression on the frozen features
 (`probe.py`, `head_start.py`), with or without pseudo-labels of the unlabelled
 images by their ranks. A probe is validated before the first update and can be
 the weights that the run keeps, so with `keep="best"` a run never ends with a
-lower validation mAP than its probe. The objectives `probe` and `ranked_probe` end there. With
-`refit="on"` the probe is fitted again on the features of the trained backbone.
+lower validation mAP than its probe. The objectives `probe` and `ranked_probe`
+end there. With `refit="on"` the probe is fitted again on the features of the
+trained backbone.
 
 **Steps.** A step is supervised, consistency, or both, and takes one batch for
 each of these kinds. The plan of all steps is a list that the host makes from

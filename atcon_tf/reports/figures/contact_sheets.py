@@ -16,6 +16,7 @@ from scipy import ndimage
 from atcon_tf.attribution import maps
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import lettering
 
 # A few pixels of a gradient hold its largest values: full brightness begins
 # at this percentile.
@@ -86,8 +87,9 @@ def stamp(image, text):
   height, width = image.shape[:2]
   picture = PIL.Image.fromarray(image)
   draw = PIL.ImageDraw.Draw(picture, "RGBA")
+  path = lettering.font_file(text)
   for size in range(max(9, height // 14), 4, -1):
-    font = PIL.ImageFont.load_default(size)
+    font = PIL.ImageFont.truetype(path, size)
     lines = [""]
     for word in text.split():
       longer = f"{lines[-1]} {word}".strip()
