@@ -27,8 +27,20 @@ def main(argv):
                                           flags.FLAGS.overwrite)
   print(at.reports.tables.scores_table(
       {os.path.basename(os.path.normpath(workdir)): result}))
+  for sentence in filter(None, [*at.reports.kept_weights.warnings(result),
+                                at.reports.two_classes.missed(result)]):
+    print(f"\nnote: {sentence}")
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
-        f"{tensorboard(workdir)}")
+        "Next: labels of your own pictures, the run as a page, its curves:")
+  print(*following(workdir), tensorboard(workdir), sep="\n")
+
+
+def following(workdir):
+  """The commands, for a shell, that a person may start after a run."""
+  run = f"--workdir={workdir}"
+  return [shlex.join(["python", "-m", *words]) for words in (
+      ["atcon_tf.predict", run, "--images=FOLDER", "--out=labels.csv"],
+      ["atcon_tf.report", run])]
 
 
 def tensorboard(workdir):

@@ -279,7 +279,8 @@ def test_objective(name, classifiers):
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
                  "binary_masks": None, "csv": None, "coco": None,
-                 "label_studio": None, "cvat": None, "svhn": None, "tfds:NAME": None}
+                 "label_studio": None, "cvat": None, "svhn": None,
+                 "tfds:NAME": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)

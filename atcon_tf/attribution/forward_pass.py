@@ -7,12 +7,11 @@
 
 import dataclasses
 
-import numpy as np
-from scipy import special
 import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf import models
+from atcon_tf.models.probabilities import probability
 
 # What of the logits z `[B, classes]` is explained.
 OUTPUTS = {"logit": tf.identity, "probability": tf.nn.softmax,
@@ -87,21 +86,6 @@ def own_output(multi_label):
       "probability".
   """
   return "sigmoid" if multi_label else "probability"
-
-
-def probability(logits, multi_label):
-  """Sigmoid (several labels an image) or softmax (one) of logits.
-
-  Args:
-    logits: `[..., classes]`. Of a tensor the result is a tensor of its dtype;
-      of anything else it is a NumPy array in float64, in which probabilities
-      close to 1 still rank like their logits.
-    multi_label: whether an image may show several classes.
-  """
-  if tf.is_tensor(logits):
-    return OUTPUTS[own_output(multi_label)](logits)
-  logits = np.asarray(logits, np.float64)
-  return special.expit(logits) if multi_label else special.softmax(logits, -1)
 
 
 def pick(logits, class_index, output="logit"):

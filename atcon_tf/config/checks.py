@@ -143,10 +143,16 @@ def check_together(config, given):
     raise UserError("class_prior", config.class_prior,
                     "goes with --start=ranked_probe or --objective="
                     "self_training")
-  if config.patience and config.random_labels:
+  kept = "last" if config.random_labels else config.keep
+  if config.patience and kept != "best":
     raise UserError("patience", config.patience,
-                    "not used with --random_labels, which keeps the last "
-                    "weights")
+                    "used with --keep=best alone, not with --keep="
+                    f"{kept}" + (", which --random_labels means"
+                                 if config.random_labels else ""))
+  if config.random_labels and config.keep != "last" and "keep" in given:
+    raise UserError("keep", config.keep,
+                    "not used with --random_labels, where the validation "
+                    "score is noise and the last weights are kept")
   if 0 < config.image_size < 16:
     raise UserError("image_size", config.image_size,
                     "must be at least 16")
@@ -181,7 +187,7 @@ def check_together(config, given):
 
 
 def _check_two_classes(config):
-  """Refuses an impossible share of positives or rate of false alarms."""
+  """Refuses an impossible share of positives, rate or operating point."""
   share, size = config.batch_positive_share, config.batch_size
   count = settings.positives(share, size)
   if share and not 0 < count < size:
@@ -196,3 +202,13 @@ def _check_two_classes(config):
     if not known:
       raise UserError("false_alarm_rates", config.false_alarm_rates,
                       f"'{rate}' must be a number from 0 to 1")
+  if config.operating_point:
+    goal, _, value = config.operating_point.partition(":")
+    try:
+      known = goal in settings.GOALS and 0 < float(value) <= 1
+    except ValueError:
+      known = False
+    if not known:
+      raise UserError("operating_point", config.operating_point,
+                      f"must be one of {', '.join(settings.GOALS)}, a colon "
+                      "and a share above 0, at most 1: sensitivity:0.95")

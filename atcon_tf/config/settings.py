@@ -38,6 +38,9 @@ ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
                            "label_studio", "cvat", "svhn", TFDS)}
 
+# What --operating_point can ask for.
+GOALS = ("sensitivity", "precision")
+
 # The runs that have labelled batches, that use the supervised optimisers, and
 # that use the consistency optimiser.
 STEPS = {"objective": TRAINED}
@@ -181,7 +184,9 @@ class Model:
       False, "pad the backbone's convolutions by reflection, not by zeros")
   warm_start: str = flag(
       "", "folder of a run, or weights file, whose weights the run starts "
-      "from; %s explain this classifier" % " and ".join(HEADS))
+      "from; the settings of a run's network (model, width, image size, "
+      "layers) apply here as well; %s explain this classifier" %
+      " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,6 +256,13 @@ class Training:
   patience: int = flag(
       0, "validations without better weights after which training stops; 0: "
       "all --steps are taken", minimum=0, needs=STEPS)
+  keep: str = flag(
+      "best", "which weights the run keeps: best, those of the highest "
+      "validation mAP (of equal ones the lower loss, then the later); last; "
+      "average, the mean of the weights after each of the last quarter of the "
+      "updates, for validation images too few to choose by; with "
+      "--random_labels always last", choices=("best", "last", "average"),
+      needs=STEPS)
   checkpoint_every: int = flag(
       10, "supervised updates between checkpoints", minimum=1, needs=STEPS)
 
@@ -269,6 +281,11 @@ class Evaluation:
       ("0.001", "0.01", "0.1"), "rates of false alarms at which the "
       "sensitivity to the second of two classes is reported",
       needs=TWO_CLASSES)
+  operating_point: str = flag(
+      "", "of two classes, the second of which is positive: sensitivity:0.95 "
+      "or precision:0.9, chosen on the validation images; scores, `predict` "
+      "and the served model then decide by its threshold; default: 0.5, the "
+      "more probable class", needs=TWO_CLASSES)
   summary_images: int = flag(
       8, "number of validation images shown in TensorBoard and figures",
       minimum=0)

@@ -13,12 +13,15 @@ settings:
   name of an absolute path only.
 
 result.json has `config`, `versions`, `commit`, `command`, `data` (images of
-each part), `steps` (supervised, consistency, best), `seconds`, `peak_gib`
-(largest memory of the process), `thresholds`, `skipped_images`, `val`,
-`test`, `history`, and `head` if the run trained one (its layers, size, losses
-and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
-(90 % bootstrap intervals over the images) and, for binary data, `roc`. A
-score that the data do not allow is absent.
+each part), `steps` (supervised, consistency; best, the update of the kept
+weights; objective_from, if the objective's own loss begins later), `seconds`,
+`peak_gib` (largest memory of the process), `thresholds`, `skipped_images`,
+`val`, `test`, `history` (a row for each validation; that of the kept weights
+has `kept`), `operating_point` of two classes, and `head` if the run trained
+one (its layers, size, losses and faithfulness). `val` and `test` hold numbers
+by name, `per_class`, `ci90` (90 % bootstrap intervals over the images), with
+one label an image `confusion` and, for two classes, `roc`, `operating_point`
+and `without_alarm`. A score that the data do not allow is absent.
 
 A run is judged by images that did not train it. `warm_start` is refused if the
 validation or test images of the run trained those weights, with or without
@@ -26,6 +29,7 @@ labels. If `evaluate --data_dir` finds the run's own images, it uses the run's
 own split of them.
 """
 
+from atcon_tf.runs import labelling
 from atcon_tf.runs import provenance
 from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs.run import Run

@@ -12,6 +12,7 @@ from atcon_tf.data import splits
 from atcon_tf import models
 from atcon_tf.models import backbones
 from atcon_tf.models.build import stock
+from atcon_tf.runs import labelling
 from atcon_tf.runs import run_classifier
 from atcon_tf.runs import run_folder
 
@@ -99,6 +100,35 @@ class Run(splits.Described):
       UserError: the run is not finished.
     """
     return read_result(self.path)
+
+  def predict(self, images):
+    """Labels and probabilities of pictures of any size.
+
+    A label is decided as in the scores of the run: by the threshold that was
+    chosen on its validation images, or the most probable class.
+
+    Args:
+      images: a path, folder or glob, or a uint8 array `[height, width, 3]`;
+        or a list of them. A folder gives its images in the order of names.
+    Returns:
+      names, a list with the class of each of the N pictures (a tuple of
+      classes where a picture can show several); and `[N, classes]`, the
+      probabilities in the order of `class_names`.
+    Raises:
+      UserError: a picture cannot be read, or the run is not finished.
+
+    Example:
+      names, probabilities = runs.load("W/run").predict("cat.jpg")
+    """
+    threshold = labelling.threshold_of(self.result["thresholds"])
+    _, probability, bad = labelling.predict(
+        self.classifier, self.multi_label, labelling.listed(images),
+        resize=self.config.resize)
+    for path, why in bad.items():
+      raise UserError("images", path, why)
+    names = labelling.named(probability, self.multi_label, self.class_names,
+                            threshold)
+    return names if self.multi_label else [n for n, in names], probability
 
 
 def read_result(workdir):

@@ -161,7 +161,8 @@ def advise(gain, objective, baseline, metric, worth, times):
                  f"to {_number(high)}): "
                  + ("sweep again with more --repeats." if unclear else
                     "use it with fewer."))
-  return {"objective": objective, "baseline": baseline, "metric": metric, "worth": worth,
+  return {"objective": objective, "baseline": baseline, "metric": metric,
+          "worth": worth,
           "slope": float(best[0]), "height": float(best[1]),
           "until": None if np.isinf(until) else until,
           "interval": [None if np.isinf(v) else float(v)

@@ -1,8 +1,10 @@
 """What a run says before its first step."""
 
+import numpy as np
 import tensorflow as tf
 
 from atcon_tf.evaluation import map_cells
+from atcon_tf.reports import kept_weights
 
 
 def of(config, data, classifier):
@@ -17,9 +19,13 @@ def of(config, data, classifier):
   lines = [f"{config.objective}: {config.model}, {count['train_labeled']} "
            f"labelled and {count['train_unlabeled']} other training images, "
            f"{config.steps} updates on {device()}"]
-  note = map_cells.note(classifier, [
-      r for records in data.records.values() for r in records])
-  return lines + [note] * bool(note)
+  lines.append(map_cells.note(classifier, [
+      r for records in data.records.values() for r in records]))
+  few = kept_weights.too_few(dict(zip(data.class_names, np.sum(
+      [r.label for r in data.records["val"]], 0))))
+  if few and config.trains and config.keep == "best":
+    lines.append(f"note: {few}")
+  return [line for line in lines if line]
 
 
 def device():

@@ -28,7 +28,7 @@ from atcon_tf.training.validation import scores_of
 # Settings of the data and the network, which the arguments of `fit` replace.
 _GIVEN = ("dataset", "data_dir", "model", "weights", "image_size", "objective",
           "input_range", "shots", "unlabeled", "unlabeled_dir", "splits",
-          "warm_start", "cam_layer", "start", "head")
+          "warm_start", "cam_layer", "start", "head", "keep")
 
 
 def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",

@@ -23,6 +23,7 @@ from atcon_tf.training import pseudo_labels
 from atcon_tf.training import results
 from atcon_tf.training import schedule
 from atcon_tf.training import streams
+from atcon_tf.training import weight_choice
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.schedule import CONSISTENCY
 from atcon_tf.training.schedule import SUPERVISED
@@ -147,6 +148,8 @@ class Training:
       if not state.step and not state.history:
         self.begin(state, validator)
       self._loop(state, validator)
+      if config.keep == "average" and not state.mean_taken:
+        self._take_mean(state, validator)
       if config.refit == "on" and self._fits_head and not state.refit:
         self._refit(state, validator)
     except FloatingPointError as error:
@@ -162,7 +165,24 @@ class Training:
     finally:
       validator.close()
     return results.finish(self.config, self.data, self.predictor, self.work,
-                          validator, state, self.plan, self.seconds)
+                          validator, state, self._steps(state), self.seconds)
+
+  def _steps(self, state):
+    """How many steps were taken, and when the objective's own loss begins.
+
+    "objective_from" is the number of updates before that; it is absent if the
+    loss acts from the first update.
+    """
+    taken = self.plan[:state.step]  # --patience may have ended it early
+    counts = {kind: sum(kind in kinds for kinds in taken)
+              for kind in streams.STREAMS}
+    own = [i for i, kinds in enumerate(self.plan) if CONSISTENCY in kinds]
+    if own:
+      begins = sum(self.counted in kinds for kinds in self.plan[:own[0]])
+    else:
+      begins = max((o.begins for o in self.trainer.objectives.values()),
+                   default=0)
+    return counts | ({"objective_from": begins} if begins else {})
 
   def _resume(self):
     """Restores the last checkpoint, and returns its `RunState`."""
@@ -214,6 +234,15 @@ class Training:
     validator.validate(state)
     self._save(state)
 
+  def _take_mean(self, state, validator):
+    """Replaces the weights by their mean over the last updates."""
+    for variable, value in zip(weight_choice.floating(self.classifier),
+                               state.mean, strict=True):
+      variable.assign(value.astype(variable.dtype))
+    state.mean_taken = True
+    validator.validate(state)
+    self._save(state)
+
   def _save(self, state):
     """Writes the checkpoint."""
     state.seconds = self.seconds()
@@ -222,11 +251,17 @@ class Training:
   def _loop(self, state, validator):
     config = self.config
     bar = Progress(config.steps, "updates", done=state.updates)
+    last_ones = config.steps - weight_choice.averaged_updates(config.steps)
     for kinds, logs in () if self._stopped(state) else self.steps(state):
       state.add(logs)
       if self.counted not in kinds:
         continue
       bar.update(state.updates)
+      if config.keep == "average" and state.updates > last_ones:
+        state.mean = weight_choice.add_to_mean(
+            state.mean, state.averaged,
+            weight_choice.floating(self.classifier))
+        state.averaged += 1
       last = state.updates == config.steps
       kept = validator.follow(state)
       last |= self._stopped(state)

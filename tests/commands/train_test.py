@@ -60,7 +60,7 @@ def test_what_a_run_leaves_behind(finished):
                                    "test")]
   assert len(set.union(*parts)) == sum(map(len, parts))
   assert {f.name for f in (path / "figures").iterdir()} == {
-      "history.png", "maps.png"}
+      "history.png", "maps.png", "maps_in_detail.png"}
   assert list((path / "tb").iterdir())
 
 

@@ -112,7 +112,7 @@ def test_scores_of_boxes_where_only_some_images_have_one(classifier):
   assert "pointing game" in leaderboard_page.leaderboard_table(board)
   # The plot has a panel for each score, and none that is empty.
   assert [a.get_title() for a in leaderboard_page.plot(board).axes] == [
-      "sparseness", "pointing game", "box iou"]
+      "sparseness ↑", "pointing game ↑", "box iou ↑"]
 
 
 def test_other_classes_or_images_are_judged_anew(classifier, tmp_path):
