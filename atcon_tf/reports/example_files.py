@@ -29,7 +29,7 @@ def explain_by_examples(explainer, nearest, paths, folder, count):
     the number of pictures that were explained.
   """
   rows = {}
-  for path, name in zip(paths, unique_names(paths)):
+  for path, name in zip(paths, unique_names([path.stem for path in paths])):
     try:
       image = pictures.read(path)
     except UserError:

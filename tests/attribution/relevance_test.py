@@ -233,6 +233,7 @@ def test_refusals():
 
 
 def _small():
+  keras.utils.set_random_seed(0)
   images = keras.Input([SIZE, SIZE, 3])
   x = LAYERS.Conv2D(4, 3)(images)
   return models.wrap(keras.Model(
@@ -253,7 +254,7 @@ def test_linear_network_has_one_answer():
     if method == "expected_gradients":
       options["samples"] = 6
     if method == "lrp":
-      options, start = {"convolution": "epsilon"}, 0 * x
+      options, start = {"convolution": "epsilon", "epsilon": 0}, 0 * x
     heat = attribution.explain(classifier, x, method, [1, 2], **options)
     np.testing.assert_allclose(heat, tf.reduce_sum((x - start) * w, -1),
                                atol=1e-5, err_msg=method)

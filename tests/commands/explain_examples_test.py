@@ -1,6 +1,8 @@
 """explain --examples: the nearest training images of a picture."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import PIL.Image
@@ -12,6 +14,7 @@ from atcon_tf import runs
 from atcon_tf.reports import example_files
 from atcon_tf.reports.explainer import Explainer
 from atcon_tf.runs.nearest_images import NearestImages
+from tests.conftest import ROOT
 
 
 def test_a_training_image_is_its_own_nearest(tiny_run, tmp_path):
@@ -42,3 +45,17 @@ def test_a_training_image_is_its_own_nearest(tiny_run, tmp_path):
   assert [one["id"] for one in rows["one"]] == [record.id, other.record.id]
   assert rows["one"][0]["similarity"] == 1
   assert pictures.read(out / "one_examples.png").shape[1] > 300
+
+
+def test_the_command(tiny_run, tmp_path):
+  PIL.Image.fromarray(np.zeros([40, 30, 3], np.uint8)).save(tmp_path / "one.png")
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.explain", f"--workdir={tiny_run}",
+       f"--images={tmp_path}", "--methods=grad_cam", "--examples=2",
+       f"--out={tmp_path / 'out'}"], capture_output=True, text=True, cwd=ROOT,
+      check=False)
+  assert done.returncode == 0, done.stderr
+  assert "examples of 1 images" in done.stdout
+  assert (tmp_path / "out/one_examples.png").exists()
+  rows = json.loads((tmp_path / "out/examples.json").read_text())
+  assert len(rows["one"]) == 2
