@@ -10,6 +10,9 @@ The rooms and names below are loaded when they are first used, so that
 import importlib
 import os
 
+from atcon_tf.config import keras_settings
+
+keras_settings.check_for_command()
 # TensorFlow reads it when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from atcon_tf.config import image_sizes
 from atcon_tf.config import UserError
 
 # Above this number of bytes the decoded images are in a memory-mapped file.
@@ -18,20 +19,21 @@ _ORIENTATION = 0x0112
 
 
 def decode(record, size):
-  """One image, resized to a square.
+  """One image, resized without regard to its aspect ratio.
 
   Args:
     record: a `Record`.
-    size: side of the square.
+    size: height and width, or a side of a square; see `image_sizes.pair`.
   Returns:
-    uint8 `[size, size, 3]`, see `to_rgb`.
+    uint8 `[height, width, 3]`, see `to_rgb`.
   """
+  height, width = image_sizes.pair(size)
   image = record.image
   image = (PIL.Image.open(image) if isinstance(image, str)
            else PIL.Image.fromarray(image()))
   image = to_rgb(image)
-  if image.size != (size, size):
-    image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
+  if image.size != (width, height):
+    image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
 
 
@@ -56,7 +58,7 @@ class Images:
   """The decoded images of a data set, each read once.
 
   Attributes:
-    pixels: uint8 `[N, size, size, 3]`, a row for each record that was given.
+    pixels: uint8 `[N, height, width, 3]`, a row for each record that was given.
     records: the records without those of a broken image.
     bad: `{path: error}` of the broken images.
   """
@@ -66,13 +68,14 @@ class Images:
 
     Args:
       records: list of `Record`.
-      size: side of the square to which the images are resized.
+      size: to which the images are resized, as for `decode`.
       max_bad_images: number of images that may fail to decode.
       progress: whether to show a progress bar.
     Raises:
       UserError: more than `max_bad_images` images do not decode.
     """
-    self.pixels = _room((len(records), size, size, 3))
+    size = image_sizes.pair(size)
+    self.pixels = _room((len(records), *size, 3))
     self.bad = {}
     bar = keras.utils.Progbar(len(records), verbose=int(progress),
                               unit_name="image")
@@ -104,7 +107,7 @@ class Images:
           f"{most} allows no more")
 
   def batch(self, records):
-    """The images of records, float32 `[n, size, size, 3]` in [0, 1]."""
+    """The images of records, float32 `[n, height, width, 3]` in [0, 1]."""
     rows = self.rows([r.id for r in records])
     return self.scaled(self.pixels[rows])
 
@@ -124,7 +127,7 @@ class ArrayImages(Images):
   """Images that are in memory already, in the range that a network expects.
 
   Attributes:
-    pixels: float32 `[N, size, size, 3]` of any range.
+    pixels: float32 `[N, height, width, channels]` of any range.
     records, bad: as of `Images`; `bad` is empty.
   """
 
@@ -133,7 +136,7 @@ class ArrayImages(Images):
 
     Args:
       records: list of N `Record`.
-      pixels: float32 `[N, size, size, 3]`.
+      pixels: float32 `[N, height, width, channels]`.
     """
     self.records, self.pixels, self.bad = list(records), pixels, {}
     self._row = {r.id: i for i, r in enumerate(self.records)}

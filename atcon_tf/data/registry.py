@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.config import image_sizes
 from atcon_tf.data.sources import binary_masks
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
@@ -32,7 +33,7 @@ def _binary_masks(config):
 def _shapes(config):
   # The scenes are the same for every seed, as the images of any other data
   # set are; only the choice of the labelled images depends on the seed.
-  return shapes.load(config.classes, size=config.image_size)
+  return shapes.load(config.classes, size=max(image_sizes.pair(config.image_size)))
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,

@@ -72,13 +72,13 @@ def judgement(classifier, method, metrics, multi_label):
     `fn(pairs) -> {"scores": {metric: [P]}, "images_a_second",
     "forward_passes"}`.
   """
-  size = classifier.image_size
   output = forward_pass.own_output(multi_label)
   predict = tf.function(
       lambda x, c: forward_pass.score(classifier, x, c, output),
-      input_signature=[tf.TensorSpec([None, *size, 3]),
+      input_signature=[tf.TensorSpec([None, *classifier.maps.input.shape[1:]]),
                        tf.TensorSpec([None], tf.int64)])
-  black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
+  black = classifier.normalize(np.zeros(
+      [1, 1, 1, classifier.image_shape[-1]], np.float32)).numpy()
   explain = maps_of(classifier, method, multi_label)
 
   def evidence_of(part, heat):
@@ -156,17 +156,19 @@ def maps_of(classifier, method, multi_label):
         middle[None], len(images), 0)
   options = registry.output_of(method, multi_label)
   function = attribution.build(classifier, method, **options)
-  signature = [tf.TensorSpec([None, *size, 3]),
-               tf.TensorSpec([None], tf.int64)]
+  def signature(of):
+    return [tf.TensorSpec([None, *of.image_shape]),
+            tf.TensorSpec([None], tf.int64)]
+
   usual = tf.function(lambda x, c: attribution.enlarge(
-      classifier, function(x, c)), input_signature=signature)
+      classifier, function(x, c)), input_signature=signature(classifier))
 
   @functools.cache
   def again():  # built outside of the tracing: the checks need numbers
-    of_noisy = attribution.build(classifier.on_normalized(), method,
-                                 **options)
+    noisy = classifier.on_normalized()
+    of_noisy = attribution.build(noisy, method, **options)
     return tf.function(lambda x, c: attribution.enlarge(
-        classifier, of_noisy(x, c)), input_signature=signature)
+        classifier, of_noisy(x, c)), input_signature=signature(noisy))
 
   return lambda images, class_index, normalized=False: (
       again() if normalized else usual)(images, class_index).numpy()

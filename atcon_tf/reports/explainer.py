@@ -3,7 +3,7 @@
     explainer = Explainer(*run.load_classifier(workdir="W/run"), ["grad_cam"])
     result = explain_image(explainer, image, classes=[3])
 
-A picture is squeezed to the square that the network sees; its overlays and
+A picture is squeezed to the size that the network sees; its overlays and
 boxes come back at the picture's own size.
 """
 
@@ -76,7 +76,7 @@ class Explainer:
 
   def see(self, image):
     """A picture as the network sees it, float32 `[1, S, S, 3]`."""
-    return pictures.for_network(image, self.classifier.image_size[0])
+    return pictures.for_network(image, self.classifier.image_size)
 
   def probability(self, images):
     """`[B, classes]` of images `[B, S, S, 3]`."""

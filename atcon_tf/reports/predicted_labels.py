@@ -35,10 +35,9 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False):
     the N paths that can be read, `[N, classes]`, and
     `{path: what is wrong}` of the others.
   """
-  size = classifier.image_size
   logits = tf.function(
       lambda images: classifier.model(images, training=False),
-      input_signature=[tf.TensorSpec([None, *size, 3],
+      input_signature=[tf.TensorSpec([None, *classifier.image_shape],
                                      classifier.model.input.dtype)])
   bar = keras.utils.Progbar(len(paths), verbose=int(progress),
                             unit_name="image")
@@ -48,7 +47,7 @@ def predict(classifier, multi_label, paths, batch_size=32, progress=False):
       part = paths[first:first + batch_size]
       images = []
       for path, image in zip(part, pool.map(
-          lambda path: _try_read(path, size[0]), part)):
+          lambda path: _try_read(path, classifier.image_size), part)):
         if isinstance(image, str):
           bad[path] = image
         else:

@@ -8,11 +8,15 @@ settings:
 - A finished run is kept unless the user gives `overwrite`; then the old run
   is deleted when the new one writes its first checkpoint.
 - No command deletes or overwrites other files in that folder.
+- The folder is whole: the file of a user's model is copied into it when the
+  run begins, and every command builds the classifier from the copy, whatever
+  becomes of the file. To continue a run whose file has changed is refused.
 - config.json and flags.txt hold paths as the user gave them. What is shown
   to others (result.json, TensorBoard, report, exported model) holds the last
   name of an absolute path only.
 
-result.json has `config`, `versions`, `commit`, `command`, `data` (images of
+result.json has `config`, `versions`, `commit`, `command`, `model_sha256` (of a
+user's model), `data` (images of
 each part), `steps` (supervised, consistency, best), `seconds`, `peak_gib`
 (largest memory of the process), `thresholds`, `skipped_images`, `val`,
 `test`, `history`, and `head` if the run trained one (its layers, size, losses

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.config import defaults
 from atcon_tf.config.settings import HEADS
 from atcon_tf import models
 from atcon_tf.models import explanation_head
@@ -35,9 +36,16 @@ def build_classifier(config, num_classes, multi_label, prior=None,
   return explanation_head.attach(classifier, version, config.feature_layers)
 
 
-def with_image_size(config):
-  """The config, with the image size of its .keras file if it has no other."""
-  if config.image_size:
+def of_file(config):
+  """The config with what its model's file says.
+
+  That is the size of its images and the range of their pixels.
+
+  Raises:
+    UserError: the file contradicts the config.
+  """
+  if not defaults.is_file(config.model):
     return config
-  return dataclasses.replace(
-      config, image_size=user_model.file_image_size(config.model))
+  size, input_range = user_model.facts(config.model, config.image_size,
+                                       config.input_range)
+  return dataclasses.replace(config, image_size=size, input_range=input_range)

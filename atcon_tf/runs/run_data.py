@@ -137,7 +137,7 @@ def load_part(run, split="test", data_dir="", voc_year=0):
             "images of this run are missing", flush=True)
   if not records:
     raise UserError("split", split, "has no images")
-  images = image_store.Images(records, run.classifier.image_size[0],
+  images = image_store.Images(records, run.classifier.image_size,
                               config.max_bad_images)
   return images.records, images
 

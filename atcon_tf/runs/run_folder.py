@@ -3,6 +3,8 @@
     config.json       the resolved settings
     flags.txt         repeats the run: --flagfile=flags.txt
     splits.json       the image ids of every part, and the class names
+    model.keras       the user's model with which the run began, if it did;
+                      model.h5 of an .h5 file
     checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
                       attention.weights.h5, the head of a run that trains one
     tb/               TensorBoard
@@ -25,15 +27,17 @@ import shutil
 import numpy as np
 
 from atcon_tf.config import Config
+from atcon_tf.config import defaults
 from atcon_tf.config import files
 from atcon_tf.config import UserError
+from atcon_tf.runs import kept_model
 
 # The files of a run, in the order in which they are set aside. The checkpoint
 # comes first, so that its absence shows that a process was killed before all
 # files were moved.
 NAMES = ("checkpoints", "result.json", "tb", "attribution.csv",
          "predictions.npz", "figures", "splits.json", "flags.txt",
-         "config.json")
+         *kept_model.NAMES, "config.json")
 # The folder in which --overwrite keeps the old run until the new one has a
 # checkpoint.
 ASIDE = ".before"
@@ -76,6 +80,7 @@ class Workdir:
       self._set_aside()
     else:
       self._check()
+    kept_model.keep(self.path, config.model)
     files.write_text(self.path / "config.json", config.to_json())
     files.write_text(self.path / "flags.txt", config.to_flags())
 
@@ -94,6 +99,10 @@ class Workdir:
       raise UserError("workdir", self.path,
                       "--overwrite needs the folder of a run, and this folder "
                       f"is none: it holds {others[0]}")
+    if defaults.is_file(self.config.model) and os.path.realpath(
+        os.path.dirname(self.config.model)) == os.path.realpath(self.path):
+      raise UserError("model", self.config.model,
+                      "is in the folder that --overwrite empties")
     (self.path / ASIDE).mkdir()
     for name in NAMES:
       if (self.path / name).exists():

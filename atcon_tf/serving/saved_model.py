@@ -66,7 +66,7 @@ class ServingModule(tf.Module):
     self._class_names = list(class_names)
     self._multi_label = multi_label
     self.model_variables = list(classifier.model.variables)
-    images = tf.TensorSpec([None, *classifier.image_size, 3], tf.float32,
+    images = tf.TensorSpec([None, *classifier.image_shape], tf.float32,
                            "images")
     image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
     class_index = tf.TensorSpec([None], tf.int32, "class_index")

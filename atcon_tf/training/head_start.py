@@ -149,7 +149,7 @@ class Features:
                        for x in seen]) / len(seen)
 
     self._read = tf.function(read, input_signature=[tf.TensorSpec(
-        [None, *classifier.image_size, 3], classifier.maps.input.dtype)])
+        [None, *classifier.image_shape], classifier.maps.input.dtype)])
 
   def __call__(self, images, records):
     """Features of records, float64 `[N, D]`, their views averaged.

@@ -56,6 +56,7 @@ class Training:
   def _build(self, classifier):
     config, data = self.config, self.data
     self.classifier = classifier or self._described()
+    self._say_what_was_found()
     if self.classifier.attention and self.classifier.head_variables and (
         not config.warm_start):
       raise UserError(
@@ -77,6 +78,15 @@ class Training:
     self.trainer = Trainer(self.classifier, built, optimizer, batch_norm,
                            groups)
     self.variables = named_variables(self.trainer)
+
+  def _say_what_was_found(self):
+    """Prints what was found in a user's model, or is left out of it."""
+    notes, network = list(self.classifier.notes), self.classifier.network
+    if network.losses:
+      notes.append(f"{self.classifier.name} has {len(network.losses)} "
+                   "regularisation terms, which are not part of the loss")
+    for note in notes:
+      print(f"note: {note}", flush=True)
 
   def _described(self):
     """The classifier that the settings describe, with its first weights."""

@@ -7,7 +7,7 @@ import sys
 from atcon_tf.config import UserError
 from atcon_tf.runs import run_data
 from atcon_tf.runs import run_folder
-from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.training.loop import Training
 
 
@@ -25,7 +25,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
   Raises:
     UserError: a setting, the data or the folder are wrong.
   """
-  config = with_image_size(config)
+  config = of_file(config)
   work = run_folder.Workdir(workdir, config, overwrite)
   try:
     return prepare(config, work.path / "splits.json").run(work)

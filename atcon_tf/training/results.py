@@ -8,6 +8,7 @@ from atcon_tf.evaluation import scoring
 from atcon_tf.objectives import base
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import score_plots
+from atcon_tf.runs import kept_model
 from atcon_tf.runs import provenance
 from atcon_tf.runs import stored_predictions
 
@@ -54,6 +55,8 @@ def finish(config, data, predictor, work, validator, state, plan, seconds):
   result = {
       "config": json.loads(config.public().to_json()),
       **provenance.environment(),
+      **({"model_sha256": kept_model.sha256(kept_model.find(work.path))}
+         if kept_model.find(work.path) else {}),
       "data": {part: len(r) for part, r in data.records.items()},
       "steps": {"supervised": sum(base.SUPERVISED in s for s in plan),
                 "consistency": sum(base.CONSISTENCY in s for s in plan),

@@ -40,7 +40,10 @@ def test_a_file_with_other_classes_gets_a_head_and_a_probe(tmp_path, capsys):
   config = config_of(model=_file(tmp_path, *_pooled_dense(4)))
   assert (config.start, config.head) == ("probe", "unit")
   prepared = begun(config, tmp_path)
-  assert capsys.readouterr().out.startswith("probe of 12 labelled images")
+  replaced, probe = capsys.readouterr().out.splitlines()
+  assert replaced.endswith("mine.keras has 4 outputs, the data have 6 classes: "
+                           "a new head replaces it")
+  assert probe.startswith("probe of 12 labelled images")
   pixels, label = part_of(prepared.data, "train_labeled")
   features = unit_of_views(prepared.classifier, pixels)
   test, _ = part_of(prepared.data, "val")
