@@ -27,7 +27,6 @@ import shutil
 import numpy as np
 
 from atcon_tf.config import Config
-from atcon_tf.config import defaults
 from atcon_tf.config import files
 from atcon_tf.config import UserError
 from atcon_tf.runs import kept_model
@@ -75,6 +74,11 @@ class Workdir:
     except OSError as error:
       raise UserError("workdir", path,
                       "another process uses this folder") from error
+    if os.path.realpath(config.model) in {
+        os.path.realpath(self.path / name) for name in kept_model.NAMES}:
+      raise UserError("model", config.model,
+                      "is the copy in this run's own folder; use another "
+                      "--workdir")
     self._settle()
     if overwrite:
       self._set_aside()
@@ -99,10 +103,6 @@ class Workdir:
       raise UserError("workdir", self.path,
                       "--overwrite needs the folder of a run, and this folder "
                       f"is none: it holds {others[0]}")
-    if defaults.is_file(self.config.model) and os.path.realpath(
-        os.path.dirname(self.config.model)) == os.path.realpath(self.path):
-      raise UserError("model", self.config.model,
-                      "is in the folder that --overwrite empties")
     (self.path / ASIDE).mkdir()
     for name in NAMES:
       if (self.path / name).exists():
@@ -142,8 +142,10 @@ class Workdir:
         self.path / "result.json").exists():
       # The run stopped before its first step, perhaps because of wrong
       # settings, so its split is drawn again.
-      (self.path / "splits.json").unlink(missing_ok=True)
+      for name in ("splits.json", *kept_model.NAMES):
+        (self.path / name).unlink(missing_ok=True)
       return
+    kept_model.keep(self.path, self.config.model)
     before = Config.from_json(stored.read_text())
     for field in dataclasses.fields(Config):
       old, new = getattr(before, field.name), getattr(self.config, field.name)

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import models
+from atcon_tf.config import checks
 from atcon_tf.config import Config
 from atcon_tf.config import image_sizes
 from atcon_tf.config import UserError
@@ -79,9 +80,26 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
   config = _config(classifier, objective, settings)
   if OBJECTIVES[objective].unlabeled and not len(parts["train_unlabeled"][0]):
     raise UserError("unlabeled", None, f"needed by objective={objective}")
+  _check_range(config, parts)
   training = Training(config, _data(parts, classifier, multi_label),
                       classifier)
   return _run(training, model, callbacks)
+
+
+def _check_range(config, parts):
+  """Refuses changes of colour, made for [0, 1], of images in another range."""
+  changes = {"color", "cutout"} & {
+      change for name in ("augment", "strong_augment")
+      if checks.used(config, Config.__dataclass_fields__[name])
+      for change in getattr(config, name)}
+  low, high = (f([f(images) for images, _ in parts.values() if len(images)])
+               for f in (np.min, np.max))
+  if changes and (low < 0 or high > 1):
+    name = "augment" if min(changes) in config.augment else "strong_augment"
+    raise UserError(name, getattr(config, name),
+                    f"{min(changes)} is for images in the range 0..1; "
+                    f"these are in {low:g}..{high:g}. Let the model begin with "
+                    "a Rescaling from 0..1, or leave it out")
 
 
 def _config(classifier, objective, settings):
