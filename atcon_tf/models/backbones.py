@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from atcon_tf.config import image_sizes
+from atcon_tf.config import keras_settings
 from atcon_tf.config import UserError
 
 _IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
@@ -99,7 +100,7 @@ def normalization(name, key, channels=3, grey=False):
                       f"is one of colours, and {name} sees one channel")
     settings = {"scale": settings["scale"][:1],
                 "offset": settings["offset"][:1], "grey": grey}
-  return Normalize(**settings, name="normalize")
+  return Normalize(**settings, name="normalize", dtype=keras.config.floatx())
 
 
 def tiny_cnn(size):
@@ -131,6 +132,7 @@ def make(name, weights, size, width=1.0):
   Raises:
     UserError: the size or the weights do not fit, or the download fails.
   """
+  keras_settings.check_format(keras.config.image_data_format())
   if name == "tiny_cnn":
     base = tiny_cnn(size)
   else:

@@ -207,16 +207,17 @@ def _assemble(name, base, size, normalize, own_head, num_classes, binary,
 
 def _new_head(graph, features, num_classes, prior, multi_label, head):
   """Global average pooling and a dense layer whose bias is the prior."""
+  dtype = keras.config.floatx()  # also under a policy of half precision
   if len(features.shape) == 4:
     features = keras.layers.GlobalAveragePooling2D(
-        name=graph.unique("pool"))(features)
+        name=graph.unique("pool"), dtype=dtype)(features)
   if head == "unit":
-    features = FeatureNorm(name=graph.unique("unit"))(features)
+    features = FeatureNorm(name=graph.unique("unit"), dtype=dtype)(features)
   bias = np.zeros([num_classes])
   if prior is not None:
     p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)
     bias = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
   dense = keras.layers.Dense(
-      num_classes, name=graph.unique("logits"), dtype=keras.config.floatx(),
+      num_classes, name=graph.unique("logits"), dtype=dtype,
       bias_initializer=keras.initializers.Constant(bias))
   return dense(features), dense.trainable_variables

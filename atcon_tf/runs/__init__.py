@@ -15,12 +15,11 @@ settings:
   to others (result.json, TensorBoard, report, exported model) holds the last
   name of an absolute path only.
 
-result.json has `config`, `versions`, `commit`, `command`, `model_sha256` (of a
-user's model), `data` (images of
-each part), `steps` (supervised, consistency, best), `seconds`, `peak_gib`
-(largest memory of the process), `thresholds`, `skipped_images`, `val`,
-`test`, `history`, and `head` if the run trained one (its layers, size, losses
-and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
+result.json has `config`, `versions`, `commit`, `command`, `model_sha256` (of
+a user's model), `data` (images of each part), `steps` (supervised,
+consistency, best), `seconds`, `peak_gib` (largest memory of the process),
+`thresholds`, `skipped_images`, `val`, `test`, `history`, and `head` if the
+run trained one (its layers, size, losses and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
 (90 % bootstrap intervals over the images) and, for binary data, `roc`. A
 score that the data do not allow is absent.
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import objectives
+from atcon_tf.config import defaults
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
@@ -82,6 +83,12 @@ class Training:
   def _say_what_was_found(self):
     """Prints what was found in a user's model, or is left out of it."""
     notes, network = list(self.classifier.notes), self.classifier.network
+    if defaults.is_file(self.config.model) and not (
+        self.classifier.head_variables):
+      names = self.data.class_names
+      notes.append(f"the outputs of {self.classifier.name} are taken for "
+                   f"{', '.join(names[:8])}{', ...' * (len(names) > 8)}, in "
+                   "this order")
     if network.losses:
       notes.append(f"{self.classifier.name} has {len(network.losses)} "
                    "regularisation terms, which are not part of the loss")

@@ -170,6 +170,17 @@ def test_a_model_of_mixed_precision_runs_in_float32(policy, tmp_path):
   assert half.layers[1].compute_dtype == policy.removeprefix("mixed_")
 
 
+def test_a_policy_of_half_precision_does_not_reach_a_classifier():
+  """A notebook may have set one before it builds a named network."""
+  keras.config.set_dtype_policy("mixed_float16")
+  try:
+    classifier = models.build("tiny_cnn", 3, image_size=16, head="unit")
+  finally:
+    keras.config.set_dtype_policy("float32")
+  made = [*classifier.maps.layers, *classifier.model.layers]
+  assert {layer.compute_dtype for layer in made} == {"float32"}
+
+
 def test_weights_in_half_precision_are_refused(tmp_path):
   model = network(LAYERS.Dense(3), body=[
       LAYERS.Conv2D(4, 3, dtype="float16", name="thin"),
@@ -255,7 +266,10 @@ class Unknown(keras.layers.Layer):
      "Unknown is not a part of Keras"),
     (lambda m, p: network(LAYERS.Dense(3), LAYERS.Lambda(lambda x: 2 * x))
      .save(p / "mine.keras"), "Lambda layer"),
-], ids=["weights", "SavedModel", "broken", "unregistered", "Lambda"])
+    (lambda m, p: network(LAYERS.Dense(3), LAYERS.Lambda(lambda x: 2 * x))
+     .save(p / "mine.h5"), "Lambda layer"),
+], ids=["weights", "SavedModel", "broken", "unregistered", "Lambda",
+        "Lambda in .h5"])
 def test_what_is_no_model_says_how_to_save_one(write, says, tmp_path):
   write(network(LAYERS.Dense(3)), tmp_path)
   (path,) = tmp_path.iterdir()
@@ -307,6 +321,19 @@ def test_the_mean_of_sigmoids_is_refused(tmp_path):
   path = saved(_ensemble("sigmoid"), tmp_path / "mine.keras")
   with pytest.raises(UserError, match="do not sum to 1; let it end in logits"):
     load_classifier(model=path)
+
+
+@pytest.mark.parametrize("given", ["0..1", "-1..1", "0..255", "imagenet",
+                                   "caffe"])
+def test_an_exported_file_comes_back_as_the_same_classifier(given, tmp_path):
+  """It begins with the normalisation that `export` puts there."""
+  path = saved(network(LAYERS.Dense(3)), tmp_path / "mine.keras")
+  classifier = models.load(path, given)
+  exported = formats.keras_only(classifier, multi_label=False)
+  again = models.load(saved(exported, tmp_path / "exported.keras"))
+  np.testing.assert_allclose(
+      tf.nn.softmax(again.model(X, training=False)),
+      tf.nn.softmax(classifier.model(X, training=False)), atol=1e-5)
 
 
 def _called_in_training():
