@@ -15,6 +15,7 @@ from atcon_tf import models
 from atcon_tf.models import preprocessing
 from atcon_tf.runs.run import load_classifier
 from atcon_tf.serving import formats
+from atcon_tf.training import head_start
 from tests.own_models import LAYERS
 from tests.own_models import network
 from tests.own_models import saved
@@ -415,3 +416,14 @@ def test_several_inputs_or_outputs_are_refused(tmp_path):
                       (with_facts, "2 inputs and 1 outputs")]:
     with pytest.raises(UserError, match=says):
       models.load(saved(model, tmp_path / "mine.keras"))
+
+
+def test_kept_features_are_of_one_file(tmp_path):
+  """Two files with equal weights and shapes are two networks all the same."""
+  found = set()
+  for i, scale in enumerate((1 / 255, 1 / 127.5)):
+    path = saved(network(LAYERS.Dense(3), before=[LAYERS.Rescaling(scale)]),
+                 tmp_path / f"{i}.keras")
+    reader = head_start.Features(models.load(path), "plain", 4)
+    found.add(reader._network())
+  assert len(found) == 2
