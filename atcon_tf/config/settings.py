@@ -108,8 +108,8 @@ class Model:
   """The network."""
 
   model: str = flag(
-      "", "a backbone's name (%s), or a .keras or .h5 file; default: tiny_cnn for "
-      "shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
+      "", "a backbone's name (%s), or a .keras or .h5 file; default: tiny_cnn "
+      "for shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
   width: float = flag(1.0, "width multiplier of the backbone (alpha)",
                       minimum=0.1, maximum=2.0,
                       needs={"model": ("mobilenet", "mobilenet_v2")})

@@ -33,7 +33,8 @@ def _binary_masks(config):
 def _shapes(config):
   # The scenes are the same for every seed, as the images of any other data
   # set are; only the choice of the labelled images depends on the seed.
-  return shapes.load(config.classes, size=max(image_sizes.pair(config.image_size)))
+  return shapes.load(config.classes,
+                     size=max(image_sizes.pair(config.image_size)))
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,

@@ -156,6 +156,7 @@ def maps_of(classifier, method, multi_label):
         middle[None], len(images), 0)
   options = registry.output_of(method, multi_label)
   function = attribution.build(classifier, method, **options)
+
   def signature(of):
     return [tf.TensorSpec([None, *of.image_shape]),
             tf.TensorSpec([None], tf.int64)]

@@ -159,7 +159,8 @@ def _assemble(name, base, size, normalize, own_head, num_classes, binary,
   keras_settings.check_format(keras.config.image_data_format())
   normalized = keras.Input([*size, len(normalize.scale)], name="normalized")
   try:
-    graph = ModelGraph(base, normalized, reflect_padding, logits=own_head)
+    graph = ModelGraph(base, normalized, reflect_padding, logits=own_head,
+                       name=name)
   except UserError:
     raise
   except ValueError as error:  # of a layer that does not take this size

@@ -45,7 +45,8 @@ class ModelGraph:
     end: the operation that gives the model's output.
   """
 
-  def __init__(self, model, inputs, reflect_padding=False, logits=False):
+  def __init__(self, model, inputs, reflect_padding=False, logits=False,
+               name=""):
     """Runs `model` on the symbolic `inputs`.
 
     Args:
@@ -53,9 +54,11 @@ class ModelGraph:
       inputs: a `keras.Input`, of any size that the layers take.
       reflect_padding: convolutions pad by reflection instead of zeros.
       logits: leave out a final softmax or sigmoid.
+      name: of the model, for messages; empty: its own.
     """
     self.tensors, self.geometry, self.guided_relus = {}, {}, 0
     self.left_out = self.half = ""
+    self._name = name or model.name
     self.end = _final_operation(functional_of(model))
     self._reflect = reflect_padding
     self._final = self.end if logits else None
@@ -157,17 +160,18 @@ class ModelGraph:
     Maps, similarities and losses need the precision; the variables have it.
     """
     if getattr(operation, "data_format", None) == "channels_first":
-      raise UserError("model", operation.name,
-                      "this layer is of channels_first images; maps are made "
-                      "of channels_last ones")
+      raise UserError("model", self._name,
+                      f"its layer {operation.name} is of channels_first "
+                      "images; maps are made of channels_last ones")
     if getattr(operation, "compute_dtype", "") not in ("float16", "bfloat16"):
       return None
     self.half = operation.dtype_policy.name
     if operation.variables and operation.variable_dtype != "float32":
-      raise UserError("model", operation.name,
-                      f"the weights of this layer are {self.half}; convert "
-                      "the model to float32, or train it under mixed_"
-                      f"{self.half}, which keeps float32 weights")
+      raise UserError("model", self._name,
+                      f"the weights of its layer {operation.name} are "
+                      f"{self.half}; convert the model to float32, or train "
+                      f"it under mixed_{self.half}, which keeps float32 "
+                      "weights")
     return keras.dtype_policies.DTypePolicy("float32")
 
   def _leaves_out(self, operation, activation):

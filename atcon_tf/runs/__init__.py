@@ -19,9 +19,10 @@ result.json has `config`, `versions`, `commit`, `command`, `model_sha256` (of
 a user's model), `data` (images of each part), `steps` (supervised,
 consistency, best), `seconds`, `peak_gib` (largest memory of the process),
 `thresholds`, `skipped_images`, `val`, `test`, `history`, and `head` if the
-run trained one (its layers, size, losses and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
-(90 % bootstrap intervals over the images) and, for binary data, `roc`. A
-score that the data do not allow is absent.
+run trained one (its layers, size, losses and faithfulness). `val` and `test`
+hold numbers by name, `per_class`, `ci90` (90 % bootstrap intervals over the
+images) and, for binary data, `roc`. A score that the data do not allow is
+absent.
 
 A run is judged by images that did not train it. `warm_start` is refused if the
 validation or test images of the run trained those weights, with or without

@@ -149,7 +149,8 @@ def load(workdir, flag="workdir"):
     print(f"note: {note}", flush=True)
   model = kept_model.find(path) or config.model
   classifier = run_classifier.build_classifier(
-      dataclasses.replace(config, model=str(model)), len(split["class_names"]), split["multi_label"], trained=True)
+      dataclasses.replace(config, model=str(model)),
+      len(split["class_names"]), split["multi_label"], trained=True)
   for best, model in run_folder.weights(path, classifier):
     if not best.exists():
       raise UserError(flag, workdir, "the run has no checkpoint yet")

@@ -145,7 +145,8 @@ class Workdir:
       for name in ("splits.json", *kept_model.NAMES):
         (self.path / name).unlink(missing_ok=True)
       return
-    kept_model.keep(self.path, self.config.model)
+    if kept_model.find(self.path):  # runs of earlier versions have none
+      kept_model.keep(self.path, self.config.model)
     before = Config.from_json(stored.read_text())
     for field in dataclasses.fields(Config):
       old, new = getattr(before, field.name), getattr(self.config, field.name)

@@ -108,8 +108,8 @@ def _config(classifier, objective, settings):
     settings = {"atcon_weight": 0.0, **settings}
   # The name of a pretrained network gives the rates of fine-tuning.
   return Config(objective=objective, dataset="folder", data_dir=".",
-                model="mobilenet_v2", image_size=image_sizes.short(classifier.image_size),
-                start="prior",
+                model="mobilenet_v2", start="prior",
+                image_size=image_sizes.short(classifier.image_size),
                 **settings).resolve(set(settings))
 
 

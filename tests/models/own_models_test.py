@@ -186,7 +186,7 @@ def test_weights_in_half_precision_are_refused(tmp_path):
   model = network(LAYERS.Dense(3), body=[
       LAYERS.Conv2D(4, 3, dtype="float16", name="thin"),
       LAYERS.GlobalAveragePooling2D(), LAYERS.Dense(3)])
-  with pytest.raises(UserError, match="'thin': the weights of this layer are "
+  with pytest.raises(UserError, match="the weights of its layer thin are "
                      "float16"):
     models.load(saved(model, tmp_path / "mine.keras"))
 
@@ -401,7 +401,7 @@ def test_channels_first_layers_are_refused_by_name(tmp_path):
       LAYERS.Conv2D(4, 3, data_format="channels_first", name="first"),
       LAYERS.GlobalAveragePooling2D(data_format="channels_first"),
       LAYERS.Dense(3)])
-  with pytest.raises(UserError, match="'first': this layer is of "
+  with pytest.raises(UserError, match="its layer first is of "
                      "channels_first images"):
     models.load(saved(model, tmp_path / "mine.keras"))
 
