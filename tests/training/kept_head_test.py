@@ -57,6 +57,8 @@ def test_a_file_with_these_classes_keeps_its_head(tmp_path, capsys):
   path = _file(tmp_path, *_pooled_dense(6))
   prepared = begun(config_of(model=path), tmp_path)
   assert capsys.readouterr().out == (
+      f"note: the outputs of {path} are taken for disk, ring, triangle, "
+      "square, cross, star, in this order\n"
       f"note: the head of {path} is kept; --start=probe applies to a new head "
       "only\n")
   own = keras.models.load_model(path).get_layer("mine").get_weights()
