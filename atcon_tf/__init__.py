@@ -10,9 +10,6 @@ The rooms and names below are loaded when they are first used, so that
 import importlib
 import os
 
-from atcon_tf.config import keras_settings
-
-keras_settings.check_for_command()
 # TensorFlow reads it when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -23,7 +20,11 @@ __all__ = [*_ROOMS, "Config", "UserError", "__version__"]
 
 def __getattr__(name):
   if name in _ROOMS:
-    return importlib.import_module(f"atcon_tf.{name}")
+    if name != "config":  # the others import Keras
+      importlib.import_module("atcon_tf.config.keras_settings").check()
+    quiet = importlib.import_module("atcon_tf.config.quiet")
+    with quiet.loading():
+      return importlib.import_module(f"atcon_tf.{name}")
   if name in ("Config", "UserError"):
     return getattr(importlib.import_module("atcon_tf.config"), name)
   if name == "__version__":

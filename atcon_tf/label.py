@@ -22,21 +22,18 @@ file; with --workdir the data are the run's, but for the flags that are given.
 
 import dataclasses
 import pathlib
-import sys
 
 from absl import flags
 import numpy as np
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import defaults
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import settings
 from atcon_tf.config import UserError
-from atcon_tf.data import labelling
-from atcon_tf.data import registry
-from atcon_tf import models
-from atcon_tf import runs
 
 
 def _source(values):
@@ -52,14 +49,14 @@ def _source(values):
     if not defaults.is_file(config.model):
       raise UserError("workdir", None, "needed by --labels=prediction, or "
                       "--model=FILE.keras")
-    classifier = models.load(config.model, config.input_range,
-                             config.image_size)
+    classifier = at.models.load(config.model, config.input_range,
+                                config.image_size)
     print(*(f"note: {note}\n" for note in classifier.notes), end="", sep="")
     return config, classifier, None
   if values["model"].present:
     raise UserError("model", values.model,
                     "give either this or --workdir")
-  run = runs.load(values.workdir)
+  run = at.runs.load(values.workdir)
   given = {f.name: values[f.name].value
            for f in dataclasses.fields(settings.Data)
            if values[f.name].present}
@@ -76,7 +73,11 @@ def main(argv):
   if not values.out:
     raise UserError("out", None, "needed, the list to write")
   config, classifier, names = _source(values)
-  data = registry.load(config)
+  if classifier is not None:
+    config = dataclasses.replace(config, image_size=classifier.image_size)
+  data, labelling = at.data.load(config), at.data.labelling
+  for line in data.notes:
+    print(files.printable(line))
   records = data.splits[values.part]
   if config.single_label_only:
     records = [r for r in records if r.label.sum() == 1]
@@ -88,7 +89,7 @@ def main(argv):
       names = data.class_names if fit else tuple(
           map(str, range(classifier.num_classes)))
     labels = labelling.predict(classifier, records, config.max_bad_images,
-                               sys.stderr.isatty())
+                               progress=True)
   out = pathlib.Path(values.out)
   classes = out.with_name(f"{out.stem}_classes.txt")
   files.write_text(out, labelling.text(records, labels, names, config.data_dir))
@@ -104,12 +105,12 @@ def main(argv):
 def define_flags():
   """The flags of this command."""
   config_flags.define_flags()
-  flags.DEFINE_string("workdir", "", "run whose classifier labels the images")
+  path_flags.path("workdir", "", "run whose classifier labels the images")
   flags.DEFINE_enum("part", "train", ["train", "val", "test"],
                     "which images of the data set")
   flags.DEFINE_enum("labels", "prediction", ["prediction", "truth"],
                     "what an image's label is")
-  flags.DEFINE_string("out", "", "the list to write")
+  path_flags.path("out", "", "the list to write")
 
 
 def run():

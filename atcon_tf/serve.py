@@ -12,6 +12,8 @@ port also has a demo page at /, /healthz, and the figures for Prometheus at
 from absl import flags
 
 from atcon_tf.config import cli
+from atcon_tf.config import path_flags
+from atcon_tf.config import quiet
 from atcon_tf.config import UserError
 
 
@@ -20,8 +22,9 @@ def main(argv):
   del argv
   values = flags.FLAGS
   try:  # they need the packages of the extra `serve`
-    from atcon_tf.serving.server import server
-    from atcon_tf.serving.server import served_model
+    with quiet.loading():
+      from atcon_tf.serving.server import server
+      from atcon_tf.serving.server import served_model
   except ImportError as missing:
     raise UserError(f"{missing.name} is not installed: pip install "
                     "'atcon_tf[serve]'") from missing
@@ -34,7 +37,7 @@ def main(argv):
 
 def define_flags():
   """The flags of this command."""
-  flags.DEFINE_string("model", "W/served", "folder of the model's versions")
+  path_flags.path("model", "W/served", "folder of the model's versions")
   flags.DEFINE_string("name", "", "of the model; default: the folder's name")
   flags.DEFINE_string("host", "127.0.0.1", "address to listen on")
   flags.DEFINE_integer("rest_port", 8501, "of REST and the page; 0: any", 0,

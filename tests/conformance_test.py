@@ -5,6 +5,8 @@ A table of small cases drives all checks, and an entry without a case fails.
 networks have a few layers, and the images 16 pixels a side.
 """
 
+import json
+
 import keras
 import numpy as np
 import PIL.Image
@@ -23,6 +25,11 @@ from atcon_tf.models import explanation_head
 from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
+from tests.data import coco_test
+from tests.data import drawn_files
+from tests.data import labelling_tools_test
+from tests.data import svhn_files
+from tests.data import tiny_builders
 from tests.small_networks import CLASSES
 from tests.small_networks import SIZE
 from tests.small_networks import small_classifier
@@ -30,15 +37,24 @@ from tests.small_networks import small_classifier
 # Each method with options that keep it small.
 CASES = {
     "cam": {}, "grad_cam": {}, "grad_cam_plus_plus": {}, "xgrad_cam": {},
-    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {},
+    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {}, "finer_cam": {},
     "score_cam": dict(batch_size=16), "ablation_cam": dict(batch_size=16),
     "gradient": {}, "input_x_gradient": {}, "guided_backprop": {},
     "guided_grad_cam": {},
     "integrated_gradients": dict(steps=3, batch_size=4),
     "smooth_grad": dict(samples=3, batch_size=4),
     "var_grad": dict(samples=3, batch_size=4),
+    "square_grad": dict(samples=3, batch_size=4),
+    "blur_integrated_gradients": dict(steps=3, batch_size=4),
+    "expected_gradients": dict(samples=6, batch_size=4),
+    "full_grad": {},
+    "lrp": {}, "lrp_epsilon": {}, "lrp_gamma": {}, "lrp_alpha_beta": {},
+    "lrp_z_plus": {},
+    "deep_lift": {}, "deep_shap": dict(batch_size=4),
     "rise": dict(masks=6, batch_size=4),
     "occlusion": dict(window=8, batch_size=4),
+    "lime": dict(samples=20, parts=9, batch_size=4),
+    "kernel_shap": dict(samples=20, parts=9, batch_size=4),
     "meaningful_perturbation": dict(
         fill="noise", steps=5, cells=4, batch_size=4),
     "attention_rollout": {}, "gradient_rollout": {},
@@ -53,6 +69,7 @@ XLA_DIFFERS = {
 }
 # Methods that half precision changes by more than rounding, and why.
 HALF_DIFFERS = {
+    "lime": "a fit of small changes of half-precision logits",
     "meaningful_perturbation": "a fit: rounding moves each of its steps",
     "var_grad": "a small difference of gradients that are half precision",
 }
@@ -261,7 +278,9 @@ def test_objective(name, classifiers):
 
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
-                 "binary_masks": None}
+                 "binary_masks": None, "csv": None, "coco": None,
+                 "label_studio": None, "cvat": None, "svhn": None,
+                 "tfds:NAME": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -286,6 +305,28 @@ def test_dataset(name, tmp_path, request):
       path.parent.mkdir(exist_ok=True)
       PIL.Image.new("RGB", [8, 8], (20 * i, 0, 0)).save(path)
     settings["data_dir"] = str(tmp_path)
+  if name == "csv":
+    settings["table"] = str(tmp_path / "table.csv")
+    (tmp_path / "table.csv").write_text("path,label,x1,y1,x2,y2\n" + "".join(
+        f"{d.path},{d.name},{','.join(map(str, d.box))}\n"
+        for d in drawn_files.draw(tmp_path, 12)))
+  if name == "coco":
+    settings["annotations"] = coco_test.write(
+        tmp_path / "own.json", coco_test.instances(drawn_files.draw(tmp_path)))
+  if name == "label_studio":
+    settings["annotations"] = str(tmp_path / "export.json")
+    (tmp_path / "export.json").write_text(json.dumps(
+        labelling_tools_test.tasks(drawn_files.draw(tmp_path))))
+  if name == "cvat":
+    settings["annotations"] = str(tmp_path / "export.xml")
+    (tmp_path / "export.xml").write_text(
+        labelling_tools_test.xml(drawn_files.draw(tmp_path)))
+  if name == "svhn":
+    svhn_files.write(tmp_path, train=40, test=20)
+    settings["data_dir"] = str(tmp_path)
+  if name == "tfds:NAME":
+    tiny_builders.prepare(tiny_builders.TinyShapes, tmp_path)
+    settings |= dict(dataset="tfds:tiny_shapes", data_dir=str(tmp_path))
   found = data.load(config.Config(**settings).resolve())
   assert set(found.splits) == {"train", "val", "test"}
   ids = [r.id for part in found.splits.values() for r in part]
@@ -307,6 +348,11 @@ METRIC_CASES = {
     "deletion": .25, "deletion_blur": None, "road": None, "infidelity": 0,
     "max_sensitivity": 0, "sparseness": .5, "pointing_game": 1,
     "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
+    "faithfulness_correlation": 1, "sensitivity_n": 1, "mu_fidelity": 1,
+    "faithfulness_estimate": 1, "monotonicity": 1, "irof": None,
+    "average_sensitivity": 0, "random_logit": 1, "coherency": 1,
+    "adcc": .75, "complexity": np.log(50), "relevance_mass_accuracy": 1,
+    "relevance_rank_accuracy": 1,
 }
 
 
@@ -317,7 +363,7 @@ def test_metric(name):
   images = heat[..., None] / 50
   evidence = Evidence(
       heat, images, lambda x, pairs: x.sum((1, 2, 3)),
-      lambda x: heat, [np.array([[0, 0, .5, 1]])] * 2,
+      lambda x: heat, lambda: heat, [np.array([[0, 0, .5, 1]])] * 2,
       heat.astype(np.uint8))
   score = METRICS[name](evidence)
   assert score.shape == (2,)

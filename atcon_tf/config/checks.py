@@ -13,8 +13,14 @@ from atcon_tf.config.settings import MODELS
 
 def used(config, field):
   """Whether the values of the other settings let this field have an effect."""
-  return all(getattr(config, name) in allowed
+  return all(_value(config, name) in allowed
              for name, allowed in field.metadata["needs"].items())
+
+
+def _value(config, name):
+  """The value of a field; of `dataset`, the kind of data set."""
+  value = getattr(config, name)
+  return settings.source(value) if name == "dataset" else value
 
 
 def check_field(config, field, given):
@@ -27,7 +33,7 @@ def check_field(config, field, given):
   Raises:
     UserError: names the field, its value and what is allowed.
   """
-  name, value = field.name, getattr(config, field.name)
+  name, value = field.name, _value(config, field.name)
   allowed = field.metadata["choices"]
   # An empty default is filled in by `resolve`.
   if allowed and value not in (*allowed, field.default):
@@ -43,7 +49,7 @@ def check_field(config, field, given):
   if not given:
     return
   for other, values in field.metadata["needs"].items():
-    if getattr(config, other) not in values:
+    if _value(config, other) not in values:
       raise UserError(
           name, value,
           f"not used with --{other}={getattr(config, other)}; it goes with "
@@ -92,6 +98,17 @@ def check_together(config, given):
     raise UserError("data_dir", None,
                     "needed by --dataset=binary_masks, the folder that holds "
                     "training and validation")
+  if config.dataset == "csv" and not config.table:
+    raise UserError("table", None,
+                    "needed by --dataset=csv, the file with a row for each "
+                    "image")
+  if config.dataset in settings.ANNOTATED["dataset"] and (
+      not config.annotations):
+    raise UserError("annotations", None, "needed by --dataset="
+                    f"{config.dataset}, the file of the annotations")
+  if config.group_pattern and config.group_column:
+    raise UserError("group_pattern", config.group_pattern,
+                    "not used with --group_column, which names the groups")
   _check_two_classes(config)
   if config.dataset == "image_list":
     if not config.data_dir:
@@ -132,6 +149,16 @@ def check_together(config, given):
     raise UserError("class_prior", config.class_prior,
                     "goes with --start=ranked_probe or --objective="
                     "self_training")
+  kept = "last" if config.random_labels else config.keep
+  if config.patience and kept != "best":
+    raise UserError("patience", config.patience,
+                    "used with --keep=best alone, not with --keep="
+                    f"{kept}" + (", which --random_labels means"
+                                 if config.random_labels else ""))
+  if config.random_labels and config.keep != "last" and "keep" in given:
+    raise UserError("keep", config.keep,
+                    "not used with --random_labels, where the validation "
+                    "score is noise and the last weights are kept")
   if config.alpha and "supervised_share" in given:
     raise UserError("alpha", config.alpha,
                     "sets the same probability as --supervised_share; give "
@@ -163,7 +190,7 @@ def check_together(config, given):
 
 
 def _check_two_classes(config):
-  """Refuses an impossible share of positives or rate of false alarms."""
+  """Refuses an impossible share of positives, rate or operating point."""
   share, size = config.batch_positive_share, config.batch_size
   count = settings.positives(share, size)
   if share and not 0 < count < size:
@@ -178,3 +205,13 @@ def _check_two_classes(config):
     if not known:
       raise UserError("false_alarm_rates", config.false_alarm_rates,
                       f"'{rate}' must be a number from 0 to 1")
+  if config.operating_point:
+    goal, _, value = config.operating_point.partition(":")
+    try:
+      known = goal in settings.GOALS and 0 < float(value) <= 1
+    except ValueError:
+      known = False
+    if not known:
+      raise UserError("operating_point", config.operating_point,
+                      f"must be one of {', '.join(settings.GOALS)}, a colon "
+                      "and a share above 0, at most 1: sensitivity:0.95")

@@ -13,6 +13,7 @@ from absl import flags
 import PIL.Image
 
 from atcon_tf.config import presets
+from atcon_tf.config import quiet
 from atcon_tf.config.errors import UserError
 
 
@@ -36,6 +37,7 @@ def run(main, define_flags, arguments=False):
   def guarded(argv):
     if len(argv) > 1 and not arguments:
       _stop(f"'{argv[1]}': not a flag; flags begin with --")
+    quiet.only_warnings()
     try:
       main(argv)
     except UserError as error:
@@ -49,6 +51,7 @@ def run(main, define_flags, arguments=False):
             "checkpoint", file=sys.stderr)
       _leave(130)
 
+  any_letters(sys.stdout, sys.stderr)
   # PIL's default would refuse large photos as attacks on the memory.
   PIL.Image.MAX_IMAGE_PIXELS = 200_000_000
   # --help prints the docstring of __main__, which a console script lacks.
@@ -60,6 +63,13 @@ def run(main, define_flags, arguments=False):
       for flag in owned:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(guarded, flags_parser=parse)
+
+
+def any_letters(*streams):
+  """Lets streams print names with letters that a terminal lacks, escaped."""
+  for stream in streams:
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="backslashreplace")
 
 
 def _stop(message):

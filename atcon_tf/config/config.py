@@ -19,13 +19,16 @@ from absl import flags
 from atcon_tf.config import checks
 from atcon_tf.config import defaults
 from atcon_tf.config import image_sizes
+from atcon_tf.config import local_paths
 from atcon_tf.config import settings
+from atcon_tf.config import starting_run
 from atcon_tf.config.objective_settings import probe_settings
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import SETTINGS
 
 # Fields that may hold a path.
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
+         "table", "annotations", "val_annotations", "test_annotations",
          "unlabeled_dir", "splits", "model", "weights", "warm_start",
          "class_prior", "feature_cache")
 
@@ -54,7 +57,11 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     """
     given = {f.name for f in dataclasses.fields(self)
              if getattr(self, f.name) != f.default} | set(explicit)
-    config = self._named()
+    config = dataclasses.replace(self, **{
+        name: local_paths.local(name, getattr(self, name))
+        for name in PATHS})
+    config = dataclasses.replace(
+        config, **starting_run.network_of(config, given))._named()
     checks.check_model(config.model)
     for field in dataclasses.fields(config):
       checks.check_field(config, field, field.name in given)
@@ -106,6 +113,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
       filled["image_size"] = network.image_size
     if self.start != "prior" and "head_learning_rate" in filled:
       filled["head_learning_rate"] = defaults.STARTED_HEAD_RATE
+    if self.random_labels:  # the validation score is noise
+      filled["keep"] = "last"
     filled |= row.fill(self, given, self.steps or recipe["steps"])
     return dataclasses.replace(self, **filled)
 

@@ -7,8 +7,10 @@ import typing
 from absl import flags
 
 from atcon_tf.config.config import Config
+from atcon_tf.config.config import PATHS
 from atcon_tf.config.errors import UserError
 from atcon_tf.config import image_sizes
+from atcon_tf.config import path_flags
 from atcon_tf.config import presets
 
 class _SizeParser(flags.ArgumentParser):
@@ -47,7 +49,8 @@ def define_flags(flag_values=flags.FLAGS):
     text = field.metadata["help"]
     if field.metadata["choices"]:
       text += " (%s)" % ", ".join(map(str, field.metadata["choices"]))
-    _DEFINE[kind](field.name, default, text, flag_values=flag_values)
+    define = path_flags.path if field.name in PATHS else _DEFINE[kind]
+    define(field.name, default, text, flag_values=flag_values)
 
 
 def from_flags(flag_values=flags.FLAGS):

@@ -6,7 +6,7 @@ from atcon_tf.config.errors import UserError
 
 # Random changes of training images; see `data/augment.py`.
 AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip",
-                 "cutout")
+                 "cutout", "autocontrast", "randaugment")
 
 
 def flag(default, text, *, choices=None, minimum=None, maximum=None,

@@ -4,6 +4,12 @@ import contextlib
 import errno
 import os
 import pathlib
+import sys
+
+try:
+  import fcntl
+except ImportError:  # Windows
+  fcntl = None
 
 from atcon_tf.config.errors import UserError
 
@@ -40,6 +46,41 @@ def check_folder(name, path):
   for one in (path, *path.parents):
     if one.exists() and not one.is_dir():
       raise UserError(name, path, f"{one} is a file, not a folder")
+
+
+def locked(name, path, given, taken):
+  """Opens and locks a file, which stays locked until it is closed.
+
+  Some network file systems have no locks: then a note says so.
+
+  Args:
+    name: of the setting, for the error.
+    path: `pathlib.Path` of the file; missing parents are created.
+    given: the value of the setting.
+    taken: what is wrong if another process has the lock.
+  Returns:
+    the open file.
+  Raises:
+    UserError: the file is locked or cannot be written, or the system is
+      Windows. Then nothing is created.
+  """
+  if fcntl is None:
+    raise UserError(name, given, "cannot be locked: this system has no fcntl; "
+                    "on Windows use WSL")
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "w", encoding="utf-8")
+  except OSError as error:
+    raise UserError(name, given, f"{error.strerror}") from error
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+      file.close()
+      raise UserError(name, given, taken) from error
+    print(f"note: {given}: its file system has no locks ({error.strerror}); "
+          "nothing keeps a second process out of it", file=sys.stderr)
+  return file
 
 
 def printable(text):

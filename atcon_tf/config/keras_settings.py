@@ -9,7 +9,6 @@ Keras fails somewhere else.
 import json
 import os
 import pathlib
-import sys
 
 from atcon_tf.config.errors import UserError
 
@@ -49,22 +48,6 @@ def check_format(image_data_format):
   if image_data_format != NEEDED["image_data_format"]:
     raise UserError(f"Keras: image_data_format is {image_data_format}; must "
                     f"be {NEEDED['image_data_format']}")
-
-
-def check_for_command():
-  """As `check`; ends a command with one line and status 2.
-
-  A command imports Keras before its own code runs, so `cli.run` is too late.
-  """
-  try:
-    check()
-  except UserError as error:
-    name = os.path.basename(sys.argv[0]) if sys.argv else ""
-    # Python's -m has not put the module's path there yet.
-    if name == "-m" or name.startswith("atcon-"):
-      print(f"error: {error.as_flags()}", file=sys.stderr)
-      raise SystemExit(2) from error
-    raise
 
 
 def _folder():

@@ -11,6 +11,7 @@ one, else a preset.
 import pathlib
 
 from atcon_tf.config import files
+from atcon_tf.config import local_paths
 from atcon_tf.config.errors import UserError
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
@@ -29,7 +30,7 @@ def find(name, path):
     UserError: there is no such file; the error names the folder of the
       presets.
   """
-  given = pathlib.Path(path).expanduser()
+  given = pathlib.Path(local_paths.local(name, path))
   preset = FOLDER.joinpath(*given.parts[1:])
   if given.is_file():
     return given

@@ -19,15 +19,27 @@ from atcon_tf.config.objective_settings.registry import UNLABELED
 
 OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
-DATASETS = ("voc", "folder", "image_list", "binary_masks", "shapes")
+# The data sets of TensorFlow Datasets; NAME stands for a name there.
+TFDS = "tfds:NAME"
+DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
+            "label_studio", "cvat", "svhn", TFDS, "shapes")
+
+RESIZES = ("squeeze", "crop", "pad")
 
 # The data sets that read files, and the one that reads lists of files.
-FILES = {"dataset": ("voc", "folder", "image_list", "binary_masks")}
+FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
 LISTS = {"dataset": ("image_list",)}
+TABLE = {"dataset": ("csv",)}
+COCO = {"dataset": ("coco",)}
+ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
-TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list")}
+TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
+                           "label_studio", "cvat", "svhn", TFDS)}
+
+# What --operating_point can ask for.
+GOALS = ("sensitivity", "precision")
 
 # The runs that have labelled batches, that use the supervised optimisers, and
 # that use the consistency optimiser.
@@ -35,8 +47,15 @@ STEPS = {"objective": TRAINED}
 LABELED = {**STEPS, "schedule": ("", "alternating", "combined")}
 SUPERVISED = {**LABELED,
               "objective": tuple(o for o in TRAINED if o not in HEADS)}
+# The runs whose labelled images have the plain supervised loss.
+CROSS_ENTROPY = {**LABELED, "objective": ("supervised", *UNLABELED)}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
+
+
+def source(dataset):
+  """The one of `DATASETS` that a value of `Data.dataset` means."""
+  return TFDS if dataset.startswith("tfds:") else dataset
 
 
 def positives(share, batch_size):
@@ -67,6 +86,39 @@ class Data:
       "", "text file with a class name a line, in the order of the labels' "
       "numbers; default: the names or numbers in the training labels",
       needs=LISTS)
+  table: str = flag(
+      "", "CSV, TSV or JSON Lines file with a row for each image or box, or a "
+      "folder of metadata.csv, metadata.jsonl or _classes.csv; see "
+      "docs/data.md", needs=TABLE)
+  annotations: str = flag(
+      "", "file of annotations: JSON in COCO's format (of the training images, "
+      "or of all if there are no other annotations), the JSON export of Label "
+      "Studio, or the XML of CVAT", needs=ANNOTATED)
+  val_annotations: str = flag(
+      "", "JSON file of the validation images, as --annotations; without "
+      "--test_annotations these images are the test set, and a fifth of the "
+      "training images is the validation set", needs=COCO)
+  test_annotations: str = flag(
+      "", "JSON file of the test images, as --annotations", needs=COCO)
+  svhn_extra: bool = flag(
+      False, "the images of SVHN's extra set join the unlabelled pool",
+      needs={"dataset": ("svhn",)})
+  tfds_splits: tuple[str, ...] = flag(
+      (), "splits of TFDS for training, validation and test, as in "
+      "'train[:80%],train[80%:],test'; default: those of these names",
+      needs={"dataset": (TFDS,)})
+  no_download: bool = flag(
+      False, "refuse a data set of TFDS that is not on the disk, without a "
+      "look at the network", needs={"dataset": ("svhn", TFDS)})
+  group_column: str = flag(
+      "", "column of --table that names the group of an image; train, "
+      "validation and test share no group; default: the column group, if "
+      "there is one", needs=TABLE)
+  group_pattern: str = flag(
+      "", "regular expression that finds the group in the path of an image "
+      "(its first parentheses, or all that it matches), as in "
+      "'^(patient_\\d+)/'; train, validation and test share no group",
+      needs=FILES)
   voc_year: int = flag(2007, "year of the VOC data", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
@@ -74,7 +126,7 @@ class Data:
       "as boxes", needs={"dataset": ("voc",)})
   classes: tuple[str, ...] = flag(
       (), "names of the classes to use; default: all",
-      needs={"dataset": ("voc", "folder", "image_list", "shapes")})
+      needs={"dataset": tuple(d for d in DATASETS if d != "binary_masks")})
   max_bad_images: int = flag(
       0, "number of images that may fail to decode; they are skipped, and one "
       "more is an error", minimum=0, needs=FILES)
@@ -119,6 +171,10 @@ class Model:
   image_size: int | str = flag(
       0, "side of the square input in pixels, from 16 to 4096, or "
       "HEIGHTxWIDTH; default: by the model")
+  resize: str = flag(
+      "squeeze", "how an image gets the shape of the input. squeeze: its "
+      "aspect ratio is not kept; crop: the largest part in its middle; pad: "
+      "the whole image between black margins", choices=RESIZES, needs=FILES)
   input_range: str = flag(
       "auto", "range of the pixel values that the model in a file expects; "
       "auto: that of the preprocessing with which it begins, or 0..1 if it "
@@ -131,7 +187,9 @@ class Model:
       False, "pad the backbone's convolutions by reflection, not by zeros")
   warm_start: str = flag(
       "", "folder of a run, or weights file, whose weights the run starts "
-      "from; %s explain this classifier" % " and ".join(HEADS))
+      "from; the settings of a run's network (model, width, image size, "
+      "layers) apply here as well; %s explain this classifier" %
+      " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +226,10 @@ class Training:
       0.0, "share of positives (images of the second of two classes) in each "
       "batch of labelled images; 0: batches are not balanced", minimum=0.0,
       maximum=1.0, needs={**TWO_CLASSES, **LABELED})
+  class_weights: str = flag(
+      "none", "balanced: in the supervised loss each class counts as much as "
+      "any other, however many labelled images show it", choices=(
+          "none", "balanced"), needs=CROSS_ENTROPY)
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
@@ -194,6 +256,16 @@ class Training:
       choices=("all", "last_stage"), needs=SUPERVISED)
   eval_every: int = flag(10, "supervised updates between validations",
                          minimum=1, needs=STEPS)
+  patience: int = flag(
+      0, "validations without better weights after which training stops; 0: "
+      "all --steps are taken", minimum=0, needs=STEPS)
+  keep: str = flag(
+      "best", "which weights the run keeps: best, those of the highest "
+      "validation mAP (of equal ones the lower loss, then the later); last; "
+      "average, the mean of the weights after each of the last quarter of the "
+      "updates, for validation images too few to choose by; with "
+      "--random_labels always last", choices=("best", "last", "average"),
+      needs=STEPS)
   checkpoint_every: int = flag(
       10, "supervised updates between checkpoints", minimum=1, needs=STEPS)
 
@@ -212,6 +284,11 @@ class Evaluation:
       ("0.001", "0.01", "0.1"), "rates of false alarms at which the "
       "sensitivity to the second of two classes is reported",
       needs=TWO_CLASSES)
+  operating_point: str = flag(
+      "", "of two classes, the second of which is positive: sensitivity:0.95 "
+      "or precision:0.9, chosen on the validation images; scores, `predict` "
+      "and the served model then decide by its threshold; default: 0.5, the "
+      "more probable class", needs=TWO_CLASSES)
   summary_images: int = flag(
       8, "number of validation images shown in TensorBoard and figures",
       minimum=0)

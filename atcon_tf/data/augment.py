@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf.config import image_sizes
+from atcon_tf.data import rand_augment
 
 CROP_AREA = 0.5  # smallest share of the image that a random crop keeps
 CUTOUT = 0.4  # side of the square that is cut out, as a share of the image's
@@ -24,7 +25,9 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
       image, sides within 3:4), "flip" (left-right), "vertical_flip",
       "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
       contrast and saturation by up to 30 %), "cutout" (a grey square of 40 %
-      of the side, anywhere; DeVries, Taylor, arXiv 1708.04552).
+      of the side, anywhere; DeVries, Taylor, arXiv 1708.04552),
+      "autocontrast" (each channel stretched to [0, 1]; half of the images),
+      "randaugment" (see `rand_augment`).
     seed: int64 `[2]`; the same seed gives the same change.
     crop_area: smallest share of the image that "crop" keeps.
   Returns:
@@ -33,13 +36,23 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
   """
   transform = random_transform(tf.shape(image)[0], image.shape[1:3], augment,
                                seed, crop_area)
-  if set(augment) & {"crop", "flip", "rotation", "vertical_flip"}:
+  if set(augment) & {"crop", "flip", "rotation", "vertical_flip",
+                     "randaugment"}:
     image = warp(image, transform)
+  if "randaugment" in augment:
+    image = rand_augment.colours(image, *rand_augment.draw(
+        tf.shape(image)[0], _rand_augment_seed(seed)))
   if "color" in augment:
     image = _jitter(image, tf.random.experimental.stateless_fold_in(seed, 9))
   if "cutout" in augment:
     image = _cut_out(image, tf.random.experimental.stateless_fold_in(seed, 10))
+  if "autocontrast" in augment:
+    image = _stretch(image, tf.random.experimental.stateless_fold_in(seed, 12))
   return image, transform
+
+
+def _rand_augment_seed(seed):
+  return tf.random.experimental.stateless_fold_in(seed, 11)
 
 
 def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
@@ -71,9 +84,16 @@ def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
   x = left * across_to + width * across_to / 2
   y = top * down_to + height * down_to / 2
   zero = 0 * one
-  return tf.stack([a, b, x - (a * across_to + b * down_to) / 2,
-                   c, d, y - (c * across_to + d * down_to) / 2, zero, zero],
-                  1)
+  transform = tf.stack([a, b, x - (a * across_to + b * down_to) / 2,
+                        c, d, y - (c * across_to + d * down_to) / 2,
+                        zero, zero], 1)
+  if "randaugment" in augment:
+    matrix = tf.reshape(tf.concat([transform, one[:, tf.newaxis]], 1),
+                        [-1, 3, 3])
+    more = rand_augment.moves(*rand_augment.draw(
+        batch_size, _rand_augment_seed(seed)), size)
+    transform = tf.reshape(matrix @ more, [-1, 9])[:, :8]
+  return transform
 
 
 def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
@@ -105,6 +125,12 @@ def _jitter(image, seed):
   image = mean + (image - mean) * u[1]
   grey = tf.reduce_mean(image, -1, keepdims=True)
   return tf.clip_by_value(grey + (image - grey) * u[2], 0, 1)
+
+
+def _stretch(image, seed):
+  """Stretches the contrast of half of the images."""
+  u = tf.random.stateless_uniform([tf.shape(image)[0], 1, 1, 1], seed)
+  return tf.where(u < 0.5, rand_augment.autocontrast(image), image)
 
 
 def _cut_out(image, seed):

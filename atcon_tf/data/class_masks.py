@@ -4,10 +4,10 @@ A mask is the one of the record (`Record.mask`), or its boxes, filled.
 """
 
 import numpy as np
-import PIL.Image
 
 from atcon_tf.config import image_sizes
 from atcon_tf.config import UserError
+from atcon_tf.data import framing
 from atcon_tf.data import image_store
 
 # The value of a pixel whose class is unknown, as in `Record.mask`.
@@ -82,7 +82,7 @@ def drawn(record, size):
   """
   if record.mask is None:
     return {}
-  mask, image = record.mask(), _image_size(record)
+  mask, image = record.mask(), framing.seen_size(record)
   if mask.shape != image:
     raise UserError(
         f"{image_store.name_of(record)}: its mask has "
@@ -110,14 +110,6 @@ def filled(record, size):
     plane = planes.setdefault(c, np.zeros([height, width], np.uint8))
     plane[y0:y1, x0:x1] = 1
   return planes
-
-
-def _image_size(record):
-  """Height and width of a record's image."""
-  if isinstance(record.image, str):
-    with PIL.Image.open(record.image) as image:
-      return image_store.upright_size(image)[::-1]
-  return record.image().shape[:2]
 
 
 def class_mask(mask, class_index, size):

@@ -4,54 +4,45 @@ import concurrent.futures
 import os
 import tempfile
 
-import keras
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from atcon_tf.config import image_sizes
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
+from atcon_tf.data import decoding
+from atcon_tf.data import framing
 
 # Above this number of bytes the decoded images are in a memory-mapped file.
 _IN_MEMORY = 4 << 30
-# The EXIF tag of a photo's orientation.
-_ORIENTATION = 0x0112
 
 
-def decode(record, size):
-  """One image, resized without regard to its aspect ratio.
+def decode(record, size, several=None):
+  """One image, framed as its record says, and resized.
 
   Args:
     record: a `Record`.
     size: height and width, or a side of a square; see `image_sizes.pair`.
+    several: list that gets the path of a file with more than one frame or
+      page, of which the first is used; None: no list.
   Returns:
-    uint8 `[height, width, 3]`, see `to_rgb`.
+    uint8 `[height, width, 3]`, see `decoding`.
   """
   height, width = image_sizes.pair(size)
-  image = record.image
-  image = (PIL.Image.open(image) if isinstance(image, str)
-           else PIL.Image.fromarray(image()))
-  image = to_rgb(image)
+  if isinstance(record.image, str):
+    decoding.check_sums(record.image)
+    with decoding.open_image(record.image) as opened:
+      if several is not None and decoding.several(opened):
+        several.append(record.image)
+      image = decoding.to_rgb(opened)
+  else:
+    image = PIL.Image.fromarray(record.image())
+  if record.frame:
+    part = framing.window(image.size[::-1], *record.frame)
+    image = PIL.Image.fromarray(framing.cut(np.asarray(image), part))
   if image.size != (width, height):
     image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
-
-
-def to_rgb(image):
-  """A PIL image as RGB, rotated as its EXIF orientation requires.
-
-  Grey, palette, RGBA and 16-bit images become RGB: alpha over white, 16 bits
-  scaled to 8.
-  """
-  image = PIL.ImageOps.exif_transpose(image)
-  if image.mode.startswith("I"):
-    values = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
-    return PIL.Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
-  if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-    image = image.convert("RGBA")
-    white = PIL.Image.new("RGBA", image.size, "white")
-    image = PIL.Image.alpha_composite(white, image)
-  return image.convert("RGB")
 
 
 class Images:
@@ -61,6 +52,8 @@ class Images:
     pixels: uint8 `[N, height, width, 3]`, a row for each record that was given.
     records: the records without those of a broken image.
     bad: `{path: error}` of the broken images.
+    several: paths of the files with several frames or pages, of which the
+      first is used.
   """
 
   def __init__(self, records, size, max_bad_images=0, progress=False):
@@ -76,11 +69,10 @@ class Images:
     """
     size = image_sizes.pair(size)
     self.pixels = _room((len(records), *size, 3))
-    self.bad = {}
-    bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                              unit_name="image")
+    self.bad, self.several = {}, []
+    bar = Progress(len(records), "images", progress)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      work = [pool.submit(_try, decode, r, size) for r in records]
+      work = [pool.submit(_try, decode, r, size, self.several) for r in records]
       try:
         for i, record in enumerate(records):
           image, error = work[i].result()
@@ -89,11 +81,11 @@ class Images:
             self._count(record, error, max_bad_images)
           else:
             self.pixels[i] = image
-          if progress and (i % 100 == 99 or i + 1 == len(records)):
-            bar.update(i + 1)
+          bar.add()
       except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
         raise
+    self.several.sort()  # threads finish in any order
     good = [i for i, r in enumerate(records) if name_of(r) not in self.bad]
     self.records = [records[i] for i in good]
     self._row = {records[i].id: i for i in good}
@@ -128,7 +120,7 @@ class ArrayImages(Images):
 
   Attributes:
     pixels: float32 `[N, height, width, channels]` of any range.
-    records, bad: as of `Images`; `bad` is empty.
+    records, bad, several: as of `Images`; the latter two are empty.
   """
 
   def __init__(self, records, pixels):
@@ -138,7 +130,8 @@ class ArrayImages(Images):
       records: list of N `Record`.
       pixels: float32 `[N, height, width, channels]`.
     """
-    self.records, self.pixels, self.bad = list(records), pixels, {}
+    self.records, self.pixels = list(records), pixels
+    self.bad, self.several = {}, []
     self._row = {r.id: i for i, r in enumerate(self.records)}
 
   def scaled(self, pixels):
@@ -153,7 +146,11 @@ def _room(shape):
     return np.zeros(shape, np.uint8)
   file = tempfile.TemporaryFile()
   try:  # writing to a mapped file on a full disk would kill the process
-    os.posix_fallocate(file.fileno(), 0, count)
+    if hasattr(os, "posix_fallocate"):
+      os.posix_fallocate(file.fileno(), 0, count)
+    else:  # macOS
+      file.write(bytes(1 << 20) * -(-count >> 20))
+      file.flush()
   except OSError as error:
     raise UserError(
         f"{tempfile.gettempdir()}: {error.strerror}: the decoded images need "
@@ -173,10 +170,3 @@ def _try(function, *args):
     return function(*args), None
   except Exception as error:  # decoders raise almost anything
     return None, f"{type(error).__name__}: {error}"
-
-
-def upright_size(image):
-  """Width and height of a PIL image, rotated as its EXIF data require."""
-  width, height = image.size
-  turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-  return (height, width) if turned else (width, height)

@@ -1,26 +1,26 @@
 """Pictures and clips of the user's own, as RGB arrays of their own size."""
 
-import glob
-import os
 import pathlib
 import warnings
 
 import numpy as np
-import PIL.ImageSequence
+import PIL.Image
 
 from atcon_tf.config import image_sizes
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
-from atcon_tf.data import image_store
+from atcon_tf.data import decoding
+from atcon_tf.data import framing
+from atcon_tf.data import image_files
 
-# The endings of the names of image files, here and in folders of a data set.
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-
-def find(patterns):
+def find(patterns, say=None):
   """Paths of the images that files, folders and globs name.
 
   Args:
-    patterns: list of files, folders and globs.
+    patterns: list of files, folders and globs. A file may have any name.
+    say: called with a line on the files of a folder that are no pictures;
+      None: nobody is told.
   Returns:
     list of `pathlib.Path` in the order of the patterns, sorted within each.
   Raises:
@@ -28,23 +28,27 @@ def find(patterns):
   """
   found = {}
   for pattern in patterns:
-    path = pathlib.Path(pattern).expanduser()
+    path = pathlib.Path(local_paths.local("images", pattern))
     if path.is_dir():
-      here = [p for p in path.rglob("*") if p.suffix.lower() in ENDINGS]
+      below = image_files.below(path)
+      here = [path / name for name in below.images]
+      for line in image_files.note(path, below.others) if say else ():
+        say(line)
     elif path.is_file():
       here = [path]
     else:
-      here = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)
-              if os.path.isfile(p)]
+      here = map(pathlib.Path, local_paths.matches(path))
+    here = sorted(here)
     if not here:
-      raise UserError("images", pattern,
-                      f"no image there (files ending in {', '.join(ENDINGS)})")
-    found |= dict.fromkeys(sorted(here))
+      raise UserError(
+          "images", pattern, "no image there (files ending in "
+          f"{', '.join(image_files.ENDINGS)})")
+    found |= dict.fromkeys(here)
   return list(found)
 
 
 def read(path):
-  """One image as RGB, see `image_store.to_rgb`.
+  """One image as RGB, see `decoding`.
 
   Args:
     path: of the file.
@@ -56,10 +60,33 @@ def read(path):
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-      with PIL.Image.open(path) as image:
-        return np.asarray(image_store.to_rgb(image))
+      return decoding.rgb(path)
   except Exception as error:  # decoders raise almost anything
     raise UserError(f"{path}: does not decode ({error})") from error
+
+
+def several_frames(paths):
+  """Which files have more than one frame or page."""
+  found = []
+  for path in paths:
+    try:
+      with decoding.open_image(path) as image:
+        if decoding.several(image):
+          found.append(path)
+    except Exception:  # whoever reads the file says what is wrong with it
+      continue
+  return found
+
+
+def frames_note(paths):
+  """A list with the line on files of which only the first frame is used.
+
+  Args:
+    paths: of the files with several frames; empty: the list is empty.
+  """
+  return [f"note: {len(paths)} of the pictures have several frames or pages, "
+          f"of which the first is used: {min(map(str, paths))}"
+          + ", ..." * (len(paths) > 1)] if paths else []
 
 
 def frames(path):
@@ -73,7 +100,7 @@ def frames(path):
   Raises:
     UserError: no frame can be read, or frames differ in size.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(local_paths.local("video", path))
   if path.is_dir():
     try:
       found = [read(p) for p in find([str(path)])]
@@ -83,11 +110,9 @@ def frames(path):
       raise UserError("video", error.value, error.why) from error
   elif not path.is_file():
     raise UserError("video", path, "no such file or folder")
-  elif path.suffix.lower() in ENDINGS:
+  elif path.suffix.lower() in image_files.ENDINGS:
     try:
-      with PIL.Image.open(path) as image:
-        found = [np.asarray(frame.convert("RGB"))
-                 for frame in PIL.ImageSequence.Iterator(image)]
+      found = decoding.frames(path)
     except Exception as error:  # decoders raise almost anything
       raise UserError("video", path, f"does not decode ({error})") from error
   else:
@@ -123,16 +148,18 @@ def squeeze(image, size):
   return np.asarray(small, np.float32) / 255
 
 
-def for_network(picture, size):
+def for_network(picture, size, resize="squeeze"):
   """A picture as a batch of one image for a network.
 
   Args:
     picture: the path of an image, or the array that `read` returns.
     size: of the network's input, `classifier.image_size`, or its side.
+    resize: "squeeze", "crop" or "pad", see `framing`.
   Returns:
     float32 `[1, height, width, 3]` in [0, 1].
   Raises:
     UserError: the file does not decode, or has too many pixels.
   """
   image = picture if isinstance(picture, np.ndarray) else read(picture)
-  return squeeze(image, size)[np.newaxis]
+  part = framing.window(image.shape[:2], image_sizes.pair(size), resize)
+  return squeeze(framing.cut(image, part), size)[np.newaxis]

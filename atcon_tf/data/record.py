@@ -38,6 +38,12 @@ class Record:
     mask: a function that returns uint8 `[height, width]`: 0 background,
       `1 + class_index` inside an object, 255 unknown. None: the image has no
       mask.
+    group: name of what several images show, such as a patient or a part; no
+      two of train, validation and test share a group (`groups`). Empty: the
+      image is in no group.
+    frame: the network's (height, width), and the way in which the image is
+      fitted to it (`framing`); boxes and mask are in this frame. None: the
+      image is squeezed.
   """
 
   id: str
@@ -47,6 +53,8 @@ class Record:
   box_label: np.ndarray = dataclasses.field(
       default_factory=lambda: NO_BOX_LABEL)
   mask: typing.Callable[[], np.ndarray] | None = None
+  group: str = ""
+  frame: tuple | None = None
 
   def __post_init__(self):
     object.__setattr__(self, "id", files.printable(self.id))
@@ -63,11 +71,16 @@ class Dataset:
     splits: `{"train": [...], "val": [...], "test": [...]}`, lists of `Record`
       without an image in two of them. With images without labels there is
       also "unlabeled", see `sources/unlabeled.py`.
+    notes: lines for the person: what was left out, and what was changed.
+    drawn: the parts that the seed drew from the training images, because the
+      files do not say which images they are.
   """
 
   class_names: tuple[str, ...]
   multi_label: bool
   splits: dict[str, list[Record]]
+  notes: tuple[str, ...] = ()
+  drawn: tuple[str, ...] = ()
 
   def __post_init__(self):
     object.__setattr__(self, "class_names",

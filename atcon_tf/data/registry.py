@@ -3,10 +3,19 @@
 import dataclasses
 
 from atcon_tf.config import image_sizes
+from atcon_tf.config import settings
+from atcon_tf.data import framing
+from atcon_tf.data import groups
 from atcon_tf.data.sources import binary_masks
+from atcon_tf.data.sources import coco
+from atcon_tf.data.sources import cvat
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
+from atcon_tf.data.sources import label_studio
+from atcon_tf.data.sources import labelled_table
 from atcon_tf.data.sources import shapes
+from atcon_tf.data.sources import svhn
+from atcon_tf.data.sources import tfds_images
 from atcon_tf.data.sources import unlabeled
 from atcon_tf.data.sources import voc
 
@@ -30,6 +39,43 @@ def _binary_masks(config):
   return binary_masks.load(config.data_dir, config.split_seed)
 
 
+def _csv(config):
+  return labelled_table.load(config.table, config.data_dir, config.classes,
+                             config.group_column, config.split_seed)
+
+
+def _coco(config):
+  return coco.load(config.annotations, config.val_annotations,
+                   config.test_annotations, config.data_dir, config.classes,
+                   config.split_seed)
+
+
+def _label_studio(config):
+  return label_studio.load(config.annotations, config.data_dir,
+                           config.classes, config.split_seed)
+
+
+def _cvat(config):
+  return cvat.load(config.annotations, config.data_dir, config.classes,
+                   config.split_seed)
+
+
+def _tfds(config):
+  return tfds_images.load(
+      config.dataset.removeprefix("tfds:"), config.data_dir,
+      config.no_download, config.tfds_splits, config.classes,
+      config.split_seed)
+
+
+def _svhn(config):
+  if config.data_dir and svhn.has_files(config.data_dir):
+    return svhn.load(config.data_dir, config.classes, config.svhn_extra,
+                     config.split_seed)
+  return tfds_images.load(
+      "svhn_cropped", config.data_dir, config.no_download, ("train", "test"),
+      config.classes, config.split_seed, "extra" if config.svhn_extra else "")
+
+
 def _shapes(config):
   # The scenes are the same for every seed, as the images of any other data
   # set are; only the choice of the labelled images depends on the seed.
@@ -38,23 +84,27 @@ def _shapes(config):
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
-            "binary_masks": _binary_masks, "shapes": _shapes}
+            "binary_masks": _binary_masks, "csv": _csv, "coco": _coco,
+            "label_studio": _label_studio, "cvat": _cvat, "svhn": _svhn,
+            settings.TFDS: _tfds, "shapes": _shapes}
 
 
 def load(config):
   """The data set that the settings name.
 
   Args:
-    config: a resolved `Config`.
+    config: a resolved `Config` with an image size.
   Returns:
-    a `Dataset`.
+    a `Dataset`, framed as `--resize` says.
   Raises:
     UserError: a setting, a folder or a file is wrong; the error names it.
   """
-  dataset = DATASETS[config.dataset](config)
+  dataset = DATASETS[settings.source(config.dataset)](config)
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
-  return dataset
+  dataset = groups.separate(dataset, config.group_pattern, config.split_seed)
+  return framing.apply(dataset, image_sizes.pair(config.image_size),
+                       config.resize)
 
 
 def keep(dataset, ids):

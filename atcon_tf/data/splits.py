@@ -2,6 +2,9 @@
 
     splits.json: {"train_labeled": [id, ...], "train_unlabeled": [...],
                   "val": [...], "test": [...], "shots": 8, "seed": 0}
+
+The split of a run also has "class_names" and "multi_label", and, of images in
+groups, "groups": the numbers of groups in train, val and test, none shared.
 """
 
 import json
@@ -13,6 +16,7 @@ from atcon_tf.config import Config
 from atcon_tf.config import files
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config import UserError
+from atcon_tf.data import groups
 from atcon_tf.data.sources.unlabeled import PREFIX
 
 KEYS = ("train_labeled", "train_unlabeled", "val", "test")
@@ -207,13 +211,17 @@ def of_run(config, data, stored):
                  config.split_seed, config.single_label_only)
   split = {**split, "class_names": list(data.class_names),
            "multi_label": data.multi_label}
+  shared = groups.counted(data, split)
+  if shared:
+    split["groups"] = shared
   _check_two_classes(config, split)
   return split
 
 
 def _check_unlabeled(config, data, split):
   """Refuses an --unlabeled_dir of which --splits uses no image."""
-  extra = {r.id for r in data.splits.get("unlabeled", [])}
+  extra = {r.id for r in data.splits.get("unlabeled", [])
+           if r.id.startswith(PREFIX)}
   if extra and extra.isdisjoint(split["train_unlabeled"]):
     raise UserError("unlabeled_dir", config.unlabeled_dir,
                     f"not used with --splits={config.splits}, which lists "
@@ -225,7 +233,8 @@ def _check_two_classes(config, split):
   names = split["class_names"]
   if len(names) == 2 and not split["multi_label"]:
     return
-  for flag in ("batch_positive_share", "false_alarm_rates"):
+  for flag in ("batch_positive_share", "false_alarm_rates",
+               "operating_point"):
     value = getattr(config, flag)
     if value != getattr(Config, flag):
       shown = ",".join(value) if isinstance(value, tuple) else value

@@ -7,6 +7,7 @@ A `Classifier` is a set of Keras models over shared layers:
   logits, layer by layer, as the model's file holds it;
 - `maps`: the same function with frozen batch normalisation folded into the
   convolutions; this one is computed;
+- `folded`: normalised images -> logits, folded wherever the maps are taken;
 - `features` and `head`: `maps`, cut in two at the last feature map;
 - `model`: images in [0, 1] -> logits;
 - `stored`: `model` without folding. Weights files are those of `stored`, so

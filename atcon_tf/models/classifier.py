@@ -90,7 +90,7 @@ class Classifier:
     self.num_classes = self.network.outputs[-1].shape[-1]
     self.maps = batch_norm_folding.fold(self.network)
     self.model = self._of_images(self.maps)
-    self._features, self._heads = None, {}
+    self._features, self._folded, self._heads = None, None, {}
 
   def _of_images(self, network):
     images = keras.Input(self.image_shape, name="images")
@@ -111,6 +111,14 @@ class Classifier:
   def stored(self):
     """`model` layer by layer, not folded: its weights are what files hold."""
     return self._of_images(self.network)
+
+  @property
+  def folded(self):
+    """Normalised images -> logits, folded wherever the maps are taken."""
+    if self._folded is None:
+      self._folded = batch_norm_folding.fold(
+          keras.Model(self.network.input, self.network.outputs[-1]))
+    return self._folded
 
   @property
   def logits(self):

@@ -1,9 +1,11 @@
 """The files that `explain` writes: sheets, overlays, raw maps, boxes, clips.
 
-    NAME_sheet.png           the picture beside all its maps
+    NAME_sheet.png           the picture beside all its maps; NAME is that of
+                             the picture's file, with a number where two
+                             pictures have one name
     NAME_METHOD_CLASS.png    one map over the picture
     NAME.npz                 the raw maps, "METHOD/CLASS" -> [S, S]
-    boxes.json, boxes.csv    the boxes of all pictures
+    boxes.json, boxes.csv    the boxes of all pictures, with their paths
     CLIP_METHOD_CLASS.gif    one map over a clip
 """
 
@@ -11,13 +13,15 @@ import csv
 import io
 import json
 import pathlib
+import re
+import unicodedata
 
-import keras
 import numpy as np
 import PIL.Image
 import tensorflow as tf
 
 from atcon_tf.config import files
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.models.classifier import map_layers
@@ -25,6 +29,11 @@ from atcon_tf.models import explanation_head
 from atcon_tf.reports import explainer as explainers
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import contact_sheets
+
+
+# Bytes of a picture's or a class's name in the name of a file, which may have
+# 255 with both, the method and the ending.
+LONGEST = 90
 
 
 def explain_images(explainer, paths, folder, choose, box_format="pascal",
@@ -45,24 +54,25 @@ def explain_images(explainer, paths, folder, choose, box_format="pascal",
     UserError: none of the pictures can be read.
   """
   rows, notes, sheets = [], [], 0
-  bar = keras.utils.Progbar(len(paths), unit_name="image")
-  for path, name in zip(paths, unique_names(paths)):
+  bar = Progress(len(paths), "pictures")
+  for path, name in zip(paths, unique_names([path.stem for path in paths])):
     try:
       image = pictures.read(path)
     except UserError as error:
       if len(paths) == 1:
         raise
       notes.append(f"left out: {error}")
-      bar.add(1)
+      bar.add()
       continue
     sheets += 1
     classes = choose(explainer.probability(explainer.see(image))[0])
     result = explainers.explain_image(explainer, image, classes, **look)
     save_image(folder, name, explainer, image, result, classes)
-    rows += box_rows(name, image, result, explainer.class_names, box_format)
+    rows += box_rows(name, path, image, result, explainer.class_names,
+                     box_format)
     notes += [f"{name}: {method} of {explainer.class_names[c]}: {note}"
               for (method, c), note in result["notes"].items() if note]
-    bar.add(1)
+    bar.add()
   if not sheets:
     raise UserError("images", None, f"none of the {len(paths)} can be read; "
                     f"{notes[0]}")
@@ -88,11 +98,11 @@ def explain_video(explainer, video, folder, choose, ending="gif",
   clip = pictures.frames(video)
   seen = np.concatenate([explainer.see(frame) for frame in clip])
   classes = choose(explainer.probability(seen).mean(0))
-  stem = pathlib.Path(video).stem
+  stem, = unique_names([pathlib.Path(video).stem])
+  labels = _labels(explainer)
   for method in explainer.methods:
     for c in classes:
-      label = _file_name(explainer.class_names[c])
-      path = folder / f"{stem}_{method}_{label}.{ending}"
+      path = folder / f"{stem}_{method}_{labels[c]}.{ending}"
       write_clip(path, explainers.explain_clip(
           explainer, clip, c, method, colormap, alpha))
       yield path, len(clip)
@@ -131,33 +141,47 @@ def write_clip(path, images, seconds=0.1):
                duration=round(1000 * seconds))
 
 
-def _file_name(label):
-  return label.replace(" ", "_").replace("/", "_")
+def unique_names(words):
+  """Names of files, distinct on every system, a list.
 
-
-def unique_names(paths):
-  """A name for each path: its stem, with a number where that is taken."""
-  names = []
-  for path in paths:
-    name, number = path.stem, 1
-    while name in names:
+  A name that is taken gets a number. "A" and "a" are one name on macOS and
+  Windows; a separator of folders becomes _; a name too long for a file system
+  is cut.
+  """
+  names, taken = [], set()
+  for word in words:
+    plain = re.sub(r"[/\\:]", "_", word)
+    plain = plain.encode("utf-8", "surrogateescape")[:LONGEST].decode(
+        "utf-8", "ignore")
+    name, number = plain, 1
+    while _folded(name) in taken:
       number += 1
-      name = f"{path.stem}_{number}"
+      name = f"{plain}_{number}"
+    taken.add(_folded(name))
     names.append(name)
   return names
+
+
+def _labels(explainer):
+  """The name of each class in names of files."""
+  return unique_names([n.replace(" ", "_") for n in explainer.class_names])
+
+
+def _folded(name):
+  """What names have in common that a file system may take for one."""
+  return unicodedata.normalize("NFC", name).casefold()
 
 
 def save_image(folder, name, explainer, image, result, classes):
   """Writes the sheet, the overlays and the raw maps of one picture."""
   files.write_bytes(folder / f"{name}_sheet.png",
                     draw(explainer, image, result, classes))
-  arrays = {}
+  arrays, labels = {}, _labels(explainer)
   for (method, c), heat in result["maps"].items():
-    label = explainer.class_names[c]
-    arrays[f"{method}/{label}"] = heat
+    arrays[f"{method}/{explainer.class_names[c]}"] = heat
     encoded = tf.io.encode_png(result["overlays"][method, c]).numpy()
     files.write_bytes(
-        folder / f"{name}_{method}_{_file_name(label)}.png", encoded)
+        folder / f"{name}_{method}_{labels[c]}.png", encoded)
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
   files.write_bytes(folder / f"{name}.npz", buffer.getvalue())
@@ -182,8 +206,10 @@ def draw(explainer, image, result, classes):
   return canvas.to_png(figure, dpi=100)
 
 
-def box_rows(name, image, result, class_names, box_format):
+def box_rows(name, path, image, result, class_names, box_format):
   """The boxes of one picture as rows of boxes.csv.
+
+  `name` is that of the picture's files, `path` its own.
 
   In pixels: "pascal" `x_min, y_min, x_max, y_max`; "coco" `x, y, width,
   height`.
@@ -195,7 +221,8 @@ def box_rows(name, image, result, class_names, box_format):
       x0, y0, x1, y1 = one["box"] * np.array([width, height] * 2)
       box = [x0, y0, x1, y1] if box_format == "pascal" else [
           x0, y0, x1 - x0, y1 - y0]
-      rows.append({"image": name, "method": method, "class": class_names[c],
+      rows.append({"path": files.printable(path), "image": name,
+                   "method": method, "class": class_names[c],
                    "probability": float(result["probability"][c]),
                    "box": [round(float(v), 1) for v in box],
                    "score": one["score"]})
@@ -210,9 +237,10 @@ def save_boxes(folder, rows, box_format):
            "coco": ["x", "y", "width", "height"]}[box_format]
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(["image", "method", "class", "probability", *names, "score"])
+  writer.writerow(["path", "image", "method", "class", "probability", *names,
+                   "score"])
   for row in rows:
-    writer.writerow([row["image"], row["method"], row["class"],
+    writer.writerow([row["path"], row["image"], row["method"], row["class"],
                      f"{row['probability']:.4f}", *row["box"],
                      f"{row['score']:.4f}"])
   files.write_text(folder / "boxes.csv", text.getvalue())

@@ -3,8 +3,8 @@
     explainer = Explainer(*run.load_classifier(workdir="W/run"), ["grad_cam"])
     result = explain_image(explainer, image, classes=[3])
 
-A picture is squeezed to the size that the network sees; its overlays and
-boxes come back at the picture's own size.
+A picture is fitted to what the network sees (`data.framing`); its overlays
+and boxes come back at the picture's own size.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.maps import COLORMAP
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
+from atcon_tf.data import framing
 from atcon_tf.data import pictures
 from atcon_tf.reports.figures import contact_sheets
 
@@ -54,7 +55,7 @@ class Explainer:
   """A classifier with the methods that explain it."""
 
   def __init__(self, classifier, class_names, multi_label, methods,
-               smooth_views=False, batch_size=32):
+               smooth_views=False, batch_size=32, resize="squeeze"):
     """Checks that each method works for this classifier.
 
     Args:
@@ -64,19 +65,30 @@ class Explainer:
       methods: list of names of `attribution.METHODS`.
       smooth_views: average each map over mirrored views.
       batch_size: images at once.
+      resize: how pictures are fitted to the network, see `data.framing`.
     Raises:
       UserError: a method does not work; the error names the first.
     """
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
     self.options = {"smooth_views": True} if smooth_views else {}
-    self.batch_size = batch_size
+    self.batch_size, self.resize = batch_size, resize
     for method in methods:
       attribution.build(classifier, method)
 
   def see(self, image):
     """A picture as the network sees it, float32 `[1, S, S, 3]`."""
-    return pictures.for_network(image, self.classifier.image_size)
+    return pictures.for_network(image, self.classifier.image_size,
+                                self.resize)
+
+  def on_photo(self, heat, photo):
+    """A map at the network's size on a photo `(height, width)`.
+
+    It is 0 where the network does not see the photo.
+    """
+    part = framing.window(photo, self.classifier.image_size, self.resize)
+    return framing.put_back(contact_sheets.stretch(heat, part[2:]), part,
+                            photo)
 
   def probability(self, images):
     """`[B, classes]` of images `[B, S, S, 3]`."""
@@ -120,21 +132,21 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
       key = method, c
       result["maps"][key] = heat
       result["notes"][key] = contact_sheets.note(heat)
-      light = contact_sheets.stretch(contact_sheets.brightness(heat),
-                                     image.shape[:2])
+      light = explainer.on_photo(contact_sheets.brightness(heat),
+                                 image.shape[:2])
       result["overlays"][key] = contact_sheets.overlay(
           image, np.clip(light, 0, 1), colormap, alpha)
       area = heat
       if registry.METHODS[method].family == "gradient":
         area = contact_sheets.gathered(heat)  # dots, which no box surrounds
       result["boxes"][key] = contact_sheets.boxes(
-          contact_sheets.stretch(area, image.shape[:2]), threshold, largest)
+          explainer.on_photo(area, image.shape[:2]), threshold, largest)
   return result
 
 
 def explain_clip(explainer, clip, class_index, method,
                  colormap=COLORMAP, alpha=0.6):
-  """A clip with the map of one class over every frame.
+  """A clip with the map of one class over every frame, and its probability.
 
   The brightness is scaled over the whole clip, so that frames do not flicker.
 
@@ -149,6 +161,9 @@ def explain_clip(explainer, clip, class_index, method,
   """
   seen = np.concatenate([explainer.see(frame) for frame in clip])
   light = contact_sheets.brightness(explainer.maps(seen, method, class_index))
-  return [contact_sheets.overlay(frame, np.clip(contact_sheets.stretch(
-      one, frame.shape[:2]), 0, 1), colormap, alpha)
-          for frame, one in zip(clip, light)]
+  name = explainer.class_names[class_index]
+  share = explainer.probability(seen)[:, class_index]
+  return [contact_sheets.stamp(contact_sheets.overlay(
+      frame, np.clip(explainer.on_photo(one, frame.shape[:2]), 0, 1),
+      colormap, alpha), f"{name} {p:.0%}")
+          for frame, one, p in zip(clip, light, share)]

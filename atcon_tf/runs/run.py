@@ -8,12 +8,14 @@ import pathlib
 
 from atcon_tf.config import Config
 from atcon_tf.config import defaults
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.data import splits
 from atcon_tf import models
 from atcon_tf.models import backbones
 from atcon_tf.models.build import stock
 from atcon_tf.runs import kept_model
+from atcon_tf.runs import labelling
 from atcon_tf.runs import run_classifier
 from atcon_tf.runs import run_folder
 
@@ -70,6 +72,12 @@ def load_classifier(workdir="", model="", class_names=(), input_range="auto",
   return classifier, _distinct(names), multi_label
 
 
+def resize_of(workdir):
+  """How the run in a folder fits pictures to its network, see `framing`."""
+  path = pathlib.Path(local_paths.local("workdir", workdir)) / "config.json"
+  return Config.from_json(path.read_text("utf-8")).resize
+
+
 def _distinct(names):
   """Names with a number after each repetition, as ImageNet has two cranes."""
   seen, out = collections.Counter(), []
@@ -103,6 +111,35 @@ class Run(splits.Described):
       UserError: the run is not finished.
     """
     return read_result(self.path)
+
+  def predict(self, images):
+    """Labels and probabilities of pictures of any size.
+
+    A label is decided as in the scores of the run: by the threshold that was
+    chosen on its validation images, or the most probable class.
+
+    Args:
+      images: a path, folder or glob, or a uint8 array `[height, width, 3]`;
+        or a list of them. A folder gives its images in the order of names.
+    Returns:
+      names, a list with the class of each of the N pictures (a tuple of
+      classes where a picture can show several); and `[N, classes]`, the
+      probabilities in the order of `class_names`.
+    Raises:
+      UserError: a picture cannot be read, or the run is not finished.
+
+    Example:
+      names, probabilities = runs.load("W/run").predict("cat.jpg")
+    """
+    threshold = labelling.threshold_of(self.result["thresholds"])
+    _, probability, bad = labelling.predict(
+        self.classifier, self.multi_label, labelling.listed(images),
+        resize=self.config.resize)
+    for path, why in bad.items():
+      raise UserError("images", path, why)
+    names = labelling.named(probability, self.multi_label, self.class_names,
+                            threshold)
+    return names if self.multi_label else [n for n, in names], probability
 
 
 def read_result(workdir):
@@ -139,7 +176,7 @@ def load(workdir, flag="workdir"):
   Raises:
     UserError: the folder has no run, or the run has no checkpoint yet.
   """
-  path = pathlib.Path(workdir)
+  path = pathlib.Path(local_paths.local(flag, workdir))
   if not (path / "config.json").exists():
     raise UserError(flag, workdir, "no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())

@@ -49,3 +49,23 @@ def of_file(config):
   size, input_range = user_model.facts(config.model, config.image_size,
                                        config.input_range)
   return dataclasses.replace(config, image_size=size, input_range=input_range)
+
+
+def say_what_was_found(classifier, model, class_names):
+  """Prints what was found in a user's model, or is left out of it, once.
+
+  Args:
+    classifier: a `models.Classifier`.
+    model: the value of --model.
+    class_names: of the data.
+  """
+  notes, losses = list(classifier.notes), classifier.network.losses
+  if defaults.is_file(model) and not classifier.head_variables:
+    more = ", ..." if len(class_names) > 8 else ""
+    notes.append(f"the outputs of {classifier.name} are taken for "
+                 f"{', '.join(class_names[:8])}{more}, in this order")
+  if losses:
+    notes.append(f"{classifier.name} has {len(losses)} regularisation terms, "
+                 "which are not part of the loss")
+  for note in notes:
+    print(f"note: {note}", flush=True)

@@ -1,6 +1,7 @@
 """The images and the split of one run."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import FILES
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
+from atcon_tf.data import pictures
 from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf.runs import warm_start
@@ -50,9 +52,11 @@ def load(config, stored, progress=False, images=None):
   """
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
+  _tell(data.notes)
   every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
-    images = images or _read(config, every, progress)
+    if images is None:
+      images = _read(config, every, progress)
     data = registry.keep(data, images)
   split = splits.of_run(config, data, stored)
   if config.warm_start:
@@ -63,6 +67,7 @@ def load(config, stored, progress=False, images=None):
     every = [r for r in every if r.id in used]
     if images is None or not all(r.id in images for r in every):
       images = _read(config, every, progress)
+      _tell(shared_note(images, split))
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   if config.random_labels:
@@ -81,10 +86,43 @@ def _read(config, records, progress):
                               config.max_bad_images, progress)
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
+  _tell(pictures.frames_note(images.several))
   return images
 
 
-def load_part(run, split="test", data_dir="", voc_year=0):
+def shared_note(images, split):
+  """Lines on the images that also train a run, under another name.
+
+  Copies with the same pixels in two parts make its scores too good.
+
+  Args:
+    images: `image_store.Images`.
+    split: the dict of splits.json.
+  """
+  def content(image_id):
+    row, = images.rows([image_id])
+    return hashlib.sha1(np.ascontiguousarray(images.pixels[row])).digest()
+
+  trained = {content(i): i for part in ("train_unlabeled", "train_labeled")
+             for i in split[part] if i in images}
+  lines = []
+  for part in ("val", "test"):
+    same = [(i, trained[c]) for i in split[part] if i in images
+            for c in [content(i)] if c in trained]
+    if same:
+      lines.append(
+          f"note: {len(same)} of the {len(split[part])} {part} images have "
+          f"the pixels of a training image, as {same[0][0]} and "
+          f"{same[0][1]}; scores on them say little")
+  return lines
+
+
+def _tell(notes):
+  for line in notes:
+    print(files.printable(line), flush=True)
+
+
+def load_part(run, split="test", data_dir="", voc_year=0, check=None):
   """Reads one part of a run's data, or of other data.
 
   If the other data hold every image of the run, they are the run's own data in
@@ -96,6 +134,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
       "all" of them.
     data_dir: folder of other data; empty: the run's own data.
     voc_year: year of other VOC data; 0: the run's own data.
+    check: called with the records before their images are read; it may raise
+      `UserError`. None: nothing is called.
   Returns:
     list of `Record`, and `image_store.Images`.
   Raises:
@@ -109,8 +149,10 @@ def load_part(run, split="test", data_dir="", voc_year=0):
                     f"not used with a run on --dataset={config.dataset}")
   config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
                                voc_year=voc_year or config.voc_year,
-                               unlabeled_dir="")
+                               unlabeled_dir="", group_pattern="")
   data = registry.load(config)
+  if other:
+    _tell(data.notes)
   if data.class_names != run.class_names:
     raise UserError("data_dir", data_dir or config.data_dir,
                     f"has other classes ({', '.join(data.class_names)[:80]}) "
@@ -126,7 +168,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
           f"gives the {split} images", flush=True)
     other = False
   if other and split == "all":
-    records = list(known.values())
+    records = [r for part in ("train", "val", "test")
+               for r in data.splits[part]]
   elif other:
     records = data.splits.get(split, [])
   else:
@@ -137,6 +180,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
             "images of this run are missing", flush=True)
   if not records:
     raise UserError("split", split, "has no images")
+  if check:
+    check(records)
   images = image_store.Images(records, run.classifier.image_size,
                               config.max_bad_images)
   return images.records, images

@@ -18,7 +18,6 @@ Other files in the folder are never changed.
 """
 
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
@@ -28,6 +27,7 @@ import numpy as np
 
 from atcon_tf.config import Config
 from atcon_tf.config import files
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.runs import kept_model
 
@@ -62,18 +62,10 @@ class Workdir:
     """
     if not str(path):
       raise UserError("workdir", "", "must name a folder")
-    self.path = pathlib.Path(path)
+    self.path = pathlib.Path(local_paths.local("workdir", path))
     self.config = config
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      self._lock = open(self.path / ".lock", "w")
-    except OSError as error:
-      raise UserError("workdir", path, f"{error.strerror}") from error
-    try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise UserError("workdir", path,
-                      "another process uses this folder") from error
+    self._lock = files.locked("workdir", self.path / ".lock", path,
+                              "another process uses this folder")
     if os.path.realpath(config.model) in {
         os.path.realpath(self.path / name) for name in kept_model.NAMES}:
       raise UserError("model", config.model,

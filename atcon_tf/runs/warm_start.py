@@ -6,7 +6,6 @@ import pathlib
 
 from atcon_tf.config import Config
 from atcon_tf.config import defaults
-from atcon_tf.config.settings import HEADS
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
@@ -50,7 +49,7 @@ def check_start(config, split):
     config: a resolved `Config` with a `warm_start`.
     split: the dict of the new run's splits.json.
   Raises:
-    UserError: the classes or the input differ, or validation or test images of
+    UserError: the classes differ, or validation or test images of
       the new run trained the weights, with or without labels.
   """
   given = "warm_start", config.warm_start
@@ -71,12 +70,6 @@ def check_start(config, split):
     if old_split[name] != split[name]:
       raise UserError(*given, f"its {name} are {old_split[name]}, but those of "
                       f"these data are {split[name]}")
-  if config.objective in HEADS:
-    for name in ("reflect_padding", "input_range"):
-      new, old = getattr(config, name), getattr(before, name)
-      if new != old:
-        raise UserError(name, new,
-                        f"the classifier of --warm_start={run} has {old}")
   if os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir):
     return
   trained = {*old_split["train_labeled"], *(

@@ -6,8 +6,8 @@ overlay are in its graph. Who loads the model needs TensorFlow and neither
 Keras nor this package.
 
 Training decodes with PIL; a graph cannot call PIL. So `image_ops` and
-`jpeg_orientation` repeat PIL's EXIF turn, alpha over white and resize in
-TensorFlow; tests hold each pixel to within 1.01 of 255 levels of PIL's.
+`exif_orientation` repeat PIL's EXIF turn, alpha over white, frame and resize
+in TensorFlow; tests/decoding_test.py holds both to one right value.
 
 `server/` must run where TensorFlow is installed and Keras is not. Therefore
 this file imports nothing when it is loaded; it loads `export` at first use.
@@ -18,6 +18,8 @@ __all__ = ["export"]
 
 def __getattr__(name):
   if name == "export":
-    from atcon_tf.serving.export_run import export
+    from atcon_tf.config import quiet
+    with quiet.loading():
+      from atcon_tf.serving.export_run import export
     return export
   raise AttributeError(f"module 'atcon_tf.serving' has no attribute '{name}'")

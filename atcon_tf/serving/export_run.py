@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from atcon_tf.config.config import PATHS
 from atcon_tf.config import files
+from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.runs import labelling
 from atcon_tf.runs.provenance import environment
 from atcon_tf.serving import formats
 from atcon_tf.serving import saved_model
@@ -44,12 +46,15 @@ def export(run, out, methods=(), version=0, say=print):
   Example:
     export(runs.load("W/run"), "W/served")
   """
-  out = pathlib.Path(out)
+  out = pathlib.Path(local_paths.local("out", out))
   files.check_folder("out", out)
   methods = tuple(methods) or saved_model.usable(run.classifier)
   data = metadata(run, methods)
   module = saved_model.ServingModule(run.classifier, run.class_names,
-                                     run.multi_label, methods)
+                                     run.multi_label, methods,
+                                     run.config.resize,
+                                     labelling.threshold_of(
+                                         run.result["thresholds"]))
   version = _version(out, version)
   with _whole(out / str(version)) as part:
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +85,7 @@ def metadata(run, methods):
       "class_names": list(run.class_names),
       "multi_label": run.multi_label,
       "input": {"size": list(run.classifier.image_size), "range": [0, 1],
-                "channels": "RGB"},
+                "channels": "RGB", "resize": run.config.resize},
       "thresholds": result["thresholds"],
       "methods": list(methods),
       "commit": result["commit"], "exported_by": environment()["commit"],

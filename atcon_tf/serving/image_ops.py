@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf.attribution import maps
-from atcon_tf.serving import jpeg_orientation
+from atcon_tf.serving import exif_orientation
 
 
-def decode(image_bytes, size):
+def decode(image_bytes, size, resize="squeeze"):
   """JPEG or PNG pictures `[B]` -> float32 `[B, H, W, 3]` in [0, 1].
 
   As `data.image_store.decode`, up to one grey level: accurate DCT, the
-  orientation of a JPEG's EXIF data, alpha over white, and a resize that
-  ignores the aspect ratio.
+  orientation of the EXIF data, alpha over white, and the part of the picture
+  that `resize` says.
   """
   def one(contents):
     png = tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG")
@@ -28,20 +28,55 @@ def decode(image_bytes, size):
     with tf.control_dependencies([known]):
       contents = tf.identity(contents)
     pixels = tf.cond(
-        png, lambda: _over_white(tf.io.decode_png(contents, 4)),
-        lambda: _upright(contents))
-    return shrink(pixels, size)
+        png, lambda: _over_white(_rgba(contents)),
+        lambda: tf.cast(tf.io.decode_jpeg(
+            contents, 3, dct_method="INTEGER_ACCURATE"), tf.float32))
+    pixels = exif_orientation.turn(
+        pixels, exif_orientation.orientation(contents))
+    return shrink(frame(pixels, size, resize), size)
 
   return tf.map_fn(
       one, image_bytes, fn_output_signature=tf.TensorSpec(
           [*size, 3], tf.float32)) / 255
 
 
-def _upright(contents):
-  """A JPEG's levels, float32, the way up that its EXIF data say."""
-  pixels = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")
-  return tf.cast(jpeg_orientation.turn(
-      pixels, jpeg_orientation.orientation(contents)), tf.float32)
+def frame(pixels, size, resize):
+  """The part of a picture `[h, w, 3]` that a network sees, as `data.framing`.
+
+  Args:
+    pixels: the picture.
+    size: (height, width) of the network's input.
+    resize: "squeeze", "crop" or "pad" (with 0).
+  """
+  if resize == "squeeze":
+    return pixels
+  photo, (rows, columns) = tf.shape(pixels)[:2], size
+  height, width = tf.unstack(photo)
+  taller = height * columns > width * rows
+  new = tf.where(
+      taller if resize == "crop" else ~taller,
+      [tf.maximum(1, (2 * width * rows + columns) // (2 * columns)), width],
+      [height, tf.maximum(1, (2 * height * columns + rows) // (2 * rows))])
+  start = (photo - new) // 2
+  count = tf.minimum(photo, new)
+  inside = tf.slice(pixels, tf.concat([tf.maximum(start, 0), [0]], 0),
+                    tf.concat([count, [3]], 0))
+  before = tf.maximum(-start, 0)
+  margins = tf.stack([before, new - count - before], 1)
+  return tf.pad(inside, tf.concat([margins, [[0, 0]]], 0))
+
+
+def _rgba(contents):
+  """The levels of a PNG, uint8 `[h, w, 4]`."""
+  pixels = tf.io.decode_png(contents, 4)
+  # For a PNG of less than 8 bits of grey TensorFlow fills alpha with the
+  # greatest value of so few bits (checked with 2.21).
+  depth, colour = (tf.strings.substr(contents, at, 1) for at in (24, 25))
+  few = (colour == b"\0") & tf.reduce_any(
+      depth == tf.constant([b"\1", b"\2", b"\4"]))
+  alpha = pixels[..., 3:]
+  return tf.concat([pixels[..., :3], tf.where(
+      few & (alpha > 0), tf.constant(255, tf.uint8), alpha)], -1)
 
 
 def _over_white(rgba):

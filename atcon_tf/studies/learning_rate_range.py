@@ -8,13 +8,14 @@ import json
 import pathlib
 import tempfile
 
-import keras
 from matplotlib.figure import Figure
 import numpy as np
 import tensorflow as tf
 
 from atcon_tf.config import Config
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
+from atcon_tf.reports.figures import canvas
 from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.training import one_run
 from atcon_tf.training.run_state import RunState
@@ -126,8 +127,7 @@ def sweep(config, low, high, count, progress=False):
   found = {"rates": rates, "factor": [], "loss": [], "smoothed": [],
            "stopped": None}
   steps = run.steps(state)
-  bar = keras.utils.Progbar(len(factors), verbose=int(progress),
-                            unit_name="step")
+  bar = Progress(len(factors), "steps", progress)
   for value in factors.tolist():
     factor.assign(value)
     try:
@@ -142,6 +142,7 @@ def sweep(config, low, high, count, progress=False):
     if curve.exploded:
       found["stopped"] = "the loss exploded"
       break
+  bar.close()
   return found | suggest(found["factor"], found["smoothed"], rates)
 
 
@@ -195,7 +196,7 @@ def plot(sweeps):
     color = f"C{i}"
     if len(sweeps) == 1:
       axes.plot(x, found["loss"], color=color, alpha=.25, linewidth=1)
-    label = name
+    label = canvas.entry(name)
     if found["suggested"]:
       best = scale * found["suggested"]
       label += f": {best:.2g}"
@@ -210,6 +211,8 @@ def plot(sweeps):
   margin = .3 * (top - low) + 1e-6
   axes.set_ylim(low - margin, top + margin)
   axes.set_xscale("log")
+  axes.xaxis.set_major_formatter("{x:g}")
+  axes.xaxis.set_minor_formatter("")
   axes.set_xlabel(f"--{list(kinds[0])[0]}" if single else
                   "factor of the learning rates")
   axes.set_ylabel("loss, smoothed")

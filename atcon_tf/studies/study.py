@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import fcntl
-import itertools
 import json
 import os
 import pathlib
@@ -11,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 from atcon_tf.config import Config
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
+from atcon_tf.config.progress import about
 from atcon_tf.config import UserError
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_tables
@@ -105,6 +103,7 @@ class Study:
       if not path.exists():
         continue
       before = json.loads(path.read_text())["config"]
+      # A setting that is younger than the run had its default.
       before = json.loads(Config.from_json(json.dumps(before)).to_json())
       wanted = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
@@ -180,18 +179,28 @@ class Study:
     Raises:
       UserError: another process has locked it.
     """
-    try:
-      self.out.parent.mkdir(parents=True, exist_ok=True)
-      lock = open(self.out.with_name(f".{self.out.name}.lock"), "w")
-    except OSError as error:
-      raise UserError("out", self.out, f"{error.strerror}") from error
-    with lock:
-      try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except OSError as error:
-        raise UserError("out", self.out,
-                        "another process adds rows to it") from error
+    with files.locked("out", self.out.with_name(f".{self.out.name}.lock"),
+                      self.out, "another process adds rows to it"):
       yield
+
+  def _time_of(self, cells, workers):
+    """How long runs will take, from the finished ones of their arms.
+
+    Args:
+      cells: of the runs.
+      workers: runs at the same time.
+    Returns:
+      the end of a line; "" where no run is finished, or none is left.
+    """
+    took = {}
+    for row in self.rows:
+      took.setdefault(row["arm"], []).append(row["seconds"])
+    if not took or not cells:
+      return ""
+    mean = {arm: sum(each) / len(each) for arm, each in took.items()}
+    usual = sum(mean.values()) / len(mean)  # of an arm without a finished run
+    left = sum(mean.get(arm, usual) for arm, _, _ in cells)
+    return f", {about(left / workers)} left"
 
   def run(self, workers, keep):
     """Makes all missing runs.
@@ -207,23 +216,24 @@ class Study:
       return self._run(workers, keep)
 
   def _run(self, workers, keep):
-    todo, failed, started = self.missing(), [], time.time()
+    todo, failed = self.missing(), []
     self.check_flags(todo)
     self.check_ready(todo)
     total = len(study_grid.cells(self.grid))
-    print(f"{total - len(todo)} of {total} runs are there", flush=True)
+    print(f"{total - len(todo)} of {total} runs are there"
+          + self._time_of(todo, workers), flush=True)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    counter = itertools.count(1)
+    ahead = set(todo)
 
     def tell(cell, succeeded):
       with self._lock:
         if not succeeded:
           failed.append(cell)
-        count = next(counter)
-        left = (time.time() - started) / count * (len(todo) - count)
-        print(f"{count}/{len(todo)} {study_grid.name_of(cell)}: "
-              f"{'done' if succeeded else 'FAILED'}, about {left / 60:.0f} min "
-              "left", flush=True)
+        ahead.discard(cell)
+        print(f"{len(todo) - len(ahead)}/{len(todo)} "
+              f"{study_grid.name_of(cell)}: "
+              f"{'done' if succeeded else 'FAILED'}"
+              + self._time_of(ahead, workers), flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
       work = [pool.submit(self.make, group, threads, keep, tell)

@@ -4,6 +4,8 @@ from matplotlib.figure import Figure
 import numpy as np
 from scipy import stats
 
+from atcon_tf.reports.figures import canvas
+
 METRICS = {"f1_macro": "F1, macro", "map_macro": "mAP, macro",
            "box_iou": "box IoU", "pointing_game": "pointing game"}
 # Metric -> the score of the same metric that needs no look at the image.
@@ -53,7 +55,7 @@ def by_shots(grid, rows):
       scores = [(k, v.mean()) for k, v in scores if len(v) >= ENOUGH]
       if scores:
         upper.plot(*zip(*scores), marker="o", markersize=3, color=color,
-                   linewidth=1.3, label=arm)
+                   linewidth=1.3, label=canvas.entry(arm))
       if arm == baseline:
         lower.axhline(0, color=color, linewidth=1.3)
         continue

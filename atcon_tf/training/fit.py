@@ -30,7 +30,7 @@ from atcon_tf.training.validation import scores_of
 # Settings of the data and the network, which the arguments of `fit` replace.
 _GIVEN = ("dataset", "data_dir", "model", "weights", "image_size", "objective",
           "input_range", "shots", "unlabeled", "unlabeled_dir", "splits",
-          "warm_start", "cam_layer", "start", "head")
+          "warm_start", "cam_layer", "start", "head", "keep")
 
 
 def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
@@ -68,6 +68,10 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
     if name in settings:
       raise UserError(name, settings[name],
                       "not a setting of `fit`, whose arguments give it")
+  if settings.get("patience"):
+    raise UserError("patience", settings["patience"],
+                    "not a setting of `fit`; give "
+                    "callbacks=[keras.callbacks.EarlyStopping(...)]")
   classifier = models.wrap(model, cam_layer=cam_layer,
                            binary=multi_label is not True)
   parts = {"train_labeled": _arrays("labeled", labeled, classifier),

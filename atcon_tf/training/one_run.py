@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import sys
 
 from atcon_tf.config import UserError
 from atcon_tf.runs import run_data
@@ -50,8 +49,7 @@ def prepare(config, splits, like=None):
     value = getattr(config, name)
     if value not in ("", "none", "imagenet") and not os.path.exists(value):
       raise UserError(name, value, "no such file")
-  data = run_data.load(config, splits, sys.stderr.isatty(),
-                       like and like.data.images)
+  data = run_data.load(config, splits, True, like and like.data.images)
   return Training(config, data, like=like)
 
 

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from atcon_tf.config import UserError
+from atcon_tf.data import image_files
 from atcon_tf.data import pictures
 from atcon_tf.data.sources import folder
 from atcon_tf import models
@@ -20,6 +21,7 @@ from atcon_tf.reports.explainer import explain_clip
 from atcon_tf.reports.explainer import explain_image
 from atcon_tf.reports.explainer import Explainer
 from atcon_tf.runs.run import load_classifier
+from tests import quiet_process
 
 NAMES = ("cat", "dog", "pot plant")
 
@@ -83,28 +85,38 @@ def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
 
 
 def test_files_folders_and_globs(tmp_path):
-  for name in ("b.png", "a.jpg", "sub/c.png", "notes.txt"):
+  for name in ("b.png", "a.jpg", "sub/c.png", "notes.txt", "._a.jpg",
+               "__MACOSX/d.png"):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     if name.endswith("txt"):
       path.write_text("x")
     else:
       _picture().save(path)
-  found = pictures.find([str(tmp_path), str(tmp_path / "*.png")])
+  said = []
+  found = pictures.find([str(tmp_path), str(tmp_path / "*.png")], said.append)
+  assert said == [f"left out of {tmp_path}: 1 file that is no picture (1 .txt)"]
   assert [p.name for p in found] == ["a.jpg", "b.png", "c.png"]
-  paths = [tmp_path / "a.jpg", tmp_path / "b/a.png"]
-  assert explained_files.unique_names(paths) == ["a", "a_2"]
 
 
 def test_class_folders_take_the_same_pictures(tmp_path):
   for name in ("cat", "dog"):
     (tmp_path / name).mkdir()
-    for i, ending in enumerate(pictures.ENDINGS):
+    for i, ending in enumerate(image_files.ENDINGS):
       _picture().save(tmp_path / name / f"{i}{ending.upper()}")
   data = folder.load(str(tmp_path))
   found = {r.image for records in data.splits.values() for r in records}
   assert found == set(map(str, pictures.find([str(tmp_path)])))
-  assert len(found) == 2 * len(pictures.ENDINGS)
+  assert len(found) == 2 * len(image_files.ENDINGS)
+
+
+def test_names_of_files_are_distinct_on_every_system():
+  names = explained_files.unique_names(
+      ["1", "1", "A", "a", "cafe\u0301", "caf\xe9", "a/b", "a_b", "50% $x$",
+       "\u732b" * 200])
+  assert names[:9] == ["1", "1_2", "A", "a_2", "cafe\u0301", "caf\xe9_2", "a_b",
+                       "a_b_2", "50% $x$"]
+  assert names[9] == "\u732b" * (explained_files.LONGEST // 3)
 
 
 # Boxes.
@@ -115,9 +127,10 @@ def test_class_folders_take_the_same_pictures(tmp_path):
 def test_box_formats(box_format, box):
   result = {"boxes": {("grad_cam", 1): [
       {"box": [.1, .2, .5, .4], "score": 1.0}]}, "probability": [.1, .9, 0]}
-  row, = explained_files.box_rows("x", np.zeros([30, 40, 3]), result, NAMES,
-                                  box_format)
+  row, = explained_files.box_rows("x", "a/x.jpg", np.zeros([30, 40, 3]), result,
+                                  NAMES, box_format)
   assert row["box"] == box and row["class"] == "dog"
+  assert row["image"] == "x" and row["path"] == "a/x.jpg"
 
 
 # Classes.
@@ -270,7 +283,7 @@ def test_the_command(model_file, tmp_path):
                   "--class_names=cat,dog,pot plant", "--top=2",
                   f"--out={tmp_path / 'out'}", "--box_format=coco",
                   "--methods=grad_cam,guided_backprop")
-  assert done.returncode == 0, done.stderr
+  quiet_process.output(done)
   assert "left out" in done.stdout and "1 sheets" in done.stdout
   names = {p.name for p in (tmp_path / "out").iterdir()}
   assert {"a_sheet.png", "a.npz", "boxes.json", "boxes.csv"} <= names
@@ -279,7 +292,7 @@ def test_the_command(model_file, tmp_path):
   rows = json.loads((tmp_path / "out" / "boxes.json").read_text())
   assert rows["format"] == "coco"
   header = (tmp_path / "out" / "boxes.csv").read_text().split("\n")[0]
-  assert header == "image,method,class,probability,x,y,width,height,score"
+  assert header == "path,image,method,class,probability,x,y,width,height,score"
 
 
 def test_pictures_of_which_none_can_be_read(model_file, tmp_path):
@@ -293,7 +306,7 @@ def test_pictures_of_which_none_can_be_read(model_file, tmp_path):
 
 def test_list_layers(model_file):
   done = _command(f"--model={model_file}", "--list_layers")
-  assert done.returncode == 0, done.stderr
+  quiet_process.output(done)
   assert [line.split() for line in done.stdout.splitlines()] == [
       ["map", "14", "x", "14", "x", "6", "cam,", "tame"]]
 
@@ -306,6 +319,7 @@ def test_list_layers(model_file):
     (["--list_layers"], "--images={0}/a.png: not used with --list_layers"),
     (["--images=", "--video={0}", "--box_format=coco"],
      "--box_format=coco: not used with --video alone"),
+    (["--examples=2"], "--examples=2: needs --workdir=RUN"),
     (["--class_names={0}/a.png"], "--class_names={0}/a.png: not a UTF-8"),
     (["--out={}/a.png/x"], "--out={0}/a.png/x: {0}/a.png is a file")])
 def test_one_line_for_a_mistake(model_file, tmp_path, flags, says):

@@ -9,7 +9,7 @@ import pytest
 
 from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
-from atcon_tf.data import image_store
+from atcon_tf.data import decoding
 from atcon_tf.data.sources import binary_masks
 
 POSITIVES = "training/positives"
@@ -80,7 +80,7 @@ class LayoutTest(parameterized.TestCase):
     self.save(f"{POSITIVES}/3m.png", self.mask())
     every = sum(binary_masks.load(str(self.root)).splits.values(), [])
     marked, = (r for r in every if r.mask)
-    self.assertEqual(marked.mask().shape, image_store.to_rgb(
+    self.assertEqual(marked.mask().shape, decoding.to_rgb(
         PIL.Image.open(marked.image)).size[::-1])
     class_masks.ClassMasks([marked], 16)[[0]]
     self.save(f"{POSITIVES}/3m.png", self.mask().T)

@@ -95,6 +95,78 @@ class FolderTest(parameterized.TestCase):
     self.assertEqual(ids["test"], ["test/cat/0.jpg", "test/dog/0.jpg"])
     self.assertTrue(all(i.startswith(val + "/") for i in ids["val"]))
 
+  @parameterized.parameters(
+      ("Train", "Test"), ("Training", "Testing"), ("TRAIN", "VAL"))
+  def test_split_folders_in_capitals_and_long(self, train, test):
+    for name in ("cat", "dog"):
+      self.images(f"{train}/{name}", 5)
+      self.images(f"{test}/{name}", 2)
+    data = self.load()
+    self.assertEqual(data.class_names, ("cat", "dog"))
+    self.assertEqual([r.id for r in data.splits["test"]],
+                     [f"{test}/{n}/{i}.jpg" for n in ("cat", "dog")
+                      for i in range(2)])
+
+  def test_images_below_a_class_folder_are_its_own(self):
+    self.images("cat", 3)
+    self.images("cat/may/late", 2, "TIF", first=3)
+    self.images("dog", 4)
+    (self.root / "dog" / "loop").symlink_to(self.root / "dog")
+    data = self.load()
+    self.assertEqual({r.id: r.label.argmax() for records in
+                      data.splits.values() for r in records}, {
+                          **{f"cat/{i}.jpg": 0 for i in range(3)},
+                          **{f"cat/may/late/{i}.TIF": 0 for i in (3, 4)},
+                          **{f"dog/{i}.jpg": 1 for i in range(4)}})
+    self.assertEqual(data.notes, (
+        "note: 2 images lie in folders of their class folder, 2 of them below "
+        f"{self.root}/cat",))
+
+  def test_what_is_left_out_is_counted(self):
+    self.images("cat", 3)
+    self.images("dog", 3)
+    self.images(".", 2)
+    for name in ("a.heic", "b.HEIC", "notes.txt", "Makefile"):
+      (self.root / "cat" / name).write_text("no image")
+    (self.root / "dog" / "gone.jpg").symlink_to("nowhere")
+    # What other systems leave behind is not spoken of.
+    for name in ("__MACOSX/cat", ".ipynb_checkpoints"):
+      (self.root / name).mkdir(parents=True)
+    (self.root / "__MACOSX/cat/._0.jpg").write_text("no image")
+    (self.root / "cat" / "._0.jpg").write_text("no image")
+    data = self.load()
+    self.assertEqual(data.class_names, ("cat", "dog"))
+    self.assertEqual(data.notes, (
+        f"left out of {self.root}: 2 images in no class folder",
+        f"left out of {self.root}: 5 files that are no pictures (2 .heic, "
+        "1 .txt, 1 no ending, 1 no file behind the name)"))
+
+  def test_refuses_splits_of_other_names(self):
+    for split in ("seg_train", "seg_test"):
+      self.images(f"{split}/cat", 3)
+      self.images(f"{split}/dog", 3)
+    self.refuses("seg_train and seg_test both hold cat; if they are splits, "
+                 "name them train, val and test")
+
+  def test_a_folder_around_the_classes_is_named(self):
+    self.images("photos/cat", 3)
+    self.images("photos/dog", 3)
+    self.refuses("only one class folder, 'photos'.*photos holds 2 folders: "
+                 "perhaps data_dir=.*/photos/photos")
+
+  def test_a_name_that_systems_write_in_two_ways_is_one_class(self):
+    self.images("train/caf\xe9", 3)
+    self.images("test/cafe\u0301", 2)
+    for split in ("train", "test"):
+      self.images(f"{split}/dog", 2)
+    data = self.load()
+    self.assertEqual(data.class_names, ("caf\xe9", "dog"))
+    self.assertLen(data.splits["test"], 4)
+    self.assertEqual(self.load(classes=("cafe\u0301", "dog")).class_names,
+                     ("caf\xe9", "dog"))
+    self.images("train/cafe\u0301", 1)
+    self.refuses("has the same name, written with other Unicode characters")
+
   def test_validation_is_carved_out_of_train(self):
     self.images("train/cat", 10)
     self.images("train/dog", 5)
@@ -152,7 +224,8 @@ class FolderTest(parameterized.TestCase):
   def test_refuses_a_class_without_images(self):
     self.images("cat", 3)
     (self.root / "dog").mkdir()
-    self.refuses("dog: no images .*webp")
+    (self.root / "dog" / "a.heic").write_bytes(b"x")
+    self.refuses("dog: no images .*webp.*but 1 file .*1 .heic")
 
   def test_refuses_too_few_images_to_cut(self):
     self.images("cat", 3)
@@ -180,13 +253,14 @@ class FolderTest(parameterized.TestCase):
     for below in ("train", "test", "vall"):
       self.images(f"{below}/cat", 3)
       self.images(f"{below}/dog", 3)
-    self.refuses("vall: beside train/ there may only be val, validation")
+    self.refuses("vall: beside train/ there may only be the folders val/ and "
+                 "test/")
 
   def test_refuses_two_validation_folders(self):
     for below in ("train", "val", "valid"):
       self.images(f"{below}/cat", 3)
       self.images(f"{below}/dog", 3)
-    self.refuses("valid: a second validation folder")
+    self.refuses("valid: a second val folder")
 
   def test_refuses_a_train_folder_with_one_image(self):
     for below in ("train", "test"):

@@ -33,23 +33,25 @@ class BrokenTest(Case):
       ("<annotation><size>", "malformed XML"),
       (b"\xff\xfe\x00\x01", "malformed XML"),
       ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "malformed XML: Entit"),
-      ("<annotation/>", "<size> must hold the numbers width, height"),
       (XML.format(width="wide", height=10, objects=""), "<size> must hold"),
       (XML.format(width=20, height=10, objects="<object><name>dog</name>"
                   "</object>"), "<bndbox> must hold the numbers xmin, ymin"),
-      (XML.format(width=20, height=10, objects="<object/>"), "no class ''"))
+      (XML.format(width=20, height=10, objects="<object/>"),
+       "an .* has no <name>"),
+      (XML.format(width=10, height=20, objects=""),
+       "<size> is 10 x 20, but .*b.jpg has 20 x 10 pixels"))
   def test_xml(self, text, message):
     self.xml("b").write_bytes(text if isinstance(text, bytes)
                               else text.encode())
     self.refuses("b.xml: " + message)
 
-  def test_unknown_class(self):
-    self.image("b", ("unicorn", 1, 1, 2, 2))
-    self.refuses("b.xml: no class 'unicorn'; any of aeroplane")
+  def test_two_images_of_one_id(self):
+    (self.root / "JPEGImages" / "a.PNG").write_bytes(b"x")
+    self.refuses("a.PNG: a.jpg has the same name")
 
   @parameterized.parameters(
-      (0, 1, 5, 5), (1, 0, 5, 5), (1, 1, 21, 5), (1, 1, 5, 11), (6, 1, 5, 5),
-      (1, 6, 5, 5), ("nan", 1, 5, 5))
+      (-1, 1, 5, 5), (1, -1, 5, 5), (1, 1, 22, 5), (1, 1, 5, 12), (6, 1, 5, 5),
+      (1, 6, 5, 5), ("nan", 1, 5, 5), (0, 0, 0, 0), (21, 1, 21, 5))
   def test_boxes_outside_or_empty(self, *box):
     self.image("b", ("cat", *box))
     self.refuses("b.xml: box .* of 'cat' is empty or outside its image of 20 x")

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from atcon_tf import attribution
 from atcon_tf.config import UserError
-from atcon_tf.data import image_store
+from atcon_tf.data import decoding
 from atcon_tf import models
 from atcon_tf import runs
 from atcon_tf.serving import export_run
@@ -146,7 +146,7 @@ def test_pictures_are_decoded_as_in_training(mode, kind):
     image = PIL.Image.fromarray(small, "RGBA").resize(size).convert(mode)
     buffer = io.BytesIO()
     image.save(buffer, kind)
-    want = image_store.to_rgb(PIL.Image.open(buffer)).resize(
+    want = decoding.to_rgb(PIL.Image.open(buffer)).resize(
         (64, 64), PIL.Image.Resampling.BILINEAR)
     got = image_ops.decode(tf.constant([buffer.getvalue()]), (64, 64))[0] * 255
     assert np.abs(np.asarray(want, float) - got.numpy()).max() <= 1.01

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from atcon_tf.data import framing
 from tests.server_process import b64
 from tests.server_process import some_images
 from tests.server_process import some_png
@@ -146,6 +147,16 @@ def test_the_page_in_a_browser(server, browser_page, tmp_path):
   assert drawn[:2] == [300, 200] and drawn[2] > 50
   assert re.match(r"[\d.]+(,[\d.]+){3}$", drawn[3])
   assert "percent" in page.get_attribute("#canvas", "aria-label")
+  part = page.evaluate("""() => ["squeeze", "crop", "pad"].map(way => {
+    model.input.resize = way;
+    const found = seen();
+    delete model.input.resize;
+    return found; })""")
+  np.testing.assert_allclose(part, [
+      [left / 300, top / 200, width / 300, height / 200]
+      for top, left, height, width in (
+          framing.window((200, 300), (64, 64), way)
+          for way in ("squeeze", "crop", "pad"))])
   second = page.locator("#classes button").nth(1)
   name = second.locator("span span").first.inner_text()
   second.click()

@@ -31,8 +31,8 @@ import PIL.Image
 from scipy import ndimage
 
 from atcon_tf.config import UserError
-from atcon_tf.data import image_store
-from atcon_tf.data import pictures
+from atcon_tf.data import decoding
+from atcon_tf.data import image_files
 from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 
@@ -71,7 +71,9 @@ def load(data_dir, seed=0):
                         f"{len(known)} {CLASSES[label]} images leave "
                         f"none for the {split} split")
       splits[split] += [known[i] for i in chosen]
-  return record.Dataset(CLASSES, False, splits)
+  notes = image_files.note(data_dir, image_files.below(data_dir).others)
+  return record.Dataset(CLASSES, False, splits, tuple(notes),
+                        rules.drawn([split for split, _ in found]))
 
 
 def _splits(data_dir):
@@ -80,7 +82,7 @@ def _splits(data_dir):
   Raises:
     UserError: a folder is missing, or there is another one.
   """
-  below = _folders(data_dir)
+  below = image_files.folders_in(data_dir)
   for name in below:
     if name not in SPLITS:
       raise UserError(
@@ -98,7 +100,7 @@ def _read_split(data_dir, name):
   """`(split, [negative records, positive records])` of a split folder."""
   where = os.path.join(data_dir, name)
   classes = [None] * len(CLASSES)
-  for below in _folders(where):
+  for below in image_files.folders_in(where):
     label = FOLDERS.get(below)
     if label is None or classes[label] is not None:
       raise UserError(
@@ -110,7 +112,7 @@ def _read_split(data_dir, name):
       raise UserError(
           f"{where}: no {CLASSES[label]}s in it; must hold positives (or Pos) "
           "and negatives (or Neg) with images "
-          f"({', '.join(pictures.ENDINGS)})")
+          f"({', '.join(image_files.ENDINGS)})")
   return SPLITS[name], classes
 
 
@@ -118,9 +120,11 @@ def _read_class(data_dir, prefix, label):
   """The records of one folder, in alphabetical order."""
   where = os.path.join(data_dir, *prefix.split("/"))
   files, masks = {}, {}
-  for name in sorted(f.name for f in os.scandir(where) if f.is_file()
-                     and not f.name.startswith(".")
-                     and f.name.lower().endswith(pictures.ENDINGS)):
+  below = image_files.below(where)
+  for name in below.images:
+    if "/" in name:
+      raise UserError(f"{where}/{name}: images and masks must lie in {prefix} "
+                      "itself, not in a folder below")
     stem = os.path.splitext(name)[0]
     kind = masks if label == POSITIVE and stem.endswith("m") else files
     if stem in kind:
@@ -196,9 +200,9 @@ def _size(image_path):
   None for a broken image, which `Images` reports later.
   """
   try:
-    with PIL.Image.open(image_path) as image:
-      return image_store.upright_size(image)
-  except (OSError, SyntaxError):
+    with decoding.open_image(image_path) as image:
+      return decoding.upright_size(image)
+  except Exception:  # decoders raise almost anything
     return None
 
 
@@ -212,9 +216,3 @@ def _boxes(mask):
   return np.array([
       (x.start / width, y.start / height, x.stop / width, y.stop / height)
       for y, x in ndimage.find_objects(parts)], np.float32)
-
-
-def _folders(where):
-  """Names of the folders in a folder, except hidden ones, sorted."""
-  return sorted(f.name for f in os.scandir(where)
-                if f.is_dir() and not f.name.startswith("."))

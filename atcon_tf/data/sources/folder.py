@@ -2,8 +2,12 @@
 
     data_dir/cat/1.jpg            or, with published splits,
     data_dir/dog/2.png              data_dir/train/cat/1.jpg
-                                    data_dir/val/cat/3.jpg   (or validation,
-                                    data_dir/test/dog/2.png       or valid)
+    data_dir/dog/may/3.tif          data_dir/val/cat/3.jpg
+                                    data_dir/test/dog/2.png
+
+The images of a class are those in its folder and anywhere below; files that
+are no pictures are counted (`image_files`). The names of split folders have
+other forms (`SPLIT_FOLDERS`), in upper or lower case.
 
 Every image has exactly one label. Without split folders each class is divided
 into 60 % train, 20 % validation and 20 % test. If only some split folders are
@@ -11,15 +15,18 @@ missing, `rules.complete` draws these splits. Both draw by the sha1 of seed and
 path, class by class, so the order of files on the disk has no effect.
 """
 
+import collections
 import os
+import unicodedata
 
 from atcon_tf.config import UserError
-from atcon_tf.data.pictures import ENDINGS
+from atcon_tf.data import image_files
 from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 
-SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val",
-                 "valid": "val", "test": "test"}
+SPLIT_FOLDERS = {"train": "train", "training": "train",
+                 "val": "val", "valid": "val", "validation": "val",
+                 "test": "test", "testing": "test"}
 TEST_SHARE = 0.2
 
 
@@ -27,8 +34,7 @@ def load(data_dir, classes=(), seed=0):
   """Reads a folder of class folders.
 
   Args:
-    data_dir: the folder. Hidden files and folders are ignored, and so are
-      files without the extension of an image.
+    data_dir: the folder.
     classes: names of the class folders to use, in the order of the labels;
       empty: all, in alphabetical order.
     seed: seed of the draw of validation and test images, if their folders are
@@ -43,7 +49,7 @@ def load(data_dir, classes=(), seed=0):
     raise UserError("data_dir", data_dir, "no such folder")
   layout = _layout(data_dir)
   first = next(iter(layout.values()))
-  available = class_folders(first)
+  available = tuple(class_folders(first))
   if not available:
     raise UserError("data_dir", first,
                     "no class folders in it; must have one sub-folder of "
@@ -51,14 +57,21 @@ def load(data_dir, classes=(), seed=0):
   if len(available) == 1:
     raise UserError("data_dir", first,
                     f"only one class folder, '{available[0]}'; at "
-                    "least two are needed")
+                    "least two are needed" + _inner(first, available[0]))
   names = rules.choose_classes(classes, available)
   _check_same_classes(layout, names, available)
   salt = f"{seed}/"
   splits = {"train": [], "val": [], "test": []}
+  places = {split: class_folders(folder) for split, folder in layout.items()}
+  others, nested = collections.Counter(), collections.Counter()
   for name, label in zip(names, record.one_hot(len(names))):
-    found = {split: images_in(data_dir, os.path.join(folder, name))
-             for split, folder in layout.items()}
+    found = {}
+    for split in layout:
+      place = places[split][name]
+      found[split], more = images_in(data_dir, place)
+      others += more
+      nested[place] += sum(os.path.dirname(i) != _id(place, data_dir)
+                           for i in found[split])
     if list(found) == ["all"]:
       found = _cut(os.path.join(first, name), found["all"], salt)
     for split, ids in rules.complete(found, salt).items():
@@ -69,35 +82,92 @@ def load(data_dir, classes=(), seed=0):
       splits[split] += [
           record.Record(i, os.path.join(data_dir, *i.split("/")), label)
           for i in ids]
-  return record.Dataset(names, False, splits)
+  return record.Dataset(names, False, splits, (
+      *_nested_note(+nested), *_loose_note(data_dir, layout),
+      *image_files.note(data_dir, others)), rules.drawn(layout))
 
 
 def _layout(data_dir):
   """`{split: folder}`, train first, or `{"all": data_dir}` without splits.
 
   Raises:
-    UserError: beside train/ there is another folder, or no folder.
+    UserError: beside train/ there is another folder, or no folder; or the
+      folders look like splits of other names.
   """
   below = class_folders(data_dir)
+  holds = {name: set(class_folders(path)) for name, path in below.items()}
   # A class may have the name "train"; a split folder holds folders.
-  if not ("train" in below and class_folders(os.path.join(data_dir, "train"))):
+  if not any(SPLIT_FOLDERS.get(name.lower()) == "train" and holds[name]
+             for name in below):
+    _check_no_splits(data_dir, holds)
     return {"all": data_dir}
-  layout = {"train": os.path.join(data_dir, "train")}
-  for folder in below:
-    split = SPLIT_FOLDERS.get(folder)
+  layout = {}
+  for folder, path in below.items():
+    split = SPLIT_FOLDERS.get(folder.lower())
     if split is None:
       raise UserError(
-          f"{os.path.join(data_dir, folder)}: beside train/ there may only be "
-          f"{', '.join(f for f in SPLIT_FOLDERS if f != 'train')}")
-    if folder != "train" and split in layout:
+          f"{path}: beside train/ there may only be "
+          "the folders val/ and test/ (or "
+          f"{', '.join(f for f, s in SPLIT_FOLDERS.items() if f != s)})")
+    if split in layout:
       raise UserError(
-          f"{os.path.join(data_dir, folder)}: a second validation folder "
-          f"beside {layout[split]}")
-    layout[split] = os.path.join(data_dir, folder)
+          f"{path}: a second {split} folder beside {layout[split]}")
+    layout[split] = path
   if len(layout) == 1:
     raise UserError("data_dir", data_dir,
                     "has train/, but neither test/ nor val/")
-  return layout
+  return {split: layout[split] for split in ("train", "val", "test")
+          if split in layout}
+
+
+def _check_no_splits(data_dir, holds):
+  """Refuses folders such as train_set and test_set, which hold the classes.
+
+  Their images would otherwise be taken for two classes.
+  """
+  train = [name for name in holds if "train" in name.lower() and holds[name]]
+  for name in train:
+    for other in holds:
+      if (other not in train and holds[name] & holds[other] and
+          any(word in other.lower() for word in ("test", "val"))):
+        raise UserError(
+            "data_dir", data_dir,
+            f"its folders {name} and {other} both hold "
+            f"{min(holds[name] & holds[other])}; if they are splits, name "
+            "them train, val and test")
+
+
+def _id(path, data_dir):
+  """A path below data_dir, with "/"."""
+  return os.path.relpath(path, data_dir).replace(os.sep, "/")
+
+
+def _inner(folder, name):
+  """What to name instead of a folder that only holds the folder of classes."""
+  place = class_folders(folder)[name]
+  inside = class_folders(place)
+  if len(inside) < 2:
+    return ""
+  return f"; {place} holds {len(inside)} folders: perhaps --data_dir={place}"
+
+
+def _nested_note(nested):
+  """The line on images in folders of class folders; `{place: number}`."""
+  if not nested:
+    return []
+  place = min(nested)
+  return [f"note: {sum(nested.values())} images lie in folders of their class "
+          f"folder, {nested[place]} of them below {place}"]
+
+
+def _loose_note(data_dir, layout):
+  """The line on images beside the class folders or the split folders."""
+  loose = sum(f.name.lower().endswith(image_files.ENDINGS)
+              and image_files.visible(f.name) and f.is_file()
+              for place in {data_dir, *layout.values()}
+              for f in os.scandir(place))
+  return [f"left out of {data_dir}: {loose} image{'s' * (loose > 1)} in no "
+          "class folder"] if loose else []
 
 
 def _check_same_classes(layout, names, available):
@@ -109,10 +179,10 @@ def _check_same_classes(layout, names, available):
         raise UserError(
             f"{folder}: no class folder '{name}', but {layout['train']} has "
             "it; every split needs the same classes")
-    for name in found:
+    for name, path in found.items():
       if name not in available:
         raise UserError(
-            f"{os.path.join(folder, name)}: class '{name}' is not in "
+            f"{path}: class '{name}' is not in "
             f"{layout['train']}; every split needs the same classes")
 
 
@@ -141,25 +211,40 @@ def _cut(folder, ids, salt):
 
 
 def class_folders(folder):
-  """Names of the folders in a folder, except hidden ones, sorted."""
-  return sorted(f.name for f in os.scandir(folder)
-                if f.is_dir() and not f.name.startswith("."))
+  """`{class: path of its folder}` of the folders in a folder, sorted.
+
+  A class has one name, though systems write the letter é in two ways.
+
+  Raises:
+    UserError: two folders differ in nothing but this.
+  """
+  found = {}
+  for name in image_files.folders_in(folder):
+    path = os.path.join(folder, name)
+    plain = unicodedata.normalize("NFC", name)
+    if plain in found:
+      raise UserError(f"{path}: {found[plain]} has the same name, written "
+                      "with other Unicode characters")
+    found[plain] = path
+  return dict(sorted(found.items()))
 
 
 def images_in(data_dir, folder):
-  """Paths of the images in a folder, in alphabetical order.
+  """The images in a folder and below it.
 
   Args:
     data_dir: the folder to which the paths are relative.
     folder: the folder of the images.
+  Returns:
+    their paths, and `{ending: number}` of the files that are no pictures.
   Raises:
     UserError: the folder has no image.
   """
-  names = sorted(f.name for f in os.scandir(folder) if f.is_file()
-                 and not f.name.startswith(".")
-                 and f.name.lower().endswith(ENDINGS))
-  if not names:
+  found, others = image_files.below(folder)
+  if not found:
+    there = "".join(image_files.note(folder, others)).partition(": ")[2]
     raise UserError(
-        f"{folder}: no images in this class folder ({', '.join(ENDINGS)})")
-  prefix = os.path.relpath(folder, data_dir).replace(os.sep, "/")
-  return [f"{prefix}/{name}" for name in names]
+        f"{folder}: no images in this class folder "
+        f"({', '.join(image_files.ENDINGS)})" + (there and f", but {there}"))
+  prefix = _id(folder, data_dir)
+  return [f"{prefix}/{name}" for name in found], others

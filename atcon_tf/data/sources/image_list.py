@@ -20,10 +20,13 @@ folders have the order of its classes. Without a test list or a validation list
 set, and a fifth of the training images becomes the validation set.
 """
 
+import collections
 import os
+import unicodedata
 
 from atcon_tf.config import UserError
 from atcon_tf.config import files
+from atcon_tf.data import image_files
 from atcon_tf.data import record
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import rules
@@ -53,8 +56,11 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
   """
   if not os.path.isdir(data_dir):
     raise UserError("data_dir", data_dir, "no such folder")
-  lines = {"train": (_read("train_list", train_list) if train_list
-                     else _class_folders(data_dir))}
+  lines, notes = {}, []
+  if train_list:
+    lines["train"] = _read("train_list", train_list)
+  else:
+    lines["train"], notes = _class_folders(data_dir)
   for part, path in (("val", val_list), ("test", test_list)):
     if path:
       lines[part] = _read(f"{part}_list", path)
@@ -87,7 +93,8 @@ def load(data_dir, train_list="", val_list="", test_list="", class_list="",
                       f"{len(parts['train'])} training image(s) of "
                       f"these classes leave none for the {part} split")
     splits[part] = [record.Record(i, place[i], label[i]) for i in ids]
-  return record.Dataset(names, False, splits)
+  return record.Dataset(names, False, splits, tuple(notes),
+                        rules.drawn(lines))
 
 
 def _read(name, path):
@@ -111,28 +118,33 @@ def _read(name, path):
     if len(parts) < 2:
       raise UserError(f"{where}: no label; must be 'path label', not "
                       f"'{line.strip()}'")
-    found.append((where, parts[0].strip(), parts[1].strip()))
+    found.append((where, parts[0].strip(), unicodedata.normalize(
+        "NFC", parts[1].strip())))
   if not found:
     raise UserError(name, path, "no image in it")
   return found
 
 
 def _class_folders(data_dir):
-  """As `_read`, for the images of the class folders in data_dir/train."""
+  """As `_read`, for the class folders in data_dir/train; and notes."""
   top = os.path.join(data_dir, "train")
-  names = folder.class_folders(top) if os.path.isdir(top) else []
-  if not names:
+  folders = folder.class_folders(top) if os.path.isdir(top) else {}
+  if not folders:
     raise UserError("train_list", None,
                     f"needed, since there is no {top} with one "
                     "sub-folder of images per class")
-  return [(top, path, name) for name in names
-          for path in folder.images_in(data_dir, os.path.join(top, name))]
+  lines, others = [], collections.Counter()
+  for name, place in folders.items():
+    paths, more = folder.images_in(data_dir, place)
+    lines += [(top, path, name) for path in paths]
+    others += more
+  return lines, image_files.note(top, others)
 
 
 def _names(path):
   """The class names in a class list."""
-  names = tuple(line.strip() for line in files.lines("class_list", path)
-                if line.strip())
+  names = tuple(unicodedata.normalize("NFC", line.strip())
+                for line in files.lines("class_list", path) if line.strip())
   for name in names:
     if names.count(name) > 1:
       raise UserError("class_list", path,
@@ -195,7 +207,11 @@ def _find(data_dir, part, where, path):
   Raises:
     UserError: there is no such image.
   """
-  tried = [path, f"{part}/{path}"]
+  # Lists may come from Windows, or from a system that writes é otherwise.
+  forms = dict.fromkeys(
+      unicodedata.normalize(form, p) for p in (path, path.replace("\\", "/"))
+      for form in ("NFC", "NFD"))
+  tried = [name for p in (path, *forms) for name in (p, f"{part}/{p}")]
   if not os.path.splitext(path)[1]:
     tried += [p + EXTENSION for p in tried]
   for candidate in tried:

@@ -40,24 +40,28 @@ def load(data_dir="", year=2007, classes=(), keep_difficult=False):
       TFDS downloads the data.
     year: 2007 or 2012.
     classes: names of the classes to use, in the order of the labels; empty:
-      all.
+      all. A folder of one's own may have classes of its own, see
+      `voc_devkit`.
     keep_difficult: whether objects marked difficult count like the others.
   Returns:
     a multi-label `Dataset`, with masks if the devkit has them.
   Raises:
     UserError: a file is missing or malformed; the error names it.
   """
-  names = rules.choose_classes(classes, voc_devkit.CLASSES)
-  source = voc_devkit.read(data_dir, year) if data_dir else voc_tfds.load(year)
+  if not data_dir:
+    rules.choose_classes(classes, voc_devkit.CLASSES)  # before a download
+  source = voc_devkit.read(data_dir, year) if data_dir else voc_devkit.Devkit(
+      voc_tfds.load(year), voc_devkit.CLASSES, ())
+  names = rules.choose_classes(classes, source.classes)
   splits = {}
-  for split, items in source.items():
+  for split, items in source.splits.items():
     records = [_record(item, names, keep_difficult) for item in items]
     splits[split] = [r for r in records if r.label.any()]
     if not splits[split]:
       raise UserError("classes", names,
                       f"no image of these classes in the {split} split "
                       f"of VOC{year}")
-  return record.Dataset(names, True, splits)
+  return record.Dataset(names, True, splits, source.notes)
 
 
 def _record(item, names, keep_difficult):

@@ -5,10 +5,8 @@ import io
 import os
 import pathlib
 
-import numpy as np
-import PIL.Image
-
 from atcon_tf.config import UserError
+from atcon_tf.data import decoding
 from atcon_tf.data.sources import rules
 from atcon_tf.data.sources import voc_devkit
 
@@ -71,7 +69,8 @@ def _tfds_sources(year):
 def _tfds_item(source, index):
   """The `voc_devkit.Item` of an example."""
   example = source[index]
-  width, height = PIL.Image.open(io.BytesIO(example["image"])).size
+  with decoding.open_image(io.BytesIO(example["image"])) as image:
+    width, height = decoding.upright_size(image)
   found = example["objects"]
   objects = []
   for label, difficult, (y1, x1, y2, x2) in zip(
@@ -87,5 +86,4 @@ def _tfds_item(source, index):
 
 def _tfds_image(source, index):
   """The pixels of an example, uint8 `[height, width, 3]`."""
-  image = PIL.Image.open(io.BytesIO(source[index]["image"]))
-  return np.asarray(image.convert("RGB"))
+  return decoding.rgb(io.BytesIO(source[index]["image"]))

@@ -7,9 +7,9 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from atcon_tf.data import image_store
+from atcon_tf.data import decoding
 from atcon_tf.serving import image_ops
-from atcon_tf.serving import jpeg_orientation
+from atcon_tf.serving import exif_orientation
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
 
@@ -36,7 +36,7 @@ def note(value, order="big", before=0, tag=0x0112):
           + bytes(4))
 
 
-_read = tf.function(jpeg_orientation.orientation,
+_read = tf.function(exif_orientation.orientation,
                     input_signature=[tf.TensorSpec([], tf.string)])
 
 
@@ -45,9 +45,9 @@ _read = tf.function(jpeg_orientation.orientation,
 def test_as_pil_turns_it(value, order):
   contents = jpeg(note(value, order, before=3))
   assert int(_read(contents)) == value
-  want = image_store.to_rgb(PIL.Image.open(io.BytesIO(contents)))
+  want = decoding.to_rgb(PIL.Image.open(io.BytesIO(contents)))
   plain = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")
-  got = jpeg_orientation.turn(plain, _read(contents)).numpy()
+  got = exif_orientation.turn(plain, _read(contents)).numpy()
   assert got.shape == np.asarray(want).shape
   np.testing.assert_allclose(got, np.asarray(want, float), atol=1)
   served = 255 * image_ops.decode(tf.constant([contents]), (16, 16))[0].numpy()

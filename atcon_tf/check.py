@@ -1,0 +1,82 @@
+"""Checks a data set: files, duplicates across its parts, classes, boxes.
+
+    python -m atcon_tf.check --dataset=folder --data_dir=photos \
+      --out=W/check.json
+
+It takes the flags of the data of `atcon_tf.train` and writes a table, --out
+(JSON) and a sheet of the worst findings beside it (PNG). The exit status is 1
+if something is wrong, 0 if nothing is, and 2 if the data cannot be read:
+
+    an image that does not decode
+    an image that is, or looks like, one of another part: validation and test
+      would be judged too kindly
+    the same image with other labels
+    a class without an image in a part
+    a box that is empty or outside its image
+
+Two images look alike if at most --near of the 64 bits of their perceptual
+hashes differ.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+from absl import flags
+
+from atcon_tf.config import cli
+from atcon_tf.config import config_flags
+from atcon_tf.config import files
+from atcon_tf.config import UserError
+from atcon_tf import data
+from atcon_tf.data import image_check
+from atcon_tf.reports import check_sheet
+from atcon_tf.reports.figures import canvas
+
+
+def main(argv):
+  """Checks the data that the flags name, and ends with the status."""
+  del argv
+  values = flags.FLAGS
+  out = pathlib.Path(values.out)
+  files.check_file("out", out)
+  picture = out.with_suffix(".png")
+  if out == picture:
+    raise UserError("out", out, "its sheet goes there; must end otherwise")
+  config = config_flags.from_flags()
+  found = data.load(config)
+  counts, findings = image_check.check(found, values.near,
+                                       sys.stderr.isatty())
+  print(*found.notes, check_sheet.text(counts, findings), sep="\n")
+  wrong = sum(f.wrong for f in findings)
+  files.write_text(out, json.dumps(
+      {**counts, "notes": found.notes, "wrong": wrong,
+       "findings": [dataclasses.asdict(f) for f in findings]}, indent=1))
+  print(f"\n{out}")
+  sheet = check_sheet.draw(found, findings)
+  if sheet:
+    files.write_bytes(picture, canvas.to_png(sheet, dpi=110))
+    print(picture)
+  else:
+    picture.unlink(missing_ok=True)
+  if wrong:
+    sys.exit(1)
+
+
+def define_flags():
+  """The flags of this command."""
+  config_flags.define_flags()
+  flags.DEFINE_string("out", "W/check.json", "the findings; a sheet of the "
+                      "worst goes beside it")
+  flags.DEFINE_integer("near", 4, "images look alike if at most so many of 64 "
+                       "bits differ", 0, 32)
+
+
+def run():
+  """The console script."""
+  cli.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,218 @@
+"""What is wrong with a data set: its files, its parts, its labels.
+
+Two images are exact duplicates if their pixels are equal, whatever the files
+are called. They are near duplicates if few of the 64 bits of their perceptual
+hashes differ (`imagehash.phash`: signs of the low frequencies), as for a photo
+that was scaled, or saved twice. Images without structure, such as a black one,
+have no such hash.
+
+A finding is wrong, or it is a note. Wrong are: an image that does not decode;
+a duplicate or near duplicate in two of training, validation and test images;
+one with other labels; a class without an image in a part; a box that is empty
+or outside its image.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+
+import imagehash
+import keras
+import numpy as np
+import PIL.Image
+
+from atcon_tf.data import decoding
+from atcon_tf.data import image_store
+from atcon_tf.data.sources import unlabeled
+
+PARTS = ("train", "val", "test")
+# The grey levels of an image with structure spread at least so far.
+_STRUCTURE = 2.0
+# As many pairs of classes are listed as seen together.
+_PAIRS = 20
+_BLOCK = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """One finding.
+
+  Attributes:
+    kind: "unreadable", "duplicate", "near duplicate", "other labels", "no
+      image" or "box".
+    wrong: whether it is wrong, or a note.
+    text: the line for the person.
+    images: ids of the one or two images that show it.
+    distance: bits that differ, of near duplicates; else 0.
+  """
+
+  kind: str
+  wrong: bool
+  text: str
+  images: tuple[str, ...] = ()
+  distance: int = 0
+
+
+def check(dataset, near=4, progress=False):
+  """Checks a data set.
+
+  Args:
+    dataset: a `record.Dataset`.
+    near: near duplicates differ in at most so many of 64 bits; 0: only equal
+      hashes.
+    progress: whether to show a progress bar.
+  Returns:
+    `{"images": {part: number}, "classes": {name: {part: number}}, "labels":
+    {number of labels: images}, "together": {"a + b": images}, "boxes":
+    {...}}`, and the list of `Finding`, the wrong ones first.
+  """
+  parts = {part: dataset.splits.get(part, [])
+           for part in (*PARTS, unlabeled.PART)}
+  records = [(part, r) for part, found in parts.items() for r in found]
+  looks = _look_at([r for _, r in records], progress)
+  findings = [
+      Finding("unreadable", True, f"{image_store.name_of(r)}: does not decode "
+              f"({look})", (r.id,))
+      for (_, r), look in zip(records, looks) if isinstance(look, str)]
+  whole = [(part, r, look) for (part, r), look in zip(records, looks)
+           if not isinstance(look, str)]
+  findings += _duplicates(whole)
+  findings += _near(whole, near)
+  counts = {name: {part: int(sum(r.label[c] > 0 for r in parts[part]))
+                   for part in PARTS}
+            for c, name in enumerate(dataset.class_names)}
+  for name, row in counts.items():
+    empty = [part for part in PARTS if not row[part]]
+    if empty:
+      findings.append(Finding(
+          "no image", True, f"class '{name}' has no {' and no '.join(empty)} "
+          "image"))
+  labelled = [r for part in PARTS for r in parts[part]]
+  boxes, wrong = _boxes(labelled, dataset.class_names)
+  findings += wrong
+  number = collections.Counter(int(r.label.sum()) for r in labelled)
+  numbers = {part: len(found) for part, found in parts.items() if found}
+  return {"images": numbers, "classes": counts,
+          "labels": {str(n): count for n, count in sorted(number.items())},
+          "together": _together(labelled, dataset.class_names),
+          "boxes": boxes}, sorted(
+              findings, key=lambda f: (not f.wrong, f.distance))
+
+
+def _look_at(records, progress):
+  """`(pixel hash, perceptual hash or None)` or the error of each record."""
+  bar = keras.utils.Progbar(len(records), verbose=int(progress),
+                            unit_name="image")
+  found = []
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    for look in pool.map(_look, records):
+      found.append(look)
+      if progress and (len(found) % 100 == 0 or len(found) == len(records)):
+        bar.update(len(found))
+  return found
+
+
+def _look(record):
+  try:
+    pixels = (decoding.rgb(record.image) if isinstance(record.image, str)
+              else record.image())
+  except Exception as error:  # decoders raise almost anything
+    return f"{type(error).__name__}: {error}"
+  digest = hashlib.sha256(
+      f"{pixels.shape}".encode() + pixels.tobytes()).digest()
+  image = PIL.Image.fromarray(pixels)
+  if np.std(np.asarray(image.convert("L"))) < _STRUCTURE:
+    return digest, None
+  bits = np.packbits(imagehash.phash(image).hash.ravel())
+  return digest, bits.view(">u8")[0]
+
+
+def _duplicates(whole):
+  """The findings of equal pixels."""
+  same = collections.defaultdict(list)
+  for part, record, (digest, _) in whole:
+    same[digest].append((part, record))
+  found = []
+  for group in same.values():
+    for (part, first), (other, second) in itertools.pairwise(group):
+      ids = first.id, second.id
+      pair = (f"'{first.id}' ({part}) and '{second.id}' ({other}) are the same "
+              "image")
+      if _differ(part, first, other, second):
+        found.append(Finding("other labels", True, f"{pair} with other labels",
+                             ids))
+      else:
+        found.append(Finding("duplicate", _leaks(part, other), pair, ids))
+  return found
+
+
+def _differ(part, first, other, second):
+  """Whether two labelled images have other labels."""
+  return unlabeled.PART not in (part, other) and bool(
+      (first.label != second.label).any())
+
+
+def _leaks(part, other):
+  """Whether an image may not be in both parts; the pool trains, too."""
+  trains = ("train", unlabeled.PART)
+  return part != other and not (part in trains and other in trains)
+
+
+def _near(whole, most):
+  """The findings of hashes that differ in at most `most` bits.
+
+  Only pairs of images that may not be alike are compared: training images
+  with those of validation and test, and these with each other.
+  """
+  seen = collections.defaultdict(list)
+  for part, record, (digest, bits) in whole:
+    if bits is not None:
+      place = part if part in ("val", "test") else "train"
+      seen[place].append((part, record, digest, bits))
+  found = []
+  for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+    right = np.array([row[3] for row in seen[b]], np.uint64)
+    for start in range(0, len(seen[a]), _BLOCK):
+      block = seen[a][start:start + _BLOCK]
+      left = np.array([row[3] for row in block], np.uint64)
+      distance = np.bitwise_count(left[:, np.newaxis] ^ right)
+      for i, j in np.argwhere(distance <= most).tolist():
+        (part, first, digest, _), (other, second, same, _) = (
+            block[i], seen[b][j])
+        if digest != same:
+          bits = int(distance[i, j])
+          found.append(Finding(
+              "near duplicate", True, f"'{first.id}' ({part}) and "
+              f"'{second.id}' ({other}) look alike: {bits} of 64 bits differ",
+              (first.id, second.id), bits))
+  return found
+
+
+def _together(records, names):
+  """`{"a + b": number}` of the pairs of classes that most images show."""
+  label = np.array([r.label for r in records]) > 0
+  both = np.triu(label.T.astype(int) @ label.astype(int), 1)
+  pairs = sorted(np.argwhere(both).tolist(), key=lambda p: -both[*p])[:_PAIRS]
+  return {f"{names[a]} + {names[b]}": int(both[a, b]) for a, b in pairs}
+
+
+def _boxes(records, names):
+  """Statistics of the boxes, and the findings of wrong ones."""
+  areas, found = [], []
+  for record in records:
+    for box, c in zip(record.boxes.tolist(), record.box_label.tolist()):
+      x1, y1, x2, y2 = box
+      if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+        found.append(Finding(
+            "box", True, f"'{record.id}': the box "
+            f"{','.join(f'{v:.3g}' for v in box)} of '{names[c]}' is empty or "
+            "outside its image", (record.id,)))
+      areas.append((x2 - x1) * (y2 - y1))
+  if not areas:
+    return {}, found
+  return {"number": len(areas),
+          "images": sum(len(r.boxes) > 0 for r in records),
+          "median_area": round(float(np.median(areas)), 4),
+          "smaller_than_1_percent": int(np.sum(np.array(areas) < .01))}, found
