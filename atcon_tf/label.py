@@ -29,6 +29,7 @@ import numpy as np
 import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
+from atcon_tf.config import defaults
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import settings
@@ -39,17 +40,19 @@ def _source(values):
   """The settings of the data, the classifier, and its class names.
 
   The classifier is None where --labels=truth needs none; the names are None
-  then and for a .keras file, which stores none.
+  then and for a model's file, which stores none.
   """
   if not values.workdir:
     config = config_flags.from_flags()
     if values.labels == "truth":
       return config, None, None
-    if not config.model.endswith(".keras"):
+    if not defaults.is_file(config.model):
       raise UserError("workdir", None, "needed by --labels=prediction, or "
                       "--model=FILE.keras")
-    return config, at.models.load(config.model, config.input_range,
-                                  config.image_size), None
+    classifier = at.models.load(config.model, config.input_range,
+                                config.image_size)
+    print(*(f"note: {note}\n" for note in classifier.notes), end="", sep="")
+    return config, classifier, None
   if values["model"].present:
     raise UserError("model", values.model,
                     "give either this or --workdir")
@@ -71,7 +74,7 @@ def main(argv):
     raise UserError("out", None, "needed, the list to write")
   config, classifier, names = _source(values)
   if classifier is not None:
-    config = dataclasses.replace(config, image_size=classifier.image_size[0])
+    config = dataclasses.replace(config, image_size=classifier.image_size)
   data, labelling = at.data.load(config), at.data.labelling
   for line in data.notes:
     print(files.printable(line))

@@ -57,12 +57,18 @@ def check_field(config, field, given):
 
 
 def check_model(model):
-  """Refuses a model that is neither a backbone's name nor a .keras file."""
+  """Refuses a model that is neither a backbone's name nor a model's file."""
   if model in MODELS:
     return
-  if not model.endswith(".keras"):
+  if os.path.isdir(model):
     raise UserError("model", model,
-                    f"must be one of {', '.join(MODELS)}, or a .keras file")
+                    "is a folder; a SavedModel has no layers to take maps "
+                    "from: where the model was made, write it with "
+                    "model.save('mine.keras')")
+  if not defaults.is_file(model):
+    raise UserError("model", model,
+                    f"must be one of {', '.join(MODELS)}, or a file "
+                    f"({', '.join(defaults.MODEL_FILES)})")
   if not os.path.isfile(model):
     raise UserError("model", model, "no such file")
 
@@ -153,15 +159,12 @@ def check_together(config, given):
     raise UserError("keep", config.keep,
                     "not used with --random_labels, where the validation "
                     "score is noise and the last weights are kept")
-  if 0 < config.image_size < 16:
-    raise UserError("image_size", config.image_size,
-                    "must be at least 16")
   if config.alpha and "supervised_share" in given:
     raise UserError("alpha", config.alpha,
                     "sets the same probability as --supervised_share; give "
                     "only one of them")
   if config.weights not in ("", "none"):
-    if config.model.endswith(".keras"):
+    if defaults.is_file(config.model):
       raise UserError("weights", config.weights,
                       f"not used with --model={config.model}, which holds "
                       "its own weights")
@@ -183,7 +186,7 @@ def check_together(config, given):
   if "input_range" in given:
     raise UserError("input_range", config.input_range,
                     f"not used with --model={config.model}, whose range is "
-                    "known; it goes with a .keras file")
+                    "known; it goes with a model's file")
 
 
 def _check_two_classes(config):

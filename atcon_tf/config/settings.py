@@ -160,23 +160,26 @@ class Model:
   """The network."""
 
   model: str = flag(
-      "", "a backbone's name (%s) or a .keras file; default: tiny_cnn for "
-      "shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
+      "", "a backbone's name (%s), or a .keras or .h5 file; default: tiny_cnn "
+      "for shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
   width: float = flag(1.0, "width multiplier of the backbone (alpha)",
                       minimum=0.1, maximum=2.0,
                       needs={"model": ("mobilenet", "mobilenet_v2")})
   weights: str = flag(
       "", "weights to start from: imagenet, none, or a weights file; "
       "default: imagenet, but none for tiny_cnn")
-  image_size: int = flag(0, "side of the square input in pixels; default: "
-                         "by the model", minimum=0, maximum=4096)
+  image_size: int | str = flag(
+      0, "side of the square input in pixels, from 16 to 4096, or "
+      "HEIGHTxWIDTH; default: by the model")
   resize: str = flag(
       "squeeze", "how an image gets the shape of the input. squeeze: its "
       "aspect ratio is not kept; crop: the largest part in its middle; pad: "
       "the whole image between black margins", choices=RESIZES, needs=FILES)
   input_range: str = flag(
-      "0..1", "range of the pixel values that a .keras model expects",
-      choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))
+      "auto", "range of the pixel values that the model in a file expects; "
+      "auto: that of the preprocessing with which it begins, or 0..1 if it "
+      "begins with none",
+      choices=("auto", "0..1", "-1..1", "0..255", "imagenet", "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output gives the class activation map; default: the "
       "last layer with a spatial extent")

@@ -31,7 +31,7 @@ def predict(classifier, records, max_bad_images=0, progress=False):
   bar = Progress(len(records), "images", progress)
   for first in range(0, len(records), AT_ONCE):
     images = image_store.Images(records[first:first + AT_ONCE],
-                                classifier.image_size[0], max_bad_images - bad)
+                                classifier.image_size, max_bad_images - bad)
     bad += len(images.bad)
     for batch, pixels in pipeline.evaluation_batches(images, images.records,
                                                      AT_ONCE):

@@ -28,7 +28,7 @@ def note(classifier, records):
   share = share_of_smaller_boxes(records, cells)
   if not share > 0.5:
     return ""
-  size = classifier.image_size[0]
+  size = min(classifier.image_size)
   return (f"note: {share:.0%} of the boxes are smaller than a cell of the map, "
           f"which is {size / cells:.0f} of {size} pixels wide, so the maps "
           "cannot follow them; a larger --image_size or an earlier "

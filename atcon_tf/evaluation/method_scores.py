@@ -53,13 +53,13 @@ def judgement(classifier, method, metrics, multi_label):
     `fn(pairs, tell=None) -> {"scores": {metric: [P]}, "images_a_second",
     "forward_passes"}`; `tell(images)` is called after each batch.
   """
-  size = classifier.image_size
   output = forward_pass.own_output(multi_label)
   predict = tf.function(
       lambda x, c: forward_pass.score(classifier, x, c, output),
-      input_signature=[tf.TensorSpec([None, *size, 3]),
+      input_signature=[tf.TensorSpec([None, *classifier.maps.input.shape[1:]]),
                        tf.TensorSpec([None], tf.int64)])
-  black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
+  black = classifier.normalize(np.zeros(
+      [1, 1, 1, classifier.image_shape[-1]], np.float32)).numpy()
   explain = maps_of(classifier, method, multi_label)
 
   def evidence_of(part, heat):
@@ -151,23 +151,22 @@ def maps_of(classifier, method, multi_label):
         middle[None], len(images), 0)
   options = registry.output_of(method, multi_label)
   function = attribution.build(classifier, method, **options)
-  signature = [tf.TensorSpec([None, *size, 3]),
-               tf.TensorSpec([None], tf.int64)]
 
-  def traced(make):
+  def traced(of, make):
     # A concrete function: TensorFlow would warn that this line of code is
     # traced once for each method.
+    signature = [tf.TensorSpec([None, *of.image_shape]),
+                 tf.TensorSpec([None], tf.int64)]
     return tf.function(lambda x, c: attribution.enlarge(
         classifier, make(x, c)), input_signature=signature
                        ).get_concrete_function()
 
-  usual = traced(function)
+  usual = traced(classifier, function)
 
   @functools.cache
   def again():  # built outside of the tracing: the checks need numbers
-    of_noisy = attribution.build(classifier.on_normalized(), method,
-                                 **options)
-    return traced(of_noisy)
+    noisy = classifier.on_normalized()
+    return traced(noisy, attribution.build(noisy, method, **options))
 
   return lambda images, class_index, normalized=False: (
       again() if normalized else usual)(images, class_index).numpy()

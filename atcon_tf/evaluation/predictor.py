@@ -101,7 +101,7 @@ class Predictor:
       self._measured = False  # consistency has no meaning for this network
     self._logits = tf.function(
         lambda x: classifier.model(x, training=False),
-        input_signature=[tf.TensorSpec([None, *classifier.image_size, 3],
+        input_signature=[tf.TensorSpec([None, *classifier.image_shape],
                                        classifier.maps.input.dtype)])
     self._look = tf.function(
         lambda x, columns, consistency: _look(

@@ -78,7 +78,7 @@ class Explainer:
 
   def see(self, image):
     """A picture as the network sees it, float32 `[1, S, S, 3]`."""
-    return pictures.for_network(image, self.classifier.image_size[0],
+    return pictures.for_network(image, self.classifier.image_size,
                                 self.resize)
 
   def on_photo(self, heat, photo):

@@ -182,7 +182,8 @@ def _random_network(run):
   classifier = run.classifier
   size = classifier.image_size
   noise = np.random.default_rng(0).uniform(
-      size=[8, *(-(-s // 8) for s in size), 3]).astype(np.float32)
+      size=[8, *(-(-s // 8) for s in size), classifier.image_shape[-1]]
+  ).astype(np.float32)
   images = noise.repeat(8, 1).repeat(8, 2)[:, :size[0], :size[1]]
   target = np.arange(8) % classifier.num_classes
   learned = attribution.explain(classifier, images, "grad_cam", target)

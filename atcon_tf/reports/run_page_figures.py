@@ -112,7 +112,7 @@ def pictures(run, other, names, table):
     raise UserError("the images of this run are not where they were")
   for rows, kind in [(there[:SHOWN], "best"), (there[::-1][:SHOWN], "worst")]:
     records = [known[str(table["id"][i])] for i in rows]
-    pixels = image_store.Images(records, run.classifier.image_size[0]).pixels
+    pixels = image_store.Images(records, run.classifier.image_size).pixels
     images = pixels.astype(np.float32) / 255
     words = "; ".join(
         f"{r.id}: shows {_listed(run, r.label)}, "
@@ -151,7 +151,7 @@ def _both(run, other, names, images, records):
   target = np.array([r.label.argmax() for r in records])
   heat = []
   for one in (other, run):
-    pixels = image_store.Images(records, one.classifier.image_size[0]).pixels
+    pixels = image_store.Images(records, one.classifier.image_size).pixels
     heat.append(classifier_maps.grad_cam_at(
         one.classifier, pixels, target, run.classifier.image_size))
   boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]

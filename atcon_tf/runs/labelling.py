@@ -38,10 +38,9 @@ def predict(classifier, multi_label, images, batch_size=32, progress=False,
     the N images that can be read, `[N, classes]`, and
     `{path: what is wrong}` of the others.
   """
-  size = classifier.image_size
   logits = tf.function(
       lambda x: classifier.model(x, training=False),
-      input_signature=[tf.TensorSpec([None, *size, 3],
+      input_signature=[tf.TensorSpec([None, *classifier.image_shape],
                                      classifier.model.input.dtype)])
   bar = Progress(len(images), "pictures", progress)
   read, found, bad = [], [np.zeros([0, classifier.num_classes])], {}
@@ -49,7 +48,7 @@ def predict(classifier, multi_label, images, batch_size=32, progress=False,
     for first in range(0, len(images), batch_size):
       part, pixels = images[first:first + batch_size], []
       for one, seen in zip(part, pool.map(
-          lambda image: _try_read(image, size[0], resize), part)):
+          lambda image: _try_read(image, classifier.image_size, resize), part)):
         if isinstance(seen, str):
           bad[one] = seen
         else:

@@ -182,7 +182,7 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None):
     raise UserError("split", split, "has no images")
   if check:
     check(records)
-  images = image_store.Images(records, run.classifier.image_size[0],
+  images = image_store.Images(records, run.classifier.image_size,
                               config.max_bad_images)
   return images.records, images
 

@@ -5,9 +5,11 @@ import os
 import pathlib
 
 from atcon_tf.config import Config
+from atcon_tf.config import defaults
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
+from atcon_tf.runs import kept_model
 from atcon_tf.runs.run import load
 from atcon_tf.runs import run_folder
 
@@ -58,6 +60,12 @@ def check_start(config, split):
     return
   before = Config.from_json((run / "config.json").read_text())
   old_split = json.loads((run / "splits.json").read_text())
+  copy = kept_model.find(run)
+  if copy and defaults.is_file(config.model) and not kept_model.same(
+      copy, config.model):
+    raise UserError("model", config.model,
+                    f"is another file than {copy}, whose network the weights "
+                    f"of --warm_start={config.warm_start} are of")
   for name in ("class_names", "multi_label"):
     if old_split[name] != split[name]:
       raise UserError(*given, f"its {name} are {old_split[name]}, but those of "

@@ -163,7 +163,7 @@ def _write_warmup(run, folder, say):
   except ImportError:
     say(f"{WARMUP}: left out, tensorflow-serving-api is not installed")
     return
-  image = np.full([*run.classifier.image_size, 3], 0.5, np.float32)
+  image = np.full(run.classifier.image_shape, 0.5, np.float32)
   picture = tf.io.encode_png(tf.cast(image * 255, tf.uint8)).numpy()
   pixels, packed = {"images": image[np.newaxis]}, {"image_bytes": [picture]}
   target = {"class_index": np.array([-1], np.int32)}

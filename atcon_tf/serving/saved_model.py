@@ -72,7 +72,7 @@ class ServingModule(tf.Module):
     self._multi_label, self._resize = multi_label, resize
     self._threshold = threshold
     self.model_variables = list(classifier.model.variables)
-    images = tf.TensorSpec([None, *classifier.image_size, 3], tf.float32,
+    images = tf.TensorSpec([None, *classifier.image_shape], tf.float32,
                            "images")
     image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
     class_index = tf.TensorSpec([None], tf.int32, "class_index")

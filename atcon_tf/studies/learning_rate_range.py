@@ -16,7 +16,7 @@ from atcon_tf.config import Config
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.reports.figures import canvas
-from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.training import one_run
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training import schedule
@@ -110,7 +110,7 @@ def sweep(config, low, high, count, progress=False):
   Raises:
     UserError: as `training.train_and_evaluate`.
   """
-  config = with_image_size(config)
+  config = of_file(config)
   rates = {name: getattr(config, name) for name in RATES
            if getattr(config, name)}
   # The steps before the first pseudo-labels are not part of the sweep.

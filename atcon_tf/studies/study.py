@@ -108,11 +108,11 @@ class Study:
       wanted = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
       wanted = json.loads(wanted.public().to_json())
-      # Where features are kept changes no run, and a .keras file knows its
-      # image size itself.
-      free = {"feature_cache"} if wanted["image_size"] else {
-          "feature_cache", "image_size"}
-      for name in set(wanted) - free:
+      # Where features are kept changes no run; a model's file knows its image
+      # size and its input range itself.
+      free = {"feature_cache": wanted["feature_cache"], "image_size": 0,
+              "input_range": "auto"}
+      for name in {n for n in wanted if wanted[n] != free.get(n, ())}:
         if wanted[name] != before.get(name):
           raise UserError("folder", self.folder,
                           f"its run {study_grid.name_of(cell)} was made with "

@@ -6,7 +6,7 @@ import os
 from atcon_tf.config import UserError
 from atcon_tf.runs import run_data
 from atcon_tf.runs import run_folder
-from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.training.loop import Training
 
 
@@ -24,7 +24,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
   Raises:
     UserError: a setting, the data or the folder are wrong.
   """
-  config = with_image_size(config)
+  config = of_file(config)
   work = run_folder.Workdir(workdir, config, overwrite)
   try:
     return prepare(config, work.path / "splits.json").run(work)

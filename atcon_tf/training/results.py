@@ -9,6 +9,7 @@ from atcon_tf.evaluation import scoring
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import score_plots
 from atcon_tf.reports import kept_weights
+from atcon_tf.runs import kept_model
 from atcon_tf.runs import provenance
 from atcon_tf.runs import stored_predictions
 from atcon_tf.training import tensorboard_writer
@@ -55,6 +56,8 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
   result = {
       "config": json.loads(config.public().to_json()),
       **provenance.environment(),
+      **({"model_sha256": kept_model.sha256(kept_model.find(work.path))}
+         if kept_model.find(work.path) else {}),
       "data": {part: len(r) for part, r in data.records.items()},
       **({"groups": data.split["groups"]} if "groups" in data.split else {}),
       "steps": steps,

@@ -230,8 +230,7 @@ def test_stock_models_and_what_to_explain():
 
 
 @pytest.mark.parametrize("units, activation, multi_label", [
-    (3, "softmax", False), (3, "sigmoid", True), (1, "sigmoid", True),
-    (3, "linear", False)])
+    (3, "softmax", False), (3, "sigmoid", True), (3, "linear", False)])
 def test_a_file_that_ends_in_a_sigmoid_has_independent_classes(
     units, activation, multi_label, tmp_path):
   images = keras.Input([16, 16, 3])

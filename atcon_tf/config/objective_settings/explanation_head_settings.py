@@ -46,7 +46,7 @@ class Heads:
 def check(config, given):
   """Refuses a head without a classifier to explain."""
   del given
-  if not config.warm_start and not config.model.endswith(".keras"):
+  if not config.warm_start and not defaults.is_file(config.model):
     raise UserError("objective", config.objective,
                     "explains a trained classifier; name one by "
                     "--warm_start=RUN or --model=FILE.keras")
