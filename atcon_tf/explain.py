@@ -69,6 +69,7 @@ def main(argv):
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
         threshold=values.threshold, largest=values.largest)
+    pictures = at.data.pictures
     notes += pictures.frames_note(pictures.several_frames(paths))
     print(*map(files.printable, notes),
           f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
