@@ -3,15 +3,16 @@
     python -m atcon_tf.sweep --dataset=folder --data_dir=photos \
       --objective=self_training --shot_list=1,2,4,8 --repeats=3 --out=W/sweep
 
-Trains with the objective, and without it, on few images of each class. What
-it is compared with is its own start without a training step, `ranked_probe`
-or `probe`; it is `supervised` where no probe can be the start. Each number of
-images is run with several seeds, and a straight line over the logarithm of
-the number extrapolates the gain. The command writes a plot, a JSON file and
-one sentence, which says up to how many images the gain is worth its time. The same command continues a
-sweep that was interrupted. The scores are those of the validation images, so
-that the test images stay unseen while one chooses. That holds for data with
-folders `val` and `test`: without them every seed cuts its own from all images.
+Trains with the objective, and without it, on few images of each class. What it
+is compared with is its own start without a training step, `ranked_probe` or
+`probe`; it is `supervised` where no probe can be the start. Each number of
+images is run with several seeds, and a straight line over the logarithm of the
+number extrapolates the gain. The command writes a plot, a JSON file and one
+sentence, which says up to how many images the gain is worth its time. The same
+command continues a sweep that was interrupted. The scores are those of the
+validation images, so that the test images stay unseen while one chooses. That
+holds for data with folders `val` and `test`: without them every seed cuts its
+own from all images.
 
 Every flag of `atcon_tf.train` can be given, but for those that draw the
 subsets.

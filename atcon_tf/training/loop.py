@@ -167,24 +167,9 @@ class Training:
     finally:
       validator.close()
     return results.finish(self.config, self.data, self.predictor, self.work,
-                          validator, state, self._steps(state), self.seconds)
-
-  def _steps(self, state):
-    """How many steps were taken, and when the objective's own loss begins.
-
-    "objective_from" is the number of updates before that; it is absent if the
-    loss acts from the first update.
-    """
-    taken = self.plan[:state.step]  # --patience may have ended it early
-    counts = {kind: sum(kind in kinds for kinds in taken)
-              for kind in streams.STREAMS}
-    own = [i for i, kinds in enumerate(self.plan) if CONSISTENCY in kinds]
-    if own:
-      begins = sum(self.counted in kinds for kinds in self.plan[:own[0]])
-    else:
-      begins = max((o.begins for o in self.trainer.objectives.values()),
-                   default=0)
-    return counts | ({"objective_from": begins} if begins else {})
+                          validator, state, schedule.summary(
+                              self.plan, state.step, self.counted,
+                              self.trainer.objectives), self.seconds)
 
   def _resume(self):
     """Restores the last checkpoint, and returns its `RunState`."""

@@ -48,7 +48,8 @@ def test_a_training_image_is_its_own_nearest(tiny_run, tmp_path):
 
 
 def test_the_command(tiny_run, tmp_path):
-  PIL.Image.fromarray(np.zeros([40, 30, 3], np.uint8)).save(tmp_path / "one.png")
+  PIL.Image.fromarray(np.zeros([40, 30, 3], np.uint8)).save(
+      tmp_path / "one.png")
   done = subprocess.run(
       [sys.executable, "-m", "atcon_tf.explain", f"--workdir={tiny_run}",
        f"--images={tmp_path}", "--methods=grad_cam", "--examples=2",
