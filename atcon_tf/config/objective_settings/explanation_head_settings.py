@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.fields import check_weights
 from atcon_tf.config.fields import flag
