@@ -20,7 +20,11 @@ __all__ = [*_ROOMS, "Config", "UserError", "__version__"]
 
 def __getattr__(name):
   if name in _ROOMS:
-    return importlib.import_module(f"atcon_tf.{name}")
+    if name != "config":  # the others import Keras
+      importlib.import_module("atcon_tf.config.keras_settings").check()
+    quiet = importlib.import_module("atcon_tf.config.quiet")
+    with quiet.loading():
+      return importlib.import_module(f"atcon_tf.{name}")
   if name in ("Config", "UserError"):
     return getattr(importlib.import_module("atcon_tf.config"), name)
   if name == "__version__":

@@ -25,14 +25,11 @@ import sys
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config import UserError
-from atcon_tf import data
-from atcon_tf.data import image_check
-from atcon_tf.reports import check_sheet
-from atcon_tf.reports.figures import canvas
 
 
 def main(argv):
@@ -45,9 +42,10 @@ def main(argv):
   if out == picture:
     raise UserError("out", out, "its sheet goes there; must end otherwise")
   config = config_flags.from_flags()
-  found = data.load(config)
-  counts, findings = image_check.check(found, values.near,
-                                       sys.stderr.isatty())
+  found = at.data.load(config)
+  counts, findings = at.data.image_check.check(found, values.near,
+                                               progress=True)
+  check_sheet = at.reports.check_sheet
   print(*found.notes, check_sheet.text(counts, findings), sep="\n")
   wrong = sum(f.wrong for f in findings)
   files.write_text(out, json.dumps(
@@ -56,7 +54,7 @@ def main(argv):
   print(f"\n{out}")
   sheet = check_sheet.draw(found, findings)
   if sheet:
-    files.write_bytes(picture, canvas.to_png(sheet, dpi=110))
+    files.write_bytes(picture, at.reports.canvas.to_png(sheet, dpi=110))
     print(picture)
   else:
     picture.unlink(missing_ok=True)

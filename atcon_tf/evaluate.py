@@ -20,27 +20,13 @@ import pathlib
 
 from absl import flags
 
-from atcon_tf.attribution import METHODS
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config import names
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.evaluation import cases
-from atcon_tf.evaluation import evaluate_run
-from atcon_tf.evaluation import leaderboard
-from atcon_tf.evaluation import method_scores
-from atcon_tf.evaluation.metrics import METRICS
-from atcon_tf.evaluation import randomization
-from atcon_tf.reports import compare_runs
-from atcon_tf.reports import leaderboard_page
-from atcon_tf.reports import tables
-from atcon_tf import runs
-from atcon_tf.runs import provenance
-from atcon_tf.runs import run_data
-
-# The name among --metrics that stands for the checks of `randomization`.
-SANITY = "sanity"
 
 
 def main(argv):
@@ -51,17 +37,17 @@ def main(argv):
   for flag in ("out", "page"):
     if values[flag].value:
       files.check_file(flag, values[flag].value)
-  run = runs.load(values.workdir)
+  run = at.runs.load(values.workdir)
   name = os.path.basename(os.path.normpath(values.workdir))
   if values.compare:
-    compare_runs.compare(run, values.compare, values.out)
+    at.reports.compare(run, values.compare, values.out)
     return
   if values.methods:
     _judge_methods(run, values)
     return
-  result = evaluate_run.evaluate(run, values.split, values.data_dir,
-                                 progress=True)
-  print(tables.scores_table({name: result}, values.split))
+  result = at.evaluation.evaluate(run, values.split, values.data_dir,
+                                  progress=True)
+  print(at.reports.tables.scores_table({name: result}, values.split))
   if values.out:
     files.write_text(values.out, json.dumps(result, indent=1))
     print(f"\n{values.out}")
@@ -81,15 +67,19 @@ def _check_modes(values):
     raise UserError("data_dir", values.data_dir,
                     "needs --out=FILE, where the scores on other data are "
                     "written")
-  sane = SANITY in values.metrics
+  sane = names.SANITY in values.metrics
   if sane and len(values.metrics) > 1:
     raise UserError("metrics", values.metrics,
-                    f"{SANITY} stands alone, as it changes the network")
+                    f"{names.SANITY} stands alone, as it changes the network")
   if values.random_model and not sane:
     raise UserError("random_model", values.random_model,
-                    f"goes with --metrics={SANITY}")
+                    f"goes with --metrics={names.SANITY}")
   if values.page and sane:
-    raise UserError("page", values.page, f"not for --metrics={SANITY}")
+    raise UserError("page", values.page, f"not for --metrics={names.SANITY}")
+  if not sane:
+    names.check("metrics", values.metrics, names.METRICS)
+  if values.methods and values.methods != ["all"]:
+    names.check("methods", values.methods, [*names.METHODS, names.CENTRE])
 
 
 def _judge_methods(run, values):
@@ -97,34 +87,38 @@ def _judge_methods(run, values):
   if values.voc_year and run.config.dataset != "voc":
     raise UserError("voc_year", values.voc_year,
                     f"the run is of --dataset={run.config.dataset}")
-  sane = SANITY in values.metrics
-  other = randomization.load_other(run, values.random_model)
+  sane = names.SANITY in values.metrics
+  other = at.evaluation.randomization.load_other(run, values.random_model)
   methods = values.methods
   if methods == ["all"]:
-    methods = [*METHODS, method_scores.CENTRE]
-  method_scores.check_methods(methods)
-  records, images = run_data.load_part(run, values.split, values.data_dir,
-                                       values.voc_year)
+    methods = [*names.METHODS, names.CENTRE]
+  records, images = at.runs.load_part(
+      run, values.split, values.data_dir, values.voc_year,
+      None if sane else lambda records: at.evaluation.check_measurable(
+          values.metrics, records))
   target = values.target or (
       "box" if any(len(r.boxes) for r in records) else "prediction")
-  judged = cases.cases_of(run.classifier, records, images, target,
-                          values.images)
+  judged = at.evaluation.cases_of(run.classifier, records, images, target,
+                                  values.images)
+  note = at.evaluation.map_cells.note(run.classifier, records)
+  print(f"judging {len(methods)} methods on {len(judged.ids)} images"
+        + f"\n{note}" * bool(note), flush=True)
   name = "sanity.json" if sane else "attribution.json"
   out = pathlib.Path(values.out or run.path / name)
-  about = provenance.about(run, values.split, values.voc_year)
+  about = at.runs.provenance.about(run, values.split, values.voc_year)
   about |= {"json": values.out or name, "target": target}
   if sane:
-    board = randomization.judge(run.classifier, judged, methods, other,
-                                values.slow_images,
-                                multi_label=run.multi_label)
-    print(tables.randomization_table(board))
+    board = at.evaluation.randomization.judge(
+        run.classifier, judged, methods, other, values.slow_images,
+        multi_label=run.multi_label)
+    print(at.reports.tables.randomization_table(board))
     files.write_text(out, json.dumps(board | about, indent=1))
   else:
-    board = leaderboard.judge(
+    board = at.evaluation.judge(
         run.classifier, judged, methods, values.metrics, run.multi_label,
         values.slow_images, out.with_suffix(".parts"))
-    print(leaderboard_page.leaderboard_table(board))
-    leaderboard_page.save(board | about, out, values.page)
+    print(at.reports.leaderboard_page.leaderboard_table(board))
+    at.reports.leaderboard_page.save(board | about, out, values.page)
   for method, reason in board["skipped"].items():
     print(f"not measured: {method} ({reason})")
   print(f"\n{out}")
@@ -142,13 +136,14 @@ def define_flags():
                   "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)
   flags.DEFINE_list("methods", [], "attribution methods to judge, or all")
-  flags.DEFINE_enum("target", None, list(cases.TARGETS), "which class of an "
+  flags.DEFINE_enum("target", None, list(names.TARGETS), "which class of an "
                     "image they explain; default: that of its largest box, or "
                     "the predicted class where no image has boxes")
-  flags.DEFINE_list("metrics", list(leaderboard.DEFAULT_METRICS),
-                    f"by which scores: {', '.join(METRICS)}; or {SANITY}")
-  path_flags.path("random_model", "", f"for --metrics={SANITY}: a run "
-                  "like it, trained with --random_labels")
+  flags.DEFINE_list("metrics", list(names.DEFAULT_METRICS),
+                    f"by which scores: {', '.join(names.METRICS)}; or "
+                    f"{names.SANITY}")
+  path_flags.path("random_model", "", f"for --metrics={names.SANITY}: a "
+                  "run like it, trained with --random_labels")
   flags.DEFINE_integer("images", 200, "images that judge the methods", 1)
   flags.DEFINE_integer("slow_images", 50, "images that judge the methods "
                        "that need hundreds of passes", 1)

@@ -8,33 +8,28 @@
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip, as
                                           GIF or --video_format=mp4
+    --examples=3                          the nearest training images of
+                                          each picture, of a run
     --list_layers                         layers that can carry a map, the
                                           candidates for --feature_layers
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
-boxes.csv.
+boxes.csv; with --examples also `NAME_examples.png` and examples.json.
 """
 
 import functools
 import pathlib
 
 from absl import flags
-import matplotlib
 
-from atcon_tf import attribution
-from atcon_tf.attribution import maps
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config import names
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.data import pictures
-from atcon_tf.reports import explained_files
-from atcon_tf.reports.explainer import choose_classes
-from atcon_tf.reports.explainer import Explainer
-from atcon_tf.runs.run import load_classifier
-from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -45,36 +40,50 @@ def main(argv):
   files.check_folder("out", folder)
   classifier_of = command_flags.classifier_from_flags()
   _check_used(values)
+  import matplotlib  # slow: only when the flags are right
   if values.colormap not in matplotlib.colormaps:
     raise UserError("colormap", values.colormap,
                     "matplotlib has none of this name; for example inferno, "
                     "viridis, jet")
-  classifier, names, multi_label = load_classifier(**classifier_of)
+  run = at.runs.load(values.workdir) if values.examples else None
+  classifier, class_names, multi_label = (
+      (run.classifier, run.class_names, run.multi_label) if run else
+      at.runs.load_classifier(**classifier_of))
+  explained_files = at.reports.explained_files
   if values.list_layers:
     print(explained_files.layers_text(classifier))
     return
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)
-  if not values.images and not values.video:
-    raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.video:
     explained_files.check_writable(values.video_format)
-  paths = pictures.find(values.images, print) if values.images else []
-  explainer = Explainer(classifier, names, multi_label, values.methods,
-                        values.smooth_views, values.batch_size,
-                        resize_of(values.workdir) if values.workdir else
-                        values.resize)
+  paths = at.data.pictures.find(values.images, print) if values.images else []
+  explainer = at.reports.explainer.Explainer(
+      classifier, class_names, multi_label, values.methods,
+      values.smooth_views, values.batch_size,
+      at.runs.resize_of(values.workdir) if values.workdir else values.resize)
   choose = functools.partial(
-      choose_classes, class_names=explainer.class_names, labels=values.label,
+      at.reports.explainer.choose_classes,
+      class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive)
+  nearest = at.runs.NearestImages(run) if run else None
+  if nearest:
+    nearest.check(values.examples)
   if paths:
+    print(f"explaining {len(paths)} pictures by {len(values.methods)} methods",
+          flush=True)
     sheets, boxes, notes = explained_files.explain_images(
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
         threshold=values.threshold, largest=values.largest)
+    pictures = at.data.pictures
     notes += pictures.frames_note(pictures.several_frames(paths))
     print(*map(files.printable, notes),
           f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
+    if nearest:
+      count = at.reports.example_files.explain_by_examples(
+          explainer, nearest, paths, folder, values.examples)
+      print(f"{folder}: examples of {count} images")
   if values.video:
     for path, frames in explained_files.explain_video(
         explainer, values.video, folder, choose, values.video_format,
@@ -88,8 +97,18 @@ def _check_used(values):
     command_flags.refuse(["top", "positive"], "not used with --label")
   if values.positive:
     command_flags.refuse(["top"], "not used with --positive")
+  own = [m for m in values.methods if not m.startswith(names.TF_KERAS_VIS)]
+  if own or not values.methods:
+    names.check("methods", own, names.METHODS)
+  if not (values.images or values.video or values.list_layers):
+    raise UserError("images", None, "give --images=FILES or --video=CLIP")
   if values.list_layers:
     command_flags.refuse(["images", "video"], "not used with --list_layers")
+  if values.examples and not values.workdir:
+    raise UserError("examples", values.examples,
+                    "needs --workdir=RUN, whose training images they are")
+  if values.list_layers or not values.images:
+    command_flags.refuse(["examples"], "used with --images alone")
   if not values.video:
     command_flags.refuse(["video_format"], "not used with --images alone")
   if not values.images and not values.list_layers:
@@ -105,14 +124,14 @@ def define_flags():
   flags.DEFINE_enum("video_format", "gif", ["gif", "mp4"],
                     "of the overlay; mp4 needs imageio[pyav]")
   flags.DEFINE_list("methods", ["grad_cam", "guided_backprop"],
-                    "any of " + ", ".join(attribution.METHODS))
+                    "any of " + ", ".join(names.METHODS))
   flags.DEFINE_list("label", [], "explain these classes")
   flags.DEFINE_integer("top", 0, "explain the so many best classes", 0)
   flags.DEFINE_bool("positive", False, "explain all classes above 0.5")
   flags.DEFINE_list("cam_layer", [], "layers of the maps; several are fused")
   flags.DEFINE_bool("smooth_views", False, "average over mirrored views")
   flags.DEFINE_integer("batch_size", 32, "images at once", 1)
-  flags.DEFINE_string("colormap", maps.COLORMAP, "of matplotlib")
+  flags.DEFINE_string("colormap", names.COLORMAP, "of matplotlib")
   flags.DEFINE_float("alpha", 0.6, "opacity of the colour", 0, 1)
   flags.DEFINE_float("threshold", 0.5, "share of the maximum inside a box",
                      0, 0.99)
@@ -120,6 +139,8 @@ def define_flags():
   flags.DEFINE_enum("box_format", "pascal", ["pascal", "coco"],
                     "corners, or corner and size")
   path_flags.path("out", "W/explain", "folder of the results")
+  flags.DEFINE_integer("examples", 0, "show the so many nearest training "
+                       "images of each picture", 0)
   flags.DEFINE_bool("list_layers", False, "show which layers carry maps")
 
 

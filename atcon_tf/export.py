@@ -15,12 +15,11 @@ import shlex
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
+from atcon_tf.config import names
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf import runs
-from atcon_tf.serving import export_run
-from atcon_tf.serving import saved_model
 
 
 def main(argv):
@@ -30,7 +29,9 @@ def main(argv):
   if not values.out:
     raise UserError("out", None,
                     "needed, the folder of the model's versions")
-  path = export_run.export(runs.load(values.workdir), values.out,
+  if values.method:
+    names.check("method", values.method, names.SERVED)
+  path = at.serving.export(at.runs.load(values.workdir), values.out,
                            tuple(values.method), values.version)
   print(f"{path}: {', '.join(sorted(p.name for p in path.rglob('*.*')))}\n"
         f"{serve(values.out)}")
@@ -47,7 +48,7 @@ def define_flags():
   path_flags.path("out", "", "folder of the model's numbered versions")
   flags.DEFINE_list(
       "method", [], "maps that explain, the first one draws the overlay: any "
-      f"of {', '.join(saved_model.METHODS)}; default: all the network can have")
+      f"of {', '.join(names.SERVED)}; default: all the network can have")
   flags.DEFINE_integer("version", 0, "number of the version; 0: the next",
                        lower_bound=0)
 

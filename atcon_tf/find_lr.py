@@ -32,18 +32,15 @@ sweeps that were made before.
 
 import json
 import pathlib
-import sys
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.reports.figures import canvas
-from atcon_tf.runs.provenance import environment
-from atcon_tf.studies import learning_rate_range
 
 
 def main(argv):
@@ -57,9 +54,8 @@ def main(argv):
     # Sweeps of one name in two folders are called by their paths.
     names = [stem if stems.count(stem) == 1 else path
              for stem, path in zip(stems, values.compare)]
-    sweeps = dict(zip(names, map(learning_rate_range.read, values.compare)))
-    files.write_bytes(picture, canvas.to_png(
-        learning_rate_range.plot(sweeps), dpi=110))
+    _draw(picture, dict(zip(names, map(at.studies.learning_rate_range.read,
+                                       values.compare))))
     print(picture)
     return
   files.check_file("out", out)
@@ -70,17 +66,16 @@ def main(argv):
     raise UserError("low", values.low,
                     f"must be less than --high={values.high}")
   config = config_flags.from_flags()
-  found = learning_rate_range.sweep(config, values.low, values.high,
-                                    values.sweep_steps, sys.stderr.isatty())
+  found = at.studies.learning_rate_range.sweep(
+      config, values.low, values.high, values.sweep_steps, progress=True)
   if not any(s is not None for s in found["smoothed"]):
     raise UserError("low", values.low,
                     "the loss is not finite from the first steps on; try a "
                     "lower one")
   files.write_text(out, json.dumps(
       {**found, "config": json.loads(config.public().to_json()),
-       **environment()}, indent=1))
-  files.write_bytes(picture, canvas.to_png(
-      learning_rate_range.plot({out.stem: found}), dpi=110))
+       **at.runs.provenance.environment()}, indent=1))
+  _draw(picture, {out.stem: found})
   print(f"{out}\n{picture}")
   if found["stopped"]:
     print(f"stopped after {len(found['loss'])} of {values.sweep_steps} "
@@ -91,6 +86,12 @@ def main(argv):
   print("suggested at most: " + " ".join(
       f"--{name}={rate:g}" for name, rate
       in found["suggested_rates"].items()))
+
+
+def _draw(picture, sweeps):
+  """Writes the plot of `{name: sweep}`."""
+  files.write_bytes(picture, at.reports.canvas.to_png(
+      at.studies.learning_rate_range.plot(sweeps), dpi=110))
 
 
 def define_flags():

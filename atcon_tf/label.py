@@ -22,42 +22,41 @@ file; with --workdir the data are the run's, but for the flags that are given.
 
 import dataclasses
 import pathlib
-import sys
 
 from absl import flags
 import numpy as np
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
+from atcon_tf.config import defaults
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import settings
 from atcon_tf.config import UserError
-from atcon_tf.data import labelling
-from atcon_tf.data import registry
-from atcon_tf import models
-from atcon_tf import runs
 
 
 def _source(values):
   """The settings of the data, the classifier, and its class names.
 
   The classifier is None where --labels=truth needs none; the names are None
-  then and for a .keras file, which stores none.
+  then and for a model's file, which stores none.
   """
   if not values.workdir:
     config = config_flags.from_flags()
     if values.labels == "truth":
       return config, None, None
-    if not config.model.endswith(".keras"):
+    if not defaults.is_file(config.model):
       raise UserError("workdir", None, "needed by --labels=prediction, or "
                       "--model=FILE.keras")
-    return config, models.load(config.model, config.input_range,
-                               config.image_size), None
+    classifier = at.models.load(config.model, config.input_range,
+                                config.image_size)
+    print(*(f"note: {note}\n" for note in classifier.notes), end="", sep="")
+    return config, classifier, None
   if values["model"].present:
     raise UserError("model", values.model,
                     "give either this or --workdir")
-  run = runs.load(values.workdir)
+  run = at.runs.load(values.workdir)
   given = {f.name: values[f.name].value
            for f in dataclasses.fields(settings.Data)
            if values[f.name].present}
@@ -75,8 +74,8 @@ def main(argv):
     raise UserError("out", None, "needed, the list to write")
   config, classifier, names = _source(values)
   if classifier is not None:
-    config = dataclasses.replace(config, image_size=classifier.image_size[0])
-  data = registry.load(config)
+    config = dataclasses.replace(config, image_size=classifier.image_size)
+  data, labelling = at.data.load(config), at.data.labelling
   for line in data.notes:
     print(files.printable(line))
   records = data.splits[values.part]
@@ -90,7 +89,7 @@ def main(argv):
       names = data.class_names if fit else tuple(
           map(str, range(classifier.num_classes)))
     labels = labelling.predict(classifier, records, config.max_bad_images,
-                               sys.stderr.isatty())
+                               progress=True)
   out = pathlib.Path(values.out)
   classes = out.with_name(f"{out.stem}_classes.txt")
   files.write_text(out, labelling.text(records, labels, names, config.data_dir))

@@ -9,24 +9,21 @@ A row of --out (CSV) is a picture: its path, the predicted labels, and the
 probability of every class. Where classes can be present together, the labels
 are those whose probability reaches the threshold that the run chose on its
 validation images (--threshold: another one), several with `;` between, none
-where no class reaches it; else the label is the most probable class. A
-picture that cannot be read is named and left out.
+where no class reaches it; else the label is the most probable class. Of two
+classes the label is the second one if its probability reaches the threshold
+(of the run's --operating_point, 0.5 by default). A picture that cannot be read
+is named and left out.
 """
-
-import sys
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import command_flags
 from atcon_tf.config import files
+from atcon_tf.config.names import THRESHOLD
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.data import pictures
-from atcon_tf.reports import predicted_labels
-from atcon_tf.runs.run import load_classifier
-from atcon_tf.runs.run import read_result
-from atcon_tf.runs.run import resize_of
 
 
 def main(argv):
@@ -37,20 +34,22 @@ def main(argv):
   if not values.images:
     raise UserError("images", None, "needed, files, folders or globs")
   classifier_of = command_flags.classifier_from_flags()
+  pictures = at.data.pictures
   paths = pictures.find(values.images, print)
-  classifier, names, multi_label = load_classifier(**classifier_of)
-  if not multi_label:
+  classifier, names, multi_label = at.runs.load_classifier(**classifier_of)
+  if not multi_label and len(names) != 2:
     command_flags.refuse(["threshold"], "not used where each image has one "
-                         "label")
-  threshold = values.threshold if multi_label else None
-  if multi_label and threshold is None:
-    threshold = predicted_labels.THRESHOLD
-    if values.workdir:
-      threshold = read_result(values.workdir)["thresholds"]["probability"]
-  read, probability, bad = predicted_labels.predict(
-      classifier, multi_label, paths, values.batch_size,
-      progress=sys.stderr.isatty(),
-      resize=resize_of(values.workdir) if values.workdir else values.resize)
+                         "of more than two labels")
+  labelling = at.runs.labelling
+  threshold = values.threshold
+  if threshold is None and values.workdir:
+    threshold = labelling.threshold_of(
+        at.runs.read_result(values.workdir)["thresholds"])
+  print(f"predicting {len(paths)} pictures", flush=True)
+  read, probability, bad = labelling.predict(
+      classifier, multi_label, paths, values.batch_size, progress=True,
+      resize=at.runs.resize_of(values.workdir) if values.workdir else (
+          values.resize))
   for path, why in bad.items():
     print(f"left out: {files.printable(path)}: {why}")
   for line in pictures.frames_note(pictures.several_frames(read)):
@@ -58,8 +57,9 @@ def main(argv):
   if not read:
     raise UserError("images", values.images,
                     f"none of the {len(paths)} pictures can be read")
-  files.write_text(values.out, predicted_labels.table(
-      read, probability, names, threshold))
+  files.write_text(values.out, at.reports.predicted_labels.table(
+      read, probability, names,
+      labelling.named(probability, multi_label, names, threshold)))
   print(f"{values.out}: {len(read)} pictures, {len(names)} classes; "
         f"{len(bad)} left out")
 
@@ -69,9 +69,9 @@ def define_flags():
   command_flags.define_classifier_flags()
   path_flags.paths("images", "image files, folders or globs")
   path_flags.path("out", "W/labels.csv", "the table to write")
-  flags.DEFINE_float("threshold", None, "probability from which on a class is "
-                     "a label; default: what the run chose, for other models "
-                     f"{predicted_labels.THRESHOLD}", 0, 1)
+  flags.DEFINE_float("threshold", None, "probability from which on a class, "
+                     "or the second of two, is a label; default: what the run "
+                     f"chose, for other models {THRESHOLD}", 0, 1)
   flags.DEFINE_integer("batch_size", 32, "images at once", 1)
 
 

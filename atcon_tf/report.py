@@ -13,11 +13,10 @@ import os
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
-from atcon_tf.reports import run_page
-from atcon_tf import runs
 
 
 def main(argv):
@@ -26,9 +25,9 @@ def main(argv):
   values = flags.FLAGS
   path = values.out or os.path.join(values.workdir, "run_page.html")
   files.check_file("out", path)
-  run = runs.load(values.workdir)
-  other = runs.load(values.compare, "compare") if values.compare else None
-  page = run_page.report(run, other)
+  run = at.runs.load(values.workdir)
+  other = at.runs.load(values.compare, "compare") if values.compare else None
+  page = at.reports.report(run, other)
   files.write_text(path, page)
   print(f"{path}: {len(page) / 1e6:.1f} MB, one file")
 

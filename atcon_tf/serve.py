@@ -13,6 +13,7 @@ from absl import flags
 
 from atcon_tf.config import cli
 from atcon_tf.config import path_flags
+from atcon_tf.config import quiet
 from atcon_tf.config import UserError
 
 
@@ -21,8 +22,9 @@ def main(argv):
   del argv
   values = flags.FLAGS
   try:  # they need the packages of the extra `serve`
-    from atcon_tf.serving.server import server
-    from atcon_tf.serving.server import served_model
+    with quiet.loading():
+      from atcon_tf.serving.server import server
+      from atcon_tf.serving.server import served_model
   except ImportError as missing:
     raise UserError(f"{missing.name} is not installed: pip install "
                     "'atcon_tf[serve]'") from missing

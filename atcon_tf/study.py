@@ -37,13 +37,11 @@ import pathlib
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
-from atcon_tf.studies.study import Study
-from atcon_tf.studies import study_grid
-from atcon_tf.studies import study_tables
 
 
 def main(argv):
@@ -52,18 +50,18 @@ def main(argv):
   files.check_file("out", values.out)
   files.check_folder("folder", pathlib.Path(values.folder))
   grid = _grid(values)
-  study = Study(grid, values.out, values.folder, argv[1:])
+  study = at.studies.Study(grid, values.out, values.folder, argv[1:])
   failed = [] if values.render_only else study.run(values.workers,
                                                    values.keep)
   if not study.rows and not failed:
     raise UserError("out", values.out, "no rows; nothing to render")
   if study.rows:
-    if study_tables.read(study.out)["grid"] != grid:
+    if at.studies.study_tables.read(study.out)["grid"] != grid:
       study.save()
-    for path in study_tables.render(study.out, values.readme):
+    for path in at.studies.study_tables.render(study.out, values.readme):
       print(path)
   if failed:
-    logs = ", ".join(f"{study.folder / study_grid.name_of(c)}.log"
+    logs = ", ".join(f"{study.folder / at.studies.study_grid.name_of(c)}.log"
                      for c in failed[:3])
     raise UserError(f"{len(failed)} runs failed, see {logs}; the same "
                     "command tries them again")
@@ -72,11 +70,11 @@ def main(argv):
 def _grid(values):
   """The grid that --grid names; with --render_only alone that of the rows."""
   if values.grid:
-    return study_grid.read_grid(values.grid)
+    return at.studies.read_grid(values.grid)
   if not values.render_only:
     raise UserError("grid", None, "needed, the file that says what to run, "
                     "such as flags/studies/voc_fewshot.json")
-  grid = study_tables.read(values.out)["grid"]
+  grid = at.studies.study_tables.read(values.out)["grid"]
   if grid is None:
     raise UserError("out", values.out, "no rows; nothing to render")
   return grid

@@ -12,11 +12,10 @@ import shlex
 
 from absl import flags
 
+import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import path_flags
-from atcon_tf.reports import tables
-from atcon_tf import training
 
 
 def main(argv):
@@ -24,11 +23,24 @@ def main(argv):
   del argv
   config = config_flags.from_flags()
   workdir = flags.FLAGS.workdir
-  result = training.train_and_evaluate(config, workdir, flags.FLAGS.overwrite)
-  print(tables.scores_table(
+  result = at.training.train_and_evaluate(config, workdir,
+                                          flags.FLAGS.overwrite)
+  print(at.reports.tables.scores_table(
       {os.path.basename(os.path.normpath(workdir)): result}))
+  for sentence in filter(None, [*at.reports.kept_weights.warnings(result),
+                                at.reports.two_classes.missed(result)]):
+    print(f"\nnote: {sentence}")
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
-        f"{tensorboard(workdir)}")
+        "Next: labels of your own pictures, the run as a page, its curves:")
+  print(*following(workdir), tensorboard(workdir), sep="\n")
+
+
+def following(workdir):
+  """The commands, for a shell, that a person may start after a run."""
+  run = f"--workdir={workdir}"
+  return [shlex.join(["python", "-m", *words]) for words in (
+      ["atcon_tf.predict", run, "--images=FOLDER", "--out=labels.csv"],
+      ["atcon_tf.report", run])]
 
 
 def tensorboard(workdir):

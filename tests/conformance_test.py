@@ -37,15 +37,24 @@ from tests.small_networks import small_classifier
 # Each method with options that keep it small.
 CASES = {
     "cam": {}, "grad_cam": {}, "grad_cam_plus_plus": {}, "xgrad_cam": {},
-    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {},
+    "hires_cam": {}, "layer_cam": {}, "eigen_cam": {}, "finer_cam": {},
     "score_cam": dict(batch_size=16), "ablation_cam": dict(batch_size=16),
     "gradient": {}, "input_x_gradient": {}, "guided_backprop": {},
     "guided_grad_cam": {},
     "integrated_gradients": dict(steps=3, batch_size=4),
     "smooth_grad": dict(samples=3, batch_size=4),
     "var_grad": dict(samples=3, batch_size=4),
+    "square_grad": dict(samples=3, batch_size=4),
+    "blur_integrated_gradients": dict(steps=3, batch_size=4),
+    "expected_gradients": dict(samples=6, batch_size=4),
+    "full_grad": {},
+    "lrp": {}, "lrp_epsilon": {}, "lrp_gamma": {}, "lrp_alpha_beta": {},
+    "lrp_z_plus": {},
+    "deep_lift": {}, "deep_shap": dict(batch_size=4),
     "rise": dict(masks=6, batch_size=4),
     "occlusion": dict(window=8, batch_size=4),
+    "lime": dict(samples=20, parts=9, batch_size=4),
+    "kernel_shap": dict(samples=20, parts=9, batch_size=4),
     "meaningful_perturbation": dict(
         fill="noise", steps=5, cells=4, batch_size=4),
     "attention_rollout": {}, "gradient_rollout": {},
@@ -60,6 +69,7 @@ XLA_DIFFERS = {
 }
 # Methods that half precision changes by more than rounding, and why.
 HALF_DIFFERS = {
+    "lime": "a fit of small changes of half-precision logits",
     "meaningful_perturbation": "a fit: rounding moves each of its steps",
     "var_grad": "a small difference of gradients that are half precision",
 }
@@ -269,7 +279,8 @@ def test_objective(name, classifiers):
 # Data sets with their flags; None: the test makes the files.
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
                  "binary_masks": None, "csv": None, "coco": None,
-                 "label_studio": None, "cvat": None, "svhn": None, "tfds:NAME": None}
+                 "label_studio": None, "cvat": None, "svhn": None,
+                 "tfds:NAME": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -337,6 +348,11 @@ METRIC_CASES = {
     "deletion": .25, "deletion_blur": None, "road": None, "infidelity": 0,
     "max_sensitivity": 0, "sparseness": .5, "pointing_game": 1,
     "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
+    "faithfulness_correlation": 1, "sensitivity_n": 1, "mu_fidelity": 1,
+    "faithfulness_estimate": 1, "monotonicity": 1, "irof": None,
+    "average_sensitivity": 0, "random_logit": 1, "coherency": 1,
+    "adcc": .75, "complexity": np.log(50), "relevance_mass_accuracy": 1,
+    "relevance_rank_accuracy": 1,
 }
 
 
@@ -347,7 +363,7 @@ def test_metric(name):
   images = heat[..., None] / 50
   evidence = Evidence(
       heat, images, lambda x, pairs: x.sum((1, 2, 3)),
-      lambda x: heat, [np.array([[0, 0, .5, 1]])] * 2,
+      lambda x: heat, lambda: heat, [np.array([[0, 0, .5, 1]])] * 2,
       heat.astype(np.uint8))
   score = METRICS[name](evidence)
   assert score.shape == (2,)

@@ -17,6 +17,7 @@ from atcon_tf import attribution
 from atcon_tf import runs
 from atcon_tf.serving import image_ops
 from atcon_tf.serving import saved_model
+from tests import quiet_process
 
 grpc = pytest.importorskip("grpc")
 predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
@@ -32,8 +33,7 @@ SMALL = ["--image_size=97", "--classes=cow,sheep", "--shots=2", "--steps=2",
 def _run(*command):
   done = subprocess.run([sys.executable, *command], cwd=ROOT,
                         capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return done.stdout
+  return quiet_process.output(done)
 
 
 def _rest(port, name, pictures):
@@ -72,10 +72,11 @@ def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
   files = [data_dir / f"VOCdevkit/VOC2007/JPEGImages/{i}.jpg"
            for i in run.split["test"][:3]]
   pictures = [f.read_bytes() for f in files]
+  log = open(tmp_path / "stderr.txt", "w+")
   server = subprocess.Popen(
       [sys.executable, "-m", "atcon_tf.serve", f"--model={out}",
        "--rest_port=0", "--grpc_port=0", "--timeout=120"],
-      cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+      cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
   try:
     rest, remote = re.findall(r"127\.0\.0\.1:(\d+)",
                               server.stdout.readline())
@@ -84,6 +85,9 @@ def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
   finally:
     server.terminate()
     assert server.wait(60) == 0
+  with log:
+    log.seek(0)
+    assert not log.read()
   classifier = run.classifier
   images = image_ops.decode(tf.constant(pictures), classifier.image_size)
   logits = classifier.model(images, training=False)

@@ -9,12 +9,13 @@ import pathlib
 from atcon_tf.config.defaults import FINE_TUNING
 from atcon_tf.config.defaults import FROM_SCRATCH
 from atcon_tf.config.defaults import NETWORKS
+from atcon_tf.config.objective_settings import probe_settings
 from atcon_tf.config.objective_settings.registry import SETTINGS
 from atcon_tf.config import settings
 
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "options.md"
-GROUPS = (settings.Data, settings.Model, settings.Training,
-          *SETTINGS, settings.Evaluation)
+GROUPS = (settings.Data, settings.Model, probe_settings.Probe,
+          settings.Training, *SETTINGS, settings.Evaluation)
 
 TOP = """\
 # Every option of `python -m atcon_tf.train`

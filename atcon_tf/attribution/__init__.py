@@ -20,6 +20,12 @@ whose guided gradient equals its plain one on a random image: a forward pass
 inside its own `tf.function` traces its backward pass by the plain rule, and
 no error says so.
 
+LRP and DeepLIFT hand the logit, or its difference from a baseline's, down
+through the network by a rule for each kind of layer (`propagation.py`). Their
+maps are signed sums over the colours, so that a map adds up to what it
+explains. A network with a layer that has no rule is refused, naming the
+layer. Their rules hold factors constant, so no loss is trained through them.
+
 On a CPU, compiled (XLA) attribution gives the same maps more slowly, so
 `xla="auto"` compiles on accelerators only.
 

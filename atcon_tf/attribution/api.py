@@ -116,7 +116,7 @@ def explain(model, images, method="grad_cam", class_index=None,
     options = {**options, "batch_size": batch_size}
   function = build(classifier, method, **options)
   images = tf.convert_to_tensor(images)
-  wanted = (*classifier.image_size, 3)
+  wanted = classifier.image_shape
   if len(images.shape) != 4 or tuple(images.shape[1:]) != wanted:
     raise UserError(f"images: {classifier.name} takes [B, "
                     f"{', '.join(map(str, wanted))}], not "

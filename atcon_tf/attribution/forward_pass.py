@@ -7,12 +7,11 @@
 
 import dataclasses
 
-import numpy as np
-from scipy import special
 import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf import models
+from atcon_tf.models.probabilities import probability
 
 # What of the logits z `[B, classes]` is explained.
 OUTPUTS = {"logit": tf.identity, "probability": tf.nn.softmax,
@@ -59,6 +58,20 @@ class Pass:
     """
     with self.tape:
       score = pick(self.logits, class_index, output)
+    return self._gradient(score, source)
+
+  def gradient_of(self, weights, source):
+    """`d (sum_c weights_c y_c) / d source` of the logits y, see `gradient`.
+
+    Args:
+      weights: `[B, classes]`.
+      source: as for `gradient`.
+    """
+    with self.tape:
+      score = tf.reduce_sum(weights * self.logits, -1)
+    return self._gradient(score, source)
+
+  def _gradient(self, score, source):
     known = {id(cast): own for cast, own in zip(self.features, self.recorded)}
     gradient = self.tape.gradient(score, tf.nest.map_structure(
         lambda tensor: known.get(id(tensor), tensor), source))
@@ -73,21 +86,6 @@ def own_output(multi_label):
       "probability".
   """
   return "sigmoid" if multi_label else "probability"
-
-
-def probability(logits, multi_label):
-  """Sigmoid (several labels an image) or softmax (one) of logits.
-
-  Args:
-    logits: `[..., classes]`. Of a tensor the result is a tensor of its dtype;
-      of anything else it is a NumPy array in float64, in which probabilities
-      close to 1 still rank like their logits.
-    multi_label: whether an image may show several classes.
-  """
-  if tf.is_tensor(logits):
-    return OUTPUTS[own_output(multi_label)](logits)
-  logits = np.asarray(logits, np.float64)
-  return special.expit(logits) if multi_label else special.softmax(logits, -1)
 
 
 def pick(logits, class_index, output="logit"):

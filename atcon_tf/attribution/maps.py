@@ -7,10 +7,11 @@ twice, since ATCON trains through these maps.
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config.names import COLORMAP
+
 # How a map looks over an image, wherever it is drawn: the image in grey levels
 # `GREY_FROM + GREY_RANGE * grey`; over it the colours of COLORMAP with the
 # opacity `OPACITY_FROM + OPACITY_RANGE * map`, of a map in [0, 1].
-COLORMAP = "inferno"
 GREY_FROM, GREY_RANGE = 0.25, 0.5
 OPACITY_FROM, OPACITY_RANGE = 0.15, 0.75
 

@@ -10,22 +10,26 @@ import inspect
 import typing
 import weakref
 
-import numpy as np
-import tensorflow as tf
-
+from atcon_tf.attribution import applicability
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.methods import attention_rollout
+from atcon_tf.attribution.methods import blur_integrated_gradients
 from atcon_tf.attribution.methods import cam
 from atcon_tf.attribution.methods import combined
+from atcon_tf.attribution.methods import deep_lift
+from atcon_tf.attribution.methods import expected_gradients
+from atcon_tf.attribution.methods import full_grad
 from atcon_tf.attribution.methods import gradient
 from atcon_tf.attribution.methods import integrated_gradients
 from atcon_tf.attribution.methods import meaningful_perturbation
 from atcon_tf.attribution.methods import perturbation
+from atcon_tf.attribution.methods import relevance_propagation
 from atcon_tf.attribution.methods import smooth_grad
+from atcon_tf.attribution.methods import surrogate
 from atcon_tf.attribution.methods import trained_head
+from atcon_tf.attribution import propagation
 from atcon_tf.config import UserError
 from atcon_tf.models import explanation_head
-from atcon_tf.models import guided_relu
 
 BATCH_SIZE = 32
 
@@ -112,63 +116,18 @@ def _default(function, option):
   return inspect.signature(function).parameters[option].default
 
 
-def _random_pass(classifier):
-  """A pass of one random image, and its highest logit."""
-  shape = [1, *classifier.image_size, 3]
-  pixels = np.random.default_rng(0).uniform(size=shape)
-  pass_ = forward_pass.forward(
-      classifier, tf.constant(pixels, classifier.maps.input.dtype))
-  return pass_, tf.argmax(pass_.logits, -1)
+def _by_rules(kinds, passes):
+  """What holds for methods that walk the network's graph by rules.
 
+  A rule's constants have no derivative, so no loss is trained through them.
 
-def _check_guided(classifier, name):
-  """Refuses a network for which guided backpropagation has no meaning."""
-  if not classifier.relus:
-    raise UserError(
-        f"{name}: {classifier.name} has no ReLU, so guided backpropagation "
-        "has no meaning for it; use gradient instead")
-  pass_, target = _random_pass(classifier)
-  target = tf.one_hot(target, classifier.num_classes,
-                      dtype=pass_.logits.dtype)
-  # Where only positive gradients arrive, the guided and the plain rule agree.
-  # So the check runs on the logit and on minus the logit: one of the two must
-  # differ if the guided rule is in force.
-  up, down = (functools.partial(
-      pass_.tape.gradient, pass_.logits, pass_.normalized,
-      output_gradients=sign * target) for sign in (1, -1))
-  plain = up()
-  with guided_relu.guided_rule():
-    same = tf.reduce_all((up() == plain) & (down() == -plain))
-  if bool(same):
-    raise UserError(
-        f"{name}: the guided gradient of {classifier.name} equals its plain "
-        "gradient; its ReLUs are hidden from the guided rule (inside a "
-        "tf.function or a custom layer), or all are inactive")
-
-
-def _check_head(classifier, name):
-  """Refuses a classifier whose logits depend on more than a cam_layer."""
-  del name
-  for layer in range(len(classifier.cam_layers)):
-    classifier.head_of(layer)
-
-
-def _check_linear_head(classifier, name):
-  """Refuses a head other than global average pooling and one dense layer.
-
-  With such a head the gradient is the same in every cell and for every image.
+  Args:
+    kinds: of operations that the method knows; see `propagation.check`.
+    passes: further forward passes of the whole network.
   """
-  first, target = _random_pass(classifier)
-  second = forward_pass.forward_normalized(classifier, 0.5 * first.normalized)
-  for i, layer in enumerate(classifier.cam_layers):
-    g = first.gradient(target, first.features[i])
-    mean = tf.reduce_mean(g, [1, 2], keepdims=True)
-    error = max(float(tf.reduce_max(tf.abs(other - mean))) for other in (
-        g, second.gradient(target, second.features[i])))
-    if error > 1e-2 * float(tf.reduce_max(tf.abs(g))):
-      raise UserError(
-          f"{name}: the logits of {classifier.name} are not a global average "
-          f"of the layer {layer} and one dense layer; use grad_cam instead")
+  return dict(differentiable=False, variations=lambda _: passes,
+              check=lambda classifier, name: propagation.check(
+                  classifier, name, kinds))
 
 
 _LEARNED = dict(prepare=explanation_head.with_features,
@@ -178,24 +137,25 @@ _PERTURBATION = dict(output="probability", differentiable=False, many=True,
                      slow=True)
 
 METHODS: dict[str, Method] = {row.name: row for row in (
-    Method("cam", cam.cam, "cam", check=_check_linear_head),
+    Method("cam", cam.cam, "cam", check=applicability.check_linear_head),
     Method("grad_cam", cam.grad_cam, "cam"),
     Method("grad_cam_plus_plus", cam.grad_cam_plus_plus, "cam"),
     Method("xgrad_cam", cam.xgrad_cam, "cam"),
     Method("hires_cam", cam.hires_cam, "cam"),
     Method("layer_cam", cam.layer_cam, "cam"),
+    Method("finer_cam", cam.finer_cam, "cam"),
     Method("eigen_cam", cam.eigen_cam, "cam"),
     Method("score_cam", perturbation.score_cam, "cam", **_PERTURBATION,
            variations=lambda classifier: classifier.maps.outputs[-2].shape[-1]),
     # Its variations run the head alone.
     Method("ablation_cam", perturbation.ablation_cam, "cam", many=True,
-           differentiable=False, check=_check_head),
+           differentiable=False, check=applicability.check_head),
     Method("gradient", gradient.gradient, "gradient"),
     Method("input_x_gradient", gradient.input_x_gradient, "gradient"),
     Method("guided_backprop", gradient.guided_backprop, "gradient",
-           check=_check_guided),
+           check=applicability.check_guided),
     Method("guided_grad_cam", combined.guided_grad_cam, "gradient",
-           check=_check_guided),
+           check=applicability.check_guided),
     Method("integrated_gradients", integrated_gradients.integrated_gradients,
            "gradient", many=True, variations=lambda _: 1 + _default(
                integrated_gradients.ig_attributions, "steps")),
@@ -203,6 +163,28 @@ METHODS: dict[str, Method] = {row.name: row for row in (
            variations=lambda _: _default(smooth_grad.moments, "samples")),
     Method("var_grad", smooth_grad.var_grad, "gradient", many=True,
            variations=lambda _: _default(smooth_grad.moments, "samples")),
+    Method("square_grad", smooth_grad.square_grad, "gradient", many=True,
+           variations=lambda _: _default(smooth_grad.moments, "samples")),
+    Method("blur_integrated_gradients",
+           blur_integrated_gradients.blur_integrated_gradients, "gradient",
+           many=True, variations=lambda _: 1 + _default(
+               blur_integrated_gradients.blur_attributions, "steps")),
+    Method("expected_gradients", expected_gradients.expected_gradients,
+           "gradient", many=True, variations=lambda _: _default(
+               expected_gradients.expected_gradients, "samples")),
+    Method("full_grad", full_grad.full_grad, "gradient",
+           **_by_rules(full_grad.KINDS, 1)),
+    *(Method(function.__name__, function, "gradient",
+             **_by_rules(relevance_propagation.KINDS, 1)) for function in (
+                 relevance_propagation.lrp,
+                 relevance_propagation.lrp_epsilon,
+                 relevance_propagation.lrp_gamma,
+                 relevance_propagation.lrp_alpha_beta,
+                 relevance_propagation.lrp_z_plus)),
+    Method("deep_lift", deep_lift.deep_lift, "gradient",
+           **_by_rules(deep_lift.KINDS, 2)),
+    Method("deep_shap", deep_lift.deep_shap, "gradient", many=True,
+           **_by_rules(deep_lift.KINDS, 2 * len(deep_lift.GREYS))),
     Method("attention_rollout", attention_rollout.attention_rollout,
            "rollout", **_ROLLOUT),
     Method("gradient_rollout", attention_rollout.gradient_rollout,
@@ -214,6 +196,11 @@ METHODS: dict[str, Method] = {row.name: row for row in (
     Method("occlusion", perturbation.occlusion, "perturbation",
            **_PERTURBATION, variations=lambda classifier: (
                perturbation.windows(classifier.image_size))),
+    Method("lime", surrogate.lime, "perturbation", **_PERTURBATION,
+           variations=lambda _: _default(surrogate.lime, "samples")),
+    Method("kernel_shap", surrogate.kernel_shap, "perturbation",
+           **_PERTURBATION, variations=lambda _: 2 + _default(
+               surrogate.kernel_shap, "samples")),
     Method("meaningful_perturbation",
            meaningful_perturbation.meaningful_perturbation, "perturbation",
            **_PERTURBATION, variations=lambda _: _default(

@@ -2,9 +2,8 @@
 
 This package imports no TensorFlow, no Keras and no matplotlib, so that a
 command answers `--help` or a wrong flag at once. For the same reason the names
-of the data sets and objectives are listed here as text;
-`tests/config/config_test.py` compares them with the registries of `data` and
-`objectives`.
+of the data sets, objectives, methods and metrics are listed here as text;
+tests compare them with the registries.
 
 `Config` is one frozen dataclass: a field is a flag and a line of config.json.
 `resolve()` fills in the fields that depend on the model (rates, steps, image

@@ -57,12 +57,18 @@ def check_field(config, field, given):
 
 
 def check_model(model):
-  """Refuses a model that is neither a backbone's name nor a .keras file."""
+  """Refuses a model that is neither a backbone's name nor a model's file."""
   if model in MODELS:
     return
-  if not model.endswith(".keras"):
+  if os.path.isdir(model):
     raise UserError("model", model,
-                    f"must be one of {', '.join(MODELS)}, or a .keras file")
+                    "is a folder; a SavedModel has no layers to take maps "
+                    "from: where the model was made, write it with "
+                    "model.save('mine.keras')")
+  if not defaults.is_file(model):
+    raise UserError("model", model,
+                    f"must be one of {', '.join(MODELS)}, or a file "
+                    f"({', '.join(defaults.MODEL_FILES)})")
   if not os.path.isfile(model):
     raise UserError("model", model, "no such file")
 
@@ -143,15 +149,22 @@ def check_together(config, given):
     raise UserError("class_prior", config.class_prior,
                     "goes with --start=ranked_probe or --objective="
                     "self_training")
-  if 0 < config.image_size < 16:
-    raise UserError("image_size", config.image_size,
-                    "must be at least 16")
+  kept = "last" if config.random_labels else config.keep
+  if config.patience and kept != "best":
+    raise UserError("patience", config.patience,
+                    "used with --keep=best alone, not with --keep="
+                    f"{kept}" + (", which --random_labels means"
+                                 if config.random_labels else ""))
+  if config.random_labels and config.keep != "last" and "keep" in given:
+    raise UserError("keep", config.keep,
+                    "not used with --random_labels, where the validation "
+                    "score is noise and the last weights are kept")
   if config.alpha and "supervised_share" in given:
     raise UserError("alpha", config.alpha,
                     "sets the same probability as --supervised_share; give "
                     "only one of them")
   if config.weights not in ("", "none"):
-    if config.model.endswith(".keras"):
+    if defaults.is_file(config.model):
       raise UserError("weights", config.weights,
                       f"not used with --model={config.model}, which holds "
                       "its own weights")
@@ -173,11 +186,11 @@ def check_together(config, given):
   if "input_range" in given:
     raise UserError("input_range", config.input_range,
                     f"not used with --model={config.model}, whose range is "
-                    "known; it goes with a .keras file")
+                    "known; it goes with a model's file")
 
 
 def _check_two_classes(config):
-  """Refuses an impossible share of positives or rate of false alarms."""
+  """Refuses an impossible share of positives, rate or operating point."""
   share, size = config.batch_positive_share, config.batch_size
   count = settings.positives(share, size)
   if share and not 0 < count < size:
@@ -192,3 +205,13 @@ def _check_two_classes(config):
     if not known:
       raise UserError("false_alarm_rates", config.false_alarm_rates,
                       f"'{rate}' must be a number from 0 to 1")
+  if config.operating_point:
+    goal, _, value = config.operating_point.partition(":")
+    try:
+      known = goal in settings.GOALS and 0 < float(value) <= 1
+    except ValueError:
+      known = False
+    if not known:
+      raise UserError("operating_point", config.operating_point,
+                      f"must be one of {', '.join(settings.GOALS)}, a colon "
+                      "and a share above 0, at most 1: sensitivity:0.95")

@@ -13,6 +13,7 @@ from absl import flags
 import PIL.Image
 
 from atcon_tf.config import presets
+from atcon_tf.config import quiet
 from atcon_tf.config.errors import UserError
 
 
@@ -36,6 +37,7 @@ def run(main, define_flags, arguments=False):
   def guarded(argv):
     if len(argv) > 1 and not arguments:
       _stop(f"'{argv[1]}': not a flag; flags begin with --")
+    quiet.only_warnings()
     try:
       main(argv)
     except UserError as error:

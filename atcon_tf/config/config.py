@@ -18,8 +18,10 @@ from absl import flags
 
 from atcon_tf.config import checks
 from atcon_tf.config import defaults
+from atcon_tf.config import image_sizes
 from atcon_tf.config import local_paths
 from atcon_tf.config import settings
+from atcon_tf.config import starting_run
 from atcon_tf.config.objective_settings import probe_settings
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import SETTINGS
@@ -47,7 +49,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
         is refused where nothing uses it, even if it holds the default.
     Returns:
       a `Config` with a value for every field that is used, except for the
-      image size of a .keras file, which the file holds. Resolving the
+      image size and the input range of a model's file, which the file
+        holds (`runs.run_classifier.of_file`). Resolving the
       `Config` again changes nothing.
     Raises:
       UserError: a value is impossible, or nothing would use it.
@@ -56,7 +59,9 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
              if getattr(self, f.name) != f.default} | set(explicit)
     config = dataclasses.replace(self, **{
         name: local_paths.local(name, getattr(self, name))
-        for name in PATHS})._named()
+        for name in PATHS})
+    config = dataclasses.replace(
+        config, **starting_run.network_of(config, given))._named()
     checks.check_model(config.model)
     for field in dataclasses.fields(config):
       checks.check_field(config, field, field.name in given)
@@ -78,8 +83,10 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
         row.schedule if row and row.unlabeled else "")
     start = self.start or (row and row.start) or self._default_start(
         model, row)
+    image_sizes.check(self.image_size)
     return dataclasses.replace(
-        self, model=model, objective=objective, schedule=schedule,
+        self, image_size=image_sizes.short(self.image_size),
+        model=model, objective=objective, schedule=schedule,
         start=start, head=self.head or (
             "linear" if start == "prior" else "unit"))
 
@@ -95,7 +102,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     """Fills in the defaults of the model and of the objective."""
     row, network = OBJECTIVES[self.objective], defaults.of(self.model)
     recipe = network.recipe
-    if self.model.endswith(".keras") or row.trains_head or self.warm_start:
+    if defaults.is_file(self.model) or row.trains_head or self.warm_start:
       recipe = {**recipe, "weights": "none"}  # the classifier has weights
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(self)
               if f.name in recipe and not getattr(self, f.name)
@@ -106,6 +113,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
       filled["image_size"] = network.image_size
     if self.start != "prior" and "head_learning_rate" in filled:
       filled["head_learning_rate"] = defaults.STARTED_HEAD_RATE
+    if self.random_labels:  # the validation score is noise
+      filled["keep"] = "last"
     filled |= row.fill(self, given, self.steps or recipe["steps"])
     return dataclasses.replace(self, **filled)
 
@@ -146,6 +155,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     """The inverse of `to_json`; keys that are no settings are left out."""
     values = json.loads(text)
     names = {f.name for f in dataclasses.fields(cls)}
+    if not defaults.is_file(values.get("model", "")):
+      names -= {"input_range"}  # earlier versions stored one for a backbone
     values = {k: tuple(v) if isinstance(v, list) else v
               for k, v in values.items() if k in names}
     return cls(**values)

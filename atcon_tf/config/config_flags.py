@@ -1,6 +1,7 @@
 """The settings as absl flags: one field, one flag."""
 
 import dataclasses
+import types
 import typing
 
 from absl import flags
@@ -8,12 +9,32 @@ from absl import flags
 from atcon_tf.config.config import Config
 from atcon_tf.config.config import PATHS
 from atcon_tf.config.errors import UserError
+from atcon_tf.config import image_sizes
 from atcon_tf.config import path_flags
 from atcon_tf.config import presets
 
+class _SizeParser(flags.ArgumentParser):
+  """Reads a side, or height and width, as `Config` holds them."""
+
+  syntactic_help = "a side in pixels, or HEIGHTxWIDTH"
+
+  def parse(self, argument):
+    try:
+      return image_sizes.short(argument)
+    except (TypeError, ValueError) as error:
+      raise ValueError(f"must be {self.syntactic_help}, as 224 or 192x256"
+                       ) from error
+
+
+def define_size(name, default, text, flag_values=flags.FLAGS):
+  """Defines a flag of an image size."""
+  flags.DEFINE(_SizeParser(), name, default, text, flag_values=flag_values,
+               serializer=flags.ArgumentSerializer())
+
+
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer,
            float: flags.DEFINE_float, bool: flags.DEFINE_bool,
-           tuple: flags.DEFINE_list}
+           tuple: flags.DEFINE_list, types.UnionType: define_size}
 
 
 def define_flags(flag_values=flags.FLAGS):

@@ -52,6 +52,15 @@ NETWORKS = {
 }
 
 
+# The endings of files that hold a whole model.
+MODEL_FILES = (".keras", ".h5", ".hdf5")
+
+
+def is_file(model):
+  """Whether --model names the file of a model, and no backbone."""
+  return model.lower().endswith(MODEL_FILES)
+
+
 def of(model):
-  """The `Network` of a name; for a .keras file one without an image size."""
+  """The `Network` of a name; for a model's file one without an image size."""
   return NETWORKS.get(model, Network(0))

@@ -38,12 +38,17 @@ ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
                            "label_studio", "cvat", "svhn", TFDS)}
 
+# What --operating_point can ask for.
+GOALS = ("sensitivity", "precision")
+
 # The runs that have labelled batches, that use the supervised optimisers, and
 # that use the consistency optimiser.
 STEPS = {"objective": TRAINED}
 LABELED = {**STEPS, "schedule": ("", "alternating", "combined")}
 SUPERVISED = {**LABELED,
               "objective": tuple(o for o in TRAINED if o not in HEADS)}
+# The runs whose labelled images have the plain supervised loss.
+CROSS_ENTROPY = {**LABELED, "objective": ("supervised", *UNLABELED)}
 CONSISTENCY = {"objective": UNLABELED,
                "schedule": ("alternating", "consistency")}
 
@@ -155,23 +160,26 @@ class Model:
   """The network."""
 
   model: str = flag(
-      "", "a backbone's name (%s) or a .keras file; default: tiny_cnn for "
-      "shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
+      "", "a backbone's name (%s), or a .keras or .h5 file; default: tiny_cnn "
+      "for shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
   width: float = flag(1.0, "width multiplier of the backbone (alpha)",
                       minimum=0.1, maximum=2.0,
                       needs={"model": ("mobilenet", "mobilenet_v2")})
   weights: str = flag(
       "", "weights to start from: imagenet, none, or a weights file; "
       "default: imagenet, but none for tiny_cnn")
-  image_size: int = flag(0, "side of the square input in pixels; default: "
-                         "by the model", minimum=0, maximum=4096)
+  image_size: int | str = flag(
+      0, "side of the square input in pixels, from 16 to 4096, or "
+      "HEIGHTxWIDTH; default: by the model")
   resize: str = flag(
       "squeeze", "how an image gets the shape of the input. squeeze: its "
       "aspect ratio is not kept; crop: the largest part in its middle; pad: "
       "the whole image between black margins", choices=RESIZES, needs=FILES)
   input_range: str = flag(
-      "0..1", "range of the pixel values that a .keras model expects",
-      choices=("0..1", "-1..1", "0..255", "imagenet", "caffe"))
+      "auto", "range of the pixel values that the model in a file expects; "
+      "auto: that of the preprocessing with which it begins, or 0..1 if it "
+      "begins with none",
+      choices=("auto", "0..1", "-1..1", "0..255", "imagenet", "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output gives the class activation map; default: the "
       "last layer with a spatial extent")
@@ -179,7 +187,9 @@ class Model:
       False, "pad the backbone's convolutions by reflection, not by zeros")
   warm_start: str = flag(
       "", "folder of a run, or weights file, whose weights the run starts "
-      "from; %s explain this classifier" % " and ".join(HEADS))
+      "from; the settings of a run's network (model, width, image size, "
+      "layers) apply here as well; %s explain this classifier" %
+      " and ".join(HEADS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,6 +226,10 @@ class Training:
       0.0, "share of positives (images of the second of two classes) in each "
       "batch of labelled images; 0: batches are not balanced", minimum=0.0,
       maximum=1.0, needs={**TWO_CLASSES, **LABELED})
+  class_weights: str = flag(
+      "none", "balanced: in the supervised loss each class counts as much as "
+      "any other, however many labelled images show it", choices=(
+          "none", "balanced"), needs=CROSS_ENTROPY)
   unlabeled_batch_size: int = flag(
       8, "unlabelled images in a step", minimum=1,
       needs={"objective": UNLABELED})
@@ -242,6 +256,16 @@ class Training:
       choices=("all", "last_stage"), needs=SUPERVISED)
   eval_every: int = flag(10, "supervised updates between validations",
                          minimum=1, needs=STEPS)
+  patience: int = flag(
+      0, "validations without better weights after which training stops; 0: "
+      "all --steps are taken", minimum=0, needs=STEPS)
+  keep: str = flag(
+      "best", "which weights the run keeps: best, those of the highest "
+      "validation mAP (of equal ones the lower loss, then the later); last; "
+      "average, the mean of the weights after each of the last quarter of the "
+      "updates, for validation images too few to choose by; with "
+      "--random_labels always last", choices=("best", "last", "average"),
+      needs=STEPS)
   checkpoint_every: int = flag(
       10, "supervised updates between checkpoints", minimum=1, needs=STEPS)
 
@@ -260,6 +284,11 @@ class Evaluation:
       ("0.001", "0.01", "0.1"), "rates of false alarms at which the "
       "sensitivity to the second of two classes is reported",
       needs=TWO_CLASSES)
+  operating_point: str = flag(
+      "", "of two classes, the second of which is positive: sensitivity:0.95 "
+      "or precision:0.9, chosen on the validation images; scores, `predict` "
+      "and the served model then decide by its threshold; default: 0.5, the "
+      "more probable class", needs=TWO_CLASSES)
   summary_images: int = flag(
       8, "number of validation images shown in TensorBoard and figures",
       minimum=0)

@@ -23,6 +23,8 @@ class is the positive one. Only binary data have a ROC curve, sensitivity at
 batch exactly its share of positives.
 """
 
+from atcon_tf.data import image_check
+from atcon_tf.data import labelling
 from atcon_tf.data import pictures
 from atcon_tf.data.record import Dataset
 from atcon_tf.data.record import Record

@@ -8,6 +8,7 @@ image.
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config import image_sizes
 from atcon_tf.data import rand_augment
 
 CROP_AREA = 0.5  # smallest share of the image that a random crop keeps
@@ -19,7 +20,7 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
   """Random changes of a batch of images.
 
   Args:
-    image: `[B, S, S, 3]` in [0, 1].
+    image: `[B, H, W, C]` in [0, 1].
     augment: any of "crop" (a random window of at least `crop_area` of the
       image, sides within 3:4), "flip" (left-right), "vertical_flip",
       "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
@@ -33,7 +34,7 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
     the changed images, and the transforms `[B, 8]` that were applied to them
     (see `warp`).
   """
-  transform = random_transform(tf.shape(image)[0], image.shape[1], augment,
+  transform = random_transform(tf.shape(image)[0], image.shape[1:3], augment,
                                seed, crop_area)
   if set(augment) & {"crop", "flip", "rotation", "vertical_flip",
                      "randaugment"}:
@@ -59,7 +60,7 @@ def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
 
   Args:
     batch_size: B.
-    size: side of the image in pixels.
+    size: height and width of the image in pixels, or its side.
     augment, seed, crop_area: as for `distort`.
   """
   draws = tf.random.stateless_uniform([batch_size, 7], seed)
@@ -79,12 +80,13 @@ def random_transform(batch_size, size, augment, seed, crop_area=CROP_AREA):
   # Output pixel -> centred -> mirrored, scaled, turned -> the window.
   a, b = across * width * tf.cos(angle), -down * height * tf.sin(angle)
   c, d = across * width * tf.sin(angle), down * height * tf.cos(angle)
-  centre = (size - 1) / 2
-  x = left * (size - 1) + width * centre
-  y = top * (size - 1) + height * centre
+  down_to, across_to = (n - 1 for n in image_sizes.pair(size))
+  x = left * across_to + width * across_to / 2
+  y = top * down_to + height * down_to / 2
   zero = 0 * one
-  transform = tf.stack([a, b, x - (a + b) * centre, c, d,
-                        y - (c + d) * centre, zero, zero], 1)
+  transform = tf.stack([a, b, x - (a * across_to + b * down_to) / 2,
+                        c, d, y - (c * across_to + d * down_to) / 2,
+                        zero, zero], 1)
   if "randaugment" in augment:
     matrix = tf.reshape(tf.concat([transform, one[:, tf.newaxis]], 1),
                         [-1, 3, 3])
@@ -100,13 +102,13 @@ def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
   Output pixel (x, y) shows input pixel `(t0 x + t1 y + t2, t3 x + t4 y + t5)`.
 
   Args:
-    image: `[B, S, S, channels]`.
+    image: `[B, H, W, channels]`.
     transform: `[B, 8]`.
     fill: how pixels outside the image are filled; see TensorFlow's
       `ImageProjectiveTransformV3`.
     interpolation: "BILINEAR" or "NEAREST".
   Returns:
-    `[B, S, S, channels]`.
+    `[B, H, W, channels]`.
   """
   return tf.raw_ops.ImageProjectiveTransformV3(
       images=image, transforms=transform,
@@ -132,11 +134,11 @@ def _stretch(image, seed):
 
 
 def _cut_out(image, seed):
-  """Sets a square at a random place to grey; it may extend beyond the image."""
-  size = image.shape[1]
+  """Sets a part at a random place to grey; it may extend beyond the image."""
   centre = tf.random.stateless_uniform([tf.shape(image)[0], 2], seed)
-  place = (tf.range(size, dtype=tf.float32) + 0.5) / size
-  rows, columns = (tf.abs(place - centre[:, i:i + 1]) < CUTOUT / 2
-                   for i in (0, 1))
+  rows, columns = (
+      tf.abs((tf.range(size, dtype=tf.float32) + 0.5) / size
+             - centre[:, i:i + 1]) < CUTOUT / 2
+      for i, size in enumerate(image.shape[1:3]))
   inside = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
   return tf.where(inside[..., tf.newaxis], GREY, image)

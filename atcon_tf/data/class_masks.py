@@ -5,6 +5,7 @@ A mask is the one of the record (`Record.mask`), or its boxes, filled.
 
 import numpy as np
 
+from atcon_tf.config import image_sizes
 from atcon_tf.config import UserError
 from atcon_tf.data import framing
 from atcon_tf.data import image_store
@@ -16,7 +17,7 @@ VOID = 255
 class ClassMasks:
   """Masks of N images, class by class; indexed like an array.
 
-    masks[[0, 3]]   uint8 [2, size, size, classes]: 1 inside, 0 outside, 255
+    masks[[0, 3]]   uint8 [2, H, W, classes]: 1 inside, 0 outside, 255
                     unknown; 0 everywhere for an image without a mask
 
   Only the classes in the label of an image have a mask.
@@ -34,7 +35,7 @@ class ClassMasks:
 
     Args:
       records: N `Record`s.
-      size: side of the square to which images and masks are resized.
+      size: to which images and masks are resized; see `image_sizes.pair`.
       source: "masks" or "boxes".
       fraction: share of the masks that is used. With the same seed, a larger
         share includes the masks of a smaller one.
@@ -42,6 +43,7 @@ class ClassMasks:
     Raises:
       UserError: no image has a mask, or a mask does not fit its image.
     """
+    size = image_sizes.pair(size)
     read = {"masks": drawn, "boxes": filled}[source]
     planes = {i: read(r, size) for i, r in enumerate(records)}
     self.drawn = np.array([i for i, p in planes.items() if p], np.int64)
@@ -56,7 +58,7 @@ class ClassMasks:
     order = np.random.default_rng([seed, 2]).permutation(self.drawn)
     self.used = np.sort(order[:max(1, round(fraction * len(order)))])
     self._planes = {i: planes[i] for i in self.used.tolist()}
-    self.shape = (len(records), size, size, len(records[0].label))
+    self.shape = (len(records), *size, len(records[0].label))
 
   def __getitem__(self, chosen):
     out = np.zeros([len(chosen), *self.shape[1:]], np.uint8)
@@ -71,9 +73,9 @@ def drawn(record, size):
 
   Args:
     record: a `Record`.
-    size: side of the square.
+    size: height and width, or the side of a square.
   Returns:
-    `{class: uint8 [size, size]}`, values as in `ClassMasks`; empty if the
+    `{class: uint8 [height, width]}`, values as in `ClassMasks`; empty if the
     record has no mask.
   Raises:
     UserError: the mask does not fit the image, or has a wrong value.
@@ -93,18 +95,19 @@ def drawn(record, size):
         f"{image_store.name_of(record)}: its mask has the value {min(wrong)}; "
         f"must be 0, the number of a class, 1 to {len(record.label)}, or "
         f"{VOID}")
-  planes = {c: class_mask(mask, c, (size, size))
+  planes = {c: class_mask(mask, c, image_sizes.pair(size))
             for c in np.flatnonzero(record.label).tolist()}
   return {c: plane for c, plane in planes.items() if (plane == 1).any()}
 
 
 def filled(record, size):
   """As `drawn`, from boxes; every pixel that a box touches is inside."""
-  planes = {}
-  for c, box in zip(record.box_label.tolist(), record.boxes * size):
+  planes, (height, width) = {}, image_sizes.pair(size)
+  for c, box in zip(record.box_label.tolist(),
+                    record.boxes * ([width, height] * 2)):
     x0, y0 = np.floor(box[:2]).astype(int)
     x1, y1 = np.ceil(box[2:]).astype(int)
-    plane = planes.setdefault(c, np.zeros([size, size], np.uint8))
+    plane = planes.setdefault(c, np.zeros([height, width], np.uint8))
     plane[y0:y1, x0:x1] = 1
   return planes
 

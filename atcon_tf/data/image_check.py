@@ -19,10 +19,10 @@ import hashlib
 import itertools
 
 import imagehash
-import keras
 import numpy as np
 import PIL.Image
 
+from atcon_tf.config.progress import Progress
 from atcon_tf.data import decoding
 from atcon_tf.data import image_store
 from atcon_tf.data.sources import unlabeled
@@ -103,14 +103,12 @@ def check(dataset, near=4, progress=False):
 
 def _look_at(records, progress):
   """`(pixel hash, perceptual hash or None)` or the error of each record."""
-  bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                            unit_name="image")
+  shown = Progress(len(records), "images", progress)
   found = []
   with concurrent.futures.ThreadPoolExecutor() as pool:
     for look in pool.map(_look, records):
       found.append(look)
-      if progress and (len(found) % 100 == 0 or len(found) == len(records)):
-        bar.update(len(found))
+      shown.add()
   return found
 
 

@@ -4,10 +4,11 @@ import concurrent.futures
 import os
 import tempfile
 
-import keras
 import numpy as np
 import PIL.Image
 
+from atcon_tf.config import image_sizes
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import decoding
 from atcon_tf.data import framing
@@ -17,16 +18,17 @@ _IN_MEMORY = 4 << 30
 
 
 def decode(record, size, several=None):
-  """One image, framed as its record says, and resized to a square.
+  """One image, framed as its record says, and resized.
 
   Args:
     record: a `Record`.
-    size: side of the square.
+    size: height and width, or a side of a square; see `image_sizes.pair`.
     several: list that gets the path of a file with more than one frame or
       page, of which the first is used; None: no list.
   Returns:
-    uint8 `[size, size, 3]`, see `decoding`.
+    uint8 `[height, width, 3]`, see `decoding`.
   """
+  height, width = image_sizes.pair(size)
   if isinstance(record.image, str):
     decoding.check_sums(record.image)
     with decoding.open_image(record.image) as opened:
@@ -38,8 +40,8 @@ def decode(record, size, several=None):
   if record.frame:
     part = framing.window(image.size[::-1], *record.frame)
     image = PIL.Image.fromarray(framing.cut(np.asarray(image), part))
-  if image.size != (size, size):
-    image = image.resize((size, size), PIL.Image.Resampling.BILINEAR)
+  if image.size != (width, height):
+    image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
 
 
@@ -47,7 +49,7 @@ class Images:
   """The decoded images of a data set, each read once.
 
   Attributes:
-    pixels: uint8 `[N, size, size, 3]`, a row for each record that was given.
+    pixels: uint8 `[N, height, width, 3]`, a row for each record that was given.
     records: the records without those of a broken image.
     bad: `{path: error}` of the broken images.
     several: paths of the files with several frames or pages, of which the
@@ -59,16 +61,16 @@ class Images:
 
     Args:
       records: list of `Record`.
-      size: side of the square to which the images are resized.
+      size: to which the images are resized, as for `decode`.
       max_bad_images: number of images that may fail to decode.
       progress: whether to show a progress bar.
     Raises:
       UserError: more than `max_bad_images` images do not decode.
     """
-    self.pixels = _room((len(records), size, size, 3))
+    size = image_sizes.pair(size)
+    self.pixels = _room((len(records), *size, 3))
     self.bad, self.several = {}, []
-    bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                              unit_name="image")
+    bar = Progress(len(records), "images", progress)
     with concurrent.futures.ThreadPoolExecutor() as pool:
       work = [pool.submit(_try, decode, r, size, self.several) for r in records]
       try:
@@ -79,8 +81,7 @@ class Images:
             self._count(record, error, max_bad_images)
           else:
             self.pixels[i] = image
-          if progress and (i % 100 == 99 or i + 1 == len(records)):
-            bar.update(i + 1)
+          bar.add()
       except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
         raise
@@ -98,7 +99,7 @@ class Images:
           f"{most} allows no more")
 
   def batch(self, records):
-    """The images of records, float32 `[n, size, size, 3]` in [0, 1]."""
+    """The images of records, float32 `[n, height, width, 3]` in [0, 1]."""
     rows = self.rows([r.id for r in records])
     return self.scaled(self.pixels[rows])
 
@@ -118,7 +119,7 @@ class ArrayImages(Images):
   """Images that are in memory already, in the range that a network expects.
 
   Attributes:
-    pixels: float32 `[N, size, size, 3]` of any range.
+    pixels: float32 `[N, height, width, channels]` of any range.
     records, bad, several: as of `Images`; the latter two are empty.
   """
 
@@ -127,7 +128,7 @@ class ArrayImages(Images):
 
     Args:
       records: list of N `Record`.
-      pixels: float32 `[N, size, size, 3]`.
+      pixels: float32 `[N, height, width, channels]`.
     """
     self.records, self.pixels = list(records), pixels
     self.bad, self.several = {}, []

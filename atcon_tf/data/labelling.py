@@ -2,9 +2,9 @@
 
 import os
 
-import keras
 import numpy as np
 
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import pipeline
@@ -28,11 +28,10 @@ def predict(classifier, records, max_bad_images=0, progress=False):
     UserError: more than `max_bad_images` images fail to decode.
   """
   found, bad = {}, 0
-  bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                            unit_name="image")
+  bar = Progress(len(records), "images", progress)
   for first in range(0, len(records), AT_ONCE):
     images = image_store.Images(records[first:first + AT_ONCE],
-                                classifier.image_size[0], max_bad_images - bad)
+                                classifier.image_size, max_bad_images - bad)
     bad += len(images.bad)
     for batch, pixels in pipeline.evaluation_batches(images, images.records,
                                                      AT_ONCE):

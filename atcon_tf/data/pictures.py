@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import PIL.Image
 
+from atcon_tf.config import image_sizes
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.data import decoding
@@ -136,9 +137,14 @@ def _video(path):
 
 
 def squeeze(image, size):
-  """An image resized to a square, float32 `[size, size, 3]` in [0, 1]."""
+  """An image resized, float32 `[height, width, 3]` in [0, 1].
+
+  Args:
+    image: uint8 `[h, w, 3]`.
+    size: as for `image_store.decode`.
+  """
   small = PIL.Image.fromarray(image).resize(
-      (size, size), PIL.Image.Resampling.BILINEAR)
+      image_sizes.pair(size)[::-1], PIL.Image.Resampling.BILINEAR)
   return np.asarray(small, np.float32) / 255
 
 
@@ -147,13 +153,13 @@ def for_network(picture, size, resize="squeeze"):
 
   Args:
     picture: the path of an image, or the array that `read` returns.
-    size: side of the network's input, `classifier.image_size[0]`.
+    size: of the network's input, `classifier.image_size`, or its side.
     resize: "squeeze", "crop" or "pad", see `framing`.
   Returns:
-    float32 `[1, size, size, 3]` in [0, 1].
+    float32 `[1, height, width, 3]` in [0, 1].
   Raises:
     UserError: the file does not decode, or has too many pixels.
   """
   image = picture if isinstance(picture, np.ndarray) else read(picture)
-  part = framing.window(image.shape[:2], (size, size), resize)
+  part = framing.window(image.shape[:2], image_sizes.pair(size), resize)
   return squeeze(framing.cut(image, part), size)[np.newaxis]

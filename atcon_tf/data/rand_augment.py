@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config import image_sizes
+
 CHANGES, MAGNITUDE = 2, 9  # the paper's values for ImageNet and ResNet50
 MOVES = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 COLOURS = ("autocontrast", "equalize", "solarize", "posterize", "color",
@@ -42,9 +44,10 @@ def moves(operations, direction, size):
 
   Args:
     operations, direction: from `draw`.
-    size: side of the image in pixels.
+    size: height and width of the image in pixels, or its side.
   """
-  centre = (size - 1) / 2
+  height, width = image_sizes.pair(size)
+  middle, centre = (height - 1) / 2, (width - 1) / 2
   total = tf.eye(3, batch_shape=[tf.shape(operations)[1]])
   for chosen, sign in zip(tf.unstack(operations), tf.unstack(direction)):
     amount = {name: tf.where(chosen == OPERATIONS.index(name), sign, 0.)
@@ -52,13 +55,14 @@ def moves(operations, direction, size):
     angle = amount["rotate"] * (_STRENGTH * np.pi / 6)
     across = amount["shear_x"] * (.3 * _STRENGTH)
     down = amount["shear_y"] * (.3 * _STRENGTH)
-    x = amount["translate_x"] * (.45 * _STRENGTH * size)
-    y = amount["translate_y"] * (.45 * _STRENGTH * size)
+    x = amount["translate_x"] * (.45 * _STRENGTH * width)
+    y = amount["translate_y"] * (.45 * _STRENGTH * height)
     a, b = tf.cos(angle), -tf.sin(angle) + across
     c, d = tf.sin(angle) + down, tf.cos(angle)
     zero, one = 0 * a, 0 * a + 1
     step = tf.reshape(tf.stack([
-        a, b, x + centre * (1 - a - b), c, d, y + centre * (1 - c - d),
+        a, b, x + centre * (1 - a) - middle * b,
+        c, d, y + middle * (1 - d) - centre * c,
         zero, zero, one], 1), [-1, 3, 3])
     total = total @ step
   return total

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.config import image_sizes
 from atcon_tf.config import settings
 from atcon_tf.data import framing
 from atcon_tf.data import groups
@@ -78,7 +79,8 @@ def _svhn(config):
 def _shapes(config):
   # The scenes are the same for every seed, as the images of any other data
   # set are; only the choice of the labelled images depends on the seed.
-  return shapes.load(config.classes, size=config.image_size)
+  return shapes.load(config.classes,
+                     size=max(image_sizes.pair(config.image_size)))
 
 
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
@@ -101,7 +103,8 @@ def load(config):
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
   dataset = groups.separate(dataset, config.group_pattern, config.split_seed)
-  return framing.apply(dataset, (config.image_size,) * 2, config.resize)
+  return framing.apply(dataset, image_sizes.pair(config.image_size),
+                       config.resize)
 
 
 def keep(dataset, ids):

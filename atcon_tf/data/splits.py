@@ -233,7 +233,8 @@ def _check_two_classes(config, split):
   names = split["class_names"]
   if len(names) == 2 and not split["multi_label"]:
     return
-  for flag in ("batch_positive_share", "false_alarm_rates"):
+  for flag in ("batch_positive_share", "false_alarm_rates",
+               "operating_point"):
     value = getattr(config, flag)
     if value != getattr(Config, flag):
       shown = ",".join(value) if isinstance(value, tuple) else value

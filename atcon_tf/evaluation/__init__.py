@@ -21,7 +21,11 @@ and masks stands the score of a centred box, point or rectangle, which looks
 at no image.
 """
 
+from atcon_tf.evaluation import map_cells
 from atcon_tf.evaluation import metrics
+from atcon_tf.evaluation import randomization
+from atcon_tf.evaluation.cases import cases_of
 from atcon_tf.evaluation.comparison import compare
 from atcon_tf.evaluation.evaluate_run import evaluate
+from atcon_tf.evaluation.leaderboard import check_measurable
 from atcon_tf.evaluation.leaderboard import judge

@@ -1,7 +1,7 @@
 """The images, with one class each, by which attribution methods are judged.
 
 The class of an image is that of its largest box, its label, or the predicted
-class (`TARGETS`). A case also has all boxes of that class, and its mask.
+class (`names.TARGETS`). A case also has all boxes of that class, and its mask.
 """
 
 import collections
@@ -13,12 +13,6 @@ from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
 
 BATCH = 16
-# Which class of an image is explained.
-TARGETS = {
-    "box": "the class of its largest object",
-    "label": "its label (of several the one the classifier prefers)",
-    "prediction": "the class that the classifier gives it",
-}
 
 
 @dataclasses.dataclass(eq=False)
@@ -53,7 +47,7 @@ def cases_of(classifier, records, images, target="box", limit=0):
     classifier: a `models.Classifier`.
     records: list of `Record`.
     images: an `image_store.Images` with the images of these records.
-    target: a key of TARGETS; "box" leaves out records without a box.
+    target: a key of `names.TARGETS`; "box" leaves out records without a box.
     limit: the number of cases; 0: all.
   Returns:
     `Cases`.

@@ -12,7 +12,7 @@ def evaluate(run, split="test", data_dir="", progress=False):
     run: a `runs.Run`.
     split: "train", "val" or "test".
     data_dir: of the data; empty: that of the run.
-    progress: show a bar.
+    progress: say what is done, and show a bar.
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
   """
@@ -20,6 +20,8 @@ def evaluate(run, split="test", data_dir="", progress=False):
   config, thresholds = run.config, run.result["thresholds"]
   predictor = Predictor(run.classifier, run.multi_label,
                         config.eval_batch_size, config.xla)
+  if progress:
+    print(f"scoring {split} ({len(records)} images)", flush=True)
   predictions = predictor.predict(images, records, progress)
   table = scoring.tabulate(predictions, thresholds, run.class_names,
                            config.false_alarm_rates)

@@ -13,32 +13,31 @@ import json
 import pathlib
 import zlib
 
-import keras
 import numpy as np
 
 from atcon_tf.config import files
+from atcon_tf.config import names
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import method_scores
-from atcon_tf.evaluation.metrics import METRICS
+from atcon_tf.evaluation.metrics import NEEDS
 from atcon_tf.evaluation.metrics import statistics
 
+# About how many forward passes of an image a score takes: curves of 20 steps
+# beside scores that take none. It is for the time left alone.
+PASSES_OF_A_METRIC = 5
+
 PACKAGE = pathlib.Path(__file__).parents[1]
-DEFAULT_METRICS = (
-    "average_drop", "average_drop_50", "average_drop_15",
-    "increase_in_confidence", "increase_in_confidence_50",
-    "increase_in_confidence_15", "insertion", "deletion",
-    "sparseness", "pointing_game", "energy_pointing_game", "box_iou",
-    "mask_iou")
 
 
-def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
+def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
           multi_label=True, slow_limit=50, folder=None, samples=500):
   """Scores of methods on pairs of an image and a class.
 
   Args:
     classifier: a `models.Classifier`.
     pairs: `cases.Cases`.
-    methods: keys of `attribution.METHODS`, or `method_scores.CENTRE`.
+    methods: of `names.METHODS`, or `names.CENTRE`.
     metrics: keys of `metrics.METRICS`.
     multi_label: the probability is a sigmoid; otherwise a softmax.
     slow_limit: number of pairs on which a slow method is judged.
@@ -53,32 +52,44 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
   Raises:
     UserError: an unknown name, or no method or no metric can be measured.
   """
-  method_scores.check_names("metrics", metrics, METRICS)
+  names.check("metrics", metrics, names.METRICS)
   method_scores.check_methods(methods)
   metrics, methods = (tuple(dict.fromkeys(n)) for n in (metrics, methods))
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
-  bar = keras.utils.Progbar(len(methods), unit_name="method")
   weights, code = _checksum(classifier), _checksum_of_code()
-  for method in methods:
-    part = pairs.part(slice(0, method_scores.limit(method, slow_limit)))
-    kept = folder and folder / f"{method}.json"
-    wanted = {"ids": [str(i) for i in part.ids],
-              "classes": part.class_index.tolist(), "metrics": list(metrics),
-              "data": _checksum_of_data(part), "weights": weights,
-              "code": code}
-    row = _known(kept, wanted)
-    if row is None:
+  parts = {m: pairs.part(slice(0, method_scores.limit(m, slow_limit)))
+           for m in methods}
+  wanted = {m: {"ids": [str(i) for i in part.ids],
+                "classes": part.class_index.tolist(),
+                "metrics": list(metrics), "data": _checksum_of_data(part),
+                "weights": weights, "code": code}
+            for m, part in parts.items()}
+  kept = {m: folder and folder / f"{m}.json" for m in methods}
+  rows = {m: _known(kept[m], wanted[m]) for m in methods}
+  passes = {m: method_scores.passes(classifier, m)
+            + PASSES_OF_A_METRIC * len(metrics) for m in methods}
+  bar = Progress(sum(passes[m] * len(parts[m].ids) for m in methods
+                     if rows[m] is None), "passes")
+  for method, part in parts.items():
+    if rows[method] is None:
+      judged = 0
+
+      def tell(images):
+        nonlocal judged
+        judged += images
+        bar.add(passes[method] * images)
+
       try:
-        row = method_scores.judgement(classifier, method, metrics,
-                                      multi_label)(part)
+        rows[method] = method_scores.judgement(
+            classifier, method, metrics, multi_label)(part, tell)
       except UserError as error:
         board["skipped"][method] = str(error)
-        bar.add(1)
+        tell(len(part.ids) - judged)
         continue
-      if kept:
-        files.write_text(kept, json.dumps({**wanted, "row": row}))
-    board["methods"][method] = _summary(row, samples)
-    bar.add(1)
+      if kept[method]:
+        files.write_text(kept[method], json.dumps(
+            {**wanted[method], "row": rows[method]}))
+    board["methods"][method] = _summary(rows[method], samples)
   if not board["methods"]:
     skipped = "; ".join(f"{m}: {why}" for m, why in board["skipped"].items())
     raise UserError("methods", methods,
@@ -88,6 +99,25 @@ def judge(classifier, pairs, methods, metrics=DEFAULT_METRICS,
                     "none of them can be measured on these images; have they "
                     "boxes or masks?")
   return board
+
+
+def check_measurable(metrics, records):
+  """Refuses metrics none of which the records allow.
+
+  Args:
+    metrics: of `names.METRICS`.
+    records: list of `Record`; boxes and masks are looked for.
+  Raises:
+    UserError: each of the metrics needs boxes or masks, and no record has
+      them.
+  """
+  there = {"boxes": any(len(r.boxes) for r in records),
+           "mask": any(r.mask for r in records)}
+  if not any(there.get(NEEDS.get(m), True) for m in metrics):
+    raise UserError("metrics", metrics,
+                    "none of them can be measured on these images, which have "
+                    "no boxes and no masks that they need; without them: "
+                    + ", ".join(m for m in names.METRICS if m not in NEEDS))
 
 
 def _checksum(classifier):

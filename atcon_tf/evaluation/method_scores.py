@@ -11,13 +11,12 @@ from atcon_tf import attribution
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import METHODS
 from atcon_tf.attribution import registry
-from atcon_tf.config import UserError
+from atcon_tf.config import names
+from atcon_tf.config.names import CENTRE
 from atcon_tf.evaluation.metrics import Evidence
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import METRICS
 
-# A map that depends on no image: it is highest in the middle.
-CENTRE = "(centre)"
 # The metrics that need a threshold, and the field of `Evidence` that has it.
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
 BATCH = 16
@@ -29,7 +28,7 @@ def check_methods(methods):
   Raises:
     UserError: naming it.
   """
-  check_names("methods", methods, [*METHODS, CENTRE])
+  names.check("methods", methods, [*names.METHODS, CENTRE])
 
 
 def limit(method, slow_limit):
@@ -42,24 +41,6 @@ def limit(method, slow_limit):
   return slow_limit if method != CENTRE and METHODS[method].slow else None
 
 
-def check_names(setting, names, allowed):
-  """Refuses an empty list of names, and names that are not allowed.
-
-  Args:
-    setting: which setting has the names, for the message.
-    names: list of str.
-    allowed: list of str.
-  Raises:
-    UserError: see above.
-  """
-  if not names:
-    raise UserError(setting, "", f"must be any of {', '.join(allowed)}")
-  for name in names:
-    if name not in allowed:
-      raise UserError(setting, name,
-                      f"must be one of {', '.join(allowed)}")
-
-
 def judgement(classifier, method, metrics, multi_label):
   """A function that scores one method; TensorFlow traces it once.
 
@@ -69,16 +50,16 @@ def judgement(classifier, method, metrics, multi_label):
     metrics: keys of `metrics.METRICS`.
     multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
-    `fn(pairs) -> {"scores": {metric: [P]}, "images_a_second",
-    "forward_passes"}`.
+    `fn(pairs, tell=None) -> {"scores": {metric: [P]}, "images_a_second",
+    "forward_passes"}`; `tell(images)` is called after each batch.
   """
-  size = classifier.image_size
   output = forward_pass.own_output(multi_label)
   predict = tf.function(
       lambda x, c: forward_pass.score(classifier, x, c, output),
-      input_signature=[tf.TensorSpec([None, *size, 3]),
+      input_signature=[tf.TensorSpec([None, *classifier.maps.input.shape[1:]]),
                        tf.TensorSpec([None], tf.int64)])
-  black = classifier.normalize(np.zeros([1, 1, 1, 3], np.float32)).numpy()
+  black = classifier.normalize(np.zeros(
+      [1, 1, 1, classifier.image_shape[-1]], np.float32)).numpy()
   explain = maps_of(classifier, method, multi_label)
 
   def evidence_of(part, heat):
@@ -86,9 +67,11 @@ def judgement(classifier, method, metrics, multi_label):
         heat, classifier.normalize(part.images).numpy(),
         lambda x, i: predict(x, part.class_index[i]).numpy(),
         lambda x: explain(x, part.class_index, True),
+        lambda: explain(part.images, another_class(
+            part.class_index, classifier.num_classes)),
         part.boxes, part.masks, black=black[0, 0, 0])
 
-  def judged(pairs):
+  def judged(pairs, tell=None):
     seconds = []
     rows = {metric: [] for metric in metrics}
     for first in range(0, len(pairs.ids), BATCH):
@@ -99,6 +82,8 @@ def judgement(classifier, method, metrics, multi_label):
       evidence = evidence_of(part, heat)
       for metric in metrics:
         rows[metric].append(_score(metric, evidence))
+      if tell:
+        tell(len(heat))
     scores = {metric: np.concatenate(parts) for metric, parts in rows.items()}
     for metric in CUT.keys() & scores.keys():
       scores[metric] = cross_fit(scores[metric])
@@ -110,6 +95,16 @@ def judgement(classifier, method, metrics, multi_label):
             "forward_passes": passes(classifier, method)}
 
   return judged
+
+
+def another_class(class_index, num_classes):
+  """A class other than each pair's, the same in every run, int `[P]`.
+
+  Of one class alone there is no other, and it is returned.
+  """
+  # A large prime walks through the classes in no order that they have.
+  step = 1 + np.arange(len(class_index)) * 7919 % max(num_classes - 1, 1)
+  return (class_index + step) % num_classes
 
 
 def _score(metric, evidence):
@@ -156,17 +151,22 @@ def maps_of(classifier, method, multi_label):
         middle[None], len(images), 0)
   options = registry.output_of(method, multi_label)
   function = attribution.build(classifier, method, **options)
-  signature = [tf.TensorSpec([None, *size, 3]),
-               tf.TensorSpec([None], tf.int64)]
-  usual = tf.function(lambda x, c: attribution.enlarge(
-      classifier, function(x, c)), input_signature=signature)
+
+  def traced(of, make):
+    # A concrete function: TensorFlow would warn that this line of code is
+    # traced once for each method.
+    signature = [tf.TensorSpec([None, *of.image_shape]),
+                 tf.TensorSpec([None], tf.int64)]
+    return tf.function(lambda x, c: attribution.enlarge(
+        classifier, make(x, c)), input_signature=signature
+                       ).get_concrete_function()
+
+  usual = traced(classifier, function)
 
   @functools.cache
   def again():  # built outside of the tracing: the checks need numbers
-    of_noisy = attribution.build(classifier.on_normalized(), method,
-                                 **options)
-    return tf.function(lambda x, c: attribution.enlarge(
-        classifier, of_noisy(x, c)), input_signature=signature)
+    noisy = classifier.on_normalized()
+    return traced(noisy, attribution.build(noisy, method, **options))
 
   return lambda images, class_index, normalized=False: (
       again() if normalized else usual)(images, class_index).numpy()

@@ -6,7 +6,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +15,7 @@ from atcon_tf.attribution import maps
 from atcon_tf.attribution.methods import cam
 from atcon_tf.attribution.methods import gradient
 from atcon_tf.attribution import registry
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
 from atcon_tf.data import pipeline
@@ -101,7 +101,7 @@ class Predictor:
       self._measured = False  # consistency has no meaning for this network
     self._logits = tf.function(
         lambda x: classifier.model(x, training=False),
-        input_signature=[tf.TensorSpec([None, *classifier.image_size, 3],
+        input_signature=[tf.TensorSpec([None, *classifier.image_shape],
                                        classifier.maps.input.dtype)])
     self._look = tf.function(
         lambda x, columns, consistency: _look(
@@ -110,8 +110,7 @@ class Predictor:
 
   def _batches(self, images, records, progress):
     """Yields the records and images of each batch; moves a bar."""
-    bar = keras.utils.Progbar(len(records), verbose=int(progress),
-                              unit_name="image")
+    bar = Progress(len(records), "images", progress)
     dtype = self.classifier.maps.input.dtype
     for batch, pixels in pipeline.evaluation_batches(images, records,
                                                      self.batch_size):

@@ -10,9 +10,9 @@ order. `metrics.sanity` compares the maps and gives the verdicts.
 
 import contextlib
 
-import keras
 import numpy as np
 
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import sanity
@@ -114,23 +114,27 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
     multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
     `{"passes_below", "fails_above", "stages", "methods": {method: {"pairs",
-    "parameters": {stage: similarity}, "parameters_verdict", "labels",
-    "labels_verdict"}}, "skipped": {method: reason}}`; "labels" only with
-    `other`. A similarity is a mean over the pairs, in [-1, 1].
+    "parameters": {stage: similarity}, "parameters_ssim": {stage: ssim},
+    "parameters_verdict", "labels", "labels_verdict"}}, "skipped": {method:
+    reason}}`; "labels" only with `other`. A similarity and an SSIM are means
+    over the pairs, in [-1, 1].
   """
   method_scores.check_methods(methods)
   groups = stages(classifier)
   board = {"passes_below": sanity.PASSES, "fails_above": sanity.FAILS,
            "stages": list(groups), "methods": {}, "skipped": {}}
-  bar = keras.utils.Progbar(len(methods), unit_name="method")
-  for method in methods:
-    part = pairs.part(slice(0, method_scores.limit(method, slow_limit)))
+  parts = {m: pairs.part(slice(0, method_scores.limit(m, slow_limit)))
+           for m in methods}
+  passes = {m: len(parts[m].ids) * (len(groups) + 1) * (
+      1 + method_scores.passes(classifier, m)) for m in methods}
+  bar = Progress(sum(passes.values()), "passes")
+  for method, part in parts.items():
     try:
       board["methods"][method] = _judge_one(
           classifier, part, method, groups, other, seed, multi_label)
     except UserError as error:
       board["skipped"][method] = str(error)
-    bar.add(1)
+    bar.add(passes[method])
   return board
 
 
@@ -144,6 +148,7 @@ def _judge_one(classifier, pairs, method, groups, other, seed, multi_label):
         groups)
   row = {"pairs": len(pairs.ids),
          "parameters": {r["layer"]: r["similarity"] for r in rows},
+         "parameters_ssim": {r["layer"]: r["ssim"] for r in rows},
          "parameters_verdict": sanity.verdict(
              [r["similarity"] for r in rows])}
   if other is not None:

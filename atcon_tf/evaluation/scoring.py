@@ -9,17 +9,20 @@ import numpy as np
 
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import localization
+from atcon_tf.evaluation.metrics import operating_point as points
 from atcon_tf.evaluation.metrics import statistics
 
 
-def choose_thresholds(predictions):
+def choose_thresholds(predictions, operating_point=""):
   """The thresholds that are chosen on validation data.
 
   Args:
     predictions: `predictor.Predictions` of the validation split.
+    operating_point: of two classes, see `metrics.operating_point.choose`.
   Returns:
     dict of floats, those that the data allow: "probability", the threshold of
-    a positive decision (several labels an image); "cam", the share of a map's
+    a positive decision (several labels an image); "positive", that of the
+    second of two classes; "cam", the share of a map's
     maximum that bounds its box; "centre_box", the side of the best box in the
     middle of the image, as a share of the image's side; "mask", the share of
     a map's maximum that bounds its mask; "centre_mask", the same for
@@ -29,6 +32,10 @@ def choose_thresholds(predictions):
   if predictions.multi_label:
     chosen["probability"] = classification.best_threshold(
         predictions.label, predictions.probability)
+  elif classification.is_binary(predictions.label, predictions.multi_label):
+    chosen["positive"] = points.choose(
+        predictions.label[:, 1], predictions.probability[:, 1],
+        operating_point)["threshold"]
   if len(predictions.pair_boxes):
     chosen["cam"] = localization.best_threshold(predictions.iou)
     chosen["centre_box"] = localization.best_centre_box(
@@ -53,7 +60,7 @@ def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
   Returns:
     dict of arrays, the content of predictions.npz: "id" `[N]`; "label" and
     "probability" `[N, classes]`; "class_names"; "multi_label"; "threshold"
-    of a positive decision (several labels); "consistency" and
+    of a positive decision (several labels, or two classes); "consistency" and
     "consistency_raw" `[N]` where the network has them; and, `[N, classes]`
     with NaN where an image has no such box or mask: "box_iou",
     "pointing_game", "centre_box_iou", "centre_point_pointing_game",
@@ -63,8 +70,9 @@ def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
            "probability": predictions.probability,
            "class_names": np.array(class_names),
            "multi_label": np.array(predictions.multi_label)}
-  if predictions.multi_label:
-    table["threshold"] = np.array(thresholds["probability"])
+  for name in ("probability", "positive"):
+    if name in thresholds:
+      table["threshold"] = np.array(thresholds[name])
   for name in ("consistency", "consistency_raw"):
     if getattr(predictions, name) is not None:
       table[name] = getattr(predictions, name)
@@ -106,7 +114,7 @@ PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
 
 
 def _threshold(table):
-  """The threshold of a positive decision; None with one label an image."""
+  """The threshold of a positive decision; None: the most probable class."""
   return float(table["threshold"]) if "threshold" in table else None
 
 
@@ -122,6 +130,9 @@ def statistic(table, classes=False):
     masks are means over (image, class) pairs.
   """
   threshold, multi_label = _threshold(table), bool(table["multi_label"])
+  if "false_alarm_rates" in table:
+    rates = points.measurable(table["false_alarm_rates"],
+                              table["label"][:, 0].sum())
   sums = {name: np.nansum(table[name], 1) for name in PER_PAIR
           if name in table}
   counts = {name: np.isfinite(table[name]).sum(1) for name in sums}
@@ -132,8 +143,7 @@ def statistic(table, classes=False):
         multi_label)
     if "false_alarm_rates" in table:
       result |= classification.sensitivities(
-          table["label"][indices], table["probability"][indices],
-          table["false_alarm_rates"])
+          table["label"][indices], table["probability"][indices], rates)
     for name in PER_IMAGE:
       if name in table:
         result[name] = float(table[name][indices].mean())
@@ -159,8 +169,10 @@ def judge(table, samples=500, seed=0):
     seed: of the resampling.
   Returns:
     `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
-    high]}, "roc": {"false_alarm_rate", "sensitivity", "threshold"}}`.
-    Metrics that the data do not allow are absent; "roc" is of binary data.
+    high]}}`; with one label an image "confusion", see
+    `classification.confusion`; of two classes "roc": {"false_alarm_rate",
+    "sensitivity", "threshold"}, "operating_point" (`operating_point.measure`)
+    and "without_alarm". Metrics that the data do not allow are absent.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
@@ -168,12 +180,30 @@ def judge(table, samples=500, seed=0):
   result["per_class"] = _per_class(table, classification.per_class(
       table["label"], table["probability"], _threshold(table),
       bool(table["multi_label"])), everything)
-  if "false_alarm_rates" in table and table["label"].any(0).all():
-    result["roc"] = _roc(table)
+  if not table["multi_label"]:
+    result["confusion"] = classification.confusion(
+        table["label"], classification.decide(
+            table["probability"], _threshold(table), False)).tolist()
+  if "false_alarm_rates" in table:
+    result |= _of_two_classes(table)
   if samples:
     result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
                                           seed=seed)
   return result
+
+
+def _of_two_classes(table):
+  """The operating point, the ROC curve, and what too few negatives leave."""
+  label, score = table["label"][:, 1], table["probability"][:, 1]
+  threshold = _threshold(table)
+  found = {"operating_point": points.measure(
+      label, score, points.HALF if threshold is None else threshold)}
+  if table["label"].any(0).all():
+    found["roc"] = _roc(table)
+    known = points.without_alarm(label, score, table["false_alarm_rates"])
+    if known:
+      found["without_alarm"] = known
+  return found
 
 
 def _roc(table):

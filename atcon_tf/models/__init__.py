@@ -7,6 +7,7 @@ A `Classifier` is a set of Keras models over shared layers:
   logits, layer by layer, as the model's file holds it;
 - `maps`: the same function with frozen batch normalisation folded into the
   convolutions; this one is computed;
+- `folded`: normalised images -> logits, folded wherever the maps are taken;
 - `features` and `head`: `maps`, cut in two at the last feature map;
 - `model`: images in [0, 1] -> logits;
 - `stored`: `model` without folding. Weights files are those of `stored`, so
@@ -17,9 +18,17 @@ The dtype is the model's: float64 in exact tests.
 
 **A user's model** is functional or Sequential. Its graph is run again over
 its own layers: the variables are shared and the model is not changed. A final
-softmax or sigmoid is left out. The head is kept if it has as many outputs as
-the data have classes; otherwise a new one replaces it. `input_range` says
-what pixels the model expects.
+softmax or sigmoid is left out (`endings.py`). The head is kept if it has as
+many outputs as the data have classes, or one for the second of two classes,
+whose logit z becomes the logits -z/2 and z/2; otherwise a new one replaces it.
+`input_range` says what pixels the model expects; `preprocessing.py` finds it
+in a graph that begins with its own preprocessing. Layers in half precision
+run in float32. What was found is a sentence in `Classifier.notes`, which a
+command prints once.
+
+**Grey images.** `build` and `load` make classifiers of RGB images in [0, 1];
+`normalize` gives a network with one channel their luminance. `wrap` leaves
+images as the model expects them (`Classifier.image_shape`).
 
 **Guided ReLU.** One forward pass serves the plain and the guided gradient;
 the rule is chosen when the gradient is taken. The gates are constants in a

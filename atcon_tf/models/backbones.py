@@ -7,6 +7,8 @@
 import keras
 import numpy as np
 
+from atcon_tf.config import image_sizes
+from atcon_tf.config import keras_settings
 from atcon_tf.config import UserError
 
 _IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
@@ -21,6 +23,9 @@ INPUT_RANGES = {
     "caffe": dict(scale=(255., 255., 255.),
                   offset=(-103.939, -116.779, -123.68), reverse=True),
 }
+
+# The luminance of red, green and blue (ITU-R BT.601), as PIL and JPEG have it.
+LUMINANCE = (0.299, 0.587, 0.114)
 
 _APPLICATIONS = keras.applications
 # The function of Keras that makes each, and the input range of its training.
@@ -39,34 +44,68 @@ BACKBONES = {
 
 @keras.saving.register_keras_serializable("atcon_tf")
 class Normalize(keras.layers.Layer):
-  """RGB images in [0, 1] -> the range in which a network was trained."""
+  """RGB images in [0, 1] -> the range in which a network was trained.
 
-  def __init__(self, scale, offset, reverse=False, **kwargs):
+  Attributes:
+    scale, offset: of each channel.
+    reverse: whether the network reads BGR.
+    grey: whether the network reads the luminance, one channel.
+  """
+
+  def __init__(self, scale, offset, reverse=False, grey=False, **kwargs):
     super().__init__(**kwargs)
     self.scale, self.offset, self.reverse = scale, offset, reverse
+    self.grey = grey
 
   def call(self, images):
+    if self.grey:
+      images = keras.ops.sum(images * keras.ops.convert_to_tensor(
+          LUMINANCE, images.dtype), -1, keepdims=True)
     if self.reverse:
       images = images[..., ::-1]
     return images * keras.ops.convert_to_tensor(self.scale, images.dtype) + (
         keras.ops.convert_to_tensor(self.offset, images.dtype))
 
   def undo(self, normalized):
-    """Normalised images `[..., 3]` -> images in [0, 1]."""
+    """Normalised images -> images `[..., 3]` in [0, 1]."""
     images = (normalized - np.array(self.offset)) / np.array(self.scale)
+    if self.grey:
+      return np.repeat(images, 3, -1)
     return images[..., ::-1] if self.reverse else images
 
   def compute_output_shape(self, input_shape):
-    return input_shape
+    return (*input_shape[:-1], len(self.scale))
 
   def get_config(self):
     return {**super().get_config(), "scale": self.scale,
-            "offset": self.offset, "reverse": self.reverse}
+            "offset": self.offset, "reverse": self.reverse,
+            "grey": self.grey}
+
+
+def normalization(name, key, channels=3, grey=False):
+  """The `Normalize` layer of an input range.
+
+  Args:
+    name: of the network, for messages.
+    key: of `INPUT_RANGES`.
+    channels: of the network, 3 or 1.
+    grey: whether a network with one channel is given RGB images.
+  Raises:
+    UserError: the range is one of colours, and the network sees none.
+  """
+  settings = INPUT_RANGES[key]
+  if channels == 1:
+    if len(set(settings["scale"])) > 1 or "reverse" in settings:
+      raise UserError("input_range", key,
+                      f"is one of colours, and {name} sees one channel")
+    settings = {"scale": settings["scale"][:1],
+                "offset": settings["offset"][:1], "grey": grey}
+  return Normalize(**settings, name="normalize", dtype=keras.config.floatx())
 
 
 def tiny_cnn(size):
   """Four convolutions, no BatchNorm: for tests and the embedded data."""
-  x = images = keras.Input([size, size, 3])
+  x = images = keras.Input([*image_sizes.pair(size), 3])
   for block, channels in enumerate([24, 48, 96, 96]):
     x = keras.layers.Conv2D(channels, 3, padding="same",
                             kernel_initializer="he_normal",
@@ -83,26 +122,27 @@ def input_range(name):
 
 
 def make(name, weights, size, width=1.0):
-  """A backbone without its head, `[size, size, 3]` -> features.
+  """A backbone without its head, `[height, width, 3]` -> features.
 
   Args:
     name: one of `settings.MODELS`.
     weights: "imagenet", "none", or the path of a weights file.
-    size: side of the square input.
+    size: height and width of the input, or its side.
     width: width multiplier of mobilenet and mobilenet_v2.
   Raises:
     UserError: the size or the weights do not fit, or the download fails.
   """
+  keras_settings.check_format(keras.config.image_data_format())
   if name == "tiny_cnn":
     base = tiny_cnn(size)
   else:
     options = {"alpha": width} if "mobilenet" in name else {}
     try:
       base = BACKBONES[name][0](
-          include_top=False, input_shape=(size, size, 3),
+          include_top=False, input_shape=(*image_sizes.pair(size), 3),
           weights="imagenet" if weights == "imagenet" else None, **options)
     except ValueError as error:
-      raise UserError("image_size", size,
+      raise UserError("image_size", image_sizes.short(size),
                       f"--model={name}: {first_line(error)}") from error
     except Exception as error:  # urllib's, OSError: no network
       raise UserError("weights", "imagenet",

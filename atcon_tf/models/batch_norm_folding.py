@@ -45,9 +45,15 @@ class FoldedConvolution(keras.layers.Layer):
       training: normalise by the statistics of the batch and update the
         moving ones; otherwise normalise by the moving statistics.
     """
-    convolution, norm = self.convolution, self.normalization
     if training:
-      return norm(convolution(x), training=True)
+      return self.normalization(self.convolution(x), training=True)
+    x, kernel, offset = (tf.cast(t, self.compute_dtype)
+                         for t in (x, *self.kernel_and_offset()))
+    return tf.nn.bias_add(convolve(self.convolution, x, kernel), offset)
+
+  def kernel_and_offset(self):
+    """`W s` and `beta + (b - mean) s`, in the variables' precision."""
+    convolution, norm = self.convolution, self.normalization
     scale = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
     if norm.scale:
       scale *= norm.gamma
@@ -56,10 +62,7 @@ class FoldedConvolution(keras.layers.Layer):
       offset += norm.beta
     if convolution.use_bias:
       offset += convolution.bias * scale
-    kernel = convolution.kernel * _like_kernel(convolution, scale)
-    x, kernel, offset = (tf.cast(t, self.compute_dtype)
-                         for t in (x, kernel, offset))
-    return tf.nn.bias_add(_convolve(convolution, x, kernel), offset)
+    return convolution.kernel * _like_kernel(convolution, scale), offset
 
   def compute_output_shape(self, input_shape):
     return self.convolution.compute_output_shape(input_shape)
@@ -72,7 +75,7 @@ def _like_kernel(layer, scale):
   return scale
 
 
-def _convolve(layer, x, kernel):
+def convolve(layer, x, kernel):
   """The convolution of a layer with another kernel and without its bias."""
   if type(layer) is keras.layers.DepthwiseConv2D:
     return keras.ops.depthwise_conv(

@@ -5,15 +5,16 @@
     logits = classifier.model(images)            # images [B, H, W, 3] in [0, 1]
 """
 
-import os
-
 import keras
 import numpy as np
 
 from atcon_tf.config import defaults
+from atcon_tf.config import image_sizes
+from atcon_tf.config import keras_settings
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
 from atcon_tf.models import classifier
+from atcon_tf.models import endings
 from atcon_tf.models.feature_norm import FeatureNorm
 from atcon_tf.models.graph import ModelGraph
 from atcon_tf.models import user_model
@@ -21,18 +22,19 @@ from atcon_tf.models import user_model
 
 def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
           prior=None, multi_label=True, cam_layer=(), reflect_padding=False,
-          input_range="0..1", head="linear"):
+          input_range="auto", head="linear"):
   """Builds a classifier.
 
   Args:
-    name: one of `settings.MODELS`; or the path of a .keras file, a functional
-      or Sequential model. Its final softmax or sigmoid is removed. Its head
-      is kept if it has `num_classes` outputs, and replaced otherwise.
+    name: one of `settings.MODELS`; or the path of a .keras or .h5 file, a
+      functional or Sequential model. Its final softmax or sigmoid is removed.
+      Its head is kept if it has `num_classes` outputs, or one for the second
+      of two classes; otherwise a new head replaces it.
     num_classes: number of logits.
     weights: "imagenet", "none", or the path of a weights file of the
       backbone without its head.
-    image_size: side of the square input; 0: that of the file, or the usual
-      one of the backbone.
+    image_size: side of the input, or its height and width; 0: that of the
+      file, or the usual one of the backbone.
     width: width multiplier of mobilenet and mobilenet_v2.
     prior: `[classes]` share of images that show each class; the head's bias
       starts at `-log((1 - p) / p)` (log p for softmax), so that the first
@@ -43,7 +45,9 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     cam_layer: names of layers that carry the maps, "nested/layer" inside a
       nested model; empty: the last layer with a spatial extent.
     reflect_padding: every convolution of the backbone pads by reflection.
-    input_range: what a .keras file expects, a key of `backbones.INPUT_RANGES`.
+    input_range: what the model in a file expects, a key of
+      `backbones.INPUT_RANGES`; "auto": what its own preprocessing shows, or
+      "0..1".
     head: what a new head is: "linear", a dense layer on the pooled features;
       "unit", on the pooled features scaled to one length (`feature_norm.py`).
   Returns:
@@ -51,45 +55,66 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
   Raises:
     UserError: the arguments do not fit together.
   """
-  own_head = name.endswith(".keras")
-  if own_head:
+  if defaults.is_file(name):
     base, size = user_model.load(name, image_size)
-  else:
-    size = image_size or defaults.of(name).image_size
-    base = backbones.make(name, weights, size, width)
-    input_range = backbones.input_range(name)
-  return _assemble(name, base, size, input_range, own_head, num_classes,
+    input_range, note = user_model.input_range(base, name, input_range)
+    return _assemble(
+        name, base, size, _normalize(name, base, input_range), True,
+        num_classes, not multi_label and num_classes == 2, prior, multi_label,
+        cam_layer, reflect_padding, head, note)
+  size = image_sizes.pair(image_size or defaults.of(name).image_size)
+  base = backbones.make(name, weights, size, width)
+  normalize = backbones.normalization(name, backbones.input_range(name))
+  return _assemble(name, base, size, normalize, False, num_classes, False,
                    prior, multi_label, cam_layer, reflect_padding, head)
 
 
-def wrap(model, input_range="0..1", image_size=0, cam_layer=()):
+def wrap(model, input_range="0..1", image_size=0, cam_layer=(), binary=False):
   """A classifier around a Keras model.
 
   Args:
-    model: functional or Sequential, one batch of square RGB images ->
-      logits or probabilities (a final softmax or sigmoid is removed). The
-      model is not changed; its variables are shared.
+    model: functional or Sequential, one batch of images -> logits or
+      probabilities (a final softmax or sigmoid is removed). The model is not
+      changed; its variables are shared.
     input_range: of the images that the model expects, a key of
       `backbones.INPUT_RANGES`; "0..1" leaves images as they are.
-    image_size: side of the images; 0: the model's own. A model that takes
-      any size needs it.
+    image_size: side of the images, or height and width; 0: the model's own.
+      A model that takes any size needs it.
     cam_layer: see `build`.
+    binary: a single output is that of the second of two classes, and the
+      classifier has two logits.
   Raises:
     UserError: the model does not fit.
   """
   name = model.name
   base, size = user_model.fitting(model, name, image_size)
-  return _assemble(name, base, size, input_range, True, _classes(name, base),
-                   cam_layer=cam_layer)
+  normalize = backbones.normalization(name, input_range,
+                                      base.inputs[0].shape[-1])
+  return _assemble(name, base, size, normalize, True, _classes(name, base),
+                   binary, cam_layer=cam_layer)
 
 
-def load(path, input_range="0..1", image_size=0, cam_layer=()):
-  """A classifier around the model in a .keras file; see `wrap`."""
-  if not os.path.isfile(path):
-    raise UserError("model", path, "no such file")
+def load(path, input_range="auto", image_size=0, cam_layer=(), binary=None):
+  """A classifier around the model in a file, for RGB images in [0, 1].
+
+  Args:
+    path: of a .keras or .h5 file.
+    input_range, image_size, cam_layer: see `build`.
+    binary: see `wrap`; None: true if the single output is a sigmoid.
+  Raises:
+    UserError: the file does not load, or the model does not fit.
+  """
   base, size = user_model.load(path, image_size)
-  return _assemble(path, base, size, input_range, True, _classes(path, base),
-                   cam_layer=cam_layer)
+  input_range, note = user_model.input_range(base, path, input_range)
+  return _assemble(path, base, size, _normalize(path, base, input_range), True,
+                   _classes(path, base), binary, cam_layer=cam_layer,
+                   note=note)
+
+
+def _normalize(name, base, input_range):
+  """What makes RGB images in [0, 1] the images that a model expects."""
+  return backbones.normalization(name, input_range, base.inputs[0].shape[-1],
+                                 grey=True)
 
 
 def _classes(name, base):
@@ -111,7 +136,7 @@ def stock(name, weights="imagenet"):
   """
   if name not in backbones.BACKBONES:
     raise UserError("model", name,
-                    "must be a .keras file or one of "
+                    "must be a .keras or .h5 file, or one of "
                     f"{', '.join(backbones.BACKBONES)}")
   make, input_range = backbones.BACKBONES[name]
   try:
@@ -127,24 +152,40 @@ def stock(name, weights="imagenet"):
   return wrap(model, input_range)
 
 
-def _assemble(name, base, size, input_range, own_head, num_classes,
+def _assemble(name, base, size, normalize, own_head, num_classes, binary,
               prior=None, multi_label=True, cam_layer=(),
-              reflect_padding=False, head="linear"):
+              reflect_padding=False, head="linear", note=""):
   """The classifier over a base model, with its own head or a new one."""
-  normalize = backbones.Normalize(**backbones.INPUT_RANGES[input_range],
-                                  name="normalize")
-  normalized = keras.Input([size, size, 3], name="normalized")
+  keras_settings.check_format(keras.config.image_data_format())
+  normalized = keras.Input([*size, len(normalize.scale)], name="normalized")
   try:
-    graph = ModelGraph(base, normalized, reflect_padding, logits=own_head)
+    graph = ModelGraph(base, normalized, reflect_padding, logits=own_head,
+                       name=name)
   except UserError:
     raise
   except ValueError as error:  # of a layer that does not take this size
     raise UserError(
-        "image_size", size,
+        "image_size", image_sizes.short(size),
         f"--model={name}: {backbones.first_line(error)}") from error
   (output,) = keras.tree.flatten(graph.outputs)
-  if own_head and output.shape[1:] != (num_classes,):
+  notes = [note] if note else []
+  if graph.half:
+    notes.append(f"{name} is of {graph.half}: it is run in float32")
+  binary = output.shape[1:] == (1,) and (
+      graph.left_out == "sigmoid" if binary is None else binary)
+  if own_head and binary:
+    # softmax(-z/2, z/2) = sigmoid(-z), sigmoid(z): either can be explained.
+    output = keras.ops.concatenate([-0.5 * output, 0.5 * output], -1)
+    notes.append(f"the head of {name} has one output: it is kept, as the "
+                 "logit of the second of two classes")
+  elif own_head and output.shape[1:] != (num_classes,):
+    outputs = " x ".join(map(str, output.shape[1:]))
+    notes.append(f"the head of {name} has {outputs} outputs, the data have "
+                 f"{num_classes} classes: a new head replaces it")
     output, own_head = graph.tensors[classifier.last_map(name, graph)], False
+  elif own_head:
+    output, more = endings.logits_of(name, graph, normalized, output)
+    notes += more
   head_variables = []
   if not own_head:
     output, head_variables = _new_head(graph, output, num_classes, prior,
@@ -154,24 +195,30 @@ def _assemble(name, base, size, input_range, own_head, num_classes,
     classifier.check_map(name, graph, layer)
   network = keras.Model(normalized,
                         [*(graph.tensors[n] for n in layers), output])
-  return classifier.Classifier(
+  built = classifier.Classifier(
       name, normalize, network, head_variables,
       [graph.geometry[n] for n in layers], graph.guided_relus, tuple(layers),
-      graph)
+      graph, binary=binary, notes=tuple(notes))
+  if own_head and not cam_layer and not built.is_cut:
+    built.notes += (
+        f"the logits of {name} depend on more than its last map, that of "
+        f"{layers[-1]}: maps show what this part adds", )
+  return built
 
 
 def _new_head(graph, features, num_classes, prior, multi_label, head):
   """Global average pooling and a dense layer whose bias is the prior."""
+  dtype = keras.config.floatx()  # also under a policy of half precision
   if len(features.shape) == 4:
     features = keras.layers.GlobalAveragePooling2D(
-        name=graph.unique("pool"))(features)
+        name=graph.unique("pool"), dtype=dtype)(features)
   if head == "unit":
-    features = FeatureNorm(name=graph.unique("unit"))(features)
+    features = FeatureNorm(name=graph.unique("unit"), dtype=dtype)(features)
   bias = np.zeros([num_classes])
   if prior is not None:
     p = np.clip(np.asarray(prior, np.float64), 1e-3, 1 - 1e-3)
     bias = np.log(p) - np.log1p(-p) if multi_label else np.log(p)
   dense = keras.layers.Dense(
-      num_classes, name=graph.unique("logits"), dtype=keras.config.floatx(),
+      num_classes, name=graph.unique("logits"), dtype=dtype,
       bias_initializer=keras.initializers.Constant(bias))
   return dense(features), dense.trainable_variables

@@ -58,7 +58,8 @@ class Classifier:
       layer by layer, as weights files hold it.
     maps: the same with batch normalisations folded into convolutions
       (`batch_norm_folding`); every computation runs this one.
-    model: images in [0, 1] `[B, H, W, 3]` -> logits `[B, classes]`, folded.
+    model: images in [0, 1] `[B, *image_shape]` -> logits `[B, classes]`,
+      folded.
     head_variables: trainable variables of a new, random head; empty if the
       head came with the model.
     geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
@@ -68,6 +69,8 @@ class Classifier:
     graph: the graph that `network` is a part of, with every layer's output.
     attention: an `explanation_head.AttentionMechanism` that is trained to
       explain this classifier; None: there is none.
+    binary: whether the two logits are made of the one output of a head.
+    notes: what was found in a user's model, or changed, a sentence each.
   """
 
   name: str
@@ -79,23 +82,43 @@ class Classifier:
   cam_layers: tuple[str, ...]
   graph: ModelGraph | None = None
   attention: keras.Model | None = None
+  binary: bool = False
+  notes: tuple[str, ...] = ()
 
   def __post_init__(self):
     self.image_size = self.network.input_shape[1:3]
     self.num_classes = self.network.outputs[-1].shape[-1]
     self.maps = batch_norm_folding.fold(self.network)
     self.model = self._of_images(self.maps)
-    self._features, self._heads = None, {}
+    self._features, self._folded, self._heads = None, None, {}
 
   def _of_images(self, network):
-    images = keras.Input([*self.image_size, 3], name="images")
+    images = keras.Input(self.image_shape, name="images")
     return keras.Model(images, network(self.normalize(images))[-1],
                        name="classifier")
+
+  @property
+  def image_shape(self):
+    """`(H, W, channels)` of one image that `model` takes.
+
+    A network of grey images is given RGB ones; only `models.wrap` leaves them
+    as they are.
+    """
+    grey = getattr(self.normalize, "grey", False)
+    return (*self.image_size, 3 if grey else self.network.input_shape[-1])
 
   @property
   def stored(self):
     """`model` layer by layer, not folded: its weights are what files hold."""
     return self._of_images(self.network)
+
+  @property
+  def folded(self):
+    """Normalised images -> logits, folded wherever the maps are taken."""
+    if self._folded is None:
+      self._folded = batch_norm_folding.fold(
+          keras.Model(self.network.input, self.network.outputs[-1]))
+    return self._folded
 
   @property
   def logits(self):
@@ -132,6 +155,14 @@ class Classifier:
         raise UserError("cam_layer", self.cam_layers[layer],
                         "the logits depend on more than this layer") from error
     return self._heads[layer]
+
+  @property
+  def is_cut(self):
+    """Whether the logits depend on the last cam_layer's map alone."""
+    try:
+      return bool(self.head)
+    except UserError:
+      return False
 
   def with_cam_layers(self, cam_layers, setting="cam_layer"):
     """The same classifier, over the same variables, with maps elsewhere.
@@ -253,6 +284,10 @@ def halves(classifier):
     UserError: the logits do not come from a dense layer on a vector.
   """
   logits = classifier.logits
+  if classifier.binary:
+    raise UserError("model", classifier.name,
+                    "its head has one output; here one for each class is "
+                    "needed")
   operation, node, _ = logits._keras_history
   features = operation._inbound_nodes[node].input_tensors[0]
   if not isinstance(operation, keras.layers.Dense) or len(features.shape) != 2:

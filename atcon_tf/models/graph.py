@@ -40,9 +40,13 @@ class ModelGraph:
     geometry: `{layer name: geometry of its cells}`; see `models/geometry.py`.
     guided_relus: number of ReLUs that follow the guided rule.
     left_out: the final "softmax" or "sigmoid" that was left out, or "".
+    half: the dtype policy of layers in half precision, which run in float32
+      here, or "".
+    end: the operation that gives the model's output.
   """
 
-  def __init__(self, model, inputs, reflect_padding=False, logits=False):
+  def __init__(self, model, inputs, reflect_padding=False, logits=False,
+               name=""):
     """Runs `model` on the symbolic `inputs`.
 
     Args:
@@ -50,11 +54,14 @@ class ModelGraph:
       inputs: a `keras.Input`, of any size that the layers take.
       reflect_padding: convolutions pad by reflection instead of zeros.
       logits: leave out a final softmax or sigmoid.
+      name: of the model, for messages; empty: its own.
     """
     self.tensors, self.geometry, self.guided_relus = {}, {}, 0
-    self.left_out = ""
+    self.left_out = self.half = ""
+    self._name = name or model.name
+    self.end = _final_operation(functional_of(model))
     self._reflect = reflect_padding
-    self._final = _final_operation(model) if logits else None
+    self._final = self.end if logits else None
     self._stand_ins = {}
     self._names = {inputs._keras_history.operation.name}
     self._size = inputs.shape[1:3]
@@ -122,11 +129,15 @@ class ModelGraph:
   def _layers_for(self, operation, dtype):
     """The layers that stand in for an operation, over the same variables."""
     name = self.unique(operation.name)
+    policy = self._policy(operation)
     relu = guided_relu.guided_version(operation, name, dtype)
     if relu is not None:
       self.guided_relus += 1
+      relu.dtype_policy = policy or relu.dtype_policy
       return [relu]
     settings = {} if name == operation.name else {"name": name}
+    if policy:
+      settings["_dtype_policy"] = policy
     if self._reflects(operation):
       settings["padding"] = "valid"
     activation = guided_relu.fused_activation(operation)
@@ -134,7 +145,7 @@ class ModelGraph:
     if relu is not None:
       self.guided_relus += 1
       relu = guided_relu.GuidedReLU(
-          relu.max_value, dtype=operation.dtype_policy,
+          relu.max_value, dtype=policy or operation.dtype_policy,
           name=self.unique(f"{operation.name}_relu"))
     if relu is not None or self._leaves_out(operation, activation):
       settings["activation"] = keras.activations.linear
@@ -142,6 +153,26 @@ class ModelGraph:
     if settings:
       layer = guided_relu.altered(operation, **settings)
     return [layer] if relu is None else [layer, relu]
+
+  def _policy(self, operation):
+    """float32 for a layer that computes in half precision; None otherwise.
+
+    Maps, similarities and losses need the precision; the variables have it.
+    """
+    if getattr(operation, "data_format", None) == "channels_first":
+      raise UserError("model", self._name,
+                      f"its layer {operation.name} is of channels_first "
+                      "images; maps are made of channels_last ones")
+    if getattr(operation, "compute_dtype", "") not in ("float16", "bfloat16"):
+      return None
+    self.half = operation.dtype_policy.name
+    if operation.variables and operation.variable_dtype != "float32":
+      raise UserError("model", self._name,
+                      f"the weights of its layer {operation.name} are "
+                      f"{self.half}; convert the model to float32, or train "
+                      f"it under mixed_{self.half}, which keeps float32 "
+                      "weights")
+    return keras.dtype_policies.DTypePolicy("float32")
 
   def _leaves_out(self, operation, activation):
     """Whether this is the final softmax or sigmoid, which is left out."""
@@ -203,11 +234,31 @@ def _probability(operation):
 
 
 def _final_operation(model):
-  """The innermost operation that gives a model's first output."""
-  operation = model.outputs[0]._keras_history.operation
-  if isinstance(operation, keras.Model):
-    return _final_operation(functional_of(operation))
-  return operation
+  """The innermost operation that gives a model's first output.
+
+  Operations behind it that pass a vector on as it is are skipped: a cast, a
+  linear activation, dropout.
+  """
+  tensor = model.outputs[0]
+  while True:
+    operation, node, _ = tensor._keras_history
+    if isinstance(operation, keras.Model):
+      return _final_operation(functional_of(operation))
+    sources = operation._inbound_nodes[node].input_tensors
+    if not _passes_on(operation) or len(sources) != 1 or (
+        sources[0].shape != tensor.shape):
+      return operation
+    tensor = sources[0]
+
+
+def _passes_on(operation):
+  """Whether an operation leaves values as they are, outside of training."""
+  layers = keras.layers
+  if isinstance(operation, layers.Activation):
+    return operation.activation is keras.activations.linear
+  return isinstance(operation, (
+      layers.Identity, layers.Dropout, layers.Flatten, layers.Reshape)) or (
+          guided_relu.is_keras(operation, "Cast"))
 
 
 def functional_of(model):

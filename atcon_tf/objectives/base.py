@@ -18,10 +18,13 @@ class Task:
     multi_label: whether an image can have several labels.
     class_prior: `[classes]`, the share of images that shows each class; None:
       unknown.
+    class_weights: `[classes]`, how much each class counts in the supervised
+      loss; None: all the same. See `supervised.balanced`.
   """
 
   multi_label: bool = True
   class_prior: np.ndarray | None = None
+  class_weights: np.ndarray | None = None
 
 
 class Objective:
@@ -38,10 +41,12 @@ class Objective:
       `logits [N, classes] -> (labels, weights)`, both `[N, classes]`; its
       batches are then drawn from the images with a pseudo-label. None: its
       batches are drawn from the whole pool.
+    begins: updates before the objective adds to the loss of labelled images.
     needs_teacher_maps: whether its batches hold "teacher_map", Grad-CAM of
       each image's pseudo-class by the network that ranked the pool.
   """
 
+  begins = 0
   paired = False
   pseudo_labels = None
   needs_teacher_maps = False

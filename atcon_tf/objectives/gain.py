@@ -76,6 +76,8 @@ class Gain(base.Objective):
     self.am_gradient_scale = am_gradient_scale
     self.start = {"attention_mining": am_start_step,
                   "extra_supervision": ex_start_step}
+    self.begins = min([n for term, n in self.start.items()
+                       if self.loss_weights[term]], default=0)
     self.mask_options = None  # options of `class_masks.ClassMasks`
     self.state = [keras.Variable(0, dtype="int32", trainable=False)]
     classifier.head  # creates the head here, not inside a traced step

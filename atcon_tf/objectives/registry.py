@@ -49,5 +49,6 @@ def build(classifier, config, task, twin=None):
   made = make(classifier, config, task, twin)
   if not registry.OBJECTIVES[config.objective].unlabeled:
     return {SUPERVISED: made}
-  return {SUPERVISED: supervised.Supervised(classifier, task.multi_label),
+  return {SUPERVISED: supervised.Supervised(classifier, task.multi_label,
+                                            task.class_weights),
           CONSISTENCY: made}

@@ -5,5 +5,15 @@ matplotlib draws every figure without a screen, and no figure is drawn inside
 a compiled function.
 """
 
+from atcon_tf.reports import check_sheet
+from atcon_tf.reports import example_files
+from atcon_tf.reports import explained_files
+from atcon_tf.reports import explainer
+from atcon_tf.reports.figures import canvas
+from atcon_tf.reports import kept_weights
+from atcon_tf.reports import leaderboard_page
+from atcon_tf.reports import predicted_labels
+from atcon_tf.reports import tables
+from atcon_tf.reports import two_classes
 from atcon_tf.reports.compare_runs import compare
 from atcon_tf.reports.run_page import report

@@ -16,12 +16,12 @@ import pathlib
 import re
 import unicodedata
 
-import keras
 import numpy as np
 import PIL.Image
 import tensorflow as tf
 
 from atcon_tf.config import files
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.models.classifier import map_layers
@@ -54,7 +54,7 @@ def explain_images(explainer, paths, folder, choose, box_format="pascal",
     UserError: none of the pictures can be read.
   """
   rows, notes, sheets = [], [], 0
-  bar = keras.utils.Progbar(len(paths), unit_name="image")
+  bar = Progress(len(paths), "pictures")
   for path, name in zip(paths, unique_names([path.stem for path in paths])):
     try:
       image = pictures.read(path)
@@ -62,7 +62,7 @@ def explain_images(explainer, paths, folder, choose, box_format="pascal",
       if len(paths) == 1:
         raise
       notes.append(f"left out: {error}")
-      bar.add(1)
+      bar.add()
       continue
     sheets += 1
     classes = choose(explainer.probability(explainer.see(image))[0])
@@ -72,7 +72,7 @@ def explain_images(explainer, paths, folder, choose, box_format="pascal",
                      box_format)
     notes += [f"{name}: {method} of {explainer.class_names[c]}: {note}"
               for (method, c), note in result["notes"].items() if note]
-    bar.add(1)
+    bar.add()
   if not sheets:
     raise UserError("images", None, f"none of the {len(paths)} can be read; "
                     f"{notes[0]}")

@@ -78,7 +78,7 @@ class Explainer:
 
   def see(self, image):
     """A picture as the network sees it, float32 `[1, S, S, 3]`."""
-    return pictures.for_network(image, self.classifier.image_size[0],
+    return pictures.for_network(image, self.classifier.image_size,
                                 self.resize)
 
   def on_photo(self, heat, photo):
@@ -146,7 +146,7 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
 
 def explain_clip(explainer, clip, class_index, method,
                  colormap=COLORMAP, alpha=0.6):
-  """A clip with the map of one class over every frame.
+  """A clip with the map of one class over every frame, and its probability.
 
   The brightness is scaled over the whole clip, so that frames do not flicker.
 
@@ -161,6 +161,9 @@ def explain_clip(explainer, clip, class_index, method,
   """
   seen = np.concatenate([explainer.see(frame) for frame in clip])
   light = contact_sheets.brightness(explainer.maps(seen, method, class_index))
-  return [contact_sheets.overlay(frame, np.clip(explainer.on_photo(
-      one, frame.shape[:2]), 0, 1), colormap, alpha)
-          for frame, one in zip(clip, light)]
+  name = explainer.class_names[class_index]
+  share = explainer.probability(seen)[:, class_index]
+  return [contact_sheets.stamp(contact_sheets.overlay(
+      frame, np.clip(explainer.on_photo(one, frame.shape[:2]), 0, 1),
+      colormap, alpha), f"{name} {p:.0%}")
+          for frame, one, p in zip(clip, light, share)]

@@ -7,8 +7,8 @@ import os
 from matplotlib.figure import Figure
 
 from atcon_tf.config import files
-from atcon_tf.evaluation.cases import TARGETS
-from atcon_tf.evaluation.method_scores import CENTRE
+from atcon_tf.config.names import CENTRE
+from atcon_tf.config.names import TARGETS
 from atcon_tf.evaluation.metrics import LOWER_IS_BETTER
 from atcon_tf.evaluation.metrics import METRICS
 from atcon_tf.reports.figures import canvas
@@ -40,7 +40,7 @@ def _columns(board):
 
 def _name(metric):
   return metric.replace("_", " ") + (
-      " ↓" if metric in LOWER_IS_BETTER else "")
+      " ↓" if metric in LOWER_IS_BETTER else " ↑")
 
 
 def leaderboard_table(board, intervals=False):
@@ -105,11 +105,11 @@ Written by `{board['command']}`; do not edit by hand. The numbers are in
 
 {board['about']} Means over {board['pairs']} pairs of an image and
 {TARGETS[board['target']]} (fewer for the methods that need hundreds of passes:
-the last column), with 90 % bootstrap intervals over the images. ↓: lower is
-better. `{CENTRE}` is a bright spot in the middle that sees no image: what a map
-has to beat. The cut of box IoU and mask IoU is chosen on every other pair.
-Average drop and increase in confidence are percentages; 50 and 15: of the map
-only the highest 50 or 15 % of the pixels are kept.
+the last column), with 90 % bootstrap intervals over the images. ↑: higher is
+better, ↓: lower is. `{CENTRE}` is a bright spot in the middle that sees no
+image: what a map has to beat. The cut of box IoU and mask IoU is chosen on
+every other pair. Average drop and increase in confidence are percentages; 50
+and 15: of the map only the highest 50 or 15 % of the pixels are kept.
 
 ![Scores of the methods]({picture})
 

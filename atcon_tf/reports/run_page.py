@@ -10,15 +10,20 @@ from atcon_tf.attribution import maps
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation import randomization
+from atcon_tf.reports import glossary
+from atcon_tf.reports import kept_weights
 from atcon_tf.reports import run_page_figures
 from atcon_tf.reports import tables as tables_lib
 from atcon_tf.reports.tables import cell
 from atcon_tf.reports.tables import ROWS
+from atcon_tf.reports import two_classes
+from atcon_tf.reports.figures import score_plots
 from atcon_tf.runs import stored_predictions
 
-CLASS_COLUMNS = {"support": "images", "ap": "AP", "auc": "AUC", "f1": "F1",
-                 "box_iou": "box IoU", "mask_iou": "mask IoU",
-                 "pointing_game": "pointing"}
+CLASS_COLUMNS = {"support": "images", "predicted": "predicted",
+                 "recall": "found ↑", "precision": "correct ↑", "f1": "F1 ↑",
+                 "ap": "AP ↑", "auc": "AUC ↑", "box_iou": "box IoU ↑",
+                 "mask_iou": "mask IoU ↑", "pointing_game": "pointing ↑"}
 
 THRESHOLDS = {"probability": "a class is present from probability %.3f on",
               "cam": "a map's box holds what is above %.2f of its maximum",
@@ -49,12 +54,22 @@ def report(run, other=None):
     pictures, missing = [], str(error)
   return templates.get_template("run_page.html").render(
       title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
-      config=result["config"], steps=result["steps"], data=result["data"],
+      config=result["config"], steps=result["steps"],
+      kept=kept_weights.short(result["steps"]), data=result["data"],
       thresholds=[THRESHOLDS[key] % value for key, value in
                   result["thresholds"].items() if key in THRESHOLDS],
+      notes=dict.fromkeys(note for r in (run, other) if r for note in [
+          *two_classes.notes(r.result["test"]),
+          two_classes.decision(r.result)] if note),
+      other_labels=bool(other) and set(run.split["train_labeled"]) != set(
+          other.split["train_labeled"]),
+      folder=names[0], glossary=glossary.WORDS, confusion=_confusion(run),
       skipped=result["skipped_images"],
       scores=_scores(result, other and other.result, differences),
-      checks=_checks(run), curves=run_page_figures.curves(run, other, names),
+      checks=_checks(run) + [
+          (False, f"{names[1]}: {sentence}") for sentence in (
+              kept_weights.warnings(other.result) if other else ())],
+      curves=run_page_figures.curves(run, other, names),
       class_columns=_class_columns(result).values(), classes=_classes(result),
       pictures=pictures, no_pictures=missing,
       consistency=run_page_figures.histogram(tables, names),
@@ -77,13 +92,40 @@ def _scores(result, other, differences):
     cells = [cell(r["test"], metric) for r in (result, other) if r]
     if metric in differences and not metric.startswith("centre"):
       low, high = differences[metric]["interval"]
-      cells += [f"{differences[metric]['difference']:+.3f} "
-                f"[{low:+.3f}, {high:+.3f}]", f"{differences[metric]['p']:.3f}"]
+      cells += [f"{tables_lib.difference(differences[metric])} "
+                f"[{low:+.3f}, {high:+.3f}]",
+                tables_lib.p_value(differences[metric])]
     elif other:
       cells += ["", ""]
     rows.append({"label": label.strip(), "cells": cells,
                  "trivial": metric.startswith("centre")})
+  own = [two_classes.rows(r["test"]) for r in (result, other) if r]
+  for label in own[0]:
+    rows.append({"label": label.strip(), "trivial": False, "cells": [
+        *(one.get(label, "") for one in own), *(["", ""] if other else [])]})
   return rows
+
+
+def _confusion(run):
+  """The confusion matrix as a figure; None where an image has many labels."""
+  counts = run.result["test"].get("confusion")
+  if counts is None:
+    return None
+  names = run.class_names
+  total, right = sum(map(sum, counts)), sum(
+      row[c] for c, row in enumerate(counts))
+  wrong = sorted(((count, i, j) for i, row in enumerate(counts)
+                  for j, count in enumerate(row) if i != j and count),
+                 reverse=True)
+  words = f"{right} of {total} test images are classified correctly."
+  if wrong:
+    count, i, j = wrong[0]
+    words += (f" The most frequent mistake: {count} of "
+              f"{sum(counts[i])} images of '{names[i]}' are called "
+              f"'{names[j]}'.")
+  return run_page_figures.inline(
+      score_plots.confusion(counts, names), f"Confusion matrix. {words}",
+      f"{words} A row is a true class, a column what the model says.")
 
 
 def _class_columns(result):
@@ -96,7 +138,8 @@ def _classes(result):
   for name, scores in result["test"]["per_class"].items():
     rows.append((name, [
         "-" if key not in scores else
-        f"{scores[key]:.0f}" if key == "support" else f"{scores[key]:.3f}"
+        f"{scores[key]:.0f}" if key in ("support", "predicted") else
+        f"{scores[key]:.3f}"
         for key in _class_columns(result)]))
   return rows
 
@@ -125,10 +168,11 @@ def _checks(run):
   checks.append((abs(gap) < 0.05, f"mAP is {val['map_macro']:.3f} on "
                  f"validation, which chose the weights and thresholds, and "
                  f"{test['map_macro']:.3f} on test."))
-  best, last = run.result["steps"]["best"], run.result["history"][-1]["step"]
-  checks.append((best < last, f"The best weights came after {best} of {last} "
-                 "updates" + ("." if best < last else
-                              ": longer training may be better.")))
+  checks.append(kept_weights.judged(run.result))
+  few = kept_weights.too_few({name: row["support"] for name, row in
+                              val["per_class"].items()})
+  if few and run.config.trains and run.config.keep == "best":
+    checks.append((False, few))
   checks.append(_random_network(run))
   return checks
 
@@ -138,7 +182,8 @@ def _random_network(run):
   classifier = run.classifier
   size = classifier.image_size
   noise = np.random.default_rng(0).uniform(
-      size=[8, *(-(-s // 8) for s in size), 3]).astype(np.float32)
+      size=[8, *(-(-s // 8) for s in size), classifier.image_shape[-1]]
+  ).astype(np.float32)
   images = noise.repeat(8, 1).repeat(8, 2)[:, :size[0], :size[1]]
   target = np.arange(8) % classifier.num_classes
   learned = attribution.explain(classifier, images, "grad_cam", target)

@@ -12,15 +12,10 @@ from atcon_tf.data import registry
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.reports.figures import map_rows
+from atcon_tf.reports.figures import score_plots
 
 # Best, and as many worst, images.
 SHOWN = 4
-CURVES = {"val_map_macro": "mAP, validation",
-          "val_f1_macro": "macro F1, validation",
-          "val_consistency": "consistency, validation",
-          "supervised": "supervised loss",
-          "val_cross_entropy": "cross-entropy of masked images, validation",
-          "val_area": "area of the head's maps, validation"}
 
 
 def inline(figure, alt, caption, kind="svg"):
@@ -40,27 +35,33 @@ def inline(figure, alt, caption, kind="svg"):
 
 def curves(run, other, names):
   """Validation scores and the loss of one or two runs."""
-  known = [name for name in CURVES if name in run.result["history"][-1]]
-  figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2)),
+  known = [name for name in score_plots.CURVES
+           if any(name in row for row in run.result["history"])]
+  figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2) + .3),
                   layout="constrained")
   axes = figure.subplots(-(-len(known) // 2), 2, squeeze=False).flat
   words = []
-  for one, metric in zip(axes, known):
+  for metric, one in zip(known, axes):  # `axes` goes on below
     for r, name, style in zip((run, other), names, ("-", "--")):
       points = [(row["step"], row[metric]) for row in r.result["history"]
                 if metric in row]
       if points:
         one.plot(*zip(*points), style, marker=".", label=canvas.entry(name))
-        words.append(f"{CURVES[metric]} of {name} goes from "
+        score_plots.mark_kept(one, r.result["history"], metric,
+                              one.lines[-1].get_color(),
+                              canvas.entry(f"kept weights of {name}"))
+        words.append(f"{score_plots.CURVES[metric]} of {name} goes from "
                      f"{points[0][1]:.3f} to {points[-1][1]:.3f}")
-    one.set_title(CURVES[metric], fontsize=10)
-    one.set_xlabel("supervised updates", fontsize=9)
+    one.set_title(score_plots.CURVES[metric], fontsize=10)
+    one.set_xlabel("updates", fontsize=9)
     one.grid(alpha=.3)
-    one.legend(fontsize=8)
+  figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=8,
+                loc="outside lower center", ncols=4, frameon=False)
   for one in list(axes):
     one.set_axis_off()
   return inline(figure, "Curves: " + "; ".join(words) + ".",
-                "Scores on validation and the loss over training.")
+                "Scores on validation and the loss over training; a ring "
+                "marks the weights that were kept and tested.")
 
 
 def histogram(tables, names):
@@ -111,27 +112,29 @@ def pictures(run, other, names, table):
     raise UserError("the images of this run are not where they were")
   for rows, kind in [(there[:SHOWN], "best"), (there[::-1][:SHOWN], "worst")]:
     records = [known[str(table["id"][i])] for i in rows]
-    pixels = image_store.Images(records, run.classifier.image_size[0]).pixels
+    pixels = image_store.Images(records, run.classifier.image_size).pixels
     images = pixels.astype(np.float32) / 255
     words = "; ".join(
         f"{r.id}: shows {_listed(run, r.label)}, "
         f"{_listed(run, table['probability'][i])} comes first"
         for r, i in zip(records, rows))
     out.append(inline(
-        classifier_maps.agreement_figure(
+        classifier_maps.verdict_figure(
             run.classifier, images, records, run.class_names,
-            multi_label=run.multi_label),
+            multi_label=run.multi_label,
+            threshold=run.result["thresholds"].get("positive")),
         f"The {kind} images with their maps. {words}.",
-        f"The {len(records)} test images with the "
-        f"{'lowest' if kind == 'best' else 'highest'} loss, and what "
-        "explains the class the model puts first; boxes are the true ones.",
-        "png"))
+        f"The {len(records)} test images on which the model "
+        + ("does best" if kind == "best" else
+           "does worst: it is wrong, or least sure")
+        + ". Bright: where it finds evidence for the class that it says. Boxes "
+        "were drawn by people, and the model has not seen them.", "png"))
     if other:
       out.append(inline(
           _both(run, other, names, images, records),
           f"The same images, Grad-CAM of {names[1]} and of {names[0]}.",
-          f"The same images: Grad-CAM of a true class, {names[1]} and "
-          f"{names[0]}.", "png"))
+          f"The same images: where {names[1]} and where {names[0]} find "
+          "evidence for a class that is there (Grad-CAM).", "png"))
   return out
 
 
@@ -148,7 +151,7 @@ def _both(run, other, names, images, records):
   target = np.array([r.label.argmax() for r in records])
   heat = []
   for one in (other, run):
-    pixels = image_store.Images(records, one.classifier.image_size[0]).pixels
+    pixels = image_store.Images(records, one.classifier.image_size).pixels
     heat.append(classifier_maps.grad_cam_at(
         one.classifier, pixels, target, run.classifier.image_size))
   boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]

@@ -1,7 +1,11 @@
 """Scores and differences as tables of text."""
 
+import textwrap
+
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation.metrics import statistics
+from atcon_tf.reports import kept_weights
+from atcon_tf.reports import two_classes
 
 
 def differences_table(differences, name):
@@ -19,9 +23,27 @@ def differences_table(differences, name):
 
 
 def _cells(row):
-  low, high = row["interval"]
-  return [f"{row['difference']:+.3f}", f"[{low:+.3f}, {high:+.3f}]",
-          f"{row['p']:.3f}"]
+  return [difference(row), "[%+.3f, %+.3f]" % tuple(row["interval"]),
+          p_value(row)]
+
+
+def equal(row):
+  """Whether a difference is too small to be shown.
+
+  One of 0.000 whose interval leaves out 0 would look like a contradiction.
+  """
+  return abs(row["difference"]) < 0.0005 and (
+      comparison.differs(row) or max(map(abs, row["interval"])) < 0.0005)
+
+
+def difference(row):
+  """A difference in three digits, or "equal"."""
+  return "equal" if equal(row) else f"{row['difference']:+.3f}"
+
+
+def p_value(row):
+  """The p of a difference; "-" if the difference is too small to be shown."""
+  return "-" if equal(row) else f"{row['p']:.3f}"
 
 
 def class_tables(differences, names):
@@ -56,9 +78,10 @@ def randomization_table(board):
     board: from `randomization.judge`.
   """
   labels = any("labels" in row for row in board["methods"].values())
-  lines = [["method", *board["stages"], "weights"]]
+  *stages, last = board["stages"]
+  lines = [["method", *stages, f"{last} *", "verdict of *"]]
   if labels:
-    lines[0] += ["labels", "labels"]
+    lines[0] += ["labels", "verdict of labels"]
   for method, row in board["methods"].items():
     lines.append([method, *(f"{s:.2f}" for s in row["parameters"].values()),
                   row["parameters_verdict"]])
@@ -66,17 +89,19 @@ def randomization_table(board):
       lines[-1] += [f"{row['labels']:.2f}", row["labels_verdict"]]
   either = " or the labels were" if labels else ""
   return (f"Similarity of the maps once the logits, and then so much of the "
-          f"layers below, are random{either}: a method passes below "
+          f"layers below, are random{either}. The column with * decides, where "
+          f"all weights are random: a method passes below "
           f"{board['passes_below']} and fails above {board['fails_above']}."
           f"\n\n{align(lines)}")
 
 
 # The scores in the order of a table, and their labels.
 ROWS = {
+    "accuracy": "accuracy",
     "map_macro": "mAP, macro", "map_weighted": "mAP, weighted",
     "f1_macro": "F1, macro", "f1_macro_at_half": "F1 at 0.5, macro",
     "f1_micro": "F1, micro", "auc_macro": "AUC, macro",
-    "accuracy": "accuracy", "loss": "loss",
+    "loss": "loss",
     "consistency": "consistency of maps",
     "consistency_raw": "consistency, raw mask",
     "box_iou": "box IoU", "centre_box_iou": "  (centred box)",
@@ -107,14 +132,14 @@ def scores_table(results, part="test"):
     part: which split.
   Returns:
     a table with a row for each metric: the score and, in brackets, its 90 %
-    interval over images.
+    interval over images, that of a share at an operating point the exact one.
   """
   names = list(results)
   lines = [[part, *names]]
   lines.append(["supervised updates",
                 *(str(r["steps"]["supervised"]) for r in results.values())])
-  lines.append(["  best after",
-                *(str(r["steps"]["best"]) for r in results.values())])
+  lines.append(["  weights kept after",
+                *(kept_weights.short(r["steps"]) for r in results.values())])
   lines.append(["consistency updates",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
@@ -122,7 +147,12 @@ def scores_table(results, part="test"):
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
                              for r in results.values())])
-  return align(lines)
+  own = [two_classes.rows(r[part]) for r in results.values()]
+  for label in dict.fromkeys(label for one in own for label in one):
+    lines.append([label, *(one.get(label, "-") for one in own)])
+  notes = dict.fromkeys(note for r in results.values()
+                        for note in two_classes.notes(r[part]))
+  return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 
 def cell(scores, metric):

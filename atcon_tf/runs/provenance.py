@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config import image_sizes
+
 
 def about(run, split, voc_year=0):
   """The `environment` and a line on the model and the images of scores.
@@ -26,7 +28,7 @@ def about(run, split, voc_year=0):
   data = f"{config.dataset}{voc_year or config.voc_year}" if (
       config.dataset == "voc") else config.dataset
   return environment() | {"about": (
-      f"{config.model} at {run.classifier.image_size[0]} px, "
+      f"{config.model} at {image_sizes.short(run.classifier.image_size)} px, "
       f"{config.objective}, {config.shots or 'all'} labelled images a class; "
       f"{split} images of {data}, none of which it was trained on.")}
 

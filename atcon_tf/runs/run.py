@@ -3,32 +3,38 @@
 import collections
 import dataclasses
 import json
+import os
 import pathlib
 
 from atcon_tf.config import Config
+from atcon_tf.config import defaults
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.data import splits
 from atcon_tf import models
 from atcon_tf.models import backbones
 from atcon_tf.models.build import stock
+from atcon_tf.runs import kept_model
+from atcon_tf.runs import labelling
 from atcon_tf.runs import run_classifier
 from atcon_tf.runs import run_folder
 
 
-def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
+def load_classifier(workdir="", model="", class_names=(), input_range="auto",
                     image_size=0, multi_label=False, weights="imagenet"):
-  """The classifier of a run, of a .keras file, or of a stock Keras model.
+  """The classifier of a run, of a model's file, or of a stock Keras model.
 
   Args:
     workdir: folder of a run; empty: `model` must be given.
-    model: a .keras file, or the name of a stock Keras model with its 1000
-      ImageNet classes; empty: `workdir` must be given.
+    model: a .keras or .h5 file, or the name of a stock Keras model with its
+      1000 ImageNet classes; empty: `workdir` must be given.
     class_names: class names of `model`; empty: the classes' numbers. A
-      repeated name gets a number.
-    input_range, image_size: range of pixel values and size of a .keras file.
-    multi_label: whether an image can show several classes of a .keras file.
-      It always can if the file ends in a sigmoid.
+      repeated name gets a number. Two names of a model with one output are
+      those of the negative and the positive class.
+    input_range, image_size: range of pixel values and size of a file's model.
+    multi_label: whether an image can show several classes of a file's model.
+      It always can if the model ends in sigmoids, but for a single sigmoid
+      without this argument: that is a choice between two classes.
     weights: weights of a stock model: "imagenet", "none" or a file.
   Returns:
     `(classifier, class_names, multi_label)`.
@@ -42,14 +48,20 @@ def load_classifier(workdir="", model="", class_names=(), input_range="0..1",
   if workdir:
     run = load(workdir)
     return run.classifier, run.class_names, run.multi_label
-  if model.endswith(".keras"):
-    classifier = models.load(model, input_range, image_size)
-    multi_label = multi_label or classifier.graph.left_out == "sigmoid"
+  if defaults.is_file(model) or os.path.isdir(model):
+    binary = False if multi_label or len(class_names) == 1 else (
+        True if len(class_names) == 2 else None)
+    classifier = models.load(model, input_range, image_size, binary=binary)
+    for note in classifier.notes:
+      print(f"note: {note}", flush=True)
+    multi_label = multi_label or (
+        classifier.graph.left_out == "sigmoid" and not classifier.binary)
     if classifier.num_classes == 1 and not multi_label:
       raise UserError("model", model,
                       "has one output, which is no choice between classes; if "
                       "the output is the logit of a class, use "
-                      "--multi_label")
+                      "--multi_label; if it is that of the second of two, "
+                      "give both --class_names")
   else:
     classifier = stock(model, weights)
   count = classifier.num_classes
@@ -100,6 +112,35 @@ class Run(splits.Described):
     """
     return read_result(self.path)
 
+  def predict(self, images):
+    """Labels and probabilities of pictures of any size.
+
+    A label is decided as in the scores of the run: by the threshold that was
+    chosen on its validation images, or the most probable class.
+
+    Args:
+      images: a path, folder or glob, or a uint8 array `[height, width, 3]`;
+        or a list of them. A folder gives its images in the order of names.
+    Returns:
+      names, a list with the class of each of the N pictures (a tuple of
+      classes where a picture can show several); and `[N, classes]`, the
+      probabilities in the order of `class_names`.
+    Raises:
+      UserError: a picture cannot be read, or the run is not finished.
+
+    Example:
+      names, probabilities = runs.load("W/run").predict("cat.jpg")
+    """
+    threshold = labelling.threshold_of(self.result["thresholds"])
+    _, probability, bad = labelling.predict(
+        self.classifier, self.multi_label, labelling.listed(images),
+        resize=self.config.resize)
+    for path, why in bad.items():
+      raise UserError("images", path, why)
+    names = labelling.named(probability, self.multi_label, self.class_names,
+                            threshold)
+    return names if self.multi_label else [n for n, in names], probability
+
 
 def read_result(workdir):
   """The dict of a run's result.json; the weights are not loaded.
@@ -140,8 +181,13 @@ def load(workdir, flag="workdir"):
     raise UserError(flag, workdir, "no run there (no config.json)")
   config = Config.from_json((path / "config.json").read_text())
   split = _read_json(path / "splits.json", "the run has not begun")
+  note = kept_model.note_of_change(path, config.model)
+  if note:
+    print(f"note: {note}", flush=True)
+  model = kept_model.find(path) or config.model
   classifier = run_classifier.build_classifier(
-      config, len(split["class_names"]), split["multi_label"], trained=True)
+      dataclasses.replace(config, model=str(model)),
+      len(split["class_names"]), split["multi_label"], trained=True)
   for best, model in run_folder.weights(path, classifier):
     if not best.exists():
       raise UserError(flag, workdir, "the run has no checkpoint yet")

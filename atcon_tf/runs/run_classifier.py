@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.config import defaults
 from atcon_tf.config.settings import HEADS
 from atcon_tf import models
 from atcon_tf.models import explanation_head
@@ -35,9 +36,36 @@ def build_classifier(config, num_classes, multi_label, prior=None,
   return explanation_head.attach(classifier, version, config.feature_layers)
 
 
-def with_image_size(config):
-  """The config, with the image size of its .keras file if it has no other."""
-  if config.image_size:
+def of_file(config):
+  """The config with what its model's file says.
+
+  That is the size of its images and the range of their pixels.
+
+  Raises:
+    UserError: the file contradicts the config.
+  """
+  if not defaults.is_file(config.model):
     return config
-  return dataclasses.replace(
-      config, image_size=user_model.file_image_size(config.model))
+  size, input_range = user_model.facts(config.model, config.image_size,
+                                       config.input_range)
+  return dataclasses.replace(config, image_size=size, input_range=input_range)
+
+
+def say_what_was_found(classifier, model, class_names):
+  """Prints what was found in a user's model, or is left out of it, once.
+
+  Args:
+    classifier: a `models.Classifier`.
+    model: the value of --model.
+    class_names: of the data.
+  """
+  notes, losses = list(classifier.notes), classifier.network.losses
+  if defaults.is_file(model) and not classifier.head_variables:
+    more = ", ..." if len(class_names) > 8 else ""
+    notes.append(f"the outputs of {classifier.name} are taken for "
+                 f"{', '.join(class_names[:8])}{more}, in this order")
+  if losses:
+    notes.append(f"{classifier.name} has {len(losses)} regularisation terms, "
+                 "which are not part of the loss")
+  for note in notes:
+    print(f"note: {note}", flush=True)

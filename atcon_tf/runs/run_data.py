@@ -122,7 +122,7 @@ def _tell(notes):
     print(files.printable(line), flush=True)
 
 
-def load_part(run, split="test", data_dir="", voc_year=0):
+def load_part(run, split="test", data_dir="", voc_year=0, check=None):
   """Reads one part of a run's data, or of other data.
 
   If the other data hold every image of the run, they are the run's own data in
@@ -134,6 +134,8 @@ def load_part(run, split="test", data_dir="", voc_year=0):
       "all" of them.
     data_dir: folder of other data; empty: the run's own data.
     voc_year: year of other VOC data; 0: the run's own data.
+    check: called with the records before their images are read; it may raise
+      `UserError`. None: nothing is called.
   Returns:
     list of `Record`, and `image_store.Images`.
   Raises:
@@ -178,7 +180,9 @@ def load_part(run, split="test", data_dir="", voc_year=0):
             "images of this run are missing", flush=True)
   if not records:
     raise UserError("split", split, "has no images")
-  images = image_store.Images(records, run.classifier.image_size[0],
+  if check:
+    check(records)
+  images = image_store.Images(records, run.classifier.image_size,
                               config.max_bad_images)
   return images.records, images
 

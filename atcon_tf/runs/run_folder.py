@@ -3,6 +3,8 @@
     config.json       the resolved settings
     flags.txt         repeats the run: --flagfile=flags.txt
     splits.json       the image ids of every part, and the class names
+    model.keras       the user's model with which the run began, if it did;
+                      model.h5 of an .h5 file
     checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
                       attention.weights.h5, the head of a run that trains one
     tb/               TensorBoard
@@ -27,13 +29,14 @@ from atcon_tf.config import Config
 from atcon_tf.config import files
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.runs import kept_model
 
 # The files of a run, in the order in which they are set aside. The checkpoint
 # comes first, so that its absence shows that a process was killed before all
 # files were moved.
 NAMES = ("checkpoints", "result.json", "tb", "attribution.csv",
          "predictions.npz", "figures", "splits.json", "flags.txt",
-         "config.json")
+         *kept_model.NAMES, "config.json")
 # The folder in which --overwrite keeps the old run until the new one has a
 # checkpoint.
 ASIDE = ".before"
@@ -63,11 +66,17 @@ class Workdir:
     self.config = config
     self._lock = files.locked("workdir", self.path / ".lock", path,
                               "another process uses this folder")
+    if os.path.realpath(config.model) in {
+        os.path.realpath(self.path / name) for name in kept_model.NAMES}:
+      raise UserError("model", config.model,
+                      "is the copy in this run's own folder; use another "
+                      "--workdir")
     self._settle()
     if overwrite:
       self._set_aside()
     else:
       self._check()
+    kept_model.keep(self.path, config.model)
     files.write_text(self.path / "config.json", config.to_json())
     files.write_text(self.path / "flags.txt", config.to_flags())
 
@@ -125,8 +134,11 @@ class Workdir:
         self.path / "result.json").exists():
       # The run stopped before its first step, perhaps because of wrong
       # settings, so its split is drawn again.
-      (self.path / "splits.json").unlink(missing_ok=True)
+      for name in ("splits.json", *kept_model.NAMES):
+        (self.path / name).unlink(missing_ok=True)
       return
+    if kept_model.find(self.path):  # runs of earlier versions have none
+      kept_model.keep(self.path, self.config.model)
     before = Config.from_json(stored.read_text())
     for field in dataclasses.fields(Config):
       old, new = getattr(before, field.name), getattr(self.config, field.name)

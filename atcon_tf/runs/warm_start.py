@@ -5,10 +5,11 @@ import os
 import pathlib
 
 from atcon_tf.config import Config
-from atcon_tf.config.settings import HEADS
+from atcon_tf.config import defaults
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config import UserError
 from atcon_tf.models import backbones
+from atcon_tf.runs import kept_model
 from atcon_tf.runs.run import load
 from atcon_tf.runs import run_folder
 
@@ -48,7 +49,7 @@ def check_start(config, split):
     config: a resolved `Config` with a `warm_start`.
     split: the dict of the new run's splits.json.
   Raises:
-    UserError: the classes or the input differ, or validation or test images of
+    UserError: the classes differ, or validation or test images of
       the new run trained the weights, with or without labels.
   """
   given = "warm_start", config.warm_start
@@ -59,16 +60,16 @@ def check_start(config, split):
     return
   before = Config.from_json((run / "config.json").read_text())
   old_split = json.loads((run / "splits.json").read_text())
+  copy = kept_model.find(run)
+  if copy and defaults.is_file(config.model) and not kept_model.same(
+      copy, config.model):
+    raise UserError("model", config.model,
+                    f"is another file than {copy}, whose network the weights "
+                    f"of --warm_start={config.warm_start} are of")
   for name in ("class_names", "multi_label"):
     if old_split[name] != split[name]:
       raise UserError(*given, f"its {name} are {old_split[name]}, but those of "
                       f"these data are {split[name]}")
-  if config.objective in HEADS:
-    for name in ("reflect_padding", "input_range"):
-      new, old = getattr(config, name), getattr(before, name)
-      if new != old:
-        raise UserError(name, new,
-                        f"the classifier of --warm_start={run} has {old}")
   if os.path.realpath(before.data_dir) != os.path.realpath(config.data_dir):
     return
   trained = {*old_split["train_labeled"], *(

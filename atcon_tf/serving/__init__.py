@@ -18,6 +18,8 @@ __all__ = ["export"]
 
 def __getattr__(name):
   if name == "export":
-    from atcon_tf.serving.export_run import export
+    from atcon_tf.config import quiet
+    with quiet.loading():
+      from atcon_tf.serving.export_run import export
     return export
   raise AttributeError(f"module 'atcon_tf.serving' has no attribute '{name}'")

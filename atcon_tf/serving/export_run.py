@@ -17,6 +17,7 @@ from atcon_tf.config.config import PATHS
 from atcon_tf.config import files
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.runs import labelling
 from atcon_tf.runs.provenance import environment
 from atcon_tf.serving import formats
 from atcon_tf.serving import saved_model
@@ -51,7 +52,9 @@ def export(run, out, methods=(), version=0, say=print):
   data = metadata(run, methods)
   module = saved_model.ServingModule(run.classifier, run.class_names,
                                      run.multi_label, methods,
-                                     run.config.resize)
+                                     run.config.resize,
+                                     labelling.threshold_of(
+                                         run.result["thresholds"]))
   version = _version(out, version)
   with _whole(out / str(version)) as part:
     with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +163,7 @@ def _write_warmup(run, folder, say):
   except ImportError:
     say(f"{WARMUP}: left out, tensorflow-serving-api is not installed")
     return
-  image = np.full([*run.classifier.image_size, 3], 0.5, np.float32)
+  image = np.full(run.classifier.image_shape, 0.5, np.float32)
   picture = tf.io.encode_png(tf.cast(image * 255, tf.uint8)).numpy()
   pixels, packed = {"images": image[np.newaxis]}, {"image_bytes": [picture]}
   target = {"class_index": np.array([-1], np.int32)}

@@ -27,7 +27,7 @@ def keras_only(classifier, multi_label):
     ReLU layers instead of guided ones, a Rescaling instead of the
     normalisation, and a padding operation instead of the reflection.
   """
-  images = keras.Input([*classifier.image_size, 3], name="images")
+  images = keras.Input(classifier.image_shape, name="images")
   tensor = _normalized(classifier.normalize, images)
   *_, tensor = classifier.network._run_through_graph(tensor, call_fn=_call)
   kind = "sigmoid" if multi_label else "softmax"
@@ -39,6 +39,10 @@ def keras_only(classifier, multi_label):
 def _normalized(normalize, images):
   if not isinstance(normalize, backbones.Normalize):
     return normalize(images)
+  if normalize.grey:
+    images = keras.ops.sum(keras.layers.Rescaling(
+        list(backbones.LUMINANCE), name="luminance")(images), -1,
+        keepdims=True)
   if normalize.reverse:
     images = keras.ops.flip(images, -1)
   return keras.layers.Rescaling(

@@ -13,11 +13,12 @@ import tensorflow as tf
 from atcon_tf import attribution
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import registry
+from atcon_tf.config.names import SERVED as METHODS
 from atcon_tf.config import UserError
 from atcon_tf.models import explanation_head
+from atcon_tf.models import probabilities
 from atcon_tf.serving import image_ops
 
-METHODS = ("tame", "l_cam", "grad_cam", "guided_backprop")
 # How far outside [0, 1] a pixel may be: a client's own resize rounds.
 SLACK = 1e-3
 
@@ -27,8 +28,8 @@ class ServingModule(tf.Module):
 
   Attributes:
     functions: `{signature: tf.function}`:
-      serving_default: images `[B, H, W, 3]` in [0, 1] -> "probabilities" and
-        "class_names" `[B, classes]`.
+      serving_default: images `[B, H, W, 3]` in [0, 1] -> "probabilities",
+        "class_names" and "labels" (bool) `[B, classes]`.
       serve_bytes: image_bytes `[B]`, JPEG or PNG of any size -> the same.
       explain: images, class_index int32 `[B]` (-1: the highest
         probability) -> the same, "class_index" `[B]`, and a raw map `[B, H,
@@ -40,7 +41,7 @@ class ServingModule(tf.Module):
   """
 
   def __init__(self, classifier, class_names, multi_label, methods=(),
-               resize="squeeze"):
+               resize="squeeze", threshold=None):
     """Checks the methods; the functions are traced when they are first used.
 
     Args:
@@ -51,6 +52,7 @@ class ServingModule(tf.Module):
         ones.
       resize: how pictures are fitted to the network: "squeeze", "crop" or
         "pad".
+      threshold: of labels; see `probabilities.labels`.
     Raises:
       UserError: a method is unknown, or the network cannot have it.
     """
@@ -68,8 +70,9 @@ class ServingModule(tf.Module):
     self._classifier = _Untracked(classifier)
     self._class_names = list(class_names)
     self._multi_label, self._resize = multi_label, resize
+    self._threshold = threshold
     self.model_variables = list(classifier.model.variables)
-    images = tf.TensorSpec([None, *classifier.image_size, 3], tf.float32,
+    images = tf.TensorSpec([None, *classifier.image_shape], tf.float32,
                            "images")
     image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
     class_index = tf.TensorSpec([None], tf.int32, "class_index")
@@ -104,6 +107,8 @@ class ServingModule(tf.Module):
     probability = forward_pass.probability(logits, self._multi_label)
     names = tf.constant(self._class_names)[tf.newaxis]
     return {"probabilities": probability,
+            "labels": probabilities.labels(probability, self._multi_label,
+                                           self._threshold),
             "class_names": tf.tile(names, [tf.shape(logits)[0], 1])}
 
   def _classify_bytes(self, image_bytes):

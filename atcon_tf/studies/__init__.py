@@ -10,5 +10,9 @@ The module is called `study_grid`, not `grid`, because the files of this room
 call a grid `grid`.
 """
 
+from atcon_tf.studies import learning_rate_range
+from atcon_tf.studies import shot_sweep
+from atcon_tf.studies import study_grid
+from atcon_tf.studies import study_tables
 from atcon_tf.studies.study_grid import read_grid
 from atcon_tf.studies.study import Study

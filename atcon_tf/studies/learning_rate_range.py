@@ -8,15 +8,15 @@ import json
 import pathlib
 import tempfile
 
-import keras
 from matplotlib.figure import Figure
 import numpy as np
 import tensorflow as tf
 
 from atcon_tf.config import Config
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.reports.figures import canvas
-from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.training import one_run
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training import schedule
@@ -110,7 +110,7 @@ def sweep(config, low, high, count, progress=False):
   Raises:
     UserError: as `training.train_and_evaluate`.
   """
-  config = with_image_size(config)
+  config = of_file(config)
   rates = {name: getattr(config, name) for name in RATES
            if getattr(config, name)}
   # The steps before the first pseudo-labels are not part of the sweep.
@@ -127,8 +127,7 @@ def sweep(config, low, high, count, progress=False):
   found = {"rates": rates, "factor": [], "loss": [], "smoothed": [],
            "stopped": None}
   steps = run.steps(state)
-  bar = keras.utils.Progbar(len(factors), verbose=int(progress),
-                            unit_name="step")
+  bar = Progress(len(factors), "steps", progress)
   for value in factors.tolist():
     factor.assign(value)
     try:
@@ -143,6 +142,7 @@ def sweep(config, low, high, count, progress=False):
     if curve.exploded:
       found["stopped"] = "the loss exploded"
       break
+  bar.close()
   return found | suggest(found["factor"], found["smoothed"], rates)
 
 

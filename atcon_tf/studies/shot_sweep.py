@@ -5,11 +5,10 @@ import textwrap
 from matplotlib.figure import Figure
 import numpy as np
 
+from atcon_tf.config.names import SWEEP_DRAWS
+from atcon_tf.config.names import SWEEP_METRICS
 from atcon_tf.reports.figures import canvas
 
-# The settings that the sweep chooses for each run.
-DRAWN = ("shots", "seed", "split_seed", "splits")
-METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
 LEVEL = 0.9
 
 
@@ -34,7 +33,8 @@ def arms(config, baseline):
   """
   def text(one):
     return [line for line in one.to_flags().splitlines()
-            if not line.startswith(tuple(f"--{name}=" for name in DRAWN))]
+            if not line.startswith(tuple(f"--{name}="
+                                         for name in SWEEP_DRAWS))]
 
   return {baseline: text(config.with_objective(baseline)),
           config.objective: text(config)}
@@ -141,8 +141,8 @@ def advise(gain, objective, baseline, metric, worth, times):
   unclear = bottom < 0 < top
   points = f"{worth:g} point{'' if worth == 1 else 's'}"
   sentence = (f"At {shots} labelled images a class {objective} changes "
-              f"validation {METRICS[metric]} over {baseline} by {here:+.1f} "
-              f"points [{bottom:+.1f}, {top:+.1f}]"
+              f"validation {SWEEP_METRICS[metric]} over {baseline} by "
+              f"{here:+.1f} points [{bottom:+.1f}, {top:+.1f}]"
               + (", which so few runs cannot tell from nothing,"
                  if unclear else "")
               + f" and takes {times:.1f} times as long; ")
@@ -161,7 +161,8 @@ def advise(gain, objective, baseline, metric, worth, times):
                  f"to {_number(high)}): "
                  + ("sweep again with more --repeats." if unclear else
                     "use it with fewer."))
-  return {"objective": objective, "baseline": baseline, "metric": metric, "worth": worth,
+  return {"objective": objective, "baseline": baseline, "metric": metric,
+          "worth": worth,
           "slope": float(best[0]), "height": float(best[1]),
           "until": None if np.isinf(until) else until,
           "interval": [None if np.isinf(v) else float(v)
@@ -216,7 +217,7 @@ def plot(gain, advice):
   axes.minorticks_off()
   axes.set_xlabel("labelled images a class")
   axes.set_ylabel(f"gain of {advice['objective']} over {advice['baseline']}, "
-                  f"points of {METRICS[advice['metric']]}")
+                  f"points of {SWEEP_METRICS[advice['metric']]}")
   axes.legend(fontsize=8)
   axes.set_title(textwrap.fill(advice["advice"], 95), fontsize=8.5)
   return figure

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import itertools
 import json
 import os
 import pathlib
@@ -10,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 from atcon_tf.config import Config
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
+from atcon_tf.config.progress import about
 from atcon_tf.config import UserError
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_tables
@@ -109,11 +108,11 @@ class Study:
       wanted = config_flags.parse(study_grid.command(
         self.grid, cell, self.folder, self.extra))
       wanted = json.loads(wanted.public().to_json())
-      # Where features are kept changes no run, and a .keras file knows its
-      # image size itself.
-      free = {"feature_cache"} if wanted["image_size"] else {
-          "feature_cache", "image_size"}
-      for name in set(wanted) - free:
+      # Where features are kept changes no run; a model's file knows its image
+      # size and its input range itself.
+      free = {"feature_cache": wanted["feature_cache"], "image_size": 0,
+              "input_range": "auto"}
+      for name in {n for n in wanted if wanted[n] != free.get(n, ())}:
         if wanted[name] != before.get(name):
           raise UserError("folder", self.folder,
                           f"its run {study_grid.name_of(cell)} was made with "
@@ -184,6 +183,25 @@ class Study:
                       self.out, "another process adds rows to it"):
       yield
 
+  def _time_of(self, cells, workers):
+    """How long runs will take, from the finished ones of their arms.
+
+    Args:
+      cells: of the runs.
+      workers: runs at the same time.
+    Returns:
+      the end of a line; "" where no run is finished, or none is left.
+    """
+    took = {}
+    for row in self.rows:
+      took.setdefault(row["arm"], []).append(row["seconds"])
+    if not took or not cells:
+      return ""
+    mean = {arm: sum(each) / len(each) for arm, each in took.items()}
+    usual = sum(mean.values()) / len(mean)  # of an arm without a finished run
+    left = sum(mean.get(arm, usual) for arm, _, _ in cells)
+    return f", {about(left / workers)} left"
+
   def run(self, workers, keep):
     """Makes all missing runs.
 
@@ -198,23 +216,24 @@ class Study:
       return self._run(workers, keep)
 
   def _run(self, workers, keep):
-    todo, failed, started = self.missing(), [], time.time()
+    todo, failed = self.missing(), []
     self.check_flags(todo)
     self.check_ready(todo)
     total = len(study_grid.cells(self.grid))
-    print(f"{total - len(todo)} of {total} runs are there", flush=True)
+    print(f"{total - len(todo)} of {total} runs are there"
+          + self._time_of(todo, workers), flush=True)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    counter = itertools.count(1)
+    ahead = set(todo)
 
     def tell(cell, succeeded):
       with self._lock:
         if not succeeded:
           failed.append(cell)
-        count = next(counter)
-        left = (time.time() - started) / count * (len(todo) - count)
-        print(f"{count}/{len(todo)} {study_grid.name_of(cell)}: "
-              f"{'done' if succeeded else 'FAILED'}, about {left / 60:.0f} min "
-              "left", flush=True)
+        ahead.discard(cell)
+        print(f"{len(todo) - len(ahead)}/{len(todo)} "
+              f"{study_grid.name_of(cell)}: "
+              f"{'done' if succeeded else 'FAILED'}"
+              + self._time_of(ahead, workers), flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
       work = [pool.submit(self.make, group, threads, keep, tell)

@@ -15,7 +15,7 @@ import sys
 import traceback
 
 from atcon_tf.config import config_flags
-from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.runs import run_folder
 from atcon_tf.training import one_run
 
@@ -26,7 +26,7 @@ def parse(arguments):
   The last argument must be --workdir. The runs of a study share the features
   of the pretrained network, in a folder beside theirs.
   """
-  config = with_image_size(config_flags.parse(arguments))
+  config = of_file(config_flags.parse(arguments))
   folder = arguments[-1].removeprefix("--workdir=")
   if config.start != "prior" and not config.feature_cache:
     config = dataclasses.replace(config, feature_cache=str(

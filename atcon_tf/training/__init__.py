@@ -8,9 +8,10 @@ the trainer divides each term by its global weight.
 prior, or a probe, which is a logistic regression on the frozen features
 (`probe.py`, `head_start.py`), with or without pseudo-labels of the unlabelled
 images by their ranks. A probe is validated before the first update and can be
-the best weights of the run, so a run never ends worse on validation images
-than its probe. The objectives `probe` and `ranked_probe` end there. With
-`refit="on"` the probe is fitted again on the features of the trained backbone.
+the weights that the run keeps, so with `keep="best"` a run never ends with a
+lower validation mAP than its probe. The objectives `probe` and `ranked_probe`
+end there. With `refit="on"` the probe is fitted again on the features of the
+trained backbone.
 
 **Steps.** A step is supervised, consistency, or both, and takes one batch for
 each of these kinds. The plan of all steps is a list that the host makes from
@@ -30,10 +31,13 @@ normalisation, biases. All of them are in the checkpoint. A variable that a
 loss does not reach (the head's bias under consistency) is not updated,
 because Adam would move it.
 
-**The best weights** are those of the highest mAP on validation images without
-augmentation; of a run that trains a head, those of the lowest loss there,
-because the classifier's mAP does not change. With `random_labels` the last
-weights are kept, because the validation score is noise.
+**The kept weights** (`weight_choice.py`) are those of the highest mAP on
+validation images without augmentation; of equal ones the lower loss, then the
+later. Of a run that trains a head they are those of the lowest loss there,
+because the classifier's mAP does not change. `keep="last"` keeps the last, as
+does `random_labels`, because the validation score is noise; `keep="average"`
+keeps the mean of the weights over the last quarter of the updates. Scores,
+figures and `tb/kept` are those of the kept weights.
 """
 
 from atcon_tf.training.fit import fit

@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import models
+from atcon_tf.config import checks
 from atcon_tf.config import Config
+from atcon_tf.config import image_sizes
 from atcon_tf.config import UserError
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.data.image_store import ArrayImages
@@ -28,7 +30,7 @@ from atcon_tf.training.validation import scores_of
 # Settings of the data and the network, which the arguments of `fit` replace.
 _GIVEN = ("dataset", "data_dir", "model", "weights", "image_size", "objective",
           "input_range", "shots", "unlabeled", "unlabeled_dir", "splits",
-          "warm_start", "cam_layer", "start", "head")
+          "warm_start", "cam_layer", "start", "head", "keep")
 
 
 def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
@@ -40,14 +42,16 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
       probabilities. Its variables are trained in place; BatchNorm layers keep
       their statistics unless `batch_norm="train"`.
     labeled: `(images, labels)`, or a finite `tf.data.Dataset` of such batches.
-      Images `[N, S, S, 3]` have the range that the model expects; labels are
+      Images `[N, H, W, C]` have the range that the model expects; labels are
       class numbers `[N]`, or 0 and 1 `[N, classes]`.
     unlabeled: images, or a finite dataset of batches of images, whose labels
       are left out. An objective with a term on unlabelled images needs them.
     validation: as `labeled`; None: no scores are computed.
     objective: a name of `config.settings.OBJECTIVES`.
     multi_label: whether an image can show several classes (sigmoid); None:
-      true if a row of the 0/1 labels does not sum to 1.
+      true if a row of the 0/1 labels does not sum to 1. Unless it is true, a
+      model with one output is a classifier of two classes, and its labels are
+      0 or 1.
     cam_layer: names of the layers that carry the maps; empty: the last layer
       with a spatial extent.
     callbacks: Keras callbacks. An epoch has `eval_every` updates and ends
@@ -64,7 +68,12 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
     if name in settings:
       raise UserError(name, settings[name],
                       "not a setting of `fit`, whose arguments give it")
-  classifier = models.wrap(model, cam_layer=cam_layer)
+  if settings.get("patience"):
+    raise UserError("patience", settings["patience"],
+                    "not a setting of `fit`; give "
+                    "callbacks=[keras.callbacks.EarlyStopping(...)]")
+  classifier = models.wrap(model, cam_layer=cam_layer,
+                           binary=multi_label is not True)
   parts = {"train_labeled": _arrays("labeled", labeled, classifier),
            "train_unlabeled": _arrays("unlabeled", unlabeled, classifier,
                                       labels=False),
@@ -75,9 +84,26 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
   config = _config(classifier, objective, settings)
   if OBJECTIVES[objective].unlabeled and not len(parts["train_unlabeled"][0]):
     raise UserError("unlabeled", None, f"needed by objective={objective}")
+  _check_range(config, parts)
   training = Training(config, _data(parts, classifier, multi_label),
                       classifier)
   return _run(training, model, callbacks)
+
+
+def _check_range(config, parts):
+  """Refuses changes of colour, made for [0, 1], of images in another range."""
+  changes = {"color", "cutout"} & {
+      change for name in ("augment", "strong_augment")
+      if checks.used(config, Config.__dataclass_fields__[name])
+      for change in getattr(config, name)}
+  low, high = (f([f(images) for images, _ in parts.values() if len(images)])
+               for f in (np.min, np.max))
+  if changes and (low < 0 or high > 1):
+    name = "augment" if min(changes) in config.augment else "strong_augment"
+    raise UserError(name, getattr(config, name),
+                    f"{min(changes)} is for images in the range 0..1; "
+                    f"these are in {low:g}..{high:g}. Let the model begin with "
+                    "a Rescaling from 0..1, or leave it out")
 
 
 def _config(classifier, objective, settings):
@@ -86,16 +112,16 @@ def _config(classifier, objective, settings):
     settings = {"atcon_weight": 0.0, **settings}
   # The name of a pretrained network gives the rates of fine-tuning.
   return Config(objective=objective, dataset="folder", data_dir=".",
-                model="mobilenet_v2", image_size=classifier.image_size[0],
-                start="prior",
+                model="mobilenet_v2", start="prior",
+                image_size=image_sizes.short(classifier.image_size),
                 **settings).resolve(set(settings))
 
 
 def _arrays(name, given, classifier, labels=True):
-  """Images float32 `[N, S, S, 3]` and labels `[N, classes]` of an argument."""
-  size, classes = classifier.image_size[0], classifier.num_classes
+  """Images float32 `[N, H, W, C]` and labels `[N, classes]` of an argument."""
+  shape, classes = classifier.image_shape, classifier.num_classes
   if given is None:
-    return np.zeros([0, size, size, 3], np.float32), np.zeros([0, classes])
+    return np.zeros([0, *shape], np.float32), np.zeros([0, classes])
   if isinstance(given, tf.data.Dataset):
     if given.cardinality() == tf.data.INFINITE_CARDINALITY:
       raise UserError(name, "tf.data.Dataset",
@@ -108,9 +134,9 @@ def _arrays(name, given, classifier, labels=True):
   else:
     columns = list(given) if isinstance(given, (tuple, list)) else [given]
   images = np.asarray(columns[0], np.float32)
-  if images.ndim != 4 or images.shape[1:] != (size, size, 3):
-    raise UserError(name, list(images.shape),
-                    f"must be images [N, {size}, {size}, 3]")
+  if images.ndim != 4 or images.shape[1:] != shape:
+    raise UserError(name, list(images.shape), "must be images "
+                    f"[N, {', '.join(map(str, shape))}]")
   if not labels:
     return images, np.zeros([len(images), classes], np.float32)
   if len(columns) < 2:
@@ -120,6 +146,9 @@ def _arrays(name, given, classifier, labels=True):
 
 def _one_hot(name, label, count, classes):
   """Labels as float32 `[N, classes]`."""
+  if label.shape == (count, 1) and classes == 2 and np.isin(
+      label, (0, 1)).all():  # as Keras has them for a single sigmoid
+    label = label[:, 0].astype(np.int64)
   if label.shape == (count,) and np.issubdtype(label.dtype, np.integer):
     if len(label) and not 0 <= label.min() <= label.max() < classes:
       raise UserError(name, None,

@@ -13,10 +13,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config import defaults
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.models.classifier import halves
 from atcon_tf.models.feature_norm import FeatureNorm
+from atcon_tf.runs import kept_model
 from atcon_tf.training import feature_cache
 from atcon_tf.training import probe
 
@@ -149,7 +151,7 @@ class Features:
                        for x in seen]) / len(seen)
 
     self._read = tf.function(read, input_signature=[tf.TensorSpec(
-        [None, *classifier.image_size, 3], classifier.maps.input.dtype)])
+        [None, *classifier.image_shape], classifier.maps.input.dtype)])
 
   def __call__(self, images, records):
     """Features of records, float64 `[N, D]`, their views averaged.
@@ -179,6 +181,9 @@ class Features:
     """A digest of what the features of an image depend on."""
     graph = [f"{type(layer).__name__} {layer.output.shape}"
              for layer in self._embed.layers]
+    name = self._classifier.name
+    if defaults.is_file(name):  # settings of its layers are no weights
+      graph.append(kept_model.sha256(name))
     return feature_cache.digest(
         self._views, json.dumps(self._classifier.normalize.get_config()),
         *graph, *self._embed.get_weights())

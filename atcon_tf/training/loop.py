@@ -8,18 +8,22 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import objectives
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
+from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
 from atcon_tf.runs import warm_start
-from atcon_tf.runs.run_classifier import build_classifier
+from atcon_tf.runs import run_classifier
+from atcon_tf.training import first_lines
 from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
 from atcon_tf.training import pseudo_labels
 from atcon_tf.training import results
 from atcon_tf.training import schedule
 from atcon_tf.training import streams
+from atcon_tf.training import weight_choice
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.schedule import CONSISTENCY
 from atcon_tf.training.schedule import SUPERVISED
@@ -56,6 +60,8 @@ class Training:
   def _build(self, classifier):
     config, data = self.config, self.data
     self.classifier = classifier or self._described()
+    run_classifier.say_what_was_found(self.classifier, config.model,
+                                      data.class_names)
     if self.classifier.attention and self.classifier.head_variables and (
         not config.warm_start):
       raise UserError(
@@ -68,9 +74,13 @@ class Training:
     self.class_prior = None
     if config.start == "ranked_probe" or config.class_prior:
       self.class_prior = head_start.class_prior(config, data)
+    weights = None
+    if config.class_weights == "balanced":
+      weights = supervised.balanced(np.stack([
+          r.label for r in data.records["train_labeled"]]), data.multi_label)
     built = objectives.build(
-        self.classifier, config, Task(data.multi_label, self.class_prior),
-        self._twin)
+        self.classifier, config,
+        Task(data.multi_label, self.class_prior, weights), self._twin)
     optimizer, groups = optimizers.build(config, self.classifier, built)
     # With a head, only the head's own BatchNorm layers learn statistics.
     batch_norm = "train" if self.classifier.attention else config.batch_norm
@@ -82,7 +92,7 @@ class Training:
     """The classifier that the settings describe, with its first weights."""
     config, data = self.config, self.data
     prior = np.mean([r.label for r in data.records["train_labeled"]], 0)
-    classifier = build_classifier(config, len(data.class_names),
+    classifier = run_classifier.build_classifier(config, len(data.class_names),
                                   data.multi_label, prior=prior)
     if config.warm_start:
       warm_start.start_weights(classifier, config.warm_start)
@@ -140,6 +150,8 @@ class Training:
       if not state.step and not state.history:
         self.begin(state, validator)
       self._loop(state, validator)
+      if config.keep == "average" and not state.mean_taken:
+        self._take_mean(state, validator)
       if config.refit == "on" and self._fits_head and not state.refit:
         self._refit(state, validator)
     except FloatingPointError as error:
@@ -155,17 +167,16 @@ class Training:
     finally:
       validator.close()
     return results.finish(self.config, self.data, self.predictor, self.work,
-                          validator, state, self.plan, self.seconds)
+                          validator, state, schedule.summary(
+                              self.plan, state.step, self.counted,
+                              self.trainer.objectives), self.seconds)
 
   def _resume(self):
     """Restores the last checkpoint, and returns its `RunState`."""
     progress, arrays = self.work.load_checkpoint(self.variables)
     if progress is None:
-      count = {part: len(r) for part, r in self.data.records.items()}
-      print(f"{self.config.objective}: {self.config.model}, "
-            f"{count['train_labeled']} labelled and "
-            f"{count['train_unlabeled']} other training images, "
-            f"{self.config.steps} updates", flush=True)
+      print(*first_lines.of(self.config, self.data, self.classifier),
+            sep="\n", flush=True)
       return RunState()
     state = RunState.from_arrays(progress, arrays, self.config.seed)
     print(f"continuing after {state.updates} of {self.config.steps} updates",
@@ -210,6 +221,15 @@ class Training:
     validator.validate(state)
     self._save(state)
 
+  def _take_mean(self, state, validator):
+    """Replaces the weights by their mean over the last updates."""
+    for variable, value in zip(weight_choice.floating(self.classifier),
+                               state.mean, strict=True):
+      variable.assign(value.astype(variable.dtype))
+    state.mean_taken = True
+    validator.validate(state)
+    self._save(state)
+
   def _save(self, state):
     """Writes the checkpoint."""
     state.seconds = self.seconds()
@@ -217,19 +237,38 @@ class Training:
 
   def _loop(self, state, validator):
     config = self.config
-    bar = keras.utils.Progbar(config.steps, verbose=int(self.interactive),
-                              unit_name="update")
-    for kinds, logs in self.steps(state):
+    bar = Progress(config.steps, "updates", done=state.updates)
+    last_ones = config.steps - weight_choice.averaged_updates(config.steps)
+    for kinds, logs in () if self._stopped(state) else self.steps(state):
       state.add(logs)
       if self.counted not in kinds:
         continue
       bar.update(state.updates)
+      if config.keep == "average" and state.updates > last_ones:
+        state.mean = weight_choice.add_to_mean(
+            state.mean, state.averaged,
+            weight_choice.floating(self.classifier))
+        state.averaged += 1
       last = state.updates == config.steps
       kept = validator.follow(state)
+      last |= self._stopped(state)
       # A checkpoint follows new best weights, so that they never belong to a
       # later step than the checkpoint.
       if last or kept or state.updates % config.checkpoint_every == 0:
         self._save(state)
+      if last and state.updates < config.steps:
+        print(f"stopped after {state.updates} of {config.steps} updates: "
+              f"{config.patience} validations without better weights",
+              flush=True)
+        break
+    bar.close()
+
+  def _stopped(self, state):
+    """Whether --patience ends the training here: a function of the state."""
+    every, patience = self.config.eval_every, self.config.patience
+    waited = state.updates - (state.best["updates"] if state.best else 0)
+    return bool(patience) and state.updates % every == 0 and (
+        waited >= patience * every)
 
   def steps(self, state):
     """Takes the remaining steps of the plan, one for each iteration.

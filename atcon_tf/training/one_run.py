@@ -2,12 +2,11 @@
 
 import dataclasses
 import os
-import sys
 
 from atcon_tf.config import UserError
 from atcon_tf.runs import run_data
 from atcon_tf.runs import run_folder
-from atcon_tf.runs.run_classifier import with_image_size
+from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.training.loop import Training
 
 
@@ -25,7 +24,7 @@ def train_and_evaluate(config, workdir, overwrite=False):
   Raises:
     UserError: a setting, the data or the folder are wrong.
   """
-  config = with_image_size(config)
+  config = of_file(config)
   work = run_folder.Workdir(workdir, config, overwrite)
   try:
     return prepare(config, work.path / "splits.json").run(work)
@@ -50,8 +49,7 @@ def prepare(config, splits, like=None):
     value = getattr(config, name)
     if value not in ("", "none", "imagenet") and not os.path.exists(value):
       raise UserError(name, value, "no such file")
-  data = run_data.load(config, splits, sys.stderr.isatty(),
-                       like and like.data.images)
+  data = run_data.load(config, splits, True, like and like.data.images)
   return Training(config, data, like=like)
 
 

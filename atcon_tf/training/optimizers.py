@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from atcon_tf.config.settings import HEADS
+from atcon_tf.config import UserError
 from atcon_tf.objectives.base import SUPERVISED
 
 MOMENTUM = 0.9
@@ -83,6 +84,10 @@ def build(config, classifier, objectives):
               else classifier.backbone_variables)
   own = [v for o in objectives.values() for v in o.variables]
   groups = {"backbone": backbone, "head": classifier.head_variables + own}
+  if config.trains and not any(groups.values()):
+    raise UserError("model", classifier.name,
+                    "all its layers are frozen (trainable is False) and its "
+                    "head is kept: there is nothing to train")
   return {name: keras.optimizers.Adam(rate, name=name)
           for name, rate in rates.items() if rate}, groups
 

@@ -5,6 +5,9 @@ import dataclasses
 from atcon_tf.training import pseudo_labels
 from atcon_tf.training.pseudo_labels import PseudoLabels
 
+# What the names of the arrays of `mean` begin with.
+_MEAN = "mean/"
+
 
 @dataclasses.dataclass
 class RunState:
@@ -14,13 +17,16 @@ class RunState:
     step: number of steps of the plan that are done.
     updates: number of these steps that --steps counts.
     seconds: seconds that the run has taken.
-    best: `{"updates", "score", "refit"}` of the best weights; None: no
-      weights are kept yet.
+    best: the kept weights: "updates", "score" and "loss" on validation,
+      "refit" and "averaged"; None: no weights are kept yet.
     history: a dict for each validation: "step", the mean losses since the
       previous validation, and the scores, `val_...`.
     sums: `{loss: (sum, count)}` since the last validation.
     flat_mask: whether a nearly constant soft mask was reported.
+    averaged: number of updates whose weights are in `mean`.
+    mean_taken: whether the weights are that mean.
     refit: whether the head was fitted again after the last update.
+    mean: list of arrays, see `weight_choice.add_to_mean`.
     pseudo_labels: `PseudoLabels` of the pool; None: the pool is not ranked.
   """
 
@@ -31,7 +37,10 @@ class RunState:
   history: list = dataclasses.field(default_factory=list)
   sums: dict = dataclasses.field(default_factory=dict)
   flat_mask: bool = False
+  averaged: int = 0
+  mean_taken: bool = False
   refit: bool = False
+  mean: list = dataclasses.field(default_factory=list)
   pseudo_labels: PseudoLabels | None = None
 
   def add(self, logs):
@@ -47,15 +56,25 @@ class RunState:
     self.sums = {}
     return means
 
+  @property
+  def kept_row(self):
+    """The index in `history` of the kept weights."""
+    rows = [i for i, row in enumerate(self.history)
+            if row["step"] == self.best["updates"]]
+    late = self.best.get("refit") or self.best.get("averaged")
+    return rows[-1 if late else 0]
+
   def to_arrays(self):
     """A dict of JSON values and `{name: array}`, for `from_arrays`."""
     progress = {f.name: getattr(self, f.name)
-                for f in dataclasses.fields(self) if f.name != "pseudo_labels"}
+                for f in dataclasses.fields(self)
+                if f.name not in ("pseudo_labels", "mean")}
+    arrays = {f"{_MEAN}{i}": value for i, value in enumerate(self.mean)}
     ranked = self.pseudo_labels
     if ranked is None:
-      return progress, {}
+      return progress, arrays
     progress["bank"] = {"first": ranked.first, "updates": ranked.updates}
-    arrays = {"label": ranked.label, "weight": ranked.weight}
+    arrays |= {"label": ranked.label, "weight": ranked.weight}
     if ranked.maps is not None:
       arrays["maps"] = ranked.maps
     return progress, arrays
@@ -63,9 +82,11 @@ class RunState:
   @classmethod
   def from_arrays(cls, progress, arrays, seed):
     """The inverse of `to_arrays`; `seed` is the seed of the run."""
-    progress = dict(progress)
+    progress, arrays = dict(progress), dict(arrays)
     ranked = progress.pop("bank", None)
-    state = cls(**progress)
+    mean = [arrays.pop(f"{_MEAN}{i}") for i in range(len(arrays))
+            if f"{_MEAN}{i}" in arrays]
+    state = cls(**progress, mean=mean)
     if ranked is not None:
       state.pseudo_labels = pseudo_labels.restored(**arrays, **ranked,
                                                    seed=seed)

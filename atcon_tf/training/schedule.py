@@ -49,3 +49,25 @@ def plan(schedule, steps, share, seed, delay=0):
     delay = 0
   return [(SUPERVISED,)] * min(delay, steps) + [kinds[schedule]] * (
       steps - delay)
+
+
+def summary(kinds, taken, counted, objectives):
+  """How many steps a run took, and when its objective's own loss began.
+
+  Args:
+    kinds: list of the kinds of each step, see `plan`.
+    taken: number of steps that were taken; --patience may end a run early.
+    counted: the kind of step that is an update.
+    objectives: `{kind: Objective}`.
+  Returns:
+    `{kind: number of steps}`, and "objective_from", the number of updates
+    before the objective's own loss; absent if it acts from the first update.
+  """
+  own = [i for i, step in enumerate(kinds) if CONSISTENCY in step]
+  if own:
+    begins = sum(counted in step for step in kinds[:own[0]])
+  else:
+    begins = max((o.begins for o in objectives.values()), default=0)
+  counts = {kind: sum(kind in step for step in kinds[:taken])
+            for kind in (SUPERVISED, CONSISTENCY)}
+  return counts | ({"objective_from": begins} if begins else {})

@@ -6,9 +6,11 @@ from atcon_tf.attribution import consistency
 from atcon_tf.attribution import forward_pass
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
+from atcon_tf.evaluation.metrics import operating_point
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
 from atcon_tf.training import tensorboard_writer
+from atcon_tf.training import weight_choice
 from atcon_tf.training.validation_images import spread
 
 # Number of validation images whose consistency is scored during training.
@@ -23,7 +25,7 @@ SHOWN_OF_HEADS = ("cross_entropy", "area", "variation", "val_loss",
 
 
 class Validator:
-  """Validates, keeps the best weights, writes TensorBoard, prints progress."""
+  """Validates, keeps weights, writes TensorBoard, prints progress."""
 
   def __init__(self, config, data, predictor, work, interactive,
                objectives, losses=None):
@@ -39,8 +41,8 @@ class Validator:
         `attention`, its maps are drawn as well.
       losses: for a run that trains an explanation head,
         `records -> {"loss" and each term: float}`. The loss then chooses the
-        best weights, because the classifier's scores do not change. None: the
-        classifier's mAP chooses them.
+        weights, because the classifier's scores do not change. None: the
+        classifier's mAP chooses them; see `weight_choice`.
     """
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
@@ -69,7 +71,7 @@ class Validator:
       state: the `RunState`.
       keep: see `validate`.
     Returns:
-      whether the weights were kept as the best so far.
+      whether the weights were kept.
     """
     config, updates, kept = self.config, state.updates, False
     last = updates == config.steps
@@ -99,13 +101,13 @@ class Validator:
     self._callback.on_attention(updates, figures)
 
   def validate(self, state, keep=True):
-    """Scores the validation images, and keeps the weights if they are best.
+    """Scores the validation images, and keeps the weights if they win.
 
     Args:
       state: the `RunState`, whose sums, history and best are updated.
-      keep: whether these weights can be the best; untrained weights cannot.
+      keep: whether these weights can be kept; untrained weights cannot.
     Returns:
-      whether the weights were kept as the best so far.
+      whether the weights were kept.
     """
     row = state.take_means()
     if self.losses:
@@ -119,13 +121,12 @@ class Validator:
     if self.losses:
       files.write_text(self.work.path / "attribution.csv",
                        head_scores.table(state.history))
-    # With --random_labels the validation score is noise, so every validation
-    # counts as the best and the last weights are kept.
-    kept = keep and (
-        state.best is None or self.config.random_labels
-        or score > state.best["score"])
+    new = {"updates": updates, "score": score, "loss": scores["loss"],
+           "refit": state.refit,
+           "averaged": state.averaged if state.mean_taken else 0}
+    kept = keep and weight_choice.wins(new, state.best, self.config.keep)
     if kept:
-      state.best = {"updates": updates, "score": score, "refit": state.refit}
+      state.best = new
       self.work.save_best(self.predictor.classifier)
     self._callback.on_epoch_end(updates, row)
     self._report_a_flat_mask_once(state, row)
@@ -156,7 +157,8 @@ class Validator:
     if classification.is_binary(label, multi_label):
       scores |= classification.sensitivities(
           label, probability,
-          [float(rate) for rate in self.config.false_alarm_rates])
+          operating_point.measurable(self.config.false_alarm_rates,
+                                     label[:, 0].sum()))
     followed = self.predictor.predict(images, spread(records, FOLLOWED))
     mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
     if len(mask_iou):  # at the threshold that is best for these images
@@ -169,8 +171,19 @@ class Validator:
                                   followed.consistency)
     return scores
 
+  def verdicts(self, threshold=None):
+    """The figure of photos, maps and verdicts of the same images.
+
+    Args:
+      threshold: of the second of two classes.
+    """
+    records = spread(self.data.records["val"], self.config.summary_images)
+    return classifier_maps.verdict_figure(
+        self.predictor.classifier, self.data.images.batch(records), records,
+        self.data.class_names, self.data.multi_label, threshold)
+
   def figure(self):
-    """The figure of the maps of fixed validation images."""
+    """The figure of the maps of fixed validation images, for authors."""
     records = spread(self.data.records["val"], self.config.summary_images)
     if self.losses:
       return classifier_maps.head_figure(

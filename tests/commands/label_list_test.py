@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from atcon_tf.data.sources import image_list
+from tests import quiet_process
 from tests.conftest import ROOT
 
 
@@ -51,7 +52,7 @@ def test_predictions_of_a_keras_file(photos, keras_file, tmp_path):
   out = tmp_path / "train.txt"
   data = ["--dataset=folder", f"--data_dir={photos}"]
   done = _run(f"--model={keras_file}", *data, f"--out={out}")
-  assert done.returncode == 0, done.stderr[-2000:]
+  quiet_process.output(done)
   # 1 of 12 is called red and lies in the folder of blue.
   assert "91.7% are one of the image's own labels" in done.stdout
   assert out.read_text().splitlines() == [
@@ -62,7 +63,7 @@ def test_predictions_of_a_keras_file(photos, keras_file, tmp_path):
   # What was written is read again.
   val = tmp_path / "val.txt"
   done = _run("--labels=truth", *data, "--part=val", f"--out={val}")
-  assert done.returncode == 0, done.stderr[-2000:]
+  quiet_process.output(done)
   lists = image_list.load(str(photos), str(out), "", str(val), str(classes))
   label = {r.id: int(r.label.argmax())
            for part in lists.splits.values() for r in part}
@@ -79,10 +80,10 @@ def test_of_a_run_and_its_data(photos, tmp_path):
       [sys.executable, "-m", "atcon_tf.train", *flags,
        f"--workdir={tmp_path / 'run'}"], capture_output=True, text=True,
       cwd=ROOT)
-  assert done.returncode == 0, done.stderr[-2000:]
+  quiet_process.output(done)
   out = tmp_path / "list.txt"
   done = _run(f"--workdir={tmp_path / 'run'}", "--part=test", f"--out={out}")
-  assert done.returncode == 0, done.stderr[-2000:]
+  quiet_process.output(done)
   with np.load(tmp_path / "run" / "predictions.npz") as stored:
     said = dict(zip(stored["id"], stored["probability"].argmax(-1)))
   assert out.read_text().splitlines() == [
@@ -98,7 +99,7 @@ def test_classes_that_are_called_by_numbers(photos, tmp_path):
   for part in ("train", "test"):
     done = _run("--labels=truth", "--dataset=folder", f"--data_dir={root}",
                 f"--part={part}", f"--out={tmp_path / part}.txt")
-    assert done.returncode == 0, done.stderr[-2000:]
+    quiet_process.output(done)
   data = image_list.load(
       str(root), f"{tmp_path}/train.txt", test_list=f"{tmp_path}/test.txt",
       class_list=f"{tmp_path}/train_classes.txt")

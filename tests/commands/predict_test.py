@@ -10,12 +10,15 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 
-from atcon_tf.data import pictures
 from atcon_tf.attribution import forward_pass
+from atcon_tf.config import UserError
+from atcon_tf.data import pictures
 from atcon_tf import runs
 from atcon_tf.reports import predicted_labels
+from atcon_tf.runs import labelling
 from atcon_tf.runs import run_data
 from atcon_tf.runs import stored_predictions
+from tests import quiet_process
 
 
 def _command(*arguments):
@@ -57,7 +60,7 @@ def test_a_run_labels_pictures_as_it_did_when_it_was_tested(tiny_run,
   out = tmp_path / "labels.csv"
   done = _command(f"--workdir={tiny_run}", f"--images={folder}",
                   f"--out={out}", "--batch_size=2")
-  assert done.returncode == 0, done.stderr
+  quiet_process.output(done)
   assert f"left out: {folder}/broken.jpg: does not decode" in done.stdout
   assert done.stdout.splitlines()[-1] == (
       f"{out}: 4 pictures, 6 classes; 1 left out")
@@ -100,7 +103,7 @@ def test_a_keras_file_with_one_label_an_image(keras_file, tmp_path):
   out = tmp_path / "labels.csv"
   done = _command(f"--model={keras_file}", f"--images={tmp_path}/*.png",
                   f"--class_names={tmp_path}/names.txt", f"--out={out}")
-  assert done.returncode == 0, done.stderr
+  quiet_process.output(done)
   rows = _rows(out)
   assert [row["labels"] for row in rows] == ["sky, clear", 'red "brick"']
   odds = np.exp(250 / 255)
@@ -112,19 +115,42 @@ def test_labels_at_a_threshold():
   probability = np.array([[.6, .3, .1], [.5, .5, 0], [.1, .2, .3]])
   names, paths = ("a", "b", "c"), ["1", "2", "3"]
 
-  def labels(threshold):
-    text = predicted_labels.table(paths, probability, names, threshold)
+  def labels(multi_label, threshold, p=probability, names=names):
+    text = predicted_labels.table(paths, p, names, labelling.named(
+        p, multi_label, names, threshold))
     return [row["labels"] for row in csv.DictReader(text.splitlines())]
 
-  assert labels(.5) == ["a", "a;b", ""]
-  assert labels(None) == ["a", "a", "c"]
+  assert labels(True, .5) == labels(True, None) == ["a", "a;b", ""]
+  assert labels(False, None) == ["a", "a", "c"]
+  two = np.array([[.6, .4], [.5, .5], [.9, .1]])
+  assert labels(False, .3, two, names[:2]) == ["b", "b", "a"]
+
+
+def test_a_run_predicts_in_python(tiny_run):
+  run = runs.load(tiny_run)
+  records, _ = run_data.load_part(run)
+  pictures_ = [r.image() for r in records[:3]]
+  names, probability = run.predict(pictures_)
+  stored = stored_predictions.load_predictions(tiny_run)
+  place = list(stored["id"]).index(records[1].id)
+  np.testing.assert_allclose(probability[1], stored["probability"][place],
+                             atol=1e-2)
+  assert probability.shape == (3, len(run.class_names))
+  threshold = run.result["thresholds"]["probability"]
+  assert names[1] == tuple(
+      n for n, p in zip(run.class_names, probability[1]) if p >= threshold)
+  alone, _ = run.predict(pictures_[0])
+  assert alone == names[:1]
+  for wrong, why in [(np.zeros([3, 4, 4, 3]), "uint8"), ([], "at least one"),
+                     ("nowhere.jpg", "no image there")]:
+    with pytest.raises(UserError, match=why):
+      run.predict(wrong)
 
 
 @pytest.mark.parametrize("flags, message", [
     (["--images={0}/*.png"], "--images={0}/*.png: none of the 2 pictures can"),
     ([], "--images: needed"),
-    (["--images={0}/*.png", "--threshold=0.3"],
-     "--threshold=0.3: not used where each image has one label")])
+    (["--images={0}/*.png", "--threshold=1.3"], "--threshold=1.3")])
 def test_mistakes_are_one_line(keras_file, flags, message, tmp_path):
   for name in "ab":
     (tmp_path / f"{name}.png").write_bytes(b"x")

@@ -101,8 +101,8 @@ class DefaultsTest(Case):
   def test_the_choices_are_those_of_the_code(self):
     self.assertEqual(set(settings.DATASETS), set(DATASETS))
     self.assertEqual(set(settings.OBJECTIVES), set(OBJECTIVES))
-    self.assertLessEqual(set(FIELDS["input_range"].metadata["choices"]),
-                         set(backbones.INPUT_RANGES))
+    self.assertEqual(set(FIELDS["input_range"].metadata["choices"]),
+                     {"auto", *backbones.INPUT_RANGES})
     for name in settings.AUGMENTATIONS:
       self.assertIn(f'"{name}"', augment.distort.__doc__)
 

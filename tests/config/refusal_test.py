@@ -136,6 +136,11 @@ class RefusalTest(Case):
        "most 1"),
       ("--false_alarm_rates=.1,2", "--false_alarm_rates=.1,2: '2' must be a "
        "number from 0 to 1"),
+      ("--operating_point=recall:0.9", "--operating_point=recall:0.9: must be "
+       "one of sensitivity, precision"),
+      ("--operating_point=precision:90", "--operating_point=precision:90: must"
+       " be one of sensitivity, precision, a colon and a share above 0"),
+      ("--operating_point=precision", "--operating_point=precision: must be"),
       ("--false_alarm_rates=few", "--false_alarm_rates=few: 'few' must be"),
       ("--classes=positive,negative", "--classes=positive,negative: not used "
        "with --dataset=binary_masks"))
@@ -161,6 +166,12 @@ class RefusalTest(Case):
                         argument)
     self.assertStartsWith(line, argument.partition("=")[0])
     self.assertIn(f"not used with {other}", line)
+
+  def test_random_labels_have_no_best_weights_to_wait_for(self):
+    line = self.refused("--objective=supervised", "--random_labels",
+                        "--patience=2")
+    self.assertStartsWith(line, "--patience=2: used with --keep=best alone, "
+                          "not with --keep=last, which --random_labels means")
 
   def test_the_map_of_a_teacher_is_constant_already(self):
     line = self.refused("--teacher=ema", "--stop_gradient=first")

@@ -179,3 +179,21 @@ def test_cutout_by_hand(monkeypatch):
   want = np.ones([5, 5], np.float32)
   want[:2, 2:4] = GREY
   np.testing.assert_array_equal(found, want)
+
+
+def test_of_wide_images():
+  """Each axis has its own length: mirrors, windows, a square cut out."""
+  rng = np.random.default_rng(2)
+  image = rng.uniform(.5, 1, size=[64, 8, 12, 3]).astype(np.float32)
+  found = _distorted(tf.constant(image), ("flip", "vertical_flip"))
+  ways = np.stack([image, image[:, ::-1], image[:, :, ::-1],
+                   image[:, ::-1, ::-1]])
+  error = np.abs(ways - found).max((2, 3, 4))
+  assert (error.min(0) < 1e-5).all()
+  assert len(set(error.argmin(0).tolist())) == 4
+  t = random_transform(500, (8, 12), ("crop",), SEED, .3).numpy()
+  last = t[:, [2, 5]] + t[:, [0, 4]] * [11, 7]
+  assert t[:, [2, 5]].min() >= -1e-5 and (last <= [11 + 1e-4, 7 + 1e-4]).all()
+  grey = (_cut_out(tf.constant(image), SEED).numpy() == np.float32(GREY))
+  rows, columns = grey.all(-1).any(2).sum(1), grey.all(-1).any(1).sum(1)
+  assert rows.max() == 4 and columns.max() == 5  # 40 % of 8 and of 12

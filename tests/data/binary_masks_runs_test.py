@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
+import tensorflow as tf
 
 from atcon_tf.config import Config
 from atcon_tf.evaluation import comparison
@@ -17,8 +18,10 @@ from atcon_tf.evaluation.metrics import classification
 from atcon_tf.reports import run_page
 from atcon_tf.reports import tables
 from atcon_tf import runs
+from atcon_tf.runs import run_data
 from atcon_tf.runs import stored_predictions
 from atcon_tf import training
+from tests import quiet_process
 from tests.conftest import ROOT
 from tests.refusals import refused
 
@@ -34,8 +37,9 @@ def finished(inspection_dir, tmp_path_factory):
   for objective, steps in [("supervised", 40), ("atcon", 4)]:
     training.train_and_evaluate(Config(**{
         **TINY, "objective": objective, "steps": steps,
-        "eval_every": steps // 2, "data_dir": str(inspection_dir)}).resolve(),
-        root / objective)
+        "eval_every": steps // 2, "data_dir": str(inspection_dir),
+        "operating_point": "sensitivity:0.9" if objective == "atcon" else "",
+        }).resolve(), root / objective)
   return root
 
 
@@ -50,6 +54,7 @@ def test_result(finished, objective):
   assert test["auc_macro"] == pytest.approx(classification.auc(label, score))
   assert test["per_class"]["positive"]["auc"] == pytest.approx(
       test["auc_macro"])
+  assert "operating_point" in test and "confusion" in test
   for rate in (0.05, 0.5):
     name = f"sensitivity_at_{rate:g}"
     assert test[name] == pytest.approx(
@@ -64,8 +69,14 @@ def test_result(finished, objective):
   np.testing.assert_array_equal(known, arrays["label"] * [0, 1] > 0)
   assert test["mask_iou"] == pytest.approx(arrays["mask_iou"][known].mean())
   assert 0 < test["centre_mask_iou"] < 1
-  assert set(result["thresholds"]) == {"cam", "centre_box", "mask",
-                                       "centre_mask"}
+  assert set(result["thresholds"]) == {"positive", "cam", "centre_box",
+                                       "mask", "centre_mask"}
+  threshold = result["thresholds"]["positive"]
+  if objective == "supervised":
+    assert threshold == 0.5
+  assert test["operating_point"]["sensitivity"] == pytest.approx(
+      (score[label > 0] >= threshold).mean())
+  assert result["operating_point"]["class"] == "positive"
   assert (path / "figures" / "roc.png").stat().st_size
   assert "sensitivity at 0.05 alarms" in tables.scores_table({"run": result})
 
@@ -94,8 +105,11 @@ def test_tensorboard(finished):
   events = event_accumulator.EventAccumulator(
       str(finished / "supervised" / "tb"), size_guidance={"tensors": 0})
   events.Reload()
-  assert {"validation/mask_iou", "validation/sensitivity_at_0.05",
-          "validation/auc_macro", "roc"} <= set(events.Tags()["tensors"])
+  tags = set(events.Tags()["tensors"])
+  assert {"validation/mask_iou", "validation/sensitivity_at_0.5",
+          "validation/auc_macro", "roc"} <= tags
+  # 12 negatives cannot show a rate of 1 in 20.
+  assert "validation/sensitivity_at_0.05" not in tags
   assert [e.step for e in events.Tensors("roc")] == [20, 40]
 
 
@@ -116,16 +130,39 @@ def test_evaluate_compare_and_report(finished):
   assert "sensitivity at 0.5 alarms" in page and "mask IoU" in page
 
 
+def test_the_chosen_threshold_decides_everywhere(finished):
+  """A sensitivity of 0.9 is 8 of the 8 positives of validation."""
+  run = runs.load(finished / "atcon")
+  point, threshold = (run.result[name] for name in ("operating_point",
+                                                    "thresholds"))
+  assert point["reached"] and point["threshold"] == threshold["positive"]
+  assert run.result["val"]["operating_point"]["sensitivity"] == 1
+  records, _ = run_data.load_part(run)
+  names, probability = run.predict([r.image for r in records[:8]])
+  assert names == ["positive" if p >= threshold["positive"] else "negative"
+                   for p in probability[:, 1]]
+  page = " ".join(run_page.report(run).split())
+  assert "for a sensitivity of 0.9 on the 8 positive and 12" in page
+  assert "images are called" in page or "classified correctly" in page
+
+
 def test_export(finished, tmp_path):
   """The command runs in a process of its own."""
   done = subprocess.run(
       [sys.executable, "-m", "atcon_tf.export",
-       f"--workdir={finished / 'supervised'}", f"--out={tmp_path / 'served'}"],
+       f"--workdir={finished / 'atcon'}", f"--out={tmp_path / 'served'}"],
       capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr[-2000:]
+  quiet_process.output(done)
   metadata = json.loads(
       (tmp_path / "served/1/assets/metadata.json").read_text())
   assert "mask_iou" in metadata["metrics"]
+  served = tf.saved_model.load(str(tmp_path / "served/1"))
+  answer = served.signatures["serving_default"](images=tf.constant(
+      np.random.default_rng(0).uniform(size=[9, 48, 48, 3]), tf.float32))
+  alarm = answer["probabilities"].numpy()[:, 1] >= (
+      metadata["thresholds"]["positive"])
+  np.testing.assert_array_equal(answer["labels"].numpy(),
+                                np.stack([~alarm, alarm], 1))
 
 
 def test_the_preset(inspection_dir, tmp_path):
@@ -136,7 +173,7 @@ def test_the_preset(inspection_dir, tmp_path):
        f"--data_dir={inspection_dir}", "--image_size=48", "--steps=2",
        "--bootstrap=0", f"--workdir={tmp_path / 'run'}"],
       cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr[-2000:]
+  quiet_process.output(done)
   result = runs.load(tmp_path / "run").result
   assert result["data"]["train_labeled"] == 40
   row = result["history"][-1]

@@ -110,3 +110,16 @@ def test_a_mask_follows_its_image():
     still = np.stack([r.mask() for r in records])
     moved += sum(not (m == still).all((1, 2)).any() for m in mask)
   assert moved > 18
+
+
+def test_of_wide_images():
+  """Rows and columns each by their own length, for masks and for boxes."""
+  record = _record("wide", DRAWN, boxes=np.float32([[0, .5, .5, 1]]),
+                   box_label=np.int32([2]))
+  found = class_masks.ClassMasks([record], (4, 8))[[0]][0]
+  assert found.shape == (4, 8, 3)
+  np.testing.assert_array_equal(found[0, :, 0], [1, 1, 1, 1, 0, 0, 0, 0])
+  (plane,) = class_masks.filled(record, (4, 8)).values()
+  np.testing.assert_array_equal(
+      plane, np.repeat([[0], [0], [1], [1]], 8, 1) * ([1] * 4 + [0] * 4))
+  assert image_store.decode(record, (4, 8)).shape == (4, 8, 3)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from atcon_tf.evaluation.metrics import complexity
 from atcon_tf.evaluation.metrics import faithfulness
 from atcon_tf.evaluation.metrics import sanity
+from atcon_tf.evaluation.metrics import sensitivity
 
 
 def _sum(images, pairs):
@@ -70,10 +72,10 @@ def test_insertion_onto_a_blur():
 
 def test_max_sensitivity():
   constant = lambda images: np.ones(images.shape[:3])
-  assert faithfulness.max_sensitivity(constant, IMAGE, constant(IMAGE)) == 0
+  assert sensitivity.max_sensitivity(constant, IMAGE, constant(IMAGE)) == 0
   # Phi(x) = x: at most |r| / |x| with |r| up to 2 * reach, |x|^2 = .3.
-  moved = faithfulness.max_sensitivity(lambda x: x[..., 0], IMAGE, SAME,
-                                       radius=.1, samples=50)
+  moved = sensitivity.max_sensitivity(lambda x: x[..., 0], IMAGE, SAME,
+                                      radius=.1, samples=50)
   assert 0 < moved[0] <= 2 * .03 / np.sqrt(.3)
 
 
@@ -88,7 +90,7 @@ def test_infidelity():
 def test_sparseness():
   # One of four pixels: 1 - 1/4. All the same: 0.
   maps = np.array([[[0, 0], [0, -2.]], [[1, 1], [1, 1]]])
-  np.testing.assert_allclose(faithfulness.sparseness(maps), [.75, 0])
+  np.testing.assert_allclose(complexity.sparseness(maps), [.75, 0])
 
 
 def test_similarity_is_of_ranks_and_sizes():
@@ -115,7 +117,8 @@ def test_parameter_randomization_and_its_verdict():
   assert sanity.verdict([r["similarity"] for r in rows]) == "passes"
   edges = rng.normal(size=[1, 20, 20])
   rows = sanity.parameter_randomization(lambda: edges, randomize, ["conv"])
-  assert rows == [{"layer": "conv", "similarity": pytest.approx(1)}]
+  assert rows == [{"layer": "conv", "similarity": pytest.approx(1),
+                   "ssim": pytest.approx(1)}]
   assert sanity.verdict([r["similarity"] for r in rows]) == "fails"
   assert sanity.data_randomization(edges, edges) == pytest.approx(1)
   assert sanity.verdict(0.45) == sanity.verdict(np.nan) == "unclear"

@@ -32,5 +32,6 @@ def test_boxes_by_hand():
 def test_a_map_that_shows_nothing_says_so():
   assert contact_sheets.note(np.ones([3, 3])) == "the same everywhere"
   assert contact_sheets.note(-np.arange(9.).reshape(3, 3)
-                             ) == "no positive value"
+                             ) == "no evidence for this class"
+  assert contact_sheets.note(np.zeros([3, 3])) == "no evidence for this class"
   assert contact_sheets.note(np.arange(9.).reshape(3, 3)) == ""

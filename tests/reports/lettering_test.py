@@ -26,7 +26,7 @@ def test_a_name_is_no_formula(name):
 
 def test_a_name_with_an_underscore_stands_in_the_legend():
   figure = score_plots.roc({"_first": CURVE, "b": CURVE})
-  legend, = (axes.get_legend() for axes in figure.axes)
+  legend, = figure.legends
   assert [t.get_text().strip() for t in legend.get_texts()] == ["_first", "b"]
 
 
@@ -70,3 +70,8 @@ def test_letters_come_from_a_font_that_has_them(monkeypatch, capsys):
   assert len(families) == 2 and "a" in real(lettering.font_manager.findfont(
       families[1]))
   assert not capsys.readouterr().err
+
+
+def test_a_font_file_has_the_letters():
+  for text in ("ship 93%", "\u00fcber"):
+    assert set(text) - {" "} <= lettering._letters(lettering.font_file(text))

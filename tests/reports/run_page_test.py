@@ -19,6 +19,7 @@ from atcon_tf.reports import run_page_figures
 from atcon_tf import runs
 from atcon_tf.runs import stored_predictions
 from atcon_tf import training
+from tests import quiet_process
 
 
 class _Page(html.parser.HTMLParser):
@@ -65,7 +66,7 @@ def text(tiny_run, second_run):
 def test_one_whole_file_that_loads_nothing(text):
   page = _Page(text)
   assert not page.open
-  assert all(a.startswith("data:") for a in page.addresses)
+  assert all(a.startswith(("data:", "#")) for a in page.addresses)
   assert "<script" not in text and "url(" not in text
   assert "better &lt;b&gt;" in text and "better <b>" not in text
   assert len(text) < 6e6
@@ -156,6 +157,14 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
   monkeypatch.setattr(registry, "load", without_the_best)
   part = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
   assert part.split(". ", 1)[1].split("; ")[0] == second
+
+
+def test_the_command_says_one_line(tiny_run, tmp_path):
+  done = subprocess.run(
+      [sys.executable, "-m", "atcon_tf.report", f"--workdir={tiny_run}",
+       f"--out={tmp_path / 'page.html'}"], capture_output=True, text=True)
+  assert re.fullmatch(r".*page\.html: \d\.\d MB, one file\n",
+                      quiet_process.output(done))
 
 
 def test_mistakes_are_one_line_and_status_2(tiny_run, tmp_path):

@@ -17,6 +17,7 @@ from atcon_tf.studies import learning_rate_range
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.trainer import Trainer
 from atcon_tf.training import one_run
+from tests import quiet_process
 from tests.conftest import ROOT
 
 ONE, OTHER = ("supervised",), ("consistency",)
@@ -108,8 +109,7 @@ def _tool(*arguments):
   done = subprocess.run(
       [sys.executable, "-m", "atcon_tf.find_lr", *map(str, arguments)],
       capture_output=True, text=True, cwd=ROOT)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return done.stdout
+  return quiet_process.output(done)
 
 
 def test_a_sweep_whose_suggestion_trains(tmp_path):

@@ -40,7 +40,10 @@ def test_a_file_with_other_classes_gets_a_head_and_a_probe(tmp_path, capsys):
   config = config_of(model=_file(tmp_path, *_pooled_dense(4)))
   assert (config.start, config.head) == ("probe", "unit")
   prepared = begun(config, tmp_path)
-  assert capsys.readouterr().out.startswith("probe of 12 labelled images")
+  replaced, probe = capsys.readouterr().out.splitlines()
+  assert replaced.endswith("mine.keras has 4 outputs, the data have 6 classes: "
+                           "a new head replaces it")
+  assert probe.startswith("probe of 12 labelled images")
   pixels, label = part_of(prepared.data, "train_labeled")
   features = unit_of_views(prepared.classifier, pixels)
   test, _ = part_of(prepared.data, "val")
@@ -54,6 +57,8 @@ def test_a_file_with_these_classes_keeps_its_head(tmp_path, capsys):
   path = _file(tmp_path, *_pooled_dense(6))
   prepared = begun(config_of(model=path), tmp_path)
   assert capsys.readouterr().out == (
+      f"note: the outputs of {path} are taken for disk, ring, triangle, "
+      "square, cross, star, in this order\n"
       f"note: the head of {path} is kept; --start=probe applies to a new head "
       "only\n")
   own = keras.models.load_model(path).get_layer("mine").get_weights()

@@ -14,6 +14,7 @@ the layers above A only.
 
 import tensorflow as tf
 
+from atcon_tf.config import UserError
 from atcon_tf.models import feature_norm
 
 _CELLS = [1, 2]
@@ -151,6 +152,49 @@ def layer_cam(pass_, class_index, layer=-1):
   """
   features, g = _parts(pass_, class_index, layer)
   return _weighted(tf.nn.relu(g), features)
+
+
+def finer_cam(pass_, class_index, layer=-1, alpha=1.0, references=3):
+  """Finer-CAM (Zhang et al., arXiv 2501.11309), before its ReLU.
+
+  Grad-CAM of the difference `sum_d p_d (y_c - alpha y_d) / sum_d p_d` to the
+  classes d that are most similar to c, those with the nearest logits. p_d is
+  their softmax, here a constant. It shows what tells c from them, and leaves
+  out what they share.
+
+  Args:
+    pass_, class_index, layer: see the top of this file.
+    alpha: strength of the comparison; with 0 it is Grad-CAM.
+    references: number of classes d; fewer if there are fewer.
+  Returns:
+    `[B, h, w]`.
+  Raises:
+    UserError: there is one class only, or no reference.
+
+  Example:
+    >>> attribution.explain(classifier, images, "finer_cam",
+    ...                     references=1).shape
+    TensorShape([2, 4, 4])
+  """
+  if references < 1:
+    raise UserError("references", references, "must be at least 1")
+  logits = pass_.logits
+  classes = logits.shape[-1]
+  if classes < 2:
+    raise UserError("finer_cam: one class only; there is none to compare with")
+  own = tf.one_hot(class_index, classes, dtype=logits.dtype)
+  distance = tf.abs(logits - tf.gather(
+      logits, class_index, batch_dims=1)[:, tf.newaxis])
+  far = tf.constant(logits.dtype.max, logits.dtype)
+  nearest = tf.math.top_k(-tf.where(own > 0, far, distance),
+                          min(references, classes - 1)).indices
+  chosen = tf.reduce_sum(tf.one_hot(nearest, classes, dtype=logits.dtype), 1)
+  # A softmax over the chosen alone: their ratio is that of the p_d.
+  share = tf.nn.softmax(tf.where(chosen > 0, logits, -far))
+  features = pass_.features[layer]
+  with feature_norm.constant_length():
+    g = pass_.gradient_of(tf.stop_gradient(own - alpha * share), features)
+  return _weighted(tf.reduce_mean(g, _CELLS, keepdims=True), features)
 
 
 def eigen_cam(pass_, class_index, layer=-1):

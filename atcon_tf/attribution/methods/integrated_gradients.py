@@ -141,13 +141,15 @@ def blur(images, sigma):
     images: `[B, H, W, C]`.
     sigma: standard deviation in pixels.
   """
-  rows, columns = (_blur_matrix(n, sigma) for n in images.shape[1:3])
+  rows, columns = (blur_matrix(n, sigma) for n in images.shape[1:3])
   return tf.einsum("yh,bhwc,xw->byxc", tf.constant(rows, images.dtype),
                    images, tf.constant(columns, images.dtype))
 
 
-def _blur_matrix(size, sigma):
-  """The blur of one axis, `[size, size]`."""
+def blur_matrix(size, sigma):
+  """The blur of one axis, `[size, size]`; of a sigma of 0, the identity."""
+  if not sigma:
+    return np.eye(size)
   index = np.arange(size)
   weight = np.exp(-((index[:, None] - index) / sigma)**2 / 2)
   return weight / weight.sum(1, keepdims=True)

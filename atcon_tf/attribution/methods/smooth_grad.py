@@ -42,6 +42,26 @@ def smooth_grad(pass_, class_index, squared=False, **options):
   return gradient.magnitude(second if squared else first)
 
 
+def square_grad(pass_, class_index, **options):
+  """SmoothGrad squared (Hooker et al., arXiv 1806.10758).
+
+  `sum_channels 1/n sum_s M_s^2`, M_s as in `smooth_grad`.
+
+  Args:
+    pass_: a `forward_pass.Pass`.
+    class_index: int `[B]`.
+    **options: of `moments`.
+  Returns:
+    `[B, H, W]`, not negative, differentiable.
+
+  Example:
+    >>> attribution.explain(classifier, images, "square_grad",
+    ...                     samples=5).shape
+    TensorShape([2, 32, 32])
+  """
+  return smooth_grad(pass_, class_index, squared=True, **options)
+
+
 def var_grad(pass_, class_index, **options):
   """VarGrad (Adebayo et al., arXiv 1810.03292): the spread under noise.
 

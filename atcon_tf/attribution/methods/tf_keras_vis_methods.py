@@ -19,9 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config.names import TF_KERAS_VIS as PREFIX
 from atcon_tf.config import UserError
-
-PREFIX = "tf_keras_vis:"
 
 
 def _wrapped(make, **arguments):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.fields import check_weights
 from atcon_tf.config.fields import flag
@@ -46,7 +47,7 @@ class Heads:
 def check(config, given):
   """Refuses a head without a classifier to explain."""
   del given
-  if not config.warm_start and not config.model.endswith(".keras"):
+  if not config.warm_start and not defaults.is_file(config.model):
     raise UserError("objective", config.objective,
                     "explains a trained classifier; name one by "
                     "--warm_start=RUN or --model=FILE.keras")

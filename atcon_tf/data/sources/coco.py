@@ -35,7 +35,7 @@ from pycocotools import mask as mask_lib
 
 from atcon_tf.config import UserError
 from atcon_tf.data.sources import annotated
-from atcon_tf.data.sources import image_sizes
+from atcon_tf.data.sources import box_units
 
 UNKNOWN = 255
 _KEYS = ("images", "annotations", "categories")
@@ -147,7 +147,7 @@ def _image(entry, objects, categories, path, top, part, where):
   image_id, file = _find(str(entry["file_name"]), path, top, where)
   size = entry.get("width"), entry.get("height")
   if not all(isinstance(v, (int, float)) and v > 0 for v in size):
-    size = image_sizes.of_file(file)
+    size = box_units.of_file(file)
   boxes = []
   for place, one in objects:
     box = one.get("bbox")

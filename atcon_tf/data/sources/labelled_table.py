@@ -36,7 +36,7 @@ import PIL.Image
 
 from atcon_tf.config import UserError
 from atcon_tf.data.sources import annotated
-from atcon_tf.data.sources import image_sizes
+from atcon_tf.data.sources import box_units
 from atcon_tf.data.sources import table_file
 
 _PATHS = ("path", "file_name", "filename")
@@ -82,7 +82,7 @@ def load(table, data_dir="", classes=(), group_column="", seed=0):
     raise UserError("table", table, "no row has a label")
   _check_parts(images)
   pixels = any(v > 1 for i in images for _, box, _ in i.boxes for v in box)
-  images = [i._replace(boxes=image_sizes.in_units(i.image, i.boxes, pixels))
+  images = [i._replace(boxes=box_units.in_units(i.image, i.boxes, pixels))
             for i in images]
   order = _order(sheets, images)
   several = any(sheet.several for sheet in sheets) or any(

@@ -22,7 +22,8 @@ def evaluate(label, probability, threshold=None, multi_label=True):
 
   With several labels an image, the classes with `probability >= threshold`
   are predicted. With one label an image, the most probable class is
-  predicted, and there is no threshold.
+  predicted; of two classes the second is, if its probability reaches the
+  threshold, if there is one.
 
   * F1 of a class: `2 TP / (2 TP + FP + FN)`, 0 where all three are 0.
     `f1_macro`: mean over classes; `f1_micro`: F1 of all decisions together;
@@ -42,7 +43,8 @@ def evaluate(label, probability, threshold=None, multi_label=True):
   Args:
     label: `[images, classes]`, 0 or 1.
     probability: `[images, classes]` in [0, 1].
-    threshold: from `best_threshold` on validation data; multi-label only.
+    threshold: from `best_threshold` on validation data, or that of an
+      operating point; None: only with one label an image.
     multi_label: False when each image has exactly one label.
   Returns:
     `{name: float}`, in [0, 1] except for the loss; a score that is undefined
@@ -57,9 +59,10 @@ def per_class(label, probability, threshold=None, multi_label=True):
   """The scores of each class; arguments as `evaluate`.
 
   Returns:
-    `{"f1": [C], "ap": [C], "auc": [C], "support": [C]}`, lists for JSON, with
-    None where a class has no such score. "support" is its number of positive
-    images.
+    `{"f1": [C], "precision": [C], "recall": [C], "ap": [C], "auc": [C],
+    "support": [C], "predicted": [C]}`, lists for JSON, with None where a class
+    has no such score. "support" is its number of positive images, "predicted"
+    the number of images for which the class is predicted.
   """
   return evaluate_all(label, probability, threshold, multi_label)[1]
 
@@ -67,7 +70,7 @@ def per_class(label, probability, threshold=None, multi_label=True):
 def evaluate_all(label, probability, threshold=None, multi_label=True):
   """`(evaluate(...), per_class(...))` of the same data, ranked once."""
   label, probability = _check(label, probability, multi_label)
-  decision = _decide(probability, threshold, multi_label)
+  decision = decide(probability, threshold, multi_label)
   precision, auc = _rank_scores(label, probability)
   support, f1 = label.sum(0), _f1(label, decision)
   scores = {
@@ -83,10 +86,26 @@ def evaluate_all(label, probability, threshold=None, multi_label=True):
   else:
     scores["accuracy"] = (label & decision).sum() / len(label)
     scores["loss"] = -np.log(clipped[label]).mean()
-  classes = {"f1": f1, "ap": precision, "auc": auc, "support": support}
+  hits, predicted = (label & decision).sum(0), decision.sum(0)
+  with np.errstate(invalid="ignore"):
+    classes = {"f1": f1, "precision": hits / predicted,
+               "recall": hits / support, "ap": precision, "auc": auc,
+               "support": support, "predicted": predicted}
   return ({k: float(v) for k, v in scores.items() if not np.isnan(v)},
           {k: [None if np.isnan(x) else x for x in v.tolist()]
            for k, v in classes.items()})
+
+
+def confusion(label, decision):
+  """How many images of each class each class was predicted for.
+
+  Args:
+    label: `[N, classes]`, one label an image.
+    decision: `[N, classes]`, see `decide`.
+  Returns:
+    int `[classes, classes]`: row i is over the images of class i.
+  """
+  return np.asarray(label, int).T @ np.asarray(decision, int)
 
 
 def best_threshold(label, probability):
@@ -246,10 +265,17 @@ def _mean(values, weights=1):
   return np.nansum(values * weights) / weights.sum() if any(weights) else np.nan
 
 
-def _decide(probability, threshold, multi_label):
-  """The predicted classes, bool `[images, classes]`."""
+def decide(probability, threshold=None, multi_label=True):
+  """The predicted classes, bool `[images, classes]`; see `evaluate`.
+
+  Example:
+    >>> classification.decide(np.array([[.7, .3]]), .2, multi_label=False)
+    array([[False,  True]])
+  """
   if not multi_label:
-    return np.eye(probability.shape[1], dtype=bool)[probability.argmax(1)]
+    best = probability.argmax(1) if threshold is None else (
+        probability[:, 1] >= threshold).astype(int)
+    return np.eye(probability.shape[1], dtype=bool)[best]
   if threshold is None:
     raise ValueError("multi-label decisions need a threshold")
   return probability >= threshold

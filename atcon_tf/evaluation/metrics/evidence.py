@@ -5,6 +5,7 @@ import typing
 
 import numpy as np
 
+from atcon_tf.evaluation.metrics import adcc
 from atcon_tf.evaluation.metrics import faithfulness
 
 
@@ -17,6 +18,8 @@ class Evidence:
     images: `[P, H, W, C]`; see `metrics.faithfulness`.
     predict: `(images [n], pairs [n]) -> [n]`, probability of the class.
     explain: `images [P, H, W, C] -> maps [P, H, W]` of the same classes.
+    explain_other: `() -> maps [P, H, W]`, of the images and another class
+      than the pair's.
     boxes: list of P arrays `[n, 4]`, or None.
     masks: `[P, H, W]`, or None. 255 means unknown; a pair without a mask has
       255 everywhere.
@@ -29,6 +32,7 @@ class Evidence:
   images: np.ndarray | None = None
   predict: typing.Callable | None = None
   explain: typing.Callable | None = None
+  explain_other: typing.Callable | None = None
   boxes: list | None = None
   masks: np.ndarray | None = None
   box_threshold: float = 0.5
@@ -36,7 +40,7 @@ class Evidence:
   black: np.ndarray | float = 0.0
 
   def __post_init__(self):
-    self._whole, self._masked = None, {}
+    self._whole, self._masked, self._coherency = None, {}, None
 
   def masked(self, dropped=0.0):
     """Probabilities of the whole and of the masked images, `[P]` each.
@@ -52,3 +56,10 @@ class Evidence:
       self._masked[dropped] = faithfulness.masked_probabilities(
           self.predict, self.images, self.maps, dropped, self.black)
     return self._whole, self._masked[dropped]
+
+  def coherency(self):
+    """`adcc.coherency` of the pairs, `[P]`, computed once."""
+    if self._coherency is None:
+      self._coherency = adcc.coherency(self.explain, self.images, self.maps,
+                                       self.black)
+    return self._coherency

@@ -99,9 +99,19 @@ def masked_probabilities(predict, images, maps, dropped=0.0, black=0.0):
     >>> faithfulness.masked_probabilities(predict, images, maps)
     array([1., 1.])
   """
+  return probabilities(predict, masked(images, maps, dropped, black))
+
+
+def masked(images, maps, dropped=0.0, black=0.0):
+  """The images times their maps; see `masked_probabilities`.
+
+  Example:
+    >>> faithfulness.masked(images, maps).shape
+    (2, 8, 8, 1)
+  """
   mask = keep_top(unit(maps), dropped).astype(images.dtype)[..., None]
   black = np.asarray(black, images.dtype)
-  return ask(predict, black + (images - black) * mask, _pairs(maps))
+  return black + (images - black) * mask
 
 
 def average_drop(whole, masked):
@@ -217,34 +227,6 @@ def _blur_of(images):
   return blurred(images, max(images.shape[1:3]) / 16)
 
 
-def max_sensitivity(explain, images, maps, radius=0.02, samples=4, seed=0):
-  """Max-sensitivity (Yeh et al., arXiv 1901.09392): lower is better.
-
-  `max_r |Phi(x + r) - Phi(x)| / |Phi(x)|`, r uniform in a box of `radius`
-  times the range of the images, |.| the Euclidean norm.
-
-  Args:
-    explain: `images [P, H, W, C] -> maps [P, H, W]`, of the pairs' classes.
-    images, maps: see the top of this file.
-    radius: see above.
-    samples: number of random r.
-    seed: of r.
-
-  Example:
-    >>> faithfulness.max_sensitivity(explain, images, maps)
-    array([0., 0.])
-  """
-  random = np.random.default_rng(seed)
-  reach = radius * (images.max() - images.min())
-  norm = np.sqrt(np.square(maps).sum((1, 2)))
-  worst = np.zeros(len(maps))
-  for _ in range(samples):
-    noise = random.uniform(-reach, reach, images.shape).astype(images.dtype)
-    change = np.sqrt(np.square(explain(images + noise) - maps).sum((1, 2)))
-    worst = np.maximum(worst, change / np.where(norm > 0, norm, 1))
-  return worst
-
-
 def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
   """Infidelity (Yeh et al., arXiv 1901.09392): lower is better.
 
@@ -285,21 +267,3 @@ def infidelity(predict, images, maps, samples=32, share=0.3, seed=0):
   size = (drops**2).sum(1)
   return np.where(size > 0, rest / np.where(size > 0, size, 1), 1.0)
 
-
-def sparseness(maps):
-  """Gini index of |map| (Chalasani et al., arXiv 1810.06583), in [0, 1).
-
-  It is 0 if all pixels are the same, and `1 - 1/n` if only one of n pixels is
-  not 0.
-
-  Example:
-    >>> faithfulness.sparseness([[[0, 0], [0, 2]], [[1, 1], [1, 1]]])
-    array([0.75, 0.  ])
-  """
-  flat = np.sort(np.abs(np.asarray(maps, np.float64)).reshape(
-      len(maps), -1), axis=1)
-  n = flat.shape[1]
-  total = flat.sum(1)
-  weights = 2 * np.arange(1, n + 1) - n - 1
-  return np.where(total > 0, (flat * weights).sum(1) / (
-      n * np.where(total > 0, total, 1)), 0.0)

@@ -2,11 +2,16 @@
 
 import numpy as np
 
+from atcon_tf.evaluation.metrics import adcc
+from atcon_tf.evaluation.metrics import complexity
 from atcon_tf.evaluation.metrics.evidence import Evidence
 from atcon_tf.evaluation.metrics import faithfulness
 from atcon_tf.evaluation.metrics import localization
+from atcon_tf.evaluation.metrics import removal_correlation
 from atcon_tf.evaluation.metrics import road
+from atcon_tf.evaluation.metrics import segment_removal
 from atcon_tf.evaluation.metrics import segmentation
+from atcon_tf.evaluation.metrics import sensitivity
 
 
 def _masked(score, dropped=0.0):
@@ -47,9 +52,25 @@ METRICS = {
     "deletion_blur": _changed(faithfulness.deletion_blur),
     "road": _changed(road.road),
     "infidelity": _changed(faithfulness.infidelity),
-    "max_sensitivity": lambda e: faithfulness.max_sensitivity(
+    "faithfulness_correlation": _changed(
+        removal_correlation.faithfulness_correlation),
+    "sensitivity_n": _changed(removal_correlation.sensitivity_n),
+    "mu_fidelity": _changed(removal_correlation.mu_fidelity),
+    "faithfulness_estimate": _changed(
+        removal_correlation.faithfulness_estimate),
+    "monotonicity": _changed(removal_correlation.monotonicity),
+    "irof": _changed(segment_removal.irof),
+    "max_sensitivity": lambda e: sensitivity.max_sensitivity(
         e.explain, e.images, e.maps),
-    "sparseness": lambda e: faithfulness.sparseness(e.maps),
+    "average_sensitivity": lambda e: sensitivity.average_sensitivity(
+        e.explain, e.images, e.maps),
+    "random_logit": lambda e: sensitivity.random_logit(
+        e.maps, e.explain_other()),
+    "coherency": lambda e: e.coherency(),
+    "adcc": lambda e: adcc.adcc(*e.masked(), e.coherency(),
+                                adcc.map_size(e.maps)),
+    "sparseness": lambda e: complexity.sparseness(e.maps),
+    "complexity": lambda e: complexity.complexity(e.maps),
     "pointing_game": _boxed(
         lambda maps, boxes, e: localization.pointing_game(maps, boxes)),
     "energy_pointing_game": _boxed(
@@ -58,8 +79,17 @@ METRICS = {
         maps, boxes, [e.box_threshold])[:, 0]),
     "mask_iou": lambda e: segmentation.mask_ious(
         e.maps, e.masks, [e.mask_threshold])[:, 0],
+    "relevance_mass_accuracy": lambda e: (
+        segmentation.relevance_mass_accuracy(e.maps, e.masks)),
+    "relevance_rank_accuracy": lambda e: (
+        segmentation.relevance_rank_accuracy(e.maps, e.masks)),
 }
+
+# The metrics that compare a map with what only some records have.
+NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
+         "box_iou": "boxes", "mask_iou": "mask"}
 
 LOWER_IS_BETTER = frozenset([
     "average_drop", "average_drop_50", "average_drop_15", "deletion",
-    "deletion_blur", "infidelity", "max_sensitivity"])
+    "deletion_blur", "infidelity", "max_sensitivity", "average_sensitivity",
+    "random_logit", "complexity"])

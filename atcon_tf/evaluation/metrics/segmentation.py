@@ -60,6 +60,60 @@ def mask_ious(maps, masks, thresholds=localization.THRESHOLDS):
   return result
 
 
+def _of_masked(score, maps, masks):
+  """A score of the pairs with a pixel of the class, NaN for the others.
+
+  Args:
+    score: `(relu(map) [n], is_class bool [n]) -> float`, of known pixels.
+    maps: `[P, height, width]`.
+    masks: the same shape.
+  """
+  masks = np.asarray(masks)
+  result = np.full(len(masks), np.nan)
+  for pair, (heat, mask) in enumerate(zip(np.asarray(maps, np.float64),
+                                          masks)):
+    known = mask != class_masks.VOID
+    if (mask[known] != 0).any():
+      result[pair] = score(heat[known].clip(0), mask[known] != 0)
+  return result
+
+
+def relevance_mass_accuracy(maps, masks):
+  """Share of a map's positive values on the class (Arras et al.).
+
+  "CLEVR-XAI", arXiv 2003.07258: `sum of relu(map) on the mask / sum of
+  relu(map)`, in [0, 1]. Higher is better.
+
+  Args:
+    maps: `[P, height, width]`.
+    masks: the same shape. Unknown pixels do not count.
+  Returns:
+    `[P]`; NaN without a pixel of the class, 0 for a map without a positive
+    value.
+
+  Example:
+    >>> segmentation.relevance_mass_accuracy(maps, masks)
+    array([1., 1.])
+  """
+  return _of_masked(lambda heat, own: heat[own].sum() / heat.sum()
+                    if heat.any() else 0.0, maps, masks)
+
+
+def relevance_rank_accuracy(maps, masks):
+  """Share of the K highest pixels that are on the class (Arras et al.).
+
+  The paper and the arguments are those of `relevance_mass_accuracy`; K is
+  the number of pixels of the class. In [0, 1]; higher is better. Pixels that
+  are not positive count as 0, and of equal ones the first in reading order.
+
+  Example:
+    >>> segmentation.relevance_rank_accuracy(maps, masks)
+    array([1., 1.])
+  """
+  return _of_masked(lambda heat, own: own[np.argsort(
+      -heat, kind="stable")[:own.sum()]].mean(), maps, masks)
+
+
 def centre_map(size):
   """A map that depends on no image, 1 in the middle and 0 at the edges.
 

@@ -1,6 +1,7 @@
 """What every figure is drawn with: cells, maps, boxes, colours."""
 
 import io
+import textwrap
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -73,28 +74,47 @@ def overlay(image, heat):
   return blend(image, light, maps.OPACITY_FROM + maps.OPACITY_RANGE * light)
 
 
+# What a map without a positive value says.
+BLANK = "no evidence for this class"
+
+
 def show_map(axes, image, heat):
-  """Draws `overlay`: a map over its image, bright where the map is high."""
+  """Draws `overlay`, and `BLANK` over a map without a positive value."""
   show_image(axes, overlay(image, heat))
+  if not heat.max() > 0:
+    axes.text(.5, .5, textwrap.fill(BLANK, 15), ha="center", va="center",
+              color="white", fontsize=7, transform=axes.transAxes,
+              bbox={"facecolor": "black", "alpha": .6, "linewidth": 0})
 
 
 def show_boxes(axes, boxes, size):
-  """Normalised boxes `[n, 4]` over an image of `size` (height, width)."""
+  """Normalised boxes `[n, 4]` over an image of `size` (height, width).
+
+  Lines are thin on a small image, whose objects they would hide.
+  """
   height, width = size
+  line = np.clip(min(size) / 150, .6, 1.5)
   for x0, y0, x1, y1 in boxes:
     axes.add_patch(patches.Rectangle(
         (x0 * width - .5, y0 * height - .5), (x1 - x0) * width,
-        (y1 - y0) * height, fill=False, edgecolor=BOX_COLOR, linewidth=1.5))
+        (y1 - y0) * height, fill=False, edgecolor=BOX_COLOR, linewidth=line))
 
 
-def grid(rows, columns, titles, size=1.55):
+# The width of the text beside a row: characters, and inches.
+MARGIN = 24, 1.5
+
+
+def grid(rows, columns, titles, size=1.55, captions=None):
   """A figure with a tight grid of axes, and the axes `[rows, columns]`.
 
   Args:
     titles: one for each column.
     size: of a cell, in inches.
+    captions: a text for each row, which stands whole and upright at its left;
+      None: there are none.
   """
-  figure = Figure(figsize=(columns * size, rows * size + 0.3),
+  figure = Figure(figsize=(
+      columns * size + (MARGIN[1] if captions else 0), rows * size + 0.3),
                   layout="constrained")
   axes = figure.subplots(rows, columns, squeeze=False)
   for one, title in zip(axes[0], titles):
@@ -102,4 +122,13 @@ def grid(rows, columns, titles, size=1.55):
   for one in axes.flat:
     one.set_xticks([])
     one.set_yticks([])
+  for row, caption in zip(axes, captions or ()):
+    row[0].set_ylabel(wrapped(caption, MARGIN[0]), fontsize=7, rotation=0,
+                      ha="right", va="center", multialignment="left")
   return figure, axes
+
+
+def wrapped(text, width):
+  """A text whose lines are broken at `width` characters."""
+  return "\n".join(part for line in text.splitlines()
+                   for part in textwrap.wrap(line, width) or [""])

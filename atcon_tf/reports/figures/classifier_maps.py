@@ -12,6 +12,7 @@ from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
 from atcon_tf.models import geometry
+from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import map_rows
 
 
@@ -84,6 +85,35 @@ def agreement_figure(classifier, images, records, class_names, agreement=None,
   return map_rows.explanations(images, found, boxes, captions)
 
 
+def verdict_figure(classifier, images, records, class_names,
+                   multi_label=True, threshold=None):
+  """A photo, Grad-CAM of the predicted class, and a verdict, for each image.
+
+  Args:
+    classifier, images, records, class_names, multi_label: see
+      `agreement_figure`.
+    threshold: of the second of two classes; None: the most probable class.
+  Returns:
+    a matplotlib figure.
+  """
+  images = tf.cast(images, classifier.maps.input.dtype)
+  logits = classifier.model(images, training=False)
+  probability = forward_pass.probability(logits.numpy(), multi_label)
+  target = probability.argmax(1)
+  if not multi_label:
+    target = probabilities.labels(probability, False, threshold).argmax(1)
+  heat = attribution.enlarge(classifier, attribution.explain(
+      classifier, images, "grad_cam", target)).numpy()
+  _, boxes = _captions(records, class_names, target, logits.numpy(),
+                       multi_label)
+  return map_rows.verdicts(
+      images.numpy(), heat, boxes,
+      [f"{class_names[c]} {p[c]:.0%}" for c, p in zip(target, probability)],
+      [_shown(record, class_names) for record in records],
+      [record.label[c] > 0 for record, c in zip(records, target)],
+      [_name(record) for record in records])
+
+
 def head_figure(classifier, images, records, class_names, method,
                 multi_label=True):
   """The maps of a trained head beside Grad-CAM, of the predicted class.
@@ -118,11 +148,10 @@ def _captions(records, class_names, class_index, logits, multi_label):
     target = class_index[i]
     own = record.boxes[record.box_label == target]
     boxes.append(own if len(own) else record.boxes)
-    truth = ", ".join(class_names[c] for c in np.flatnonzero(record.label))
     right = "right" if record.label[target] else "wrong"
     score = forward_pass.probability(logits[i], multi_label)[target]
-    captions.append(f"{record.id[-24:]}\nis: {_short(truth)}\n"
-                    f"says: {class_names[target]} {score:.2f} ({right})")
+    captions.append(f"{_name(record)}\nis: {_shown(record, class_names)}\n"
+                    f"says: {class_names[target]} {score:.0%} ({right})")
   return captions, boxes
 
 
@@ -159,7 +188,7 @@ def attention_figure(classifier, images, records, class_names, attention,
     target = int(attended["classes"][i].argmax())
     truth = ", ".join(map(score, np.flatnonzero(record.label))) or "-"
     lines.append(f"| {record.id} | {truth} | {score(target)} |")
-    captions.append(f"{record.id[-24:]}\n{score(target)}")
+    captions.append(f"{_name(record)}\n{score(target)}")
     planes = class_masks.drawn(record, images.shape[1]).values()
     outlines.append(np.any([np.zeros(images.shape[1:3], bool),
                             *(plane == 1 for plane in planes)], 0))
@@ -168,5 +197,12 @@ def attention_figure(classifier, images, records, class_names, attention,
   return figure, "\n".join(lines)
 
 
-def _short(text, most=24):
-  return text if len(text) <= most else text[:most - 1] + "…"
+def _name(record):
+  """The name of an image's file."""
+  return str(record.id).rpartition("/")[2]
+
+
+def _shown(record, class_names):
+  """The labels of an image."""
+  return ", ".join(class_names[c] for c in np.flatnonzero(record.label)) or (
+      "none of the classes")

@@ -5,6 +5,8 @@ consistency in them is the agreement of maps under the guided mask scaled by
 its standard deviation.
 """
 
+import textwrap
+
 from matplotlib.figure import Figure
 import numpy as np
 
@@ -28,8 +30,13 @@ def right_and_wrong(table):
   """
   first = table["probability"].argmax(1)
   every = np.arange(len(first))
-  positive = table["probability"][every, first] >= float(
-      table.get("threshold", 0))
+  threshold = float(table["threshold"]) if "threshold" in table else None
+  multi_label = bool(table["multi_label"]) and threshold is not None
+  decision = classification.decide(table["probability"], threshold,
+                                   multi_label)
+  if not multi_label:
+    first = decision.argmax(1)
+  positive = decision[every, first]
   shown = table["label"][every, first] > 0
   return positive & shown, positive & ~shown
 
@@ -60,7 +67,7 @@ def gain(before, after, names, samples=500):
   spread = statistics.bootstrap(line, len(x), samples)
   mean = statistics.bootstrap(lambda i: {"gain": y[i].mean()}, len(x),
                               samples)["gain"]
-  figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+  figure = Figure(figsize=(6.4, 5.6), layout="constrained")
   axes = figure.subplots()
   up = y > 0
   for rows, color, word in [(up, GOOD, "gain"), (~up, BAD, "lose")]:
@@ -82,6 +89,12 @@ def gain(before, after, names, samples=500):
                  f"[{mean[0]:+.3f}, {mean[1]:+.3f}]", fontsize=11)
   axes.grid(alpha=.25)
   axes.legend(fontsize=8, loc="lower left")
+  figure.supxlabel(textwrap.fill(
+      f"A point is a test image: how much its map stays the same under a mask "
+      f"with {names[0]} (from left to right), and by how much more with "
+      f"{names[1]} (upwards). Points above 0 gained. That the points fall from "
+      "left to right proves nothing: who has little can gain more.", 95),
+      fontsize=8, color="#444444")
   return figure
 
 

@@ -9,17 +9,21 @@ import textwrap
 from matplotlib.figure import Figure
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 from scipy import ndimage
 
 from atcon_tf.attribution import maps
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import lettering
 
 # A few pixels of a gradient hold its largest values: full brightness begins
 # at this percentile.
 TOP = 99.5
 # Written below each sheet, for a reader who did not make it.
-LEGEND = "Bright: what matters to the class. Box: around the brightest part."
+LEGEND = ("Bright: where the model finds evidence for the class. Box: around "
+          "the brightest part.")
 
 
 def brightness(heat):
@@ -31,9 +35,11 @@ def brightness(heat):
 
 def note(heat):
   """Why a map shows nothing, for its caption; "" for a map that does."""
+  if not heat.max() > 0:
+    return canvas.BLANK
   if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
     return "the same everywhere"
-  return "" if heat.max() > 0 else "no positive value"
+  return ""
 
 
 def gathered(heat, share=1 / 20):
@@ -67,6 +73,39 @@ def overlay(image, light, colormap=maps.COLORMAP, alpha=0.6):
   """
   mixed = canvas.blend(image / 255, light, alpha * np.sqrt(light), colormap)
   return (255 * mixed).round().astype(np.uint8)
+
+
+def stamp(image, text):
+  """A frame with a text in a dark bar along its lower edge.
+
+  Args:
+    image: uint8 `[height, width, 3]`.
+    text: broken into lines that fit; its letters shrink for a long word.
+  Returns:
+    uint8 `[height, width, 3]`, a new array.
+  """
+  height, width = image.shape[:2]
+  picture = PIL.Image.fromarray(image)
+  draw = PIL.ImageDraw.Draw(picture, "RGBA")
+  path = lettering.font_file(text)
+  for size in range(max(9, height // 14), 4, -1):
+    font = PIL.ImageFont.truetype(path, size)
+    lines = [""]
+    for word in text.split():
+      longer = f"{lines[-1]} {word}".strip()
+      if lines[-1] and draw.textlength(longer, font) > width - 6:
+        lines.append(word)
+      else:
+        lines[-1] = longer
+    if max(draw.textlength(line, font) for line in lines) <= width - 6:
+      break
+  text = "\n".join(lines)
+  _, top, _, bottom = draw.multiline_textbbox((0, 0), text, font, spacing=2)
+  bar = bottom - top + 6
+  draw.rectangle([0, height - bar, width, height], fill=(0, 0, 0, 170))
+  draw.multiline_text((3, height - bar + 3 - top), text, (255, 255, 255),
+                      font, spacing=2)
+  return np.asarray(picture)
 
 
 def boxes(heat, threshold=0.5, largest=True):
@@ -116,14 +155,16 @@ def sheet(image, names, rows, subtitle=""):
   # A line of text is about a sixth of an inch high.
   lines = (max(title.count("\n") for title in titles) + subtitle.count("\n")
            + legend.count("\n") + 4)
-  figure = Figure(figsize=(wide, len(rows) * (shape[0] + .35) + lines / 6),
+  figure = Figure(figsize=(wide + canvas.MARGIN[1],
+                           len(rows) * (shape[0] + .35) + lines / 6),
                   layout="constrained")
   axes = figure.subplots(len(rows), 1 + len(names), squeeze=False)
   for one, title in zip(axes[0], titles):
     one.set_title(title, fontsize=10, fontweight="bold")
   for number, (row, (caption, cells)) in enumerate(zip(axes, rows)):
     row[0].imshow(image)
-    row[0].set_ylabel(caption, fontsize=10)
+    row[0].set_ylabel(canvas.wrapped(caption, 16), fontsize=10, rotation=0,
+                      ha="right", va="center", multialignment="left")
     if number == len(rows) - 1 and subtitle:
       row[0].set_xlabel(subtitle, fontsize=8)
     for one, (picture, found, note) in zip(row[1:], cells):

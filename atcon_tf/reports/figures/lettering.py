@@ -40,6 +40,17 @@ def plain(figure):
           "fonts-noto-cjk)", file=sys.stderr)
 
 
+def font_file(text):
+  """The path of a font that has the letters of a text, if there is one."""
+  letters = frozenset(x for x in text if x.isprintable() and not x.isspace())
+  for family in reversed(_families(letters)[0]):
+    path = font_manager.findfont(
+        font_manager.FontProperties(family=[family]))
+    if letters <= _letters(path):
+      return path
+  return font_manager.findfont(font_manager.FontProperties())
+
+
 @contextlib.contextmanager
 def quiet():
   """Keeps matplotlib from speaking of missing letters."""

@@ -24,11 +24,10 @@ def explanations(images, found, boxes, captions):
     captions: list of B lines, shown beside the row.
   """
   figure, axes = canvas.grid(len(images), len(AGREEMENT_COLUMNS),
-                             AGREEMENT_COLUMNS)
+                             AGREEMENT_COLUMNS, captions=captions)
   size = images.shape[1:3]
   for i, row in enumerate(axes):
     canvas.show_image(row[0], images[i])
-    row[0].set_ylabel(captions[i], fontsize=7)
     canvas.show_map(row[1], images[i], found["first"][i])
     guided = found["second"][i]
     # A few pixels hold the largest values: show all up to the 99th percentile.
@@ -39,6 +38,50 @@ def explanations(images, found, boxes, captions):
     canvas.show_map(row[5], images[i], found["first_masked"][i])
     for one in (row[0], row[1], row[5]):
       canvas.show_boxes(one, boxes[i], size)
+  return figure
+
+
+VERDICT_COLUMNS = ("photo", "evidence", "verdict")
+# Images side by side.
+BLOCKS = 2
+
+
+def verdicts(images, heat, boxes, said, shown, right, names):
+  """A photo, a map and a verdict for each image, two images a row.
+
+  Args:
+    images: `[B, H, W, 3]` in [0, 1].
+    heat: `[B, H, W]`, the map of the class that the model says.
+    boxes: list of B arrays `[n, 4]`, drawn on the photos and maps.
+    said: list of B texts, what the model says.
+    shown: list of B texts, what the image shows.
+    right: list of B bools.
+    names: list of B texts, of the images.
+  """
+  width = len(VERDICT_COLUMNS)
+  blocks = min(BLOCKS, len(images))
+  rows = -(-len(images) // blocks)
+  figure, axes = canvas.grid(rows, width * blocks, VERDICT_COLUMNS * blocks,
+                             1.7)
+  for one in axes.flat:
+    one.axis("off")
+  for i, (own, truth, name) in enumerate(zip(said, shown, names)):
+    first = i % blocks * width
+    photo, bright, words = axes[i // blocks, first:first + width]
+    canvas.show_image(photo, images[i])
+    canvas.show_map(bright, images[i], heat[i])
+    for one in (photo, bright):
+      canvas.show_boxes(one, boxes[i], images.shape[1:3])
+    color, mark = (canvas.GOOD, "✓ right") if right[i] else (
+        canvas.BAD, "✗ wrong")
+    words.set_box_aspect(1)  # as the pictures, so that headings align
+    words.text(0, .9, mark, fontsize=10, fontweight="bold", color=color,
+               transform=words.transAxes, va="center")
+    words.text(0, .79, canvas.wrapped(f"The model says:\n{own}\n \nThe image "
+                                      f"shows:\n{truth}", 22), fontsize=8,
+               transform=words.transAxes, va="top")
+    words.text(0, 0, canvas.wrapped(name, 30), fontsize=6, color="#555555",
+               transform=words.transAxes, va="bottom")
   return figure
 
 
@@ -57,10 +100,9 @@ def attention(images, attended, outlines, boxes, captions):
     captions: list of B lines, shown beside the row.
   """
   figure, axes = canvas.grid(len(images), len(ATTENTION_COLUMNS),
-                             ATTENTION_COLUMNS)
+                             ATTENTION_COLUMNS, captions=captions)
   for i, row in enumerate(axes):
     canvas.show_image(row[0], images[i])
-    row[0].set_ylabel(captions[i], fontsize=7)
     canvas.show_boxes(row[0], boxes[i], images.shape[1:3])
     if 0 < outlines[i].mean() < 1:
       row[0].contour(outlines[i], [0.5], colors=canvas.BOX_COLOR, linewidths=1)
@@ -99,6 +141,6 @@ def before_after(images, maps, names, boxes, captions,
     for one, heat in zip(cells[1:], maps):
       canvas.show_map(one, images[i], heat[i])
     for one, caption in zip(cells, captions[i]):
-      one.set_xlabel(caption, fontsize=7)
+      one.set_xlabel(canvas.wrapped(caption, 27), fontsize=7)
       canvas.show_boxes(one, boxes[i], size)
   return figure

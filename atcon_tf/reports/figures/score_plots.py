@@ -9,45 +9,100 @@ from atcon_tf.reports.figures import canvas
 MATRIX_NAMES = 40
 
 
-def curves(history, names):
-  """Scores against supervised updates, a panel for each score.
+# What the scores of a history are called in figures.
+CURVES = {"val_map_macro": "mAP, validation",
+          "val_f1_macro": "macro F1, validation",
+          "val_consistency": "consistency, validation",
+          "supervised": "supervised loss",
+          "val_loss": "loss, validation",
+          "val_cross_entropy": "cross-entropy of masked images, validation",
+          "val_area": "area of the head's maps, validation"}
+
+
+def curves(history, names, begins=0):
+  """Scores against updates, a panel for each score, the kept weights marked.
 
   Args:
     history: list of dicts with "step" and scores.
     names: which scores.
+    begins: updates before the objective's own loss begins; 0: from the first.
   """
-  figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
+  figure = Figure(figsize=(3.4 * len(names), 3), layout="constrained")
   axes = figure.subplots(1, len(names), squeeze=False)
   for one, name in zip(axes[0], names):
     points = [(row["step"], row[name]) for row in history if name in row]
     one.plot(*zip(*points), marker=".")
-    one.set_title(name, fontsize=9)
+    if begins:
+      one.axvline(begins, color=canvas.UNCLEAR, linestyle=":", linewidth=1.2,
+                  label="the objective's loss begins")
+    mark_kept(one, history, name)
+    one.set_title(CURVES.get(name, name), fontsize=9)
     one.set_xlabel("updates", fontsize=8)
     one.tick_params(labelsize=7)
     one.grid(alpha=.3)
+  handles, labels = axes[0, 0].get_legend_handles_labels()
+  if handles:
+    figure.legend(handles, labels, loc="outside lower center",
+                  ncols=len(handles), fontsize=8, frameon=False)
   return figure
 
 
-def roc(curves):
+def mark_kept(axes, history, name, color=canvas.BAD, label="kept weights"):
+  """Marks a score of the kept weights by a ring on its curve."""
+  for row in history:
+    if row.get("kept") and name in row:
+      axes.plot(row["step"], row[name], "o", markersize=9, fillstyle="none",
+                markeredgewidth=2, color=color, label=label)
+
+
+def roc(curves, points=None):
   """ROC curves in one panel.
 
   Args:
     curves: `{name: {"false_alarm_rate": [K], "sensitivity": [K]}}`.
+    points: `{name: operating point}`, see `operating_point.measure`; each is
+      a ring on its curve, with the exact interval of its sensitivity.
   """
-  figure = Figure(figsize=(3.6, 3.6), layout="constrained")
+  figure = Figure(figsize=(4.4, 4.4 + .45 * len(points or {})),
+                  layout="constrained")
   axes = figure.subplots()
   for name, curve in curves.items():
-    axes.plot(curve["false_alarm_rate"], curve["sensitivity"], marker=".",
-              label=canvas.entry(name))
+    line, = axes.plot(curve["false_alarm_rate"], curve["sensitivity"],
+                      marker=".", label=canvas.entry(name))
+    point = (points or {}).get(name, {})
+    if {"sensitivity", "specificity"} <= set(point):
+      x, y = 1 - point["specificity"], point["sensitivity"]
+      low, high = point["interval"]["sensitivity"]
+      axes.errorbar(
+          x, y, [[y - low], [high - y]], fmt="o", markersize=9,
+          fillstyle="none", markeredgewidth=2, capsize=3, linewidth=1,
+          color=line.get_color(),
+          label=canvas.entry(f"{name}, at threshold {point['threshold']:.3f}:"
+                             f"\nsensitivity {y:.2f}, false alarms {x:.2f}"))
   axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
   axes.set_xlabel("false alarm rate", fontsize=9)
   axes.set_ylabel("sensitivity", fontsize=9)
-  axes.legend(fontsize=8, loc="lower right")
+  figure.legend(fontsize=8, loc="outside lower center", frameon=False)
+  axes.set_aspect("equal")
   axes.grid(alpha=.3)
   return figure
 
 
-def matrix(values, class_names, title, xlabel, ylabel):
+def confusion(counts, class_names):
+  """A confusion matrix: numbers of images, coloured by the share of a row.
+
+  Args:
+    counts: `[classes, classes]`, see `classification.confusion`.
+    class_names: of the classes.
+  """
+  counts = np.asarray(counts)
+  with np.errstate(invalid="ignore"):
+    share = counts / counts.sum(1, keepdims=True)
+  return matrix(share, class_names, "test images", "predicted class",
+                "true class", counts)
+
+
+def matrix(values, class_names, title, xlabel, ylabel, numbers=None):
   """A square table of shares in [0, 1], classes by classes.
 
   Args:
@@ -55,6 +110,8 @@ def matrix(values, class_names, title, xlabel, ylabel):
       MATRIX_NAMES classes neither names nor numbers are written.
     class_names: of the classes.
     title, xlabel, ylabel: what it says.
+    numbers: written in the cells, of the shape of `values`; None: the values
+      in percent.
   """
   count = len(class_names)
   side = 2.2 + 0.34 * min(count, MATRIX_NAMES)
@@ -69,7 +126,9 @@ def matrix(values, class_names, title, xlabel, ylabel):
   axes.set_xticks(range(count), class_names, rotation=90, fontsize=8)
   axes.set_yticks(range(count), class_names, fontsize=8)
   for y, x in zip(*np.nonzero(np.isfinite(values))):
-    axes.text(x, y, f"{100 * values[y, x]:.0f}", ha="center", va="center",
+    text = (f"{100 * values[y, x]:.0f}" if numbers is None
+            else f"{numbers[y, x]}")
+    axes.text(x, y, text, ha="center", va="center",
               fontsize=7, color="white" if values[y, x] > 0.6 else "black")
   return figure
 

@@ -18,6 +18,7 @@ import PIL.Image
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from atcon_tf.config import quiet
 from atcon_tf.config import UserError
 
 
@@ -66,7 +67,8 @@ class ServedModel:
       raise UserError("model", base, "no numbered version there")
     path = max(versions, key=lambda p: int(p.name))
     try:
-      self._loaded = tf.saved_model.load(str(path))
+      with quiet.without_warnings():  # an export has no gradients to train by
+        self._loaded = tf.saved_model.load(str(path))
     except (OSError, tf.errors.OpError) as error:
       raise UserError("model", path, f"does not load: {error}") from error
     self.name = name or base.resolve().name

@@ -1,0 +1,36 @@
+"""Whether the cells of a map are fine enough for the boxes of the data."""
+
+import numpy as np
+
+from atcon_tf.models.classifier import map_sizes
+
+
+def share_of_smaller_boxes(records, cells):
+  """The share of boxes whose shorter side is shorter than a cell; NaN: none.
+
+  Args:
+    records: list of `Record`.
+    cells: number of cells along a side of the map.
+  """
+  boxes = np.concatenate([np.zeros([0, 4]), *(r.boxes for r in records)])
+  sides = (boxes[:, 2:] - boxes[:, :2]).min(1)
+  return float(np.mean(sides * cells < 1)) if len(boxes) else np.nan
+
+
+def note(classifier, records):
+  """A line for data most of whose boxes are smaller than a cell, else "".
+
+  Args:
+    classifier: a `models.Classifier`.
+    records: list of `Record`.
+  """
+  cells = max(min(size) for size in map_sizes(classifier))
+  share = share_of_smaller_boxes(records, cells)
+  if not share > 0.5:
+    return ""
+  size = min(classifier.image_size)
+  return (f"note: {share:.0%} of the boxes are smaller than a cell of the map, "
+          f"which is {size / cells:.0f} of {size} pixels wide, so the maps "
+          "cannot follow them; a larger --image_size or an earlier "
+          "--cam_layer (`python -m atcon_tf.explain --list_layers`) gives "
+          "finer maps")

@@ -1,0 +1,93 @@
+"""What is said about the weights that a run kept."""
+
+# The words for the start of a head; see `settings` of the probe.
+_STARTS = {"prior": "the first weights", "probe": "the probe",
+           "ranked_probe": "the ranked probe"}
+
+# The fewest validation images of a class that can choose weights.
+ENOUGH = 10
+
+
+def too_few(counts):
+  """A sentence if the validation images are too few to choose by, else "".
+
+  Args:
+    counts: `{class: number of validation images that show it}`.
+  """
+  name, least = min(counts.items(), key=lambda item: item[1])
+  if least >= ENOUGH:
+    return ""
+  return (f"Of class '{name}' validation has {least:.0f} images, fewer than "
+          f"{ENOUGH}, which are too few to choose weights by: --keep=average "
+          "needs no choice, and runs with other values of --split_seed show "
+          "what the draw does.")
+
+
+def short(steps):
+  """The update of the kept weights, for a table.
+
+  Args:
+    steps: "steps" of result.json.
+
+  Example:
+    >>> short({"best": 40, "averaged": 10})
+    '40, mean of 10'
+  """
+  text = str(steps["best"])
+  if steps.get("averaged"):
+    text += f", mean of {steps['averaged']}"
+  if steps.get("best_is_refit"):
+    text += ", head refitted"
+  return text
+
+
+def judged(result):
+  """Whether the choice of the kept weights is in order, and a sentence.
+
+  Args:
+    result: the dict of result.json.
+  Returns:
+    `(bool, sentence)`.
+  """
+  steps, config = result["steps"], result["config"]
+  best, last = steps["best"], result["history"][-1]["step"]
+  of = f"after {best} of {last} updates"
+  begins = steps.get("objective_from", 0)
+  if not last:
+    return True, ("The kept weights are those of the fitted probe; nothing "
+                  "was trained after it.")
+  if steps.get("averaged"):
+    refit = (", with the head fitted again" if steps.get("best_is_refit")
+             else "")
+    return True, (f"The kept weights are the mean of those after each of the "
+                  f"last {steps['averaged']} of {last} updates{refit} "
+                  "(--keep=average).")
+  if config.get("random_labels") or config.get("keep") == "last":
+    return True, f"The last weights were kept, {of}."
+  if best == 0:
+    start = _STARTS.get(config.get("start"), "the start")
+    return False, (f"Training gave nothing: the kept weights are those of "
+                   f"{start}, before the first of {last} updates, because no "
+                   "later ones scored higher on validation.")
+  if best <= begins:
+    return False, (f"The kept weights came {of}, before the loss of "
+                   f"{config['objective']} began (after {begins}): they are "
+                   "those of supervised training alone.")
+  if steps.get("best_is_refit"):
+    return True, (f"The kept weights came {of}, with the head fitted again on "
+                  "the trained features.")
+  if best == last:
+    return False, (f"The kept weights came {of}, the last ones: longer "
+                   "training may be better.")
+  return True, f"The kept weights came {of}."
+
+
+def warnings(result):
+  """Sentences for the end of a run: [] where nothing is wrong.
+
+  That the last weights are the best is no fault of a run, so it is left out.
+  """
+  fine, sentence = judged(result)
+  steps = result["steps"]
+  early = steps["best"] <= steps.get("objective_from", 0)
+  return [sentence] if not fine and early else []

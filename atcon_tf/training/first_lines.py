@@ -1,0 +1,34 @@
+"""What a run says before its first step."""
+
+import numpy as np
+import tensorflow as tf
+
+from atcon_tf.evaluation import map_cells
+from atcon_tf.reports import kept_weights
+
+
+def of(config, data, classifier):
+  """The lines: what is trained, on what, and what may be wrong with it.
+
+  Args:
+    config: the run's `Config`.
+    data: its `run_data.RunData`.
+    classifier: its `models.Classifier`.
+  """
+  count = {part: len(records) for part, records in data.records.items()}
+  lines = [f"{config.objective}: {config.model}, {count['train_labeled']} "
+           f"labelled and {count['train_unlabeled']} other training images, "
+           f"{config.steps} updates on {device()}"]
+  lines.append(map_cells.note(classifier, [
+      r for records in data.records.values() for r in records]))
+  few = kept_weights.too_few(dict(zip(data.class_names, np.sum(
+      [r.label for r in data.records["val"]], 0))))
+  if few and config.trains and config.keep == "best":
+    lines.append(f"note: {few}")
+  return [line for line in lines if line]
+
+
+def device():
+  """What a run computes on, in words."""
+  count = len(tf.config.list_physical_devices("GPU"))
+  return f"{count} GPU{'s' * (count > 1)}" if count else "the CPU"

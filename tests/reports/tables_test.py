@@ -1,0 +1,45 @@
+"""Tables of text say what their numbers allow."""
+
+import pathlib
+
+from atcon_tf.reports import glossary
+from atcon_tf.reports import tables
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+
+
+def _row(difference, low, high, p):
+  return {"difference": difference, "interval": [low, high], "p": p}
+
+
+def test_a_difference_below_the_digits_is_equal():
+  shown = tables.differences_table({
+      "map_macro": _row(.0002, .0001, .004, .001),
+      "map_weighted": _row(0., 0., 0., 1.),
+      "f1_macro": _row(.0002, -.05, .05, .99),
+      "accuracy": _row(.02, .01, .03, .004)}, "b over a").splitlines()
+  lines = {line[:13].strip(): line[13:].split() for line in shown[2:]}
+  assert lines["mAP, macro"] == ["equal", "[+0.000,", "+0.004]", "-"]
+  assert lines["mAP, weighted"][0] == "equal"
+  assert lines["F1, macro"] == ["+0.000", "[-0.050,", "+0.050]", "0.990"]
+  assert lines["accuracy"][-1] == "0.004"
+  assert shown[2].startswith("accuracy")  # of one label an image it is first
+
+
+def test_the_sanity_table_says_which_column_decides():
+  text = tables.randomization_table({
+      "passes_below": .3, "fails_above": .6, "stages": ["logits", "100%"],
+      "methods": {"grad_cam": {
+          "parameters": {"logits": .5, "100%": .1},
+          "parameters_verdict": "passes", "labels": .2,
+          "labels_verdict": "passes"}}})
+  heading = text.split("\n\n")[1].splitlines()[0].split("  ")
+  heading = [word.strip() for word in heading if word.strip()]
+  assert heading == ["method", "logits", "100% *", "verdict of *", "labels",
+                     "verdict of labels"]
+  assert "column with * decides" in text
+
+
+def test_the_glossary_is_that_of_the_documents():
+  assert len(glossary.WORDS) == 10
+  assert glossary.markdown() in (DOCS / "glossary.md").read_text("utf-8")
