@@ -51,12 +51,12 @@ def of_file(config):
   return dataclasses.replace(config, image_size=size, input_range=input_range)
 
 
-def say_what_was_found(classifier, model, class_names):
+def say_what_was_found(classifier, model="", class_names=()):
   """Prints what was found in a user's model, or is left out of it, once.
 
   Args:
     classifier: a `models.Classifier`.
-    model: the value of --model.
+    model: the value of --model; empty: no file.
     class_names: of the data.
   """
   notes, losses = list(classifier.notes), classifier.network.losses

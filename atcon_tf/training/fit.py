@@ -22,6 +22,7 @@ from atcon_tf.config import UserError
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.data.image_store import ArrayImages
 from atcon_tf.data.record import Record
+from atcon_tf.runs.run_classifier import say_what_was_found
 from atcon_tf.runs.run_data import RunData
 from atcon_tf.training.loop import Training
 from atcon_tf.training.run_state import RunState
@@ -85,6 +86,7 @@ def fit(model, labeled, unlabeled=None, validation=None, objective="atcon",
   if OBJECTIVES[objective].unlabeled and not len(parts["train_unlabeled"][0]):
     raise UserError("unlabeled", None, f"needed by objective={objective}")
   _check_range(config, parts)
+  say_what_was_found(classifier)
   training = Training(config, _data(parts, classifier, multi_label),
                       classifier)
   return _run(training, model, callbacks)

@@ -15,7 +15,7 @@ from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
 from atcon_tf.runs import warm_start
-from atcon_tf.runs import run_classifier
+from atcon_tf.runs.run_classifier import build_classifier
 from atcon_tf.training import first_lines
 from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
@@ -60,8 +60,6 @@ class Training:
   def _build(self, classifier):
     config, data = self.config, self.data
     self.classifier = classifier or self._described()
-    run_classifier.say_what_was_found(self.classifier, config.model,
-                                      data.class_names)
     if self.classifier.attention and self.classifier.head_variables and (
         not config.warm_start):
       raise UserError(
@@ -92,7 +90,7 @@ class Training:
     """The classifier that the settings describe, with its first weights."""
     config, data = self.config, self.data
     prior = np.mean([r.label for r in data.records["train_labeled"]], 0)
-    classifier = run_classifier.build_classifier(config, len(data.class_names),
+    classifier = build_classifier(config, len(data.class_names),
                                   data.multi_label, prior=prior)
     if config.warm_start:
       warm_start.start_weights(classifier, config.warm_start)

@@ -7,6 +7,7 @@ from atcon_tf.config import UserError
 from atcon_tf.runs import run_data
 from atcon_tf.runs import run_folder
 from atcon_tf.runs.run_classifier import of_file
+from atcon_tf.runs.run_classifier import say_what_was_found
 from atcon_tf.training.loop import Training
 
 
@@ -50,7 +51,10 @@ def prepare(config, splits, like=None):
     if value not in ("", "none", "imagenet") and not os.path.exists(value):
       raise UserError(name, value, "no such file")
   data = run_data.load(config, splits, True, like and like.data.images)
-  return Training(config, data, like=like)
+  training = Training(config, data, like=like)
+  if not like:
+    say_what_was_found(training.classifier, config.model, data.class_names)
+  return training
 
 
 def same_but_for_seed(one, other):
