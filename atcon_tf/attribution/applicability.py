@@ -16,7 +16,7 @@ from atcon_tf.models import guided_relu
 
 def _random_pass(classifier):
   """A pass of one random image, and its highest logit."""
-  shape = [1, *classifier.image_size, 3]
+  shape = [1, *classifier.image_shape]
   pixels = np.random.default_rng(0).uniform(size=shape)
   pass_ = forward_pass.forward(
       classifier, tf.constant(pixels, classifier.maps.input.dtype))

@@ -103,8 +103,9 @@ def drawn(record, size):
 def filled(record, size):
   """As `drawn`, from boxes; every pixel that a box touches is inside."""
   planes, (height, width) = {}, image_sizes.pair(size)
-  for c, box in zip(record.box_label.tolist(),
-                    record.boxes * ([width, height] * 2)):
+  # In the boxes' own precision: in another one 2/3 of 30 is more than 20.
+  sides = np.array([width, height] * 2, record.boxes.dtype)
+  for c, box in zip(record.box_label.tolist(), record.boxes * sides):
     x0, y0 = np.floor(box[:2]).astype(int)
     x1, y1 = np.ceil(box[2:]).astype(int)
     plane = planes.setdefault(c, np.zeros([height, width], np.uint8))

@@ -54,7 +54,7 @@ def whole(folder, tmp_path_factory):
   pixels = np.random.default_rng(0).uniform(size=[2, 16, 16, 3]).astype("f")
   np.save(root / "map.npy", _map(runs.load(root / "run"), pixels))
   np.save(root / "pixels.npy", pixels)
-  saved(_softmax(before=[LAYERS.Rescaling(1 / 255)]), path)  # its weights fit
+  saved(_softmax(before=[LAYERS.Rescaling(2.)]), path)  # its weights fit
   return root
 
 
@@ -107,8 +107,20 @@ def test_weights_of_a_run_of_another_file_are_refused(whole, folder, tmp_path):
                   splits=str(whole / "run/splits.json"))
   with pytest.raises(UserError, match="model='.*mine.keras': is another file "
                      "than .*model.keras, whose network the weights"):
-    _train(folder, str(whole / "mine.keras"), tmp_path / "run",
-           **{**settings, "shots": 8, "start": "prior"})
+    _train(folder, str(whole / "mine.keras"), tmp_path / "run", shots=8,
+           start="prior", **settings)
+
+
+def test_a_run_that_starts_from_a_run_takes_its_copy(whole, folder, tmp_path):
+  """The file itself is another network now."""
+  moved = shutil.copytree(whole / "run", tmp_path / "moved")
+  start = config(folder, "", warm_start=str(moved), start="prior", shots=8,
+                 splits=str(moved / "splits.json"))
+  assert start.model == str(moved / "model.keras")
+  assert start.resolve() == start
+  training.train_and_evaluate(start, tmp_path / "run")
+  assert runs.kept_model.same(tmp_path / "run/model.keras",
+                              moved / "model.keras")
 
 
 # One output, two classes.
