@@ -40,13 +40,13 @@ def main(argv):
   if not multi_label and len(names) != 2:
     command_flags.refuse(["threshold"], "not used where each image has one "
                          "of more than two labels")
-  labelling = at.runs.labelling
+  picture_labels = at.runs.picture_labels
   threshold = values.threshold
   if threshold is None and values.workdir:
-    threshold = labelling.threshold_of(
+    threshold = picture_labels.threshold_of(
         at.runs.read_result(values.workdir)["thresholds"])
   print(f"predicting {len(paths)} pictures", flush=True)
-  read, probability, bad = labelling.predict(
+  read, probability, bad = picture_labels.predict(
       classifier, multi_label, paths, values.batch_size, progress=True,
       resize=at.runs.resize_of(values.workdir) if values.workdir else (
           values.resize))
@@ -59,7 +59,7 @@ def main(argv):
                     f"none of the {len(paths)} pictures can be read")
   files.write_text(values.out, at.reports.predicted_labels.table(
       read, probability, names,
-      labelling.named(probability, multi_label, names, threshold)))
+      picture_labels.named(probability, multi_label, names, threshold)))
   print(f"{values.out}: {len(read)} pictures, {len(names)} classes; "
         f"{len(bad)} left out")
 

@@ -17,7 +17,7 @@ from atcon_tf.data import image_files
 from atcon_tf.data import image_store
 from atcon_tf.data import pictures
 from atcon_tf.data.record import Record
-from atcon_tf.runs import labelling
+from atcon_tf.runs import picture_labels
 from atcon_tf.serving import image_ops
 from tests.picture_kinds import KINDS
 from tests.picture_kinds import REFUSED
@@ -41,7 +41,7 @@ def test_every_way_sees_the_same_picture(kind, tmp_path):
   assert np.abs(whole - right).max() <= tolerance
   seen = {"training": image_store.decode(_record(path), SIZE) / 255,
           "explain": pictures.for_network(path, SIZE)[0],
-          "predict": labelling._try_read(path, SIZE, "squeeze")}
+          "predict": picture_labels._try_read(path, SIZE, "squeeze")}
   if kind.startswith(("png", "jpeg")) and "2000" not in kind:
     seen["served"] = _served(tf.constant([contents]))[0].numpy()
   want = np.asarray(PIL.Image.fromarray(right).resize(

@@ -19,7 +19,7 @@ from atcon_tf.data import pictures
 from atcon_tf.data.record import Dataset
 from atcon_tf.data.record import Record
 from atcon_tf.reports import explainer
-from atcon_tf.runs import labelling
+from atcon_tf.runs import picture_labels
 from atcon_tf.runs.run import resize_of
 from atcon_tf.serving import image_ops
 
@@ -70,7 +70,7 @@ def test_every_way_sees_the_same(shape, resize, tmp_path):
                   frame=((24, 24), resize))
   seen = image_store.decode(record, 24).astype(float)
   explained = 255 * pictures.for_network(path, 24, resize)[0]
-  predicted = 255 * labelling._try_read(path, 24, resize)
+  predicted = 255 * picture_labels._try_read(path, 24, resize)
   served = 255 * image_ops.decode(
       tf.constant([path.read_bytes()]), (24, 24), resize)[0].numpy()
   for other in (explained, predicted, served):
@@ -182,7 +182,7 @@ def test_a_run_keeps_its_way_in_every_command(tmp_path):
   other = run.classifier.model(
       pictures.for_network(path, 32), training=False).numpy()
   assert np.abs(want - other).max() > 1e-6
-  _, probability, _ = labelling.predict(
+  _, probability, _ = picture_labels.predict(
       run.classifier, False, [path], resize="crop")
   np.testing.assert_allclose(probability, tf.nn.softmax(want), atol=1e-6)
   table = np.load(tmp_path / "run/predictions.npz")

@@ -18,7 +18,7 @@ def table(paths, probability, class_names, labels):
     paths: of N pictures.
     probability: `[N, classes]`.
     class_names: of the classes.
-    labels: N tuples of class names, see `labelling.named`.
+    labels: N tuples of class names, see `picture_labels.named`.
   """
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")

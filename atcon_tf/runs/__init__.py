@@ -33,7 +33,7 @@ labels. If `evaluate --data_dir` finds the run's own images, it uses the run's
 own split of them.
 """
 
-from atcon_tf.runs import labelling
+from atcon_tf.runs import picture_labels
 from atcon_tf.runs import provenance
 from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs.run import Run

@@ -15,7 +15,7 @@ from atcon_tf import models
 from atcon_tf.models import backbones
 from atcon_tf.models.build import stock
 from atcon_tf.runs import kept_model
-from atcon_tf.runs import labelling
+from atcon_tf.runs import picture_labels
 from atcon_tf.runs import run_classifier
 from atcon_tf.runs import run_folder
 
@@ -131,14 +131,14 @@ class Run(splits.Described):
     Example:
       names, probabilities = runs.load("W/run").predict("cat.jpg")
     """
-    threshold = labelling.threshold_of(self.result["thresholds"])
-    _, probability, bad = labelling.predict(
-        self.classifier, self.multi_label, labelling.listed(images),
+    threshold = picture_labels.threshold_of(self.result["thresholds"])
+    _, probability, bad = picture_labels.predict(
+        self.classifier, self.multi_label, picture_labels.listed(images),
         resize=self.config.resize)
     for path, why in bad.items():
       raise UserError("images", path, why)
-    names = labelling.named(probability, self.multi_label, self.class_names,
-                            threshold)
+    names = picture_labels.named(probability, self.multi_label,
+                                 self.class_names, threshold)
     return names if self.multi_label else [n for n, in names], probability
 
 

@@ -17,7 +17,7 @@ from atcon_tf.config.config import PATHS
 from atcon_tf.config import files
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
-from atcon_tf.runs import labelling
+from atcon_tf.runs import picture_labels
 from atcon_tf.runs.provenance import environment
 from atcon_tf.serving import formats
 from atcon_tf.serving import saved_model
@@ -53,7 +53,7 @@ def export(run, out, methods=(), version=0, say=print):
   module = saved_model.ServingModule(run.classifier, run.class_names,
                                      run.multi_label, methods,
                                      run.config.resize,
-                                     labelling.threshold_of(
+                                     picture_labels.threshold_of(
                                          run.result["thresholds"]))
   version = _version(out, version)
   with _whole(out / str(version)) as part:

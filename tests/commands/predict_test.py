@@ -15,7 +15,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf import runs
 from atcon_tf.reports import predicted_labels
-from atcon_tf.runs import labelling
+from atcon_tf.runs import picture_labels
 from atcon_tf.runs import run_data
 from atcon_tf.runs import stored_predictions
 from tests import quiet_process
@@ -116,7 +116,7 @@ def test_labels_at_a_threshold():
   names, paths = ("a", "b", "c"), ["1", "2", "3"]
 
   def labels(multi_label, threshold, p=probability, names=names):
-    text = predicted_labels.table(paths, p, names, labelling.named(
+    text = predicted_labels.table(paths, p, names, picture_labels.named(
         p, multi_label, names, threshold))
     return [row["labels"] for row in csv.DictReader(text.splitlines())]
 
