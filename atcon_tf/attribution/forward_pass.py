@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf import models
-from atcon_tf.models.probabilities import probability
 
 # What of the logits z `[B, classes]` is explained.
 OUTPUTS = {"logit": tf.identity, "probability": tf.nn.softmax,

@@ -7,7 +7,6 @@ twice, since ATCON trains through these maps.
 import numpy as np
 import tensorflow as tf
 
-from atcon_tf.config.names import COLORMAP
 
 # How a map looks over an image, wherever it is drawn: the image in grey levels
 # `GREY_FROM + GREY_RANGE * grey`; over it the colours of COLORMAP with the

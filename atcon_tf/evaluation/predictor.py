@@ -22,6 +22,7 @@ from atcon_tf.data import pipeline
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import segmentation
 from atcon_tf.models import geometry
+from atcon_tf.models import probabilities
 
 # The slope of the soft mask in every score, whatever a run trained with.
 INTENSITY = 8.0
@@ -159,7 +160,7 @@ class Predictor:
     return Predictions(
         id=np.array([r.id for r in records]),
         label=np.stack([r.label for r in records]),
-        probability=forward_pass.probability(columns["logits"],
+        probability=probabilities.probability(columns["logits"],
                                              self.multi_label),
         multi_label=self.multi_label,
         consistency=columns.get("consistency"),

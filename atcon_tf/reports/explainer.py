@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf import attribution
-from atcon_tf.attribution import forward_pass
-from atcon_tf.attribution.maps import COLORMAP
+from atcon_tf.config.names import COLORMAP
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.data import framing
 from atcon_tf.data import pictures
+from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import contact_sheets
 
 
@@ -95,7 +95,7 @@ class Explainer:
     logits = [self.classifier.model(tf.constant(images[i:i + self.batch_size]),
                                     training=False).numpy()
               for i in range(0, len(images), self.batch_size)]
-    return forward_pass.probability(np.concatenate(logits),
+    return probabilities.probability(np.concatenate(logits),
                                     self.multi_label)
 
   def maps(self, images, method, class_index):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf.attribution import maps
+from atcon_tf.config.names import COLORMAP
 from atcon_tf.serving import exif_orientation
 
 
@@ -114,7 +115,7 @@ def overlay(images, heat):
     heat: `[B, H, W]`, raw; its positive part, scaled by its maximum, is
       drawn.
   """
-  table = matplotlib.colormaps[maps.COLORMAP](np.arange(256))[:, :3]
+  table = matplotlib.colormaps[COLORMAP](np.arange(256))[:, :3]
   heat = tf.nn.relu(heat)
   top = tf.reduce_max(heat, [1, 2], keepdims=True)
   heat = heat / tf.where(top > 0, top, tf.ones_like(top))

@@ -104,7 +104,7 @@ class ServingModule(tf.Module):
 
   def _answer(self, logits):
     logits = tf.cast(logits, tf.float32)
-    probability = forward_pass.probability(logits, self._multi_label)
+    probability = probabilities.probability(logits, self._multi_label)
     names = tf.constant(self._class_names)[tf.newaxis]
     return {"probabilities": probability,
             "labels": probabilities.labels(probability, self._multi_label,

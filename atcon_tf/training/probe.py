@@ -85,7 +85,8 @@ def fit(features, label, weight=None, strength=C, multi_label=True,
     strength: C of scikit-learn.
     multi_label: whether an image can have several labels.
     start: a `Probe` of the same features that is close to the result, which
-      saves time; None: the optimisation starts at 0.
+      saves time if an image can have several labels; None: the optimisation
+      starts at 0.
   Returns:
     a `Probe`. A class whose known labels are all equal has coefficients 0 and
     the bias of that label.
@@ -105,8 +106,10 @@ def fit(features, label, weight=None, strength=C, multi_label=True,
     features = triangle.T
     if start is not None:
       start = Probe(basis.T @ start.coefficients, start.bias)
-  solve = _per_class if multi_label else _softmax
-  coefficients, bias = solve(features, label, weight, strength, start)
+  if multi_label:
+    coefficients, bias = _per_class(features, label, weight, strength, start)
+  else:
+    coefficients, bias = _softmax(features, label, weight, strength)
   if basis is not None:
     coefficients = basis @ coefficients
   return Probe(coefficients, bias - mean @ coefficients, strength)
@@ -160,7 +163,7 @@ def _per_class(features, label, weight, strength, start):
   return coefficients, bias
 
 
-def _softmax(features, label, weight, strength, _):
+def _softmax(features, label, weight, strength):
   """One multinomial regression of the classes that have an image."""
   classes = label.shape[1]
   coefficients = np.zeros([features.shape[1], classes])

@@ -3,10 +3,10 @@
 import numpy as np
 
 from atcon_tf.attribution import consistency
-from atcon_tf.attribution import forward_pass
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import operating_point
+from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
 from atcon_tf.training import tensorboard_writer
@@ -212,7 +212,7 @@ def scores_of(predictor, images, records, multi_label):
     scores of `classification.evaluate`, labels and probabilities
     `[N, classes]`.
   """
-  probability = forward_pass.probability(
+  probability = probabilities.probability(
       predictor.logits(images, records), multi_label)
   label = np.stack([r.label for r in records])
   threshold = classification.best_threshold(

@@ -14,6 +14,7 @@ from atcon_tf.attribution import variations
 from atcon_tf.config import UserError
 from atcon_tf import models
 from atcon_tf.models.classifier import enlarge
+from atcon_tf.models import probabilities
 from atcon_tf.models import vit
 
 SIZE = 8
@@ -229,16 +230,16 @@ def test_rollout_of_a_nested_transformer_is_that_of_a_flat_one():
 
 def test_probability_of_tensors_and_of_numbers():
   logits = np.array([[0., np.log(3.)]])
-  np.testing.assert_allclose(forward_pass.probability(logits, True),
+  np.testing.assert_allclose(probabilities.probability(logits, True),
                              [[1 / 2, 3 / 4]])
-  np.testing.assert_allclose(forward_pass.probability(logits, False),
+  np.testing.assert_allclose(probabilities.probability(logits, False),
                              [[1 / 4, 3 / 4]])
   for multi_label in (True, False):
-    tensor = forward_pass.probability(
+    tensor = probabilities.probability(
         tf.constant(logits, tf.float32), multi_label)
     assert tensor.dtype == tf.float32
     np.testing.assert_allclose(
-        tensor, forward_pass.probability(logits, multi_label), rtol=1e-6)
+        tensor, probabilities.probability(logits, multi_label), rtol=1e-6)
 
 
 def test_only_differentiable_methods_are_for_losses():

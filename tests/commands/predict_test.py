@@ -10,9 +10,9 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 
-from atcon_tf.attribution import forward_pass
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
+from atcon_tf.models import probabilities
 from atcon_tf import runs
 from atcon_tf.reports import predicted_labels
 from atcon_tf.runs import picture_labels
@@ -75,7 +75,7 @@ def test_a_run_labels_pictures_as_it_did_when_it_was_tested(tiny_run,
   np.testing.assert_allclose(found[1], stored["probability"][place],
                              atol=1e-5)
   seen = pictures.squeeze(upright, run.classifier.image_size[0])[np.newaxis]
-  np.testing.assert_allclose(found[3], forward_pass.probability(
+  np.testing.assert_allclose(found[3], probabilities.probability(
       run.classifier.model(seen, training=False).numpy(), True)[0], atol=1e-5)
   threshold = run.result["thresholds"]["probability"]
   for row, probability in zip(rows, found):

@@ -12,6 +12,7 @@ from atcon_tf.attribution import registry
 from atcon_tf import models
 from atcon_tf.models import feature_norm
 from atcon_tf.models.feature_norm import FeatureNorm
+from atcon_tf.models import probabilities
 from atcon_tf.serving import formats
 
 STEP = 1e-6
@@ -228,7 +229,7 @@ def test_the_export_of_keras_alone_answers_the_same(tmp_path, multi_label):
   assert kinds == {"keras"}
   images = np.concatenate([_images(), np.zeros([1, 32, 32, 3])])
   images = images.astype(np.float32)
-  want = forward_pass.probability(classifier.model(images), multi_label)
+  want = probabilities.probability(classifier.model(images), multi_label)
   np.testing.assert_allclose(loaded(images), want, atol=1e-5)
   # Without its scaling to 10 the answers would be far from these.
   assert np.std(want, axis=1).max() > .01

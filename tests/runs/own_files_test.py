@@ -14,7 +14,6 @@ from atcon_tf import attribution
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.evaluation import evaluate_run
-from atcon_tf import models
 from atcon_tf import runs
 from atcon_tf.serving import export_run
 from atcon_tf import training

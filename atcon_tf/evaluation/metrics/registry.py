@@ -4,7 +4,6 @@ import numpy as np
 
 from atcon_tf.evaluation.metrics import adcc
 from atcon_tf.evaluation.metrics import complexity
-from atcon_tf.evaluation.metrics.evidence import Evidence
 from atcon_tf.evaluation.metrics import faithfulness
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import removal_correlation

@@ -9,6 +9,7 @@ from matplotlib import patches
 import numpy as np
 
 from atcon_tf.attribution import maps
+from atcon_tf.config.names import COLORMAP
 from atcon_tf.reports.figures import lettering
 
 BOX_COLOR = "#39ff88"
@@ -44,7 +45,7 @@ def show_image(axes, image):
   axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
 
 
-def blend(image, light, opacity, colormap=maps.COLORMAP):
+def blend(image, light, opacity, colormap=COLORMAP):
   """The colours of a map over an image in grey, `[H, W, 3]` in [0, 1].
 
   Args:

@@ -98,7 +98,7 @@ def verdict_figure(classifier, images, records, class_names,
   """
   images = tf.cast(images, classifier.maps.input.dtype)
   logits = classifier.model(images, training=False)
-  probability = forward_pass.probability(logits.numpy(), multi_label)
+  probability = probabilities.probability(logits.numpy(), multi_label)
   target = probability.argmax(1)
   if not multi_label:
     target = probabilities.labels(probability, False, threshold).argmax(1)
@@ -149,7 +149,7 @@ def _captions(records, class_names, class_index, logits, multi_label):
     own = record.boxes[record.box_label == target]
     boxes.append(own if len(own) else record.boxes)
     right = "right" if record.label[target] else "wrong"
-    score = forward_pass.probability(logits[i], multi_label)[target]
+    score = probabilities.probability(logits[i], multi_label)[target]
     captions.append(f"{_name(record)}\nis: {_shown(record, class_names)}\n"
                     f"says: {class_names[target]} {score:.0%} ({right})")
   return captions, boxes
@@ -176,7 +176,7 @@ def attention_figure(classifier, images, records, class_names, attention,
       images, classifier.maps.input.dtype), None, attention)
   attended = {name: value.numpy() for name, value in attended.items()}
   attended["seen"] = classifier.normalize.undo(attended["masked"])
-  scores = [forward_pass.probability(attended[name], multi_label)
+  scores = [probabilities.probability(attended[name], multi_label)
             for name in ("logits", "logits_masked")]
   lines = ["| image | is | says |", "|---|---|---|"]
   captions, outlines = [], []

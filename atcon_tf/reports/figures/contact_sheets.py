@@ -13,7 +13,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 from scipy import ndimage
 
-from atcon_tf.attribution import maps
+from atcon_tf.config.names import COLORMAP
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import lettering
@@ -57,7 +57,7 @@ def stretch(heat, size):
   return np.asarray(image.resize(size[::-1], PIL.Image.Resampling.BILINEAR))
 
 
-def overlay(image, light, colormap=maps.COLORMAP, alpha=0.6):
+def overlay(image, light, colormap=COLORMAP, alpha=0.6):
   """A map in colour over a grey image of any size.
 
   Unlike `canvas.overlay` it leaves the image bare where the map is 0, and the
