@@ -29,6 +29,7 @@ import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 
 
@@ -65,8 +66,8 @@ def main(argv):
 def define_flags():
   """The flags of this command."""
   config_flags.define_flags()
-  flags.DEFINE_string("out", "W/check.json", "the findings; a sheet of the "
-                      "worst goes beside it")
+  path_flags.path("out", "W/check.json", "the findings; a sheet of the worst "
+                  "goes beside it")
   flags.DEFINE_integer("near", 4, "images look alike if at most so many of 64 "
                        "bits differ", 0, 32)
 

@@ -1,7 +1,7 @@
 """A picture file as RGB, the one decoding of training, explain and predict.
 
 `serving.image_ops.decode` repeats it in a graph for JPEG and PNG; a table of
-kinds in tests/data/decoding_test.py holds both to one right value.
+kinds in tests/decoding_test.py holds both to one right value.
 
     container    `FORMATS`, told by the content, whatever the file is called
     frames       the first frame or page; `several` tells that there are more

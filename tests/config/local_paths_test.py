@@ -1,5 +1,6 @@
 """Paths as people write them: ~, addresses, commas, brackets."""
 
+import ast
 import os
 import pathlib
 
@@ -15,6 +16,7 @@ from atcon_tf.config.config import PATHS
 from atcon_tf.data import pictures
 from atcon_tf.runs import run
 from atcon_tf.runs import run_folder
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,15 @@ def test_brackets_and_commas_in_names_of_pictures():
   assert found("set [2], May/a[1].jpg") == ["a[1].jpg"]
   assert found("set*/d*") == ["d.png"]
   assert found("**/d.png") == ["d.png"]
+
+
+@pytest.mark.parametrize("command", sorted(
+    path.name for path in (ROOT / "atcon_tf").glob("[a-z]*.py")))
+def test_no_command_defines_a_path_as_a_plain_string(command):
+  """A path is what has a default below W/; `path_flags` expands its `~`."""
+  calls = [node for node in ast.walk(ast.parse(
+      (ROOT / "atcon_tf" / command).read_text())) if isinstance(node, ast.Call)]
+  plain = [call.args[0].value for call in calls
+           if ast.unparse(call.func) == "flags.DEFINE_string"
+           and ast.unparse(call.args[1]).startswith("'W/")]
+  assert not plain
