@@ -280,7 +280,7 @@ def test_objective(name, classifiers):
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
                  "binary_masks": None, "csv": None, "coco": None,
                  "label_studio": None, "cvat": None, "svhn": None,
-                 "tfds:NAME": None}
+                 "tfds:NAME": None, "prepared": None}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -327,6 +327,13 @@ def test_dataset(name, tmp_path, request):
   if name == "tfds:NAME":
     tiny_builders.prepare(tiny_builders.TinyShapes, tmp_path)
     settings |= dict(dataset="tfds:tiny_shapes", data_dir=str(tmp_path))
+  if name == "prepared":
+    settings["data_dir"] = str(tmp_path)
+    made = config.Config(dataset="shapes", image_size=32).resolve()
+    drawn = data.load(made)
+    few = data.registry.keep(drawn, {
+        r.id for part in drawn.splits.values() for r in part[:4]})
+    data.shard_writer.write(few, made, tmp_path)
   found = data.load(config.Config(**settings).resolve())
   assert set(found.splits) == {"train", "val", "test"}
   ids = [r.id for part in found.splits.values() for r in part]

@@ -20,6 +20,7 @@ from atcon_tf.config import checks
 from atcon_tf.config import defaults
 from atcon_tf.config import image_sizes
 from atcon_tf.config import local_paths
+from atcon_tf.config import prepared_folder
 from atcon_tf.config import settings
 from atcon_tf.config import starting_run
 from atcon_tf.config.objective_settings import probe_settings
@@ -60,8 +61,10 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     config = dataclasses.replace(self, **{
         name: local_paths.local(name, getattr(self, name))
         for name in PATHS})
-    config = dataclasses.replace(
-        config, **starting_run.network_of(config, given))._named()
+    network = starting_run.network_of(config, given)
+    config = dataclasses.replace(config, **network)
+    config = dataclasses.replace(config, **prepared_folder.framing_of(
+        config, given | set(network)))._named()
     checks.check_model(config.model)
     for field in dataclasses.fields(config):
       checks.check_field(config, field, field.name in given)

@@ -22,12 +22,14 @@ MODELS = tuple(defaults.NETWORKS)
 # The data sets of TensorFlow Datasets; NAME stands for a name there.
 TFDS = "tfds:NAME"
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
-            "label_studio", "cvat", "svhn", TFDS, "shapes")
+            "label_studio", "cvat", "svhn", TFDS, "prepared", "shapes")
 
 RESIZES = ("squeeze", "crop", "pad")
 
-# The data sets that read files, and the one that reads lists of files.
+# The data sets that read files, those that `prepare` did not store, and the one
+# that reads lists of files.
 FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
+RAW = {"dataset": tuple(d for d in DATASETS if d != "prepared")}
 LISTS = {"dataset": ("image_list",)}
 TABLE = {"dataset": ("csv",)}
 COCO = {"dataset": ("coco",)}
@@ -36,7 +38,8 @@ ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
-                           "label_studio", "cvat", "svhn", TFDS)}
+                           "label_studio", "cvat", "svhn", TFDS,
+                           "prepared")}
 
 # What --operating_point can ask for.
 GOALS = ("sensitivity", "precision")
@@ -118,7 +121,7 @@ class Data:
       "", "regular expression that finds the group in the path of an image "
       "(its first parentheses, or all that it matches), as in "
       "'^(patient_\\d+)/'; train, validation and test share no group",
-      needs=FILES)
+      needs={"dataset": tuple(d for d in RAW["dataset"] if d != "shapes")})
   voc_year: int = flag(2007, "year of the VOC data", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
@@ -126,7 +129,8 @@ class Data:
       "as boxes", needs={"dataset": ("voc",)})
   classes: tuple[str, ...] = flag(
       (), "names of the classes to use; default: all",
-      needs={"dataset": tuple(d for d in DATASETS if d != "binary_masks")})
+      needs={"dataset": tuple(d for d in RAW["dataset"]
+                              if d != "binary_masks")})
   max_bad_images: int = flag(
       0, "number of images that may fail to decode; they are skipped, and one "
       "more is an error", minimum=0, needs=FILES)
@@ -141,7 +145,7 @@ class Data:
   unlabeled_dir: str = flag(
       "", "folder with images without labels, in it or anywhere below; they "
       "join the unlabelled pool",
-      needs={"objective": (*UNLABELED, "ranked_probe")})
+      needs={"objective": (*UNLABELED, "ranked_probe"), **RAW})
   single_label_only: bool = flag(
       False, "draw labelled images only from those with one label")
   random_labels: bool = flag(

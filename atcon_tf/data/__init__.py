@@ -4,6 +4,8 @@ A source (a file of `sources/`) reads one layout of files and returns a
 `Dataset`: class names, whether an image can show several classes, and the
 records of "train", "val" and "test". With `unlabeled_dir` any data set also
 has the part "unlabeled": images without labels, whose `label` is 0.
+`shard_writer` stores a data set as one network sees it, and the source
+`prepared` gives the same records back.
 
 A `Record` is `id, image, label, boxes, box_label, mask`. Boxes are
 `x_min, y_min, x_max, y_max` in units of the image's width and height. `image`
@@ -26,6 +28,7 @@ batch exactly its share of positives.
 from atcon_tf.data import image_check
 from atcon_tf.data import labelling
 from atcon_tf.data import pictures
+from atcon_tf.data import shard_writer
 from atcon_tf.data.record import Dataset
 from atcon_tf.data.record import Record
 from atcon_tf.data.registry import load

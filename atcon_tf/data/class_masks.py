@@ -119,14 +119,24 @@ def class_mask(mask, class_index, size):
   Args:
     mask: `[height, width]`: 0 background, `1 + class`, VOID; or None.
     class_index: the class.
-    size: (height, width) of the result. Each pixel takes the value at its
-      centre.
+    size: (height, width) of the result, see `sampled`.
   Returns:
     uint8 of that size: 0, 1, or VOID; all VOID if `mask` is None.
   """
   if mask is None:
     return np.full(size, VOID, np.uint8)
+  mask = sampled(mask, size)
+  return np.where(mask == VOID, VOID, mask == 1 + class_index).astype(np.uint8)
+
+
+def sampled(mask, size):
+  """A mask resized; each pixel takes the value at its centre.
+
+  Args:
+    mask: `[height, width]`.
+    size: (height, width) of the result. Sampled again to it, the mask is the
+      same.
+  """
   rows, columns = ((2 * np.arange(n) + 1) * old // (2 * n)
                    for n, old in zip(size, mask.shape))
-  mask = mask[rows[:, None], columns]
-  return np.where(mask == VOID, VOID, mask == 1 + class_index).astype(np.uint8)
+  return mask[rows[:, None], columns]

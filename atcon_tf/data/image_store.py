@@ -94,9 +94,7 @@ class Images:
     """Counts a broken image; refuses it if there are more than `most`."""
     self.bad[name_of(record)] = error
     if len(self.bad) > most:
-      raise UserError(
-          f"{name_of(record)}: does not decode ({error}); --max_bad_images="
-          f"{most} allows no more")
+      raise does_not_decode(name_of(record), error, most)
 
   def batch(self, records):
     """The images of records, float32 `[n, height, width, 3]` in [0, 1]."""
@@ -162,6 +160,12 @@ def _room(shape):
 def name_of(record):
   """The path of a record's image, or its id if the image is no file."""
   return record.image if isinstance(record.image, str) else record.id
+
+
+def does_not_decode(name, error, most):
+  """The `UserError` of one broken image more than `most`."""
+  return UserError(f"{name}: does not decode ({error}); --max_bad_images="
+                   f"{most} allows no more")
 
 
 def _try(function, *args):

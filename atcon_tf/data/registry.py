@@ -13,6 +13,7 @@ from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
 from atcon_tf.data.sources import label_studio
 from atcon_tf.data.sources import labelled_table
+from atcon_tf.data.sources import prepared
 from atcon_tf.data.sources import shapes
 from atcon_tf.data.sources import svhn
 from atcon_tf.data.sources import tfds_images
@@ -76,6 +77,11 @@ def _svhn(config):
       config.classes, config.split_seed, "extra" if config.svhn_extra else "")
 
 
+def _prepared(config):
+  return prepared.load(config.data_dir, config.image_size, config.resize,
+                       config.split_seed)
+
+
 def _shapes(config):
   # The scenes are the same for every seed, as the images of any other data
   # set are; only the choice of the labelled images depends on the seed.
@@ -86,7 +92,7 @@ def _shapes(config):
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
             "binary_masks": _binary_masks, "csv": _csv, "coco": _coco,
             "label_studio": _label_studio, "cvat": _cvat, "svhn": _svhn,
-            settings.TFDS: _tfds, "shapes": _shapes}
+            settings.TFDS: _tfds, "prepared": _prepared, "shapes": _shapes}
 
 
 def load(config):
@@ -103,6 +109,8 @@ def load(config):
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
   dataset = groups.separate(dataset, config.group_pattern, config.split_seed)
+  if config.dataset == "prepared":  # framed when it was stored
+    return dataset
   return framing.apply(dataset, image_sizes.pair(config.image_size),
                        config.resize)
 

@@ -28,6 +28,7 @@ WRONG = {
     "study": [],
     "label": [],
     "check": ["--out=W/check.png"],
+    "prepare": ["--shard_images=0"],
     "find_lr": ["--low=2", "--high=1"],
 }
 
