@@ -7,7 +7,7 @@ It takes the flags of the data of `atcon_tf.train` and writes a table, --out
 (JSON) and a sheet of the worst findings beside it (PNG). The exit status is 1
 if something is wrong, 0 if nothing is, and 2 if the data cannot be read:
 
-    an image that does not decode
+    an image that does not decode, or of which libjpeg warns
     an image that is, or looks like, one of another part: validation and test
       would be judged too kindly
     the same image with other labels

@@ -19,6 +19,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageChops
 import PIL.ImageSequence
+import simplejpeg
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF",
            "WEBP")
@@ -35,6 +36,9 @@ _KNOWN = ((b"version https://git-lfs", "a pointer of Git LFS; git lfs pull "
            "gets the picture"),
           (b"<!doctype html", "a web page"), (b"<html", "a web page"),
           (b"%pdf", "a PDF document"), (b"<svg", "an SVG drawing"))
+# The warnings of libjpeg that say that pixels are not as they were.
+_WARNINGS = ("Corrupt JPEG", "Premature end", "Inconsistent progression",
+             "Invalid SOS", "Unsupported marker")
 _BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339  # tags of TIFF
 
 
@@ -103,6 +107,27 @@ def check_sums(file):
       image.verify()
   if isinstance(file, io.IOBase):
     file.seek(0)
+
+
+def damage(file):
+  """What libjpeg warns of while it decodes a JPEG; "" if of nothing.
+
+  PIL decodes such a file without a word, with grey or shifted parts. A JPEG has
+  no check sum: of single bits that are wrong, most draw no warning.
+
+  Args:
+    file: path.
+  """
+  with open(file, "rb") as opened:
+    content = opened.read()
+  if not simplejpeg.is_jpeg(content):
+    return ""
+  try:
+    simplejpeg.decode_jpeg(content, strict=True)
+  except ValueError as error:  # CMYK too, which it does not convert
+    if str(error).startswith(_WARNINGS):
+      return str(error)
+  return ""
 
 
 def to_rgb(image):

@@ -6,9 +6,10 @@ hashes differ (`imagehash.phash`: signs of the low frequencies), as for a photo
 that was scaled, or saved twice. Images without structure, such as a black one,
 have no such hash.
 
-A finding is wrong, or it is a note. Wrong are: an image that does not decode;
-a duplicate or near duplicate in two of training, validation and test images;
-one with other labels; a class without an image in a part; a box that is empty
+A finding is wrong, or it is a note. Wrong are: an image that does not decode,
+or of which libjpeg says that it is damaged (training would use it); a duplicate
+or near duplicate in two of training, validation and test images; one with other
+labels; a class without an image in a part; a box that is empty
 or outside its image.
 """
 
@@ -17,6 +18,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
+import typing
 
 import imagehash
 import numpy as np
@@ -40,8 +42,8 @@ class Finding:
   """One finding.
 
   Attributes:
-    kind: "unreadable", "duplicate", "near duplicate", "other labels", "no
-      image" or "box".
+    kind: "unreadable", "damaged", "duplicate", "near duplicate", "other
+      labels", "no image" or "box".
     wrong: whether it is wrong, or a note.
     text: the line for the person.
     images: ids of the one or two images that show it.
@@ -78,6 +80,10 @@ def check(dataset, near=4, progress=False):
       for (_, r), look in zip(records, looks) if isinstance(look, str)]
   whole = [(part, r, look) for (part, r), look in zip(records, looks)
            if not isinstance(look, str)]
+  findings += [
+      Finding("damaged", True, f"{image_store.name_of(r)}: decodes, but may be "
+              f"damaged ({look.damage})", (r.id,))
+      for _, r, look in whole if look.damage]
   findings += _duplicates(whole)
   findings += _near(whole, near)
   counts = {name: {part: int(sum(r.label[c] > 0 for r in parts[part]))
@@ -101,8 +107,21 @@ def check(dataset, near=4, progress=False):
               findings, key=lambda f: (not f.wrong, f.distance))
 
 
+class _Look(typing.NamedTuple):
+  """What is seen of an image.
+
+  Attributes:
+    digest: of its pixels.
+    bits: its perceptual hash; None for an image without structure.
+    damage: see `decoding.damage`.
+  """
+  digest: bytes
+  bits: np.uint64 | None
+  damage: str
+
+
 def _look_at(records, progress):
-  """`(pixel hash, perceptual hash or None)` or the error of each record."""
+  """The `_Look` or the error of each record."""
   shown = Progress(len(records), "images", progress)
   found = []
   with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -114,24 +133,25 @@ def _look_at(records, progress):
 
 def _look(record):
   try:
-    pixels = (decoding.rgb(record.image) if isinstance(record.image, str)
-              else record.image())
+    file = isinstance(record.image, str)
+    pixels = decoding.rgb(record.image) if file else record.image()
+    damage = decoding.damage(record.image) if file else ""
   except Exception as error:  # decoders raise almost anything
     return f"{type(error).__name__}: {error}"
   digest = hashlib.sha256(
       f"{pixels.shape}".encode() + pixels.tobytes()).digest()
   image = PIL.Image.fromarray(pixels)
   if np.std(np.asarray(image.convert("L"))) < _STRUCTURE:
-    return digest, None
+    return _Look(digest, None, damage)
   bits = np.packbits(imagehash.phash(image).hash.ravel())
-  return digest, bits.view(">u8")[0]
+  return _Look(digest, bits.view(">u8")[0], damage)
 
 
 def _duplicates(whole):
   """The findings of equal pixels."""
   same = collections.defaultdict(list)
-  for part, record, (digest, _) in whole:
-    same[digest].append((part, record))
+  for part, record, look in whole:
+    same[look.digest].append((part, record))
   found = []
   for group in same.values():
     for (part, first), (other, second) in itertools.pairwise(group):
@@ -165,10 +185,10 @@ def _near(whole, most):
   with those of validation and test, and these with each other.
   """
   seen = collections.defaultdict(list)
-  for part, record, (digest, bits) in whole:
-    if bits is not None:
+  for part, record, look in whole:
+    if look.bits is not None:
       place = part if part in ("val", "test") else "train"
-      seen[place].append((part, record, digest, bits))
+      seen[place].append((part, record, look.digest, look.bits))
   found = []
   for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
     right = np.array([row[3] for row in seen[b]], np.uint64)

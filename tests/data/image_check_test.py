@@ -98,6 +98,21 @@ def test_files_that_do_not_decode(root):
   assert "unreadable: 1\n  wrong  " in text and "1 findings are wrong" in text
 
 
+def test_a_jpeg_that_decodes_with_a_grey_part(root):
+  """A block of zeros, as a lost sector leaves; PIL says nothing."""
+  path = root / "val/cat/9.jpg"
+  rng = np.random.default_rng(1)
+  PIL.Image.fromarray(rng.integers(0, 255, [64, 64, 3], np.uint8)).save(path)
+  assert kinds(checked(root)[1]) == []
+  content = path.read_bytes()
+  middle = len(content) // 2
+  path.write_bytes(content[:middle] + bytes(1500) + content[middle + 1500:])
+  PIL.Image.open(path).load()
+  _, findings = checked(root)
+  assert kinds(findings) == [("damaged", "val/cat/9.jpg")]
+  assert "decodes, but may be damaged (Corrupt JPEG data" in findings[0].text
+
+
 def test_labels_and_boxes():
   """Classes without images, co-occurrence, boxes outside."""
   rng = np.random.default_rng(1)
