@@ -1,41 +1,14 @@
 """Sixty files corrupted in ten ways: each is named, and none is used."""
 
-import pickle
-import struct
-import zlib
-
 import numpy as np
 import pytest
 
 from atcon_tf.config import Config
 from atcon_tf.runs import run_data
 from tests.data import drawn_files
+from tests.data.corruption import WAYS
 from tests.refusals import refused
-
-
-def _chunk(kind, content):
-  return struct.pack(">I", len(content)) + kind + content + struct.pack(
-      ">I", zlib.crc32(kind + content))
-
-
-# A picture of 30000 x 30000 pixels in a hundred bytes.
-BOMB = b"\x89PNG\r\n\x1a\n" + _chunk(
-    b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)) + _chunk(
-        b"IDAT", zlib.compress(bytes(99))) + _chunk(b"IEND", b"")
-WAYS = {
-    "empty": lambda content, rng: b"",
-    "half": lambda content, rng: content[:rng.integers(20, len(content) // 2)],
-    "header": lambda content, rng: content[:rng.integers(1, 12)],
-    "zero_head": lambda content, rng: bytes(24) + content[24:],
-    "zero_tail": lambda content, rng: content[:len(content) // 2] + bytes(
-        len(content) - len(content) // 2),
-    "noise": lambda content, rng: rng.bytes(len(content)),
-    "page": lambda content, rng: b"<!DOCTYPE html><html>404</html>",
-    "pointer": lambda content, rng: (
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
-    "pickle": lambda content, rng: pickle.dumps(list(content)),
-    "bomb": lambda content, rng: BOMB,
-}
+from tools import corrupt_pictures
 
 
 @pytest.fixture(name="campaign", scope="module")
@@ -82,3 +55,12 @@ def test_one_more_than_allowed_is_refused(campaign, tmp_path):
       run_data.load(config, tmp_path / "splits.json")
     assert str(caught.value).partition(":")[0] in ways
     assert not (tmp_path / "splits.json").exists()
+
+
+def test_the_tool_counts(tmp_path):
+  """Its long form broke 500 photos, see docs/reliability.md."""
+  whole = [str(tmp_path / d.path) for d in drawn_files.draw(tmp_path, 8)]
+  (tmp_path / "broken").mkdir()
+  ways = corrupt_pictures.broken(whole, 20, tmp_path / "broken")
+  assert corrupt_pictures.count_noticed(ways) == {
+      way: [2, 2, 0] for way in WAYS}
