@@ -59,6 +59,7 @@ def report(run, other=None):
       thresholds=[THRESHOLDS[key] % value for key, value in
                   result["thresholds"].items() if key in THRESHOLDS],
       notes=dict.fromkeys(note for r in (run, other) if r for note in [
+          *tables_lib.absent_classes(r.result["test"], "test"),
           *two_classes.notes(r.result["test"]),
           two_classes.decision(r.result)] if note),
       other_labels=bool(other) and set(run.split["train_labeled"]) != set(

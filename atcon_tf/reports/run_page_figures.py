@@ -106,7 +106,7 @@ def pictures(run, other, names, table):
   config = dataclasses.replace(run.config, unlabeled_dir="")
   known = {r.id: r for part in registry.load(config).splits.values()
            for r in part}
-  out = []
+  out, threshold = [], run.result["thresholds"].get("positive")
   there = [i for i in shows if str(table["id"][i]) in known]
   if not there:
     raise UserError("the images of this run are not where they were")
@@ -114,15 +114,17 @@ def pictures(run, other, names, table):
     records = [known[str(table["id"][i])] for i in rows]
     pixels = image_store.Images(records, run.classifier.image_size).pixels
     images = pixels.astype(np.float32) / 255
+    answers = classifier_maps.said(table["probability"][rows],
+                                   run.multi_label, threshold)
     words = "; ".join(
-        f"{r.id}: shows {_listed(run, r.label)}, "
-        f"{_listed(run, table['probability'][i])} comes first"
-        for r, i in zip(records, rows))
+        f"{r.id}: shows "
+        f"{', '.join(run.class_names[c] for c in np.flatnonzero(r.label))}, "
+        f"the model says {run.class_names[answer]}"
+        for r, answer in zip(records, answers))
     out.append(inline(
         classifier_maps.verdict_figure(
             run.classifier, images, records, run.class_names,
-            multi_label=run.multi_label,
-            threshold=run.result["thresholds"].get("positive")),
+            multi_label=run.multi_label, threshold=threshold),
         f"The {kind} images with their maps. {words}.",
         f"The {len(records)} test images on which the model "
         + ("does best" if kind == "best" else
@@ -136,14 +138,6 @@ def pictures(run, other, names, table):
           f"The same images: where {names[1]} and where {names[0]} find "
           "evidence for a class that is there (Grad-CAM).", "png"))
   return out
-
-
-def _listed(run, values):
-  """The positive classes of a label, or the first of probabilities."""
-  values = np.asarray(values)
-  chosen = (np.flatnonzero(values) if set(values.tolist()) <= {0., 1.}
-            else [values.argmax()])
-  return ", ".join(run.class_names[c] for c in chosen)
 
 
 def _both(run, other, names, images, records):

@@ -27,13 +27,17 @@ def _cells(row):
           p_value(row)]
 
 
-def equal(row):
+def equal(row, digit=0.001):
   """Whether a difference is too small to be shown.
 
   One of 0.000 whose interval leaves out 0 would look like a contradiction.
+
+  Args:
+    row: has "difference" and "interval".
+    digit: 1 in the last place that is printed.
   """
-  return abs(row["difference"]) < 0.0005 and (
-      comparison.differs(row) or max(map(abs, row["interval"])) < 0.0005)
+  return abs(row["difference"]) < digit / 2 and (
+      comparison.differs(row) or max(map(abs, row["interval"])) < digit / 2)
 
 
 def difference(row):
@@ -150,9 +154,24 @@ def scores_table(results, part="test"):
   own = [two_classes.rows(r[part]) for r in results.values()]
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
-  notes = dict.fromkeys(note for r in results.values()
-                        for note in two_classes.notes(r[part]))
+  notes = dict.fromkeys(note for r in results.values() for note in (
+      *absent_classes(r[part], part), *two_classes.notes(r[part])))
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
+
+
+def absent_classes(scores, part):
+  """A list with the sentence on classes that no image of a part shows.
+
+  Args:
+    scores: of the part, see `scoring.judge`.
+    part: its name.
+  """
+  absent = [name for name, row in scores.get("per_class", {}).items()
+            if not row.get("support", 1)]
+  if not absent:
+    return []
+  return [f"No {part} image shows {', '.join(absent)}: means of AP, AUC and "
+          "maps leave out what has no image, and its F1 counts as 0."]
 
 
 def cell(scores, metric):

@@ -16,6 +16,7 @@ from atcon_tf.config import UserError
 from atcon_tf.evaluation.metrics import statistics
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import score_plots
+from atcon_tf.reports import tables
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_figures
 from atcon_tf.studies.study_figures import TRIVIAL
@@ -165,6 +166,8 @@ def _differences(rows, arms, baseline, shots, name="{arm}"):
 
 def _cell(outcome, metric, best):
   low, high = outcome["interval"]
+  if tables.equal(outcome, .1):
+    return f"equal [{low:+.1f}, {high:+.1f}]"
   sign = "▲ " if low > 0 else "▼ " if high < 0 else ""
   number = f"{outcome['difference']:+.1f}"
   if best and low > 0:
@@ -189,7 +192,8 @@ def _legend(grid, shots):
           "mean over the shots counting once, with 90 % intervals; p of the "
           "paired t test for the endpoints (" + ", ".join(ENDPOINTS.values())
           + "). ▲ ▼: the interval leaves out 0. Bold: the best of its column, "
-          "where it has a ▲. `-`: fewer than two seeds with all these shots. "
+          "where it has a ▲. equal: too little for the first decimal. `-`: "
+          "fewer than two seeds with all these shots. "
           "Minutes and peak memory of a run: medians.")
 
 

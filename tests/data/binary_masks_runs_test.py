@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -144,6 +145,10 @@ def test_the_chosen_threshold_decides_everywhere(finished):
   page = " ".join(run_page.report(run).split())
   assert "for a sensitivity of 0.9 on the 8 positive and 12" in page
   assert "images are called" in page or "classified correctly" in page
+  said = dict(re.findall(r"(\S+): shows \w+, the model says (\w+)", page))
+  known = {r.id: r.image for r in records}
+  assert len(said) >= 4
+  assert list(said.values()) == run.predict([known[i] for i in said])[0]
 
 
 def test_export(finished, tmp_path):

@@ -26,6 +26,17 @@ def test_a_difference_below_the_digits_is_equal():
   assert shown[2].startswith("accuracy")  # of one label an image it is first
 
 
+def test_a_class_that_a_mean_leaves_out_is_named():
+  scores = {"per_class": {"cat": {"support": 3.}, "cow": {"support": 0.},
+                          "hen": {"support": 0.}}, "map_macro": .5}
+  result = {"steps": {"supervised": 1, "consistency": 0, "best": 1},
+            "seconds": 1, "val": scores}
+  text = " ".join(tables.scores_table({"run": result}, "val").split())
+  assert "No val image shows cow, hen: means of AP, AUC" in text
+  scores["per_class"] = {"cat": {"support": 3.}}
+  assert "No val image" not in tables.scores_table({"run": result}, "val")
+
+
 def test_the_sanity_table_says_which_column_decides():
   text = tables.randomization_table({
       "passes_below": .3, "fails_above": .6, "stages": ["logits", "100%"],

@@ -56,6 +56,10 @@ def test_differences_are_paired_by_seed_within_shots():
   assert outcome["difference"] == pytest.approx(2.5)
 
 
+def study_table_lines(rows):
+  return study_tables.study_table(_grid(), rows).splitlines()
+
+
 def test_the_table_says_what_helps():
   text = study_tables.study_table(_grid(), ROWS)
   assert text.startswith("8 runs, seeds 0, 1. ")
@@ -75,6 +79,12 @@ def test_the_table_says_what_helps():
   trivial = next(l for l in text.splitlines() if l.startswith("| centred"))
   assert [c.strip() for c in trivial.split("|")[2:6]] == ["", "", "45.0",
                                                           "45.0"]
+  tiny = [{**r, "test": {m: v + (.0003 if r["arm"] == "new" else 0)
+                         for m, v in r["test"].items()}}
+          for r in [_row(a, k, s, .4 + .1 * s) for a in FLAGS
+                    for k in (2, 4) for s in (0, 1)]]
+  row = next(l for l in study_table_lines(tiny) if l.startswith("| new |"))
+  assert row.startswith("| new | equal [+0.0, +0.0] | ") and "p " not in row
   worse = [{**r, "arm": {"base": "new", "new": "base"}[r["arm"]]}
            for r in same]
   text = study_tables.study_table(_grid(), worse)

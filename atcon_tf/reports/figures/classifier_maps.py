@@ -99,9 +99,7 @@ def verdict_figure(classifier, images, records, class_names,
   images = tf.cast(images, classifier.maps.input.dtype)
   logits = classifier.model(images, training=False)
   probability = probabilities.probability(logits.numpy(), multi_label)
-  target = probability.argmax(1)
-  if not multi_label:
-    target = probabilities.labels(probability, False, threshold).argmax(1)
+  target = said(probability, multi_label, threshold)
   heat = attribution.enlarge(classifier, attribution.explain(
       classifier, images, "grad_cam", target)).numpy()
   _, boxes = _captions(records, class_names, target, logits.numpy(),
@@ -112,6 +110,18 @@ def verdict_figure(classifier, images, records, class_names,
       [_shown(record, class_names) for record in records],
       [record.label[c] > 0 for record, c in zip(records, target)],
       [_name(record) for record in records])
+
+
+def said(probability, multi_label, threshold=None):
+  """The class that the model says of each image, int `[N]`.
+
+  Args:
+    probability: `[N, classes]`.
+    multi_label, threshold: see `verdict_figure`.
+  """
+  if multi_label:
+    return probability.argmax(1)
+  return probabilities.labels(probability, False, threshold).argmax(1)
 
 
 def head_figure(classifier, images, records, class_names, method,
