@@ -4,7 +4,9 @@
 
     --split=val                  another part of its own data
     --data_dir=OTHER --out=FILE  other data of the same classes; the run's own
-                                 result stays as it is
+                                 result stays as it is; so do --table=FILE.csv
+                                 and --annotations=FILE (of --dataset=coco,
+                                 label_studio or cvat), whatever the run is of
     --compare=RUN2               two finished runs side by side: the paired
                                  differences, over all and of each class, and
                                  figures of what changed
@@ -26,7 +28,14 @@ from atcon_tf.config import command_flags
 from atcon_tf.config import files
 from atcon_tf.config import names
 from atcon_tf.config import path_flags
+from atcon_tf.config import settings
 from atcon_tf.config import UserError
+
+
+# The flags of data of another kind than the run's, and the kinds.
+_OTHER = ("dataset", "table", "annotations")
+_KINDS = [d for d in settings.FILES["dataset"]
+          if d not in (settings.TFDS, "image_list")]
 
 
 def main(argv):
@@ -46,7 +55,7 @@ def main(argv):
     _judge_methods(run, values)
     return
   result = at.evaluation.evaluate(run, values.split, values.data_dir,
-                                  progress=True)
+                                  progress=True, **_other(values))
   print(at.reports.tables.scores_table({name: result}, values.split))
   if values.out:
     files.write_text(values.out, json.dumps(result, indent=1))
@@ -61,12 +70,14 @@ def _check_modes(values):
          "voc_year"], "needs --methods, the methods to judge")
   if values.compare:
     command_flags.refuse(
-        ["methods", "split", "data_dir"], "not used with --compare, which "
-        "compares the stored predictions for the test images of both runs")
-  if values.data_dir and not values.out:
-    raise UserError("data_dir", values.data_dir,
-                    "needs --out=FILE, where the scores on other data are "
-                    "written")
+        ["methods", "split", "data_dir", *_OTHER], "not used with --compare, "
+        "which compares the stored predictions for the test images of both "
+        "runs")
+  for flag in ("data_dir", *_OTHER):
+    if values[flag].value and not values.out:
+      raise UserError(flag, values[flag].value,
+                      "needs --out=FILE, where the scores on other data are "
+                      "written")
   sane = names.SANITY in values.metrics
   if sane and len(values.metrics) > 1:
     raise UserError("metrics", values.metrics,
@@ -95,7 +106,7 @@ def _judge_methods(run, values):
   records, images = at.runs.load_part(
       run, values.split, values.data_dir, values.voc_year,
       None if sane else lambda records: at.evaluation.check_measurable(
-          values.metrics, records))
+          values.metrics, records), **_other(values))
   target = values.target or (
       "box" if any(len(r.boxes) for r in records) else "prediction")
   judged = at.evaluation.cases_of(run.classifier, records, images, target,
@@ -105,7 +116,8 @@ def _judge_methods(run, values):
         + f"\n{note}" * bool(note), flush=True)
   name = "sanity.json" if sane else "attribution.json"
   out = pathlib.Path(values.out or run.path / name)
-  about = at.runs.provenance.about(run, values.split, values.voc_year)
+  about = at.runs.provenance.about(run, values.split, values.voc_year,
+                                   values.table or values.annotations)
   about |= {"json": values.out or name, "target": target}
   if sane:
     board = at.evaluation.randomization.judge(
@@ -126,12 +138,21 @@ def _judge_methods(run, values):
     print(values.page)
 
 
+def _other(values):
+  """The flags of other data, as arguments of `runs.load_part`."""
+  return {name: values[name].value or "" for name in _OTHER}
+
+
 def define_flags():
   """The flags of this command."""
   path_flags.path("workdir", "W/run", "folder of the run")
   flags.DEFINE_enum("split", "test", ["val", "test", "train", "all"],
                     "which images; train and all only of other data")
   path_flags.path("data_dir", "", "judge other data of the same kind")
+  path_flags.path("table", "", "judge the images of this table, as of train")
+  path_flags.path("annotations", "", "judge the images of these annotations")
+  flags.DEFINE_enum("dataset", None, _KINDS, "kind of the other data; default: "
+                    "csv with --table, else that of the run")
   path_flags.path("out", "", "write the scores, or with "
                   "--compare the differences, to this JSON file")
   flags.DEFINE_integer("voc_year", 0, "judge this VOC instead", 0)

@@ -134,6 +134,13 @@ class Data:
   max_bad_images: int = flag(
       0, "number of images that may fail to decode; they are skipped, and one "
       "more is an error", minimum=0, needs=FILES)
+  cache: str = flag(
+      "memory", "where decoded images are kept: memory (above 4 GB in a "
+      "temporary file); disk, in --cache_dir, from which the next run on these "
+      "files reads them; none, each use decodes again",
+      choices=("memory", "disk", "none"))
+  cache_dir: str = flag("W/images", "folder of decoded images",
+                        needs={"cache": ("disk",)})
 
   # The few-shot split.
   shots: int = flag(8, "labelled images per class; 0: all training images",

@@ -56,7 +56,8 @@ class Images:
       first is used.
   """
 
-  def __init__(self, records, size, max_bad_images=0, progress=False):
+  def __init__(self, records, size, max_bad_images=0, progress=False,
+               cache=None):
     """Reads all images.
 
     Args:
@@ -64,27 +65,37 @@ class Images:
       size: to which the images are resized, as for `decode`.
       max_bad_images: number of images that may fail to decode.
       progress: whether to show a progress bar.
+      cache: where the pixels are kept, a function of the records (see
+        `image_cache.of`); None: in memory.
     Raises:
       UserError: more than `max_bad_images` images do not decode.
     """
     size = image_sizes.pair(size)
-    self.pixels = _room((len(records), *size, 3))
+    kept = cache and cache(records)
+    self.pixels = kept or _room((len(records), *size, 3))
     self.bad, self.several = {}, []
     bar = Progress(len(records), "images", progress)
+
+    def read(i):
+      if kept:
+        kept.read(i, self.several)
+      else:
+        self.pixels[i] = decode(records[i], size, self.several)
+
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      work = [pool.submit(_try, decode, r, size, self.several) for r in records]
+      work = [pool.submit(_try, read, i) for i in range(len(records))]
       try:
-        for i, record in enumerate(records):
-          image, error = work[i].result()
-          work[i] = None  # frees the image, which is now in `pixels`
+        for record, one in zip(records, work):
+          error = one.result()
           if error:
             self._count(record, error, max_bad_images)
-          else:
-            self.pixels[i] = image
           bar.add()
       except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
         raise
+      finally:
+        if kept:
+          kept.flush()
     self.several.sort()  # threads finish in any order
     good = [i for i, r in enumerate(records) if name_of(r) not in self.bad]
     self.records = [records[i] for i in good]
@@ -169,8 +180,11 @@ def does_not_decode(name, error, most):
 
 
 def _try(function, *args):
-  """`(result, None)` of a function, or `(None, error)` if it raises."""
+  """Calls a function; returns what it raises as text, or None."""
   try:
-    return function(*args), None
+    function(*args)
+  except UserError:  # no fault of the image
+    raise
   except Exception as error:  # decoders raise almost anything
-    return None, f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
+  return None

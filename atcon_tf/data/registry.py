@@ -40,25 +40,25 @@ def _binary_masks(config):
   return binary_masks.load(config.data_dir, config.split_seed)
 
 
-def _csv(config):
+def _csv(config, judged=()):
   return labelled_table.load(config.table, config.data_dir, config.classes,
-                             config.group_column, config.split_seed)
+                             config.group_column, config.split_seed, judged)
 
 
-def _coco(config):
+def _coco(config, judged=()):
   return coco.load(config.annotations, config.val_annotations,
                    config.test_annotations, config.data_dir, config.classes,
-                   config.split_seed)
+                   config.split_seed, judged)
 
 
-def _label_studio(config):
+def _label_studio(config, judged=()):
   return label_studio.load(config.annotations, config.data_dir,
-                           config.classes, config.split_seed)
+                           config.classes, config.split_seed, judged)
 
 
-def _cvat(config):
+def _cvat(config, judged=()):
   return cvat.load(config.annotations, config.data_dir, config.classes,
-                   config.split_seed)
+                   config.split_seed, judged)
 
 
 def _tfds(config):
@@ -95,17 +95,19 @@ DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
             settings.TFDS: _tfds, "prepared": _prepared, "shapes": _shapes}
 
 
-def load(config):
+def load(config, judged=()):
   """The data set that the settings name.
 
   Args:
     config: a resolved `Config` with an image size.
+    judged: of a table or of annotations, see `annotated.dataset`.
   Returns:
     a `Dataset`, framed as `--resize` says.
   Raises:
     UserError: a setting, a folder or a file is wrong; the error names it.
   """
-  dataset = DATASETS[settings.source(config.dataset)](config)
+  make = DATASETS[settings.source(config.dataset)]
+  dataset = make(config, judged) if judged else make(config)
   if config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
   dataset = groups.separate(dataset, config.group_pattern, config.split_seed)

@@ -35,7 +35,8 @@ from atcon_tf.data import shards
 _PLAN = "plan.json"
 # The settings of a run that say nothing of its images.
 _OTHERS = {"objective", "shots", "unlabeled", "single_label_only",
-           "random_labels", "seed", "splits", "max_bad_images", "no_download"}
+           "random_labels", "seed", "splits", "max_bad_images", "no_download",
+           "cache", "cache_dir"}
 
 
 def write(dataset, config, folder, shard_images=1000, progress=False):

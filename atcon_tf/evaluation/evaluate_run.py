@@ -5,7 +5,7 @@ from atcon_tf.evaluation import scoring
 from atcon_tf.runs import run_data
 
 
-def evaluate(run, split="test", data_dir="", progress=False):
+def evaluate(run, split="test", data_dir="", progress=False, **other):
   """Scores of a run on a split, at the thresholds of its validation.
 
   Args:
@@ -13,10 +13,12 @@ def evaluate(run, split="test", data_dir="", progress=False):
     split: "train", "val" or "test".
     data_dir: of the data; empty: that of the run.
     progress: say what is done, and show a bar.
+    **other: `dataset`, `table` and `annotations` of other data, see
+      `run_data.load_part`.
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
   """
-  records, images = run_data.load_part(run, split, data_dir)
+  records, images = run_data.load_part(run, split, data_dir, **other)
   config, thresholds = run.config, run.result["thresholds"]
   predictor = Predictor(run.classifier, run.multi_label,
                         config.eval_batch_size, config.xla)

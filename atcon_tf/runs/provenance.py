@@ -14,19 +14,21 @@ import tensorflow as tf
 from atcon_tf.config import image_sizes
 
 
-def about(run, split, voc_year=0):
+def about(run, split, voc_year=0, other=""):
   """The `environment` and a line on the model and the images of scores.
 
   Args:
     run: a `runs.Run`.
     split: part of the data that was scored.
     voc_year: year of the VOC data that were scored; 0: that of the run.
+    other: file of other data that were scored; empty: those of the run.
   Returns:
     the dict of `environment` with the line as "about".
   """
   config = run.config
   data = f"{config.dataset}{voc_year or config.voc_year}" if (
       config.dataset == "voc") else config.dataset
+  data = os.path.basename(other) or data
   return environment() | {"about": (
       f"{config.model} at {image_sizes.short(run.classifier.image_size)} px, "
       f"{config.objective}, {config.shots or 'all'} labelled images a class; "

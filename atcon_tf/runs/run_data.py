@@ -8,8 +8,11 @@ import numpy as np
 from atcon_tf.config import files
 from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import uses_pool
+from atcon_tf.config.settings import ANNOTATED
 from atcon_tf.config.settings import FILES
+from atcon_tf.config.settings import TABLE
 from atcon_tf.config import UserError
+from atcon_tf.data import image_cache
 from atcon_tf.data import image_store
 from atcon_tf.data import pictures
 from atcon_tf.data import registry
@@ -53,10 +56,10 @@ def load(config, stored, progress=False, images=None):
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
   _tell(data.notes)
-  every = [r for part in data.splits.values() for r in part]
+  whole = every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
     if images is None:
-      images = _read(config, every, progress)
+      images = _read(config, every, whole, progress)
     data = registry.keep(data, images)
   split = splits.of_run(config, data, stored)
   if config.warm_start:
@@ -66,13 +69,14 @@ def load(config, stored, progress=False, images=None):
             if part != "train_unlabeled" or uses_pool(config)}
     every = [r for r in every if r.id in used]
     if images is None or not all(r.id in images for r in every):
-      images = _read(config, every, progress)
+      images = _read(config, every, whole, progress)
       _tell(shared_note(images, split))
   splits.save(split, stored)
   by_id = {r.id: r for part in data.splits.values() for r in part}
   if config.random_labels:
     by_id |= shuffled([by_id[i] for i in split["train_labeled"]], config.seed)
   records = {part: [by_id[i] for i in split[part]] for part in PARTS}
+  _tell(absent_note(records, data.class_names))
   if uses_pool(config) and not records["train_unlabeled"]:
     raise UserError("objective", config.objective,
                     "no unlabelled images are left; use fewer --shots, "
@@ -80,10 +84,18 @@ def load(config, stored, progress=False, images=None):
   return RunData(images, records, split)
 
 
-def _read(config, records, progress):
-  """Reads the images of records, and prints which ones do not decode."""
-  images = image_store.Images(records, config.image_size,
-                              config.max_bad_images, progress)
+def _read(config, records, whole, progress):
+  """Reads the images of records, and prints which ones do not decode.
+
+  Args:
+    config: a resolved `Config`.
+    records: list of `Record` to read.
+    whole: list of all `Record`s of the data set.
+    progress: whether to show a progress bar.
+  """
+  images = image_store.Images(
+      records, config.image_size, config.max_bad_images, progress,
+      image_cache.of(config.cache, config.cache_dir, whole, config.image_size))
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
   _tell(pictures.frames_note(images.several))
@@ -117,12 +129,30 @@ def shared_note(images, split):
   return lines
 
 
+def absent_note(records, class_names):
+  """Lines on the classes that no validation or no test image shows.
+
+  Args:
+    records: `{part: list of Record}`.
+    class_names: of the data.
+  """
+  lines = []
+  for part in ("val", "test"):
+    shown = np.any([r.label > 0 for r in records[part]], 0)
+    absent = [name for name, there in zip(class_names, shown) if not there]
+    if absent:
+      lines.append(f"note: no {part} image of {', '.join(absent)[:200]}; means "
+                   "over classes leave out what has no image")
+  return lines
+
+
 def _tell(notes):
   for line in notes:
     print(files.printable(line), flush=True)
 
 
-def load_part(run, split="test", data_dir="", voc_year=0, check=None):
+def load_part(run, split="test", data_dir="", voc_year=0, check=None,
+              dataset="", table="", annotations=""):
   """Reads one part of a run's data, or of other data.
 
   If the other data hold every image of the run, they are the run's own data in
@@ -136,21 +166,26 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None):
     voc_year: year of other VOC data; 0: the run's own data.
     check: called with the records before their images are read; it may raise
       `UserError`. None: nothing is called.
+    dataset, table, annotations: of other data, as in a `Config`; without
+      `dataset` a table is of csv, and all else of the run's kind. They may
+      show some of the run's classes only; images without a part are "test".
   Returns:
     list of `Record`, and `image_store.Images`.
   Raises:
     UserError: the classes differ, the part or the data are missing, or the
       images trained the run.
   """
-  config = run.config
-  other = bool(data_dir or voc_year)
-  if data_dir and config.dataset not in FILES["dataset"]:
+  config = dataclasses.replace(run.config, unlabeled_dir="", group_pattern="")
+  other = bool(data_dir or voc_year or dataset or table or annotations)
+  if dataset or table or annotations:
+    config = _of_other(config, data_dir, dataset, table, annotations)
+  elif data_dir and config.dataset not in FILES["dataset"]:
     raise UserError("data_dir", data_dir,
                     f"not used with a run on --dataset={config.dataset}")
-  config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
-                               voc_year=voc_year or config.voc_year,
-                               unlabeled_dir="", group_pattern="")
-  data = registry.load(config)
+  else:
+    config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
+                                 voc_year=voc_year or config.voc_year)
+  data = registry.load(config, run.class_names if table or annotations else ())
   if other:
     _tell(data.notes)
   if data.class_names != run.class_names:
@@ -180,11 +215,37 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None):
             "images of this run are missing", flush=True)
   if not records:
     raise UserError("split", split, "has no images")
+  several = [r.id for r in records if r.label.sum() != 1]
+  if several and not run.multi_label:
+    raise UserError(f"image '{several[0]}' shows none or several of the "
+                    "classes; the run gives one to each image")
   if check:
     check(records)
-  images = image_store.Images(records, run.classifier.image_size,
-                              config.max_bad_images)
+  size = run.classifier.image_size
+  images = image_store.Images(
+      records, size, config.max_bad_images, cache=image_cache.of(
+          config.cache, config.cache_dir, list(known.values()), size))
   return images.records, images
+
+
+def _of_other(config, data_dir, dataset, table, annotations):
+  """The config of other data, for `load_part`."""
+  dataset = dataset or ("csv" if table else config.dataset)
+  if table and dataset not in TABLE["dataset"]:
+    raise UserError("table", table, f"not used with --dataset={dataset}")
+  if annotations and dataset not in ANNOTATED["dataset"]:
+    raise UserError("annotations", annotations, "of which kind are they? Give "
+                    f"--dataset={' or '.join(ANNOTATED['dataset'])}")
+  if not (table or annotations or data_dir):
+    raise UserError("data_dir", None, f"needed with --dataset={dataset}")
+  files_of_run = dict.fromkeys(
+      ("table", "annotations", "val_annotations", "test_annotations",
+       "train_list", "val_list", "test_list", "class_list", "group_column"),
+      "")
+  return dataclasses.replace(
+      config, **files_of_run | dict(
+          dataset=dataset, data_dir=data_dir, table=table,
+          annotations=annotations, classes=()))
 
 
 def shuffled(records, seed):

@@ -36,6 +36,15 @@ def studio(root, drawn, change=lambda content: None, **options):
   return label_studio.load(str(path))
 
 
+def _rle(one):
+  """Row by row in the box: the numbers of pixels outside, inside, outside."""
+  x1, y1, x2, y2 = one.box
+  inside = one.mask[y1:y2, x1:x2].ravel()
+  ends = np.flatnonzero(np.diff(inside)) + 1
+  runs = np.diff([0, *ends, inside.size]).tolist()
+  return ",".join(map(str, [0, *runs] if inside[0] else runs))
+
+
 def xml(drawn, shapes=True):
   """A CVAT export."""
   lines = ["<annotations><version>1.1</version>"]
@@ -46,7 +55,7 @@ def xml(drawn, shapes=True):
         f'ybr="{y2}"/>',
         f'<polygon label="{one.name}" points="{x1},{y1};{x2},{y1};{x2},{y2}"/>',
         f'<mask label="{one.name}" left="{x1}" top="{y1}" width="{x2 - x1}" '
-        f'height="{y2 - y1}" rle="9"/>'][number % 3]
+        f'height="{y2 - y1}" rle="{_rle(one)}"/>'][number % 3]
     lines.append(f'<image id="{number}" name="{one.path}" width="48" '
                  f'height="40">{inner}</image>')
   return "\n".join([*lines, "</annotations>"])
@@ -79,6 +88,28 @@ def test_rectangles(tmp_path, drawn):
 
 def test_shapes(tmp_path, drawn):
   check_boxes(exported(tmp_path, xml(drawn)), drawn)
+
+
+def test_masks(tmp_path, drawn):
+  """A box is no mask; a triangle, a mask in runs; a box beside a mask."""
+  text = xml(drawn).replace(
+      '</image>', '<box label="disc" xtl="0" ytl="0" xbr="2" ybr="1"/>'
+      '<polygon label="square" z_order="1" points="4,0;8,0;8,4;4,4"/></image>',
+      3)
+  records = {r.id: r for p in exported(tmp_path, text).splits.values()
+             for r in p}
+  plain = records[drawn[3].path], records[drawn[5].path]
+  assert not plain[0].mask
+  np.testing.assert_array_equal(
+      plain[1].mask() == 2, drawn[5].mask)  # runs of a square
+  assert set(np.unique(plain[1].mask())) == {0, 2}
+  disc = records[drawn[2].path].mask()
+  np.testing.assert_array_equal((disc == 1)[5:], drawn[2].mask[5:])
+  assert (disc[0, :2] == 255).all() and (disc[1:4, 5:8] == 2).all()
+  x1, y1, x2, y2 = drawn[4].box  # a triangle
+  triangle = records[drawn[4].path].mask() == 1
+  assert triangle[y1 + 1, x2 - 1] and not triangle[y2 - 1, x1 + 1]
+  assert triangle.sum() == pytest.approx((x2 - x1) * (y2 - y1) / 2, rel=.25)
 
 
 def test_choices_and_tags(tmp_path, drawn):
@@ -164,6 +195,9 @@ BOMB = """<!DOCTYPE a [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;">]>
      "image 1 '00.png': is also .*image 0"),
     ('<a><image name="00.png"><box label="a" xtl="1"/></image></a>',
      "malformed <box> of 'a'"),
+    ('<a><image name="00.png" width="48" height="40"><mask label="a" left="1" '
+     'top="1" width="3" height="3" rle="4,4"/></image></a>',
+     "malformed <mask>"),
     ('<a><image name="00.png" width="48" height="40"><box label="a" xtl="9" '
      'ytl="1" xbr="3" ybr="9"/></image></a>', "box 9,1,3,9 is empty or")])
 def test_refuses_xml(tmp_path, drawn, text, message):

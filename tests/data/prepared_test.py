@@ -1,4 +1,4 @@
-"""Images that were stored once: the same batches, whoever killed the process."""
+"""Images that were stored once give the same batches, killed or not."""
 
 import json
 import multiprocessing

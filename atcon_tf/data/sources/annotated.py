@@ -58,7 +58,7 @@ class Annotated(typing.NamedTuple):
 
 
 def dataset(images, available, classes=(), multi_label=False, seed=0,
-            notes=()):
+            notes=(), judged=()):
   """The `Dataset` of annotated images.
 
   Args:
@@ -69,6 +69,8 @@ def dataset(images, available, classes=(), multi_label=False, seed=0,
     multi_label: whether an image can show several classes.
     seed: seed of the draw of the parts.
     notes: lines for the person.
+    judged: the classes of a run that the images shall judge. Then a class may
+      have no image, and the images without a part are test images.
   Returns:
     a `Dataset`; with images without labels it has the part "unlabeled".
   Raises:
@@ -77,9 +79,12 @@ def dataset(images, available, classes=(), multi_label=False, seed=0,
   notes = list(notes)
   shown = {name for image in images for name in image.names or ()}
   empty = [name for name in available if name not in shown]
-  names = rules.choose_classes(
+  names = tuple(judged) or rules.choose_classes(
       classes, [name for name in available if name in shown])
-  if empty and not classes:
+  if not shown & set(names):
+    raise UserError(f"no image shows one of {', '.join(names)[:200]}; the "
+                    f"classes there are {', '.join(available)[:200]}")
+  if empty and not (classes or judged):
     notes.append(f"left out: {len(empty)} classes without an image: "
                  f"{', '.join(empty)[:200]}")
   labelled = [i for i in images if i.names is not None]
@@ -92,14 +97,16 @@ def dataset(images, available, classes=(), multi_label=False, seed=0,
   label = np.zeros([len(kept), len(names)], bool)
   for row, image in zip(label, kept):
     row[[columns[name] for name in image.names if name in columns]] = True
-  parts, drawn = _parts(kept, label, f"{seed}/")
+  parts, drawn = ([i.part or "test" for i in kept], ()) if judged else _parts(
+      kept, label, f"{seed}/")
   splits = {"train": [], "val": [], "test": []}
   alone = record.one_hot(len(names))
   for image, row, part in zip(kept, label, parts):
     row = (alone[int(row.argmax())] if row.sum() == 1 else
            row.astype(np.float32))
     splits[part].append(_record(image, row, columns))
-  _check(kept, label, parts, names, notes)
+  if not judged:
+    _check(kept, label, parts, names)
   _add_pool(images, len(names), splits, notes)
   return record.Dataset(names, multi_label, splits, tuple(notes), drawn)
 
@@ -129,7 +136,7 @@ def _record(image, label, columns):
       np.array([c for c, _ in boxes], np.int32), mask, group=image.group)
 
 
-def _check(images, label, parts, names, notes):
+def _check(images, label, parts, names):
   """Refuses an empty part and a class without training images."""
   parts = np.array(parts)
   shown = {part: label[parts == part].any(0)
@@ -144,12 +151,6 @@ def _check(images, label, parts, names, notes):
       raise UserError(
           f"{first.where or first.id}: class '{name}' has no training image; "
           f"--classes={','.join(n for n in names if n != name)} leaves it out")
-  for part in ("val", "test"):
-    absent = [name for name, there in zip(names, shown[part]) if not there]
-    if absent:
-      notes.append(f"note: no {part} image of {', '.join(absent)[:200]}; "
-                   "means over classes leave "
-                   f"{'them' if len(absent) > 1 else 'it'} out")
 
 
 def _add_pool(images, count, splits, notes):

@@ -42,7 +42,7 @@ _KEYS = ("images", "annotations", "categories")
 
 
 def load(annotations, val_annotations="", test_annotations="", data_dir="",
-         classes=(), seed=0):
+         classes=(), seed=0, judged=()):
   """Reads files of annotations.
 
   Args:
@@ -51,6 +51,7 @@ def load(annotations, val_annotations="", test_annotations="", data_dir="",
     data_dir: the folder of the images; empty: that of `annotations`.
     classes: names of the classes to use; empty: all that occur.
     seed: seed of the draw of the parts.
+    judged: see `annotated.dataset`.
   Returns:
     a multi-label `Dataset` with boxes and masks. The id of an image is its
     path below `data_dir`.
@@ -77,7 +78,7 @@ def load(annotations, val_annotations="", test_annotations="", data_dir="",
                         f"{images[image.id].where}")
       images[image.id] = image
   return annotated.dataset(list(images.values()), tuple(names), classes, True,
-                           seed, notes)
+                           seed, notes, judged)
 
 
 def _read(name, path):

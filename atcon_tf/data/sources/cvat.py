@@ -11,20 +11,30 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat
       </image>
     </annotations>
 
-Tags and shapes are labels, and a shape is the box around it. An image with
-neither is a negative of all classes. The parts are those of the subsets, if
-every image is in one of the names train, validation (or val) and test.
+Tags and shapes are labels, and a shape is the box around it. Masks and polygons
+are masks too, in the order of `z_order`, the smaller one on top; inside the box
+of any other shape the mask is unknown. The `rle` of a mask has the numbers of
+pixels outside, inside, outside ... row by row in its rectangle. An image with
+neither tag nor shape is a negative of all classes.
+
+The parts are those of the subsets, if every image is in one of the names train,
+validation (or val) and test.
 """
 
+import functools
 import os
 
 from defusedxml import ElementTree
+import numpy as np
+from pycocotools import mask as mask_lib
 
 from atcon_tf.config import UserError
 from atcon_tf.data.sources import annotated
 
+UNKNOWN = 255
 
-def load(annotations, data_dir="", classes=(), seed=0):
+
+def load(annotations, data_dir="", classes=(), seed=0, judged=()):
   """Reads an export.
 
   Args:
@@ -33,9 +43,10 @@ def load(annotations, data_dir="", classes=(), seed=0):
       folder `images`; empty: that of the file.
     classes: names of the classes to use; empty: all.
     seed: seed of the draw of the parts.
+    judged: see `annotated.dataset`.
   Returns:
-    a `Dataset` with boxes; single-label if every image has one tag and no
-    image a shape.
+    a `Dataset` with boxes and masks; single-label if every image has one tag
+    and no image a shape.
   Raises:
     UserError: the error names the file and the image.
   """
@@ -56,9 +67,9 @@ def load(annotations, data_dir="", classes=(), seed=0):
     image_id, file = annotated.find(top, base, name, where)
     if image_id in images:
       raise UserError(f"{where}: is also {images[image_id].where}")
-    names, boxes = _read(node, where)
+    names, boxes, mask = _read(node, where)
     images[image_id] = annotated.Annotated(
-        image_id, file, names, boxes, where=where,
+        image_id, file, names, boxes, mask, where=where,
         part=annotated.PARTS.get(node.get("subset", "").lower(), ""))
   if not images:
     raise UserError("annotations", annotations, "no <image> in it; export it "
@@ -68,12 +79,13 @@ def load(annotations, data_dir="", classes=(), seed=0):
     images = [i._replace(part="") for i in images]
   order = sorted({name for i in images for name in i.names})
   multi_label = any(i.boxes or len(i.names) != 1 for i in images)
-  return annotated.dataset(images, order, classes, multi_label, seed)
+  return annotated.dataset(images, order, classes, multi_label, seed,
+                           judged=judged)
 
 
 def _read(node, where):
-  """The classes and the boxes of an image."""
-  names, boxes, size = {}, [], None
+  """The classes, the boxes and the mask of an image."""
+  names, boxes, areas, size = {}, [], [], None
   for shape in node:
     name = shape.get("label", "")
     if not name:
@@ -84,11 +96,78 @@ def _read(node, where):
     try:
       size = size or (float(node.get("width")), float(node.get("height")))
       box = _box(shape)
-    except (TypeError, ValueError):
+      level = int(shape.get("z_order", 0))
+      drawn = (_runs(shape) if shape.tag == "mask" else None, _points(shape))
+    except (AttributeError, TypeError, ValueError):
       raise UserError(f"{where}: malformed <{shape.tag}> of '{name}'") from None
     if box:
       boxes.append((name, annotated.check_box(box, *size, where)))
-  return tuple(names), tuple(boxes)
+      areas.append((level, name, box, *drawn))
+  mask = None
+  if any(runs is not None or points for *_, runs, points in areas):
+    mask = functools.partial(_draw, areas, (int(size[1]), int(size[0])))
+  return tuple(names), tuple(boxes), mask
+
+
+def _runs(shape):
+  """The numbers of pixels of a mask's `rle`."""
+  runs = np.array(shape.get("rle").split(","), np.int64)
+  width, height = int(shape.get("width")), int(shape.get("height"))
+  if (runs < 0).any() or runs.sum() != width * height:
+    raise ValueError
+  return runs
+
+
+def _points(shape):
+  """The corners of a polygon, a list of (x, y); [] for any other shape."""
+  if shape.tag != "polygon":
+    return []
+  points = [tuple(map(float, point.split(",")))
+            for point in shape.get("points").split(";")]
+  if len(points) < 3:
+    raise ValueError
+  return points
+
+
+def _draw(areas, size, names, present):
+  """The mask of an image.
+
+  Args:
+    areas: list of `(z_order, class name, box in pixels, runs or None, corners)`
+      of its shapes.
+    size: height and width of the image.
+    names, present: see `annotated.Annotated`.
+  Returns:
+    uint8 `[height, width]` with the values of `Record.mask`.
+  """
+  del present
+  planes = []
+  for level, name, box, runs, points in areas:
+    if name in names:
+      plane = _plane(box, runs, points, size)
+      known = runs is not None or points
+      planes.append((level, -plane.sum(), plane,
+                     1 + names.index(name) if known else UNKNOWN))
+  mask = np.zeros(size, np.uint8)
+  for _, _, plane, value in sorted(planes, key=lambda p: p[:2]):
+    mask[plane] = value
+  return mask
+
+
+def _plane(box, runs, points, size):
+  """The pixels of a shape, bool `[height, width]`."""
+  if points:
+    corners = [value for point in points for value in point]
+    return mask_lib.decode(mask_lib.merge(
+        mask_lib.frPyObjects([corners], *size))).astype(bool)
+  plane = np.zeros(size, bool)
+  left, top, right, bottom = box
+  place = plane[max(int(top), 0):int(np.ceil(bottom)),
+                max(int(left), 0):int(np.ceil(right))]
+  place[...] = True if runs is None else np.repeat(
+      np.arange(len(runs)) % 2 == 1, runs).reshape(
+          int(bottom - top), -1)[:place.shape[0], :place.shape[1]]
+  return plane
 
 
 def _box(shape):
@@ -102,8 +181,7 @@ def _box(shape):
     left, top, width, height = numbers("left", "top", "width", "height")
     return left, top, left + width, top + height
   if shape.tag in ("polygon", "polyline"):
-    points = [tuple(map(float, point.split(",")))
-              for point in shape.get("points").split(";")]
-    x, y = zip(*points)
+    x, y = zip(*(map(float, point.split(","))
+                 for point in shape.get("points").split(";")))
     return min(x), min(y), max(x), max(y)
   return None

@@ -32,7 +32,7 @@ from atcon_tf.data.sources import annotated
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 
-def load(annotations, data_dir="", classes=(), seed=0):
+def load(annotations, data_dir="", classes=(), seed=0, judged=()):
   """Reads an export.
 
   Args:
@@ -40,6 +40,7 @@ def load(annotations, data_dir="", classes=(), seed=0):
     data_dir: the folder of the images; empty: that of the file.
     classes: names of the classes to use; empty: all.
     seed: seed of the draw of the parts.
+    judged: see `annotated.dataset`.
   Returns:
     a `Dataset` with boxes; single-label if no image shows several classes, and
     there are no boxes.
@@ -78,7 +79,8 @@ def load(annotations, data_dir="", classes=(), seed=0):
   order = sorted({name for i in images for name in i.names or ()})
   multi_label = any(i.boxes or len(i.names) != 1 for i in images
                     if i.names is not None)
-  return annotated.dataset(images, order, classes, multi_label, seed, notes)
+  return annotated.dataset(images, order, classes, multi_label, seed, notes,
+                           judged)
 
 
 def _find(top, data, where):

@@ -48,7 +48,7 @@ _YES_NO = {"1": True, "1.0": True, "true": True,
 UNKNOWN = 255
 
 
-def load(table, data_dir="", classes=(), group_column="", seed=0):
+def load(table, data_dir="", classes=(), group_column="", seed=0, judged=()):
   """Reads a table.
 
   Args:
@@ -58,6 +58,7 @@ def load(table, data_dir="", classes=(), group_column="", seed=0):
     group_column: name of the column of groups; empty: `group`, if there is
       one.
     seed: seed of the draw of the parts that the table does not give.
+    judged: see `annotated.dataset`.
   Returns:
     a `Dataset`. The id of an image is its path below the folder.
   Raises:
@@ -92,7 +93,8 @@ def load(table, data_dir="", classes=(), group_column="", seed=0):
   notes += dict.fromkeys(note for sheet in sheets for note in sheet.notes)
   images = [i._replace(mask=i.mask and functools.partial(
       _read_mask, i.mask, order)) for i in images]
-  return annotated.dataset(images, order, classes, several, seed, notes)
+  return annotated.dataset(images, order, classes, several, seed, notes,
+                           judged)
 
 
 class _Reader:
