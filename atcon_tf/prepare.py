@@ -39,6 +39,8 @@ def main(argv):
       found, config, out, values.shard_images, progress=True)
   for path, why in manifest["bad"].items():
     print(f"skipped {files.printable(path)}: {why}")
+  for path, why in manifest["damaged"].items():
+    print(f"may be damaged: {files.printable(path)}: {why}")
   for line in at.data.pictures.frames_note(manifest["several"]):
     print(line)
   parts = ", ".join(f"{n} {part}" for part, n in manifest["parts"].items())

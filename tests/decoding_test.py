@@ -63,6 +63,23 @@ def test_what_cannot_be_read_rightly_is_refused(kind, tmp_path):
     image_store.Images([_record(path)], 4)
 
 
+def test_the_end_of_a_jpeg(tmp_path):
+  """Lost it is refused; what follows it is no fault."""
+  noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+  path = tmp_path / "picture.jpg"
+  PIL.Image.fromarray(noise).save(path)
+  whole = path.read_bytes()
+  for end in (bytes(9), b"a camera's own data"):
+    path.write_bytes(whole + end)
+    assert (decoding.rgb(path) == decoding.rgb(io.BytesIO(whole))).all()
+  path.write_bytes(whole[:-400] + bytes(9000))
+  with PIL.Image.open(path) as image:
+    image.load()  # PIL says nothing
+  for file in (path, io.BytesIO(path.read_bytes())):
+    with pytest.raises(ValueError, match="Premature end of JPEG"):
+      decoding.rgb(file)
+
+
 def test_endings_and_formats_are_one_list():
   formats = PIL.Image.registered_extensions()
   assert {formats[ending] for ending in image_files.ENDINGS

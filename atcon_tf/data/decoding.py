@@ -37,7 +37,8 @@ _KNOWN = ((b"version https://git-lfs", "a pointer of Git LFS; git lfs pull "
           (b"<!doctype html", "a web page"), (b"<html", "a web page"),
           (b"%pdf", "a PDF document"), (b"<svg", "an SVG drawing"))
 # The warnings of libjpeg that say that pixels are not as they were.
-_WARNINGS = ("Corrupt JPEG", "Premature end", "Inconsistent progression",
+_NO_END = "Premature end"
+_WARNINGS = (_NO_END, "Corrupt JPEG", "Inconsistent progression",
              "Invalid SOS", "Unsupported marker")
 _BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339  # tags of TIFF
 
@@ -93,7 +94,7 @@ def rgb(file):
 
 
 def check_sums(file):
-  """Refuses a PNG whose check sums are wrong.
+  """Refuses a PNG whose check sums are wrong, and a JPEG that lost its end.
 
   PIL decodes such a file to other pixels without a word.
 
@@ -103,10 +104,26 @@ def check_sums(file):
     ValueError, OSError, SyntaxError: the file is broken or no picture.
   """
   with open_image(file) as image:
-    if image.format == "PNG":
+    kind = image.format
+    if kind == "PNG":
       image.verify()
+  # What follows the end of a JPEG, zeros or a camera's own data, is no fault.
+  if kind in ("JPEG", "MPO") and not _content(file).rstrip(b"\0").endswith(
+      b"\xff\xd9"):
+    warning = damage(file)
+    if warning.startswith(_NO_END):
+      raise ValueError(warning)
   if isinstance(file, io.IOBase):
     file.seek(0)
+
+
+def _content(file):
+  """The bytes of a file."""
+  if isinstance(file, io.IOBase):
+    file.seek(0)
+    return file.read()
+  with open(file, "rb") as opened:
+    return opened.read()
 
 
 def damage(file):
@@ -116,11 +133,10 @@ def damage(file):
   no check sum: of single bits that are wrong, most draw no warning.
 
   Args:
-    file: path.
+    file: path or file object.
   """
-  with open(file, "rb") as opened:
-    content = opened.read()
-  if not simplejpeg.is_jpeg(content):
+  content = _content(file)
+  if not content.startswith(b"\xff\xd8\xff"):
     return ""
   try:
     simplejpeg.decode_jpeg(content, strict=True)

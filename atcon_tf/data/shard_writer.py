@@ -81,6 +81,8 @@ def write(dataset, config, folder, shard_images=1000, progress=False):
       bar.update(first + len(part))
     found = {**plan, "parts": _counts(dataset, bad), "bad": bad,
              "several": sorted(s for head in heads for s in head["several"]),
+             "damaged": {path: why for head in heads
+                         for path, why in head["damaged"].items()},
              "shards": [{"file": head["file"], "images": head["images"],
                          "sha256": head["sha256"]} for head in heads]}
     files.write_text(folder / prepared_folder.MANIFEST,
@@ -171,11 +173,11 @@ def _found(folder, number):
 def _write_shard(folder, number, records, config, most_bad, bar):
   """Writes a shard and its index; returns the index's first line."""
   stem = folder / shards.name_of(number)
-  place, lines, bad, several = 0, [], {}, []
+  place, lines, bad, several, damaged = 0, [], {}, [], {}
   with files.whole(stem.with_suffix(".tfrecord")) as path:
     with tf.io.TFRecordWriter(str(path)) as writer:
       for part, record, (encoded, error) in _encoded(
-          records, config.image_size, several):
+          records, config.image_size, several, damaged):
         bar.add()
         if error:
           bad[image_store.name_of(record)] = error
@@ -192,16 +194,22 @@ def _write_shard(folder, number, records, config, most_bad, bar):
       digest = hashlib.file_digest(file, "sha256").hexdigest()
   head = {"file": stem.with_suffix(".tfrecord").name, "images": len(lines),
           "bytes": place, "sha256": digest, "bad": bad,
-          "several": sorted(several)}
+          "several": sorted(several),
+          "damaged": dict(sorted(damaged.items()))}
   files.write_text(stem.with_suffix(".jsonl"), "".join(
       json.dumps(line) + "\n" for line in [head, *lines]))
   return head
 
 
-def _encoded(records, size, several):
-  """`(part, record, (Example and line, error))` of each, in order."""
+def _encoded(records, *args):
+  """`(part, record, (Example and line, error))` of each, in order.
+
+  Args:
+    records: list of `(part, Record)`.
+    *args: the further arguments of `shards.encode`.
+  """
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    work = [pool.submit(_encode, r, size, several)
+    work = [pool.submit(_encode, r, *args)
             for _, r in records]
     try:
       for i, (part, record) in enumerate(records):
@@ -212,10 +220,10 @@ def _encoded(records, size, several):
       raise
 
 
-def _encode(record, size, several):
+def _encode(record, *args):
   """`(Example and line, None)`, or `(None, error)` of a broken image."""
   try:
-    return shards.encode(record, size, several), None
+    return shards.encode(record, *args), None
   except UserError:  # a mask or a box that is wrong, whatever the image
     raise
   except Exception as error:  # decoders raise almost anything

@@ -76,13 +76,15 @@ class Stored:
       raise ValueError(f"{self.path}: damaged at byte {self.start}") from error
 
 
-def encode(record, size, several):
+def encode(record, size, several, damaged):
   """The Example of a record, and its line of the index.
 
   Args:
     record: a `Record`; its boxes are in its frame already.
     size: of the network.
     several: as of `image_store.decode`.
+    damaged: dict that gets `{path: what libjpeg warns of}`, see
+      `decoding.damage`.
   Returns:
     bytes, and a dict without the place in the file.
   Raises:
@@ -90,6 +92,9 @@ def encode(record, size, several):
     Exception: the image does not decode.
   """
   pixels = image_store.decode(record, size, several)
+  damage = isinstance(record.image, str) and decoding.damage(record.image)
+  if damage:
+    damaged[record.image] = damage
   line = {"id": record.id, "label": np.flatnonzero(record.label).tolist(),
           "boxes": record.boxes.tolist(),
           "box_label": record.box_label.tolist(), "group": record.group,

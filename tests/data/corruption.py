@@ -28,3 +28,21 @@ WAYS = {
     "pickle": lambda content, rng: pickle.dumps(list(content)),
     "bomb": lambda content, rng: BOMB,
 }
+
+
+def _sector(content, rng):
+  """512 bytes of zeros in the second half, as of a lost sector."""
+  at = rng.integers(len(content) // 2, max(len(content) - 600,
+                                           len(content) // 2 + 1))
+  return content[:at] + bytes(512) + content[at + 512:]
+
+
+def _bit(content, rng):
+  """One bit is wrong."""
+  at = rng.integers(len(content) // 2, len(content) - 2)
+  return (content[:at] + bytes([content[at] ^ 1 << rng.integers(8)])
+          + content[at + 1:])
+
+
+# Damage of which a JPEG, which has no check sum, may show nothing.
+HIDDEN = {"lost_sector": _sector, "wrong_bit": _bit}

@@ -51,7 +51,12 @@ def _csv(tmp_path_factory):
   broken = min(root.glob("*.jpg"))
   broken.write_bytes(broken.read_bytes()[:200])
   config = Config(**TINY, **settings, max_bad_images=1).resolve()
-  assert list(write(config, root / "prepared")["bad"]) == [str(broken)]
+  torn = max(root.glob("*.jpg"))
+  content = torn.read_bytes()
+  torn.write_bytes(content[:-200] + bytes(100) + content[-100:])
+  manifest = write(config, root / "prepared")
+  assert list(manifest["bad"]) == [str(broken)]
+  assert list(manifest["damaged"]) == [str(torn)]
   return config, root / "prepared"
 
 
