@@ -194,6 +194,10 @@ class Model:
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output gives the class activation map; default: the "
       "last layer with a spatial extent")
+  feature_layer: str = flag(
+      "", "layer, with a map or a vector, whose output a new head reads; what "
+      "comes after it is left out, the head of a model in a file too; "
+      "default: the last layer with a spatial extent")
   reflect_padding: bool = flag(
       False, "pad the backbone's convolutions by reflection, not by zeros")
   warm_start: str = flag(

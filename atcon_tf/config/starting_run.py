@@ -13,7 +13,7 @@ from atcon_tf.config.errors import UserError
 
 # What the weights depend on, and the layer of the maps.
 NETWORK = ("model", "width", "image_size", "input_range", "reflect_padding",
-           "resize", "head", "cam_layer")
+           "resize", "head", "cam_layer", "feature_layer")
 
 
 def network_of(config, given):

@@ -22,7 +22,7 @@ from atcon_tf.models import user_model
 
 def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
           prior=None, multi_label=True, cam_layer=(), reflect_padding=False,
-          input_range="auto", head="linear"):
+          input_range="auto", head="linear", feature_layer=""):
   """Builds a classifier.
 
   Args:
@@ -50,6 +50,10 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
       "0..1".
     head: what a new head is: "linear", a dense layer on the pooled features;
       "unit", on the pooled features scaled to one length (`feature_norm.py`).
+    feature_layer: name of the layer, with a map or a vector, whose output a
+      new head reads; what comes after it is left out, the head of a model in
+      a file too. Empty: the last layer with a spatial extent, or the output
+      of a backbone.
   Returns:
     a `Classifier`.
   Raises:
@@ -61,12 +65,13 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     return _assemble(
         name, base, size, _normalize(name, base, input_range), True,
         num_classes, not multi_label and num_classes == 2, prior, multi_label,
-        cam_layer, reflect_padding, head, note)
+        cam_layer, reflect_padding, head, note, feature_layer)
   size = image_sizes.pair(image_size or defaults.of(name).image_size)
   base = backbones.make(name, weights, size, width)
   normalize = backbones.normalization(name, backbones.input_range(name))
   return _assemble(name, base, size, normalize, False, num_classes, False,
-                   prior, multi_label, cam_layer, reflect_padding, head)
+                   prior, multi_label, cam_layer, reflect_padding, head,
+                   feature_layer=feature_layer)
 
 
 def wrap(model, input_range="0..1", image_size=0, cam_layer=(), binary=False):
@@ -154,7 +159,8 @@ def stock(name, weights="imagenet"):
 
 def _assemble(name, base, size, normalize, own_head, num_classes, binary,
               prior=None, multi_label=True, cam_layer=(),
-              reflect_padding=False, head="linear", note=""):
+              reflect_padding=False, head="linear", note="",
+              feature_layer=""):
   """The classifier over a base model, with its own head or a new one."""
   keras_settings.check_format(keras.config.image_data_format())
   normalized = keras.Input([*size, len(normalize.scale)], name="normalized")
@@ -168,6 +174,8 @@ def _assemble(name, base, size, normalize, own_head, num_classes, binary,
         "image_size", image_sizes.short(size),
         f"--model={name}: {backbones.first_line(error)}") from error
   (output,) = keras.tree.flatten(graph.outputs)
+  if feature_layer:
+    output, own_head = _cut(name, graph, normalized, feature_layer), False
   notes = [note] if note else []
   if graph.half:
     notes.append(f"{name} is of {graph.half}: it is run in float32")
@@ -204,6 +212,19 @@ def _assemble(name, base, size, normalize, own_head, num_classes, binary,
         f"the logits of {name} depend on more than its last map, that of "
         f"{layers[-1]}: maps show what this part adds", )
   return built
+
+
+def _cut(name, graph, normalized, layer):
+  """The output of a layer, in a graph that ends there."""
+  output = graph.tensors.get(layer)
+  shape = () if output is None else output.shape
+  if len(shape) not in (2, 4) or None in shape[1:]:
+    problem = "no such layer" if output is None else f"its output is {shape}"
+    raise UserError("feature_layer", layer,
+                    f"{problem} in {name}; a map or a vector is needed, as "
+                    f"of {', '.join(classifier.map_layers(graph)[-4:])}")
+  graph.end_at(normalized, output)
+  return output
 
 
 def _new_head(graph, features, num_classes, prior, multi_label, head):

@@ -70,6 +70,15 @@ class ModelGraph:
     self._place = {id(inputs): (inputs, geometry.IDENTITY)}
     self.outputs = self._build(model, inputs, "")
 
+  def end_at(self, inputs, output):
+    """Forgets the layers that an output does not depend on."""
+    operations = keras.Model(inputs, output).operations
+    kept = {id(operation) for operation in operations}
+    self.guided_relus = sum(
+        isinstance(o, guided_relu.GuidedReLU) for o in operations)
+    self.tensors = {name: tensor for name, tensor in self.tensors.items()
+                    if id(tensor._keras_history.operation) in kept}
+
   def unique(self, name):
     """A layer name that the new graph does not have yet."""
     new, number = name, 1

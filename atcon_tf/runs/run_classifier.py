@@ -29,7 +29,8 @@ def build_classifier(config, num_classes, multi_label, prior=None,
       image_size=config.image_size, width=config.width, prior=prior,
       multi_label=multi_label, cam_layer=config.cam_layer,
       reflect_padding=config.reflect_padding,
-      input_range=config.input_range, head=config.head or "linear")
+      input_range=config.input_range, head=config.head or "linear",
+      feature_layer=config.feature_layer)
   if config.objective not in HEADS:
     return classifier
   version = "l_cam" if config.objective == "l_cam" else config.tame_version

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from atcon_tf import attribution
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf import models
@@ -240,3 +241,25 @@ def test_a_skip_connection_around_the_map(tmp_path):
   with pytest.raises(UserError, match="cam_layer='side': the logits depend"):
     _ = classifier.head
   _ = models.build(path, 3).head  # the sum is all that the logits see
+
+
+def test_head_on_an_inner_layer(tmp_path):
+  """A new head reads the layer; nothing behind it is in the network."""
+  path = str(tmp_path / "own.keras")
+  _net(*_pooled(LAYERS.Dense(5, activation="relu", name="hidden"),
+                LAYERS.Dense(3))).save(path)
+  for layer, cam_layer, relus in (("conv1", "conv1", 1),
+                                  ("hidden", "last", 3)):
+    built = models.build(path, 3, head="unit", feature_layer=layer)
+    features = keras.Model(built.network.input, built.graph.tensors[layer])(X)
+    pooled = np.asarray(features).reshape(3, -1, features.shape[-1]).mean(1)
+    unit = 10 * pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    kernel, bias = built.head_variables
+    np.testing.assert_allclose(built.model(X), unit @ kernel.value + bias.value,
+                               atol=1e-4)
+    assert built.cam_layers == (cam_layer,) and built.relus == relus
+    assert np.all(np.isfinite(attribution.explain(built, X)))
+  with pytest.raises(UserError, match="cam_layer='last': no such layer"):
+    models.build(path, 3, feature_layer="conv1", cam_layer=("last",))
+  with pytest.raises(UserError, match="feature_layer='no': no such layer"):
+    models.build(path, 3, feature_layer="no")
