@@ -17,6 +17,7 @@ import os
 from absl import flags
 
 from atcon_tf.config import checks
+from atcon_tf.config import clip_settings
 from atcon_tf.config import defaults
 from atcon_tf.config import image_sizes
 from atcon_tf.config import local_paths
@@ -35,7 +36,8 @@ PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
 
 @dataclasses.dataclass(frozen=True)
 class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
-             probe_settings.Probe, settings.Model, settings.Data):
+             probe_settings.Probe, settings.Model, clip_settings.Clips,
+             settings.Data):
   """The settings of one run.
 
   `resolve` fills in a field that is empty or 0, unless nothing uses it.
@@ -76,7 +78,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     These are the model, objective, schedule, start and head.
     """
     model = self.model or (
-        "tiny_cnn" if self.dataset == "shapes" else "mobilenet_v2")
+        "tiny_cnn" if self.dataset in settings.DRAWN else "mobilenet_v2")
     objective = self.objective or defaults.of(model).recipe["objective"]
     row = OBJECTIVES.get(objective)
     schedule = self.schedule or (
@@ -107,6 +109,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(self)
               if f.name in recipe and not getattr(self, f.name)
               and checks.used(self, f)}
+    filled |= clip_settings.filled(self)
     if self.split_seed < 0:
       filled["split_seed"] = self.seed
     if not self.image_size and network.image_size:

@@ -22,21 +22,24 @@ MODELS = tuple(defaults.NETWORKS)
 # The data sets of TensorFlow Datasets; NAME stands for a name there.
 TFDS = "tfds:NAME"
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
-            "label_studio", "cvat", "svhn", TFDS, "shapes")
+            "label_studio", "cvat", "svhn", TFDS, "video", "shapes",
+            "moving_shapes")
 
 RESIZES = ("squeeze", "crop", "pad")
 
-# The data sets that read files, and the one that reads lists of files.
-FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
+# The data sets that are drawn, those that read files, and the one that reads
+# lists of files.
+DRAWN = ("shapes", "moving_shapes")
+FILES = {"dataset": tuple(d for d in DATASETS if d not in DRAWN)}
 LISTS = {"dataset": ("image_list",)}
-TABLE = {"dataset": ("csv",)}
+TABLE = {"dataset": ("csv", "video")}
 COCO = {"dataset": ("coco",)}
 ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
-                           "label_studio", "cvat", "svhn", TFDS)}
+                           "label_studio", "cvat", "svhn", TFDS, "video")}
 
 # What --operating_point can ask for.
 GOALS = ("sensitivity", "precision")
