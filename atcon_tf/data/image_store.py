@@ -1,4 +1,4 @@
-"""The decoded images of a data set, each read once."""
+"""The decoded images or clips of a data set, each read once."""
 
 import concurrent.futures
 import os
@@ -18,7 +18,7 @@ _IN_MEMORY = 4 << 30
 
 
 def decode(record, size, several=None):
-  """One image, framed as its record says, and resized.
+  """One image or clip, framed as its record says, and resized.
 
   Args:
     record: a `Record`.
@@ -26,9 +26,13 @@ def decode(record, size, several=None):
     several: list that gets the path of a file with more than one frame or
       page, of which the first is used; None: no list.
   Returns:
-    uint8 `[height, width, 3]`, see `decoding`.
+    uint8 `[height, width, 3]`, see `decoding`; of a clip `[T, height, width,
+    3]`, of whose frames one at a time is in memory at its own size.
   """
-  height, width = image_sizes.pair(size)
+  size = image_sizes.pair(size)
+  if record.frames:
+    return np.stack([_fitted(PIL.Image.fromarray(frame), record, size)
+                     for frame in record.image.each()])
   if isinstance(record.image, str):
     decoding.check_sums(record.image)
     with decoding.open_image(record.image) as opened:
@@ -37,19 +41,25 @@ def decode(record, size, several=None):
       image = decoding.to_rgb(opened)
   else:
     image = PIL.Image.fromarray(record.image())
+  return _fitted(image, record, size)
+
+
+def _fitted(image, record, size):
+  """A PIL image as the network sees it, uint8 `[*size, 3]`."""
   if record.frame:
     part = framing.window(image.size[::-1], *record.frame)
     image = PIL.Image.fromarray(framing.cut(np.asarray(image), part))
-  if image.size != (width, height):
-    image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
+  if image.size != size[::-1]:
+    image = image.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
 
 
 class Images:
-  """The decoded images of a data set, each read once.
+  """The decoded images or clips of a data set, each read once.
 
   Attributes:
-    pixels: uint8 `[N, height, width, 3]`, a row for each record that was given.
+    pixels: uint8 `[N, height, width, 3]`, a row for each record that was
+      given; of clips `[N, T, height, width, 3]`.
     records: the records without those of a broken image.
     bad: `{path: error}` of the broken images.
     several: paths of the files with several frames or pages, of which the
@@ -68,19 +78,21 @@ class Images:
       UserError: more than `max_bad_images` images do not decode.
     """
     size = image_sizes.pair(size)
-    self.pixels = _room((len(records), *size, 3))
+    clip = sorted({r.frames for r in records} - {0})  # [T], or [] for images
+    self.pixels = _room((len(records), *clip, *size, 3))
     self.bad, self.several = {}, []
-    bar = Progress(len(records), "images", progress)
+    bar = Progress(len(records), "clips" if clip else "images", progress)
+
+    def read(i):
+      self.pixels[i] = decode(records[i], size, self.several)
+
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      work = [pool.submit(_try, decode, r, size, self.several) for r in records]
+      work = [pool.submit(_try, read, i) for i in range(len(records))]
       try:
-        for i, record in enumerate(records):
-          image, error = work[i].result()
-          work[i] = None  # frees the image, which is now in `pixels`
+        for record, one in zip(records, work):
+          error = one.result()
           if error:
             self._count(record, error, max_bad_images)
-          else:
-            self.pixels[i] = image
           bar.add()
       except BaseException:  # Ctrl-C too: the remaining images are not read
         pool.shutdown(cancel_futures=True)
@@ -99,7 +111,7 @@ class Images:
           f"{most} allows no more")
 
   def batch(self, records):
-    """The images of records, float32 `[n, height, width, 3]` in [0, 1]."""
+    """The images of records, float32 `[n, ..., 3]` in [0, 1]."""
     rows = self.rows([r.id for r in records])
     return self.scaled(self.pixels[rows])
 
@@ -165,8 +177,8 @@ def name_of(record):
 
 
 def _try(function, *args):
-  """`(result, None)` of a function, or `(None, error)` if it raises."""
+  """Calls a function; returns its error as text, or None."""
   try:
-    return function(*args), None
+    function(*args)
   except Exception as error:  # decoders raise almost anything
-    return None, f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"

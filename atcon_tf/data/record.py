@@ -1,4 +1,4 @@
-"""`Dataset`, a data set, and `Record`, one image of a data set.
+"""`Dataset`, a data set, and `Record`, one image or clip of a data set.
 
 A record holds the labels, boxes and mask of an image, and a path or a function
 that gives the pixels. `pipeline.py` makes batches from records.
@@ -21,16 +21,33 @@ def one_hot(count):
   return [np.eye(1, count, c, dtype=np.float32)[0] for c in range(count)]
 
 
+class Clip:
+  """A function that gives the frames of a clip, uint8 `[T, H, W, 3]`.
+
+  Attributes:
+    frames: T.
+  """
+
+  frames: int
+
+  def each(self):
+    """Yields the T frames in turn, uint8 `[H, W, 3]`."""
+    raise NotImplementedError
+
+  def __call__(self):
+    return np.stack(list(self.each()))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-  """One image.
+  """One image, or one clip.
 
   Attributes:
     id: name that is unique in the data set and the same in every run;
       splits.json stores it. Bytes of a file's name that are not UTF-8 are
       escapes in the id, and in the names of classes.
     image: path of an image file, or a function that returns uint8
-      `[height, width, 3]`.
+      `[height, width, 3]`; of a clip a `Clip`.
     label: float32 `[classes]`, 1 where the class is present, else 0.
     boxes: float32 `[n, 4]`, `x_min, y_min, x_max, y_max` in units of the
       image's width and height, all in [0, 1].
@@ -59,6 +76,11 @@ class Record:
   def __post_init__(self):
     object.__setattr__(self, "id", files.printable(self.id))
 
+  @property
+  def frames(self):
+    """The number of frames of a clip; 0: an image."""
+    return self.image.frames if isinstance(self.image, Clip) else 0
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -74,6 +96,7 @@ class Dataset:
     notes: lines for the person: what was left out, and what was changed.
     drawn: the parts that the seed drew from the training images, because the
       files do not say which images they are.
+    frames: the number of frames of each clip; 0: the records are images.
   """
 
   class_names: tuple[str, ...]
@@ -81,6 +104,7 @@ class Dataset:
   splits: dict[str, list[Record]]
   notes: tuple[str, ...] = ()
   drawn: tuple[str, ...] = ()
+  frames: int = 0
 
   def __post_init__(self):
     object.__setattr__(self, "class_names",

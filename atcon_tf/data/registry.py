@@ -13,6 +13,7 @@ from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
 from atcon_tf.data.sources import label_studio
 from atcon_tf.data.sources import labelled_table
+from atcon_tf.data.sources import moving_shapes
 from atcon_tf.data.sources import shapes
 from atcon_tf.data.sources import svhn
 from atcon_tf.data.sources import tfds_images
@@ -83,10 +84,16 @@ def _shapes(config):
                      size=max(image_sizes.pair(config.image_size)))
 
 
+def _moving_shapes(config):
+  return moving_shapes.load(config.classes, config.frames,
+                            size=max(image_sizes.pair(config.image_size)))
+
+
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
             "binary_masks": _binary_masks, "csv": _csv, "coco": _coco,
             "label_studio": _label_studio, "cvat": _cvat, "svhn": _svhn,
-            settings.TFDS: _tfds, "shapes": _shapes}
+            settings.TFDS: _tfds, "shapes": _shapes,
+            "moving_shapes": _moving_shapes}
 
 
 def load(config):
