@@ -2,8 +2,7 @@
 
 A clip is `frames` frames of a recording, `[T, H, W, 3]`. Its frames are
 addressed in seconds. With `clip_seconds` they divide that length evenly;
-otherwise neighbours are `stride / fps` apart, where `fps` is the recording's
-own mean rate unless it is given.
+otherwise neighbours are `stride / fps` seconds apart.
 """
 
 import dataclasses
@@ -15,8 +14,10 @@ from atcon_tf.config.fields import flag
 CLIPS = {"dataset": ("video", "moving_shapes")}
 RECORDINGS = {"dataset": ("video",)}
 
-# The default of `frames`.
-FRAMES = 16
+# The defaults of `frames` and, for files, of `stride`.
+FRAMES, STRIDE = 16, 4
+# The frames a second of a folder of frames, which has no time stamps.
+FOLDER_RATE = 25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +28,12 @@ class Clips:
       0, f"frames of a clip; default: {FRAMES}", minimum=0, maximum=512,
       needs=CLIPS)
   stride: int = flag(
-      4, "a clip takes every stride-th frame of its recording", minimum=1,
-      needs=RECORDINGS)
+      0, "a clip takes every stride-th frame of its recording; default: "
+      f"{STRIDE}, but 1 of a folder of frames", minimum=0, needs=RECORDINGS)
   fps: float = flag(
-      0.0, "rate, in frames a second, to which --stride refers; 0: the "
-      "recording's own", minimum=0.0, needs=RECORDINGS)
+      0.0, "rate, in frames a second, to which --stride refers, and that of "
+      "folders of frames; 0: the recording's own, and "
+      f"{FOLDER_RATE} of folders of frames", minimum=0.0, needs=RECORDINGS)
   clip_seconds: float = flag(
       0.0, "length of a clip in seconds, which its frames divide evenly; 0: "
       "by --frames, --stride and --fps", minimum=0.0, needs=RECORDINGS)
@@ -42,6 +44,10 @@ class Clips:
   test_clips: int = flag(
       1, "clips, evenly spread over each test recording, whose probabilities "
       "are averaged for its score", minimum=1, needs=RECORDINGS)
+  clip_cache: str = flag(
+      "", "folder that keeps the decoded clips, so that a run that was stopped "
+      "goes on, and the next one starts at once; default: atcon_tf/clips in "
+      "the user's cache (XDG_CACHE_HOME or ~/.cache)", needs=RECORDINGS)
   temporal_weights: str = flag(
       "per_step", "what the weights of the Grad-CAM family are averaged over "
       "in a clip. per_step: height and width, so that each time step has its "
@@ -75,3 +81,9 @@ def check(config, given):
     raise UserError("data_dir", None,
                     "needed by --dataset=video without --table, the folder "
                     "with one sub-folder of clips per class")
+  if config.dataset == "video" and config.group_column and not config.table:
+    raise UserError("group_column", config.group_column,
+                    "not used without --table, whose column it is")
+  if config.dataset == "moving_shapes" and config.unlabeled_dir:
+    raise UserError("unlabeled_dir", config.unlabeled_dir,
+                    "not used with --dataset=moving_shapes, which is drawn")

@@ -31,7 +31,7 @@ from atcon_tf.config.objective_settings.registry import SETTINGS
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
          "table", "annotations", "val_annotations", "test_annotations",
          "unlabeled_dir", "splits", "model", "weights", "warm_start",
-         "class_prior", "feature_cache")
+         "class_prior", "feature_cache", "clip_cache")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,11 @@ import PIL.Image
 from atcon_tf.config import image_sizes
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
+from atcon_tf.data import clip_store
 from atcon_tf.data import decoding
 from atcon_tf.data import framing
+from atcon_tf.data import pictures
+from atcon_tf.data import recorded_clip
 
 # Above this number of bytes the decoded images are in a memory-mapped file.
 _IN_MEMORY = 4 << 30
@@ -24,7 +27,8 @@ def decode(record, size, several=None):
     record: a `Record`.
     size: height and width, or a side of a square; see `image_sizes.pair`.
     several: list that gets the path of a file with more than one frame or
-      page, of which the first is used; None: no list.
+      page, of which the first is used; of a clip, the seconds whose frames
+      were replaced. None: no list.
   Returns:
     uint8 `[height, width, 3]`, see `decoding`; of a clip `[T, height, width,
     3]`, of whose frames one at a time is in memory at its own size.
@@ -32,7 +36,7 @@ def decode(record, size, several=None):
   size = image_sizes.pair(size)
   if record.frames:
     return np.stack([_fitted(PIL.Image.fromarray(frame), record, size)
-                     for frame in record.image.each()])
+                     for frame in record.image.each(several)])
   if isinstance(record.image, str):
     decoding.check_sums(record.image)
     with decoding.open_image(record.image) as opened:
@@ -64,6 +68,7 @@ class Images:
     bad: `{path: error}` of the broken images.
     several: paths of the files with several frames or pages, of which the
       first is used.
+    remarks: `{name of a clip: what StoredClips.read says of it}`.
   """
 
   def __init__(self, records, size, max_bad_images=0, progress=False):
@@ -79,14 +84,21 @@ class Images:
     """
     size = image_sizes.pair(size)
     clip = sorted({r.frames for r in records} - {0})  # [T], or [] for images
-    self.pixels = _room((len(records), *clip, *size, 3))
-    self.bad, self.several = {}, []
+    stored = clip_store.stored(records)
+    self.pixels = clip_store.StoredClips(records, size) if stored else _room(
+        (len(records), *clip, *size, 3))
+    self.bad, self.several, self.remarks = {}, [], {}
     bar = Progress(len(records), "clips" if clip else "images", progress)
 
     def read(i):
-      self.pixels[i] = decode(records[i], size, self.several)
+      if stored:
+        self.remarks[name_of(records[i])] = self.pixels.read(i, decode)
+      else:
+        self.pixels[i] = decode(records[i], size, self.several)
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    # A thread for each core: a decoder of video holds many frames.
+    with concurrent.futures.ThreadPoolExecutor(
+        os.cpu_count() if stored else None) as pool:
       work = [pool.submit(_try, read, i) for i in range(len(records))]
       try:
         for record, one in zip(records, work):
@@ -110,6 +122,11 @@ class Images:
           f"{name_of(record)}: does not decode ({error}); --max_bad_images="
           f"{most} allows no more")
 
+  def notes(self):
+    """Lines for the person on what was replaced or not used."""
+    return [*pictures.frames_note(self.several),
+            *clip_store.notes(self.remarks)]
+
   def batch(self, records):
     """The images of records, float32 `[n, ..., 3]` in [0, 1]."""
     rows = self.rows([r.id for r in records])
@@ -132,7 +149,7 @@ class ArrayImages(Images):
 
   Attributes:
     pixels: float32 `[N, height, width, channels]` of any range.
-    records, bad, several: as of `Images`; the latter two are empty.
+    records, bad, several, remarks: as of `Images`; but for the first, empty.
   """
 
   def __init__(self, records, pixels):
@@ -143,7 +160,7 @@ class ArrayImages(Images):
       pixels: float32 `[N, height, width, channels]`.
     """
     self.records, self.pixels = list(records), pixels
-    self.bad, self.several = {}, []
+    self.bad, self.several, self.remarks = {}, [], {}
     self._row = {r.id: i for i, r in enumerate(self.records)}
 
   def scaled(self, pixels):
@@ -173,12 +190,20 @@ def _room(shape):
 
 def name_of(record):
   """The path of a record's image, or its id if the image is no file."""
+  if isinstance(record.image, recorded_clip.RecordedClip):
+    return record.image.name
   return record.image if isinstance(record.image, str) else record.id
 
 
 def _try(function, *args):
-  """Calls a function; returns its error as text, or None."""
+  """Calls a function; returns its error as text, or None.
+
+  Raises:
+    UserError: the function raises it.
+  """
   try:
     function(*args)
+  except UserError:  # nothing that another image would not meet
+    raise
   except Exception as error:  # decoders raise almost anything
     return f"{type(error).__name__}: {error}"

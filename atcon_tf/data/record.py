@@ -30,8 +30,13 @@ class Clip:
 
   frames: int
 
-  def each(self):
-    """Yields the T frames in turn, uint8 `[H, W, 3]`."""
+  def each(self, lost=None):
+    """Yields the T frames in turn, uint8 `[H, W, 3]`.
+
+    Args:
+      lost: list that gets the seconds whose frames did not decode and were
+        replaced; None: nobody is told.
+    """
     raise NotImplementedError
 
   def __call__(self):

@@ -6,7 +6,9 @@ from atcon_tf.config import image_sizes
 from atcon_tf.config import settings
 from atcon_tf.data import framing
 from atcon_tf.data import groups
+from atcon_tf.data import recorded_clip
 from atcon_tf.data.sources import binary_masks
+from atcon_tf.data.sources import clip_table
 from atcon_tf.data.sources import coco
 from atcon_tf.data.sources import cvat
 from atcon_tf.data.sources import folder
@@ -18,6 +20,7 @@ from atcon_tf.data.sources import shapes
 from atcon_tf.data.sources import svhn
 from atcon_tf.data.sources import tfds_images
 from atcon_tf.data.sources import unlabeled
+from atcon_tf.data.sources import video
 from atcon_tf.data.sources import voc
 
 
@@ -84,6 +87,22 @@ def _shapes(config):
                      size=max(image_sizes.pair(config.image_size)))
 
 
+def _cut(config):
+  """How clips are cut from recordings."""
+  return recorded_clip.Cut(
+      config.frames, config.stride, config.fps, config.clip_seconds,
+      config.window_seconds, config.clip_cache)
+
+
+def _video(config):
+  if config.table:
+    return clip_table.load(config.table, _cut(config), config.data_dir,
+                           config.classes, config.group_column,
+                           config.split_seed)
+  return video.load(config.data_dir, _cut(config), config.classes,
+                    config.split_seed)
+
+
 def _moving_shapes(config):
   return moving_shapes.load(config.classes, config.frames,
                             size=max(image_sizes.pair(config.image_size)))
@@ -92,7 +111,7 @@ def _moving_shapes(config):
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
             "binary_masks": _binary_masks, "csv": _csv, "coco": _coco,
             "label_studio": _label_studio, "cvat": _cvat, "svhn": _svhn,
-            settings.TFDS: _tfds, "shapes": _shapes,
+            settings.TFDS: _tfds, "video": _video, "shapes": _shapes,
             "moving_shapes": _moving_shapes}
 
 
@@ -107,7 +126,9 @@ def load(config):
     UserError: a setting, a folder or a file is wrong; the error names it.
   """
   dataset = DATASETS[settings.source(config.dataset)](config)
-  if config.unlabeled_dir:
+  if config.unlabeled_dir and config.dataset == "video":
+    dataset = video.add_unlabeled(dataset, config.unlabeled_dir, _cut(config))
+  elif config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
   dataset = groups.separate(dataset, config.group_pattern, config.split_seed)
   return framing.apply(dataset, image_sizes.pair(config.image_size),

@@ -10,8 +10,8 @@ from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import FILES
 from atcon_tf.config import UserError
+from atcon_tf.data import clip_statistics
 from atcon_tf.data import image_store
-from atcon_tf.data import pictures
 from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf.runs import warm_start
@@ -29,11 +29,14 @@ class RunData(splits.Described):
     records: `{part: list of Record}`, part one of `PARTS`.
     split: the dict of splits.json: `{part: ids}`, "class_names",
       "multi_label", and the shots and seed of the draw.
+    clips: the statistics of the clips, see `clip_statistics.table`; []: the
+      images are no clips of recordings.
   """
 
   images: image_store.Images
   records: dict
   split: dict
+  clips: list = dataclasses.field(default_factory=list)
 
 
 def load(config, stored, progress=False, images=None):
@@ -77,7 +80,9 @@ def load(config, stored, progress=False, images=None):
     raise UserError("objective", config.objective,
                     "no unlabelled images are left; use fewer --shots, "
                     "--unlabeled_dir, or --unlabeled=labeled")
-  return RunData(images, records, split)
+  clips = clip_statistics.table(records, data.class_names)
+  _tell(clip_statistics.text(clips))
+  return RunData(images, records, split, clips)
 
 
 def _read(config, records, progress):
@@ -86,7 +91,7 @@ def _read(config, records, progress):
                               config.max_bad_images, progress)
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
-  _tell(pictures.frames_note(images.several))
+  _tell(images.notes())
   return images
 
 

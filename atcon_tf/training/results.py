@@ -60,6 +60,7 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
          if kept_model.find(work.path) else {}),
       "data": {part: len(r) for part, r in data.records.items()},
       **({"groups": data.split["groups"]} if "groups" in data.split else {}),
+      **({"clips": data.clips} if data.clips else {}),
       "steps": steps,
       "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
       "thresholds": thresholds,

@@ -38,7 +38,7 @@ RUNS = (
     ("--dataset=svhn", "--svhn_extra"),
     ("--dataset=video", "--table=clips.csv", "--frames=8", "--stride=2",
      "--fps=12.5", "--window_seconds=4.5", "--test_clips=3",
-     "--temporal_weights=pooled"),
+     "--temporal_weights=pooled", "--clip_cache=W/clips"),
     ("--dataset=video", "--data_dir=clips", "--clip_seconds=2.5"),
     ("--dataset=moving_shapes", "--frames=8"),
     ("--dataset=tfds:a/b:1.0.0", "--no_download",

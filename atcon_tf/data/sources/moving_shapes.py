@@ -96,8 +96,8 @@ class MovingShape(record.Clip):
   scene: tuple
   size: int
 
-  def each(self):
-    """Yields the T frames, uint8 `[size, size, 3]`."""
+  def each(self, lost=None):
+    """Yields the T frames, uint8 `[size, size, 3]`; none is ever lost."""
     seed, split, index = self.scene
     rng = np.random.default_rng(
         [seed, ("train", "val", "test").index(split), index])
