@@ -153,7 +153,8 @@ def notes(remarks):
         f"decode, {sum(map(len, lost.values()))} frames in all")
   still = sorted(name for name, one in remarks.items() if one["still"])
   if still:
-    lines.append(f"note: {len(still)} clips show one frame alone, repeated: "
-                 f"{', '.join(still[:_NAMED])}"
-                 + ", ..." * (len(still) > _NAMED))
+    lines.append(
+        f"note: {len(still)} clip{'s show' if len(still) > 1 else ' shows'} one "
+        f"frame alone, repeated: {', '.join(still[:_NAMED])}"
+        + ", ..." * (len(still) > _NAMED))
   return lines
