@@ -96,7 +96,7 @@ def explain(model, images, method="grad_cam", class_index=None,
     method: a key of `METHODS`; or, to compare, one of
       `tf_keras_vis_methods.METHODS`.
     class_index: int, or int `[B]`; None: each image's highest logit.
-    batch_size: most images in the network at once.
+    batch_size: most images, or frames of clips, in the network at once.
     **options: of the method.
   Returns:
     `[B, h, w]`, raw: of the method's own size, of any sign and scale; of
@@ -111,6 +111,7 @@ def explain(model, images, method="grad_cam", class_index=None,
     TensorShape([2, 32, 32])
   """
   classifier = as_classifier(model)
+  batch_size = classifier.per_batch(batch_size)
   row = registry.METHODS.get(method)
   if row and row.many:
     options = {**options, "batch_size": batch_size}

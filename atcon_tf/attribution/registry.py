@@ -95,9 +95,8 @@ class Method:
     check(classifier, options.get("of", self.name))
     if self.prepare:
       classifier = self.prepare(classifier)
-    if self.many:  # of clips, as many frames
-      size = max(1, BATCH_SIZE // max(1, classifier.frames))
-      options = {"batch_size": size, **options}
+    if self.many:
+      options = {"batch_size": classifier.per_batch(BATCH_SIZE), **options}
     explain = self.explain
     if self.family == "cam" and len(classifier.cam_layers) > 1 and (
         "layer" not in options):

@@ -7,6 +7,7 @@ otherwise neighbours are `stride / fps` seconds apart.
 
 import dataclasses
 
+from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.fields import flag
 
@@ -77,6 +78,11 @@ def check(config, given):
         raise UserError(name, getattr(config, name),
                         "not used with --clip_seconds="
                         f"{config.clip_seconds}, which the frames divide")
+  if defaults.of(config.model).clips and (
+      config.dataset not in CLIPS["dataset"]):
+    raise UserError("model", config.model,
+                    "is a network of clips; it goes with --dataset="
+                    f"{' or '.join(CLIPS['dataset'])}")
   if config.dataset == "video" and not (config.data_dir or config.table):
     raise UserError("data_dir", None,
                     "needed by --dataset=video without --table, the folder "

@@ -94,7 +94,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
 
   def _default_start(self, model, row):
     """The start of a new head: a probe, unless the features are untrained."""
-    from_scratch = defaults.of(model).recipe is defaults.FROM_SCRATCH
+    from_scratch = defaults.of(model).recipe is defaults.FROM_SCRATCH and (
+        not self.weights)
     if from_scratch or self.weights == "none" or self.warm_start or (
         row is None or row.trains_head):
       return "prior"

@@ -19,6 +19,8 @@ from atcon_tf.config.objective_settings.registry import UNLABELED
 
 OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
+# The networks of clips; one of images is run over the frames of clips.
+THREE_D = tuple(n for n, one in defaults.NETWORKS.items() if one.clips)
 # The data sets of TensorFlow Datasets; NAME stands for a name there.
 TFDS = "tfds:NAME"
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
@@ -167,10 +169,11 @@ class Model:
       "for shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
   width: float = flag(1.0, "width multiplier of the backbone (alpha)",
                       minimum=0.1, maximum=2.0,
-                      needs={"model": ("mobilenet", "mobilenet_v2")})
+                      needs={"model": ("mobilenet", "mobilenet_v2", *THREE_D)})
   weights: str = flag(
       "", "weights to start from: imagenet, none, or a weights file; "
-      "default: imagenet, but none for tiny_cnn")
+      "default: imagenet, but none for tiny_cnn and for networks of clips, "
+      "which also take a .pth file of torchvision's weights")
   image_size: int | str = flag(
       0, "side of the square input in pixels, from 16 to 4096, or "
       "HEIGHTxWIDTH; default: by the model")
@@ -182,7 +185,8 @@ class Model:
       "auto", "range of the pixel values that the model in a file expects; "
       "auto: that of the preprocessing with which it begins, or 0..1 if it "
       "begins with none",
-      choices=("auto", "0..1", "-1..1", "0..255", "imagenet", "caffe"))
+      choices=("auto", "0..1", "-1..1", "0..255", "imagenet", "kinetics",
+               "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output gives the class activation map; default: the "
       "last layer with a spatial extent")
@@ -191,7 +195,8 @@ class Model:
       "comes after it is left out, the head of a model in a file too; "
       "default: the last layer with a spatial extent")
   reflect_padding: bool = flag(
-      False, "pad the backbone's convolutions by reflection, not by zeros")
+      False, "pad the backbone's convolutions by reflection, not by zeros; "
+      "those of a network of clips by repeating the edge")
   warm_start: str = flag(
       "", "folder of a run, or weights file, whose weights the run starts "
       "from; the settings of a run's network (model, width, image size, "

@@ -90,11 +90,11 @@ class Predictor:
     Args:
       classifier: a `models.Classifier`.
       multi_label: the probability is a sigmoid; otherwise a softmax.
-      batch_size: images in the network at once.
+      batch_size: images, or frames of clips, in the network at once.
       xla: see `use_xla`.
     """
     self.classifier, self.multi_label = classifier, multi_label
-    self.batch_size = batch_size
+    self.batch_size = classifier.per_batch(batch_size)
     try:
       registry.check(classifier, "guided_backprop")
       self._measured = True
@@ -147,7 +147,7 @@ class Predictor:
         columns[:len(present), i] = present
       # All batches have one size: TensorFlow would trace another one anew.
       pixels = tf.pad(pixels, [[0, self.batch_size - len(batch)],
-                               *[[0, 0]] * 3])
+                               *[[0, 0]] * (len(pixels.shape) - 1)])
       result = self._look(pixels, [tf.constant(c) for c in columns],
                           consistency)
       result = {name: value.numpy()[:len(batch)]
@@ -182,14 +182,14 @@ def _look(classifier, images, columns, with_consistency):
 
   Args:
     classifier: a `models.Classifier`.
-    images: `[B, H, W, 3]` in [0, 1].
+    images: `[B, H, W, 3]` in [0, 1], or clips `[B, T, H, W, 3]`.
     columns: list of int `[B]`, one class for each image; a map for each.
     with_consistency: whether to compute consistency.
   """
   pass_ = forward_pass.forward(classifier, images)
   result = {"logits": pass_.logits}
   cams = [cam.grad_cam(pass_, column) for column in columns]
-  size = classifier.image_size
+  size = classifier.extent
   result["maps"] = tf.stack(
       [geometry.resize(m, size, classifier.geometry[-1]) for m in cams],
       1) if cams else tf.zeros([0])

@@ -187,6 +187,10 @@ class Classifier:
       return tensor
     return tf.reshape(tensor, [-1, self.frames, *tensor.shape[1:]])
 
+  def per_batch(self, images):
+    """How many images, or clips with as many frames, fill a batch."""
+    return max(1, images // max(1, self.frames))
+
   @property
   def is_cut(self):
     """Whether the logits depend on the last cam_layer's map alone."""
