@@ -1,9 +1,12 @@
 """Small networks of clips, and clips for them, for tests."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 
 from atcon_tf import models
+from atcon_tf.models import residual_3d
 
 FRAMES, SIZE, CLASSES = 8, 24, 3
 TARGET = np.array([0, 1, 2, 1, 0])
@@ -12,14 +15,17 @@ TARGET = np.array([0, 1, 2, 1, 0])
 def backbone(name="r3d_18", **options):
   """A classifier of small clips with calibrated batch normalisation.
 
+  A network of clips has three stages of one block each.
+
   Args:
     name: of a network of clips, or "tiny_cnn" over frames.
     **options: of `models.build`.
   """
   keras.utils.set_random_seed(1)
   width = {} if name == "tiny_cnn" else {"width": 0.07}
-  built = models.build(name, CLASSES, image_size=SIZE, frames=FRAMES, **width,
-                       **options)
+  with mock.patch.multiple(residual_3d, STAGES=3, BLOCKS=1):
+    built = models.build(name, CLASSES, image_size=SIZE, frames=FRAMES,
+                         **width, **options)
   # Moving statistics of real activations: with those of a new network they
   # vanish from layer to layer.
   for layer in built.network.layers:
