@@ -13,6 +13,7 @@ from atcon_tf.config import files
 
 NO_BOXES = np.zeros([0, 4], np.float32)
 NO_BOX_LABEL = np.zeros([0], np.int32)
+NO_EVENTS = np.zeros([0, 2], np.float32)
 
 
 def one_hot(count):
@@ -66,6 +67,9 @@ class Record:
     frame: the network's (height, width), and the way in which the image is
       fitted to it (`framing`); boxes and mask are in this frame. None: the
       image is squeezed.
+    events: float32 `[n, 2]`, of a clip of a longer recording: from when until
+      when a class is shown, in seconds of the recording.
+    event_label: int32 `[n]`, the class index of each event.
   """
 
   id: str
@@ -77,6 +81,9 @@ class Record:
   mask: typing.Callable[[], np.ndarray] | None = None
   group: str = ""
   frame: tuple | None = None
+  events: np.ndarray = dataclasses.field(default_factory=lambda: NO_EVENTS)
+  event_label: np.ndarray = dataclasses.field(
+      default_factory=lambda: NO_BOX_LABEL)
 
   def __post_init__(self):
     object.__setattr__(self, "id", files.printable(self.id))

@@ -15,6 +15,7 @@ def evaluate(run, split="test", data_dir="", progress=False):
     progress: say what is done, and show a bar.
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
+    With --test_clips also `scoring.clip_level`.
   """
   records, images = run_data.load_part(run, split, data_dir)
   config, thresholds = run.config, run.result["thresholds"]
@@ -22,9 +23,11 @@ def evaluate(run, split="test", data_dir="", progress=False):
                         config.eval_batch_size, config.xla)
   if progress:
     print(f"scoring {split} ({len(records)} images)", flush=True)
-  predictions = predictor.predict(images, records, progress)
+  predictions = predictor.predict(images, records, progress,
+                                  views=config.test_clips)
   table = scoring.tabulate(predictions, thresholds, run.class_names,
                            config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
-          split: scoring.judge(table, config.bootstrap)}
+          split: scoring.judge(table, config.bootstrap),
+          **scoring.clip_level(predictions, thresholds)}

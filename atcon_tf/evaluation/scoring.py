@@ -210,8 +210,8 @@ def clip_level(predictions, thresholds):
     predictions: `predictor.Predictions` with `clip_probability`.
     thresholds: from `choose_thresholds` of the validation split.
   Returns:
-    `{"clips": K, metric: float}`; {} for predictions of one clip each. The
-    scores of the mean over the K clips are those of the recordings.
+    `{"clip_level": {"clips": K, metric: float}}`; {} for predictions of one
+    clip each. `judge` has the scores of the mean over the K clips.
   """
   of_clips = predictions.clip_probability
   if of_clips is None:
@@ -221,7 +221,7 @@ def clip_level(predictions, thresholds):
   scores, _ = classification.evaluate_all(
       np.repeat(predictions.label, count, 0), of_clips.reshape(-1, classes),
       threshold, predictions.multi_label)
-  return {"clips": count, **scores}
+  return {"clip_level": {"clips": count, **scores}}
 
 
 def _of_two_classes(table):

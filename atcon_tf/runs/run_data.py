@@ -12,6 +12,7 @@ from atcon_tf.config.settings import FILES
 from atcon_tf.config import UserError
 from atcon_tf.data import clip_statistics
 from atcon_tf.data import image_store
+from atcon_tf.data import recorded_clip
 from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf.runs import warm_start
@@ -56,8 +57,9 @@ def load(config, stored, progress=False, images=None):
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
   _tell(data.notes)
-  every = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
+    every = with_views([r for part in data.splits.values() for r in part],
+                       data.splits["test"], config.test_clips)
     if images is None:
       images = _read(config, every, progress)
     data = registry.keep(data, images)
@@ -67,7 +69,9 @@ def load(config, stored, progress=False, images=None):
   if not config.max_bad_images:
     used = {i for part in PARTS for i in split[part]
             if part != "train_unlabeled" or uses_pool(config)}
-    every = [r for r in every if r.id in used]
+    every = with_views([r for part in data.splits.values() for r in part
+                        if r.id in used], data.splits["test"],
+                       config.test_clips)
     if images is None or not all(r.id in images for r in every):
       images = _read(config, every, progress)
       _tell(shared_note(images, split))
@@ -83,6 +87,21 @@ def load(config, stored, progress=False, images=None):
   clips = clip_statistics.table(records, data.class_names)
   _tell(clip_statistics.text(clips))
   return RunData(images, records, split, clips)
+
+
+def with_views(records, tested, count):
+  """Records, and the further clips of those on which a run is tested.
+
+  Args:
+    records: list of `Record`.
+    tested: list of `Record`, those among them of which more clips are read.
+    count: clips of each, see `recorded_clip.views`; 1: no others.
+  """
+  if count == 1:
+    return records
+  ids = {r.id for r in records}
+  return [*records, *(view for r in tested if r.id in ids
+                      for view in recorded_clip.views(r, count))]
 
 
 def _read(config, records, progress):
@@ -187,9 +206,10 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None):
     raise UserError("split", split, "has no images")
   if check:
     check(records)
-  images = image_store.Images(records, run.classifier.image_size,
-                              config.max_bad_images)
-  return images.records, images
+  images = image_store.Images(
+      with_views(records, records, config.test_clips),
+      run.classifier.image_size, config.max_bad_images)
+  return [r for r in records if r.id in images], images
 
 
 def shuffled(records, seed):

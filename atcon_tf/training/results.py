@@ -36,7 +36,8 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
     predictions[part] = predictor.predict(
         data.images, data.records[part], progress=True,
-        consistency=part == "test")
+        consistency=part == "test",
+        views=config.test_clips if part == "test" else 1)
   thresholds = scoring.choose_thresholds(predictions["val"],
                                          config.operating_point)
   tables = {part: scoring.tabulate(p, thresholds, data.class_names,
@@ -66,6 +67,7 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
       "thresholds": thresholds,
       **_operating_point(config, data, predictions["val"]),
       "skipped_images": len(data.images.bad), **scores,
+      **scoring.clip_level(predictions["test"], thresholds),
       "history": history}
   _draw(result, predictions["val"], data, work, validator)
   if validator.losses:

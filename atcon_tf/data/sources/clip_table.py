@@ -18,7 +18,8 @@ Columns, in any order, in upper or lower case:
 
 With --window_seconds each recording is cut into windows. A window has the
 label of the row that covers most of it, if they share at least half of the
-shorter of the two; otherwise it has none.
+shorter of the two; otherwise it has none. The rows of a window are its events:
+evaluation compares the times at which maps are high with theirs.
 """
 
 import collections
@@ -220,6 +221,8 @@ def _windows(rows, cut):
       if row.label and shared > most and shared >= .5 * min(
           end - start, _end(row) - row.start):
         best, most = row, shared
-    found.append(_annotated(best or first, clip_id, clip,
-                            best.label if best else ""))
+    events = tuple((row.label, (row.start, _end(row))) for row in rows
+                   if row.label and row.start < end and start < _end(row))
+    found.append(_annotated(best or first, clip_id, clip, best.label if best
+                            else "")._replace(events=events))
   return found
