@@ -13,7 +13,7 @@ from atcon_tf.config import files
 
 NO_BOXES = np.zeros([0, 4], np.float32)
 NO_BOX_LABEL = np.zeros([0], np.int32)
-NO_EVENTS = np.zeros([0, 2], np.float32)
+NO_EVENTS = np.zeros([0, 2])
 
 
 def one_hot(count):
@@ -67,7 +67,7 @@ class Record:
     frame: the network's (height, width), and the way in which the image is
       fitted to it (`framing`); boxes and mask are in this frame. None: the
       image is squeezed.
-    events: float32 `[n, 2]`, of a clip of a longer recording: from when until
+    events: float64 `[n, 2]`, of a clip of a longer recording: from when until
       when a class is shown, in seconds of the recording.
     event_label: int32 `[n]`, the class index of each event.
   """

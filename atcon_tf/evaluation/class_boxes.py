@@ -10,6 +10,9 @@ boxes hold for moments (`metrics/localization.py`).
 import numpy as np
 import tensorflow as tf
 
+# Seconds by which a frame may miss the begin of an event.
+ROUNDING = 1e-3
+
 
 def of_record(record):
   """The boxes of each class, `{class index: [n, 4]}`.
@@ -25,8 +28,8 @@ def of_record(record):
             for c in sorted(set(record.box_label.tolist()))}
   found = {}
   for (start, end), c in zip(record.events, record.event_label.tolist()):
-    shown = np.flatnonzero((record.image.seconds >= start)
-                           & (record.image.seconds < end))
+    shown = np.flatnonzero((record.image.seconds > start - ROUNDING)
+                           & (record.image.seconds < end - ROUNDING))
     if 0 < len(shown) < record.frames:
       found.setdefault(c, []).append(
           [shown[0] / record.frames, 0, (shown[-1] + 1) / record.frames, 1])

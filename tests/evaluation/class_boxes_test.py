@@ -19,7 +19,7 @@ def _record(*events):
   """Frames at 10, 11, ... 19 s."""
   return record.Record(
       "a", _Clip(10, np.arange(10, 20.)), np.array([1., 0]),
-      events=np.array([e[1:] for e in events], np.float32),
+      events=np.array([e[1:] for e in events], float),
       event_label=np.array([e[0] for e in events], np.int32))
 
 

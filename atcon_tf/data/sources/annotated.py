@@ -131,7 +131,7 @@ def _record(image, label, columns):
       image.id, image.image, label,
       np.array([box for _, box in boxes], np.float32).reshape([-1, 4]),
       np.array([c for c, _ in boxes], np.int32), mask, group=image.group,
-      events=np.array([e for _, e in events], np.float32).reshape([-1, 2]),
+      events=np.array([e for _, e in events], float).reshape([-1, 2]),
       event_label=np.array([c for c, _ in events], np.int32))
 
 
