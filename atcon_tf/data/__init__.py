@@ -16,8 +16,8 @@ one, and its moments are seconds of the recording's time stamps. Clips of one
 recording are in one group.
 
 A batch is a dict: "image" `[B, S, S, 3]` in [0, 1] (`[B, T, S, S, 3]` of
-clips), "label" `[B, classes]`, and the columns that the objective asks for. A "mask" `[B, S, S, classes]` is
-cropped and flipped with its image.
+clips), "label" `[B, classes]`, and the columns that the objective asks for. A
+"mask" `[B, S, S, classes]` is cropped and flipped with its image.
 
 Batch k of a stream is a function of (seed, stream, k), augmentation included.
 So a resumed run sees the batches that an uninterrupted run sees, and two
@@ -32,6 +32,7 @@ batch exactly its share of positives.
 from atcon_tf.data import image_check
 from atcon_tf.data import labelling
 from atcon_tf.data import pictures
+from atcon_tf.data import recorded_clip
 from atcon_tf.data.record import Dataset
 from atcon_tf.data.record import Record
 from atcon_tf.data.registry import load

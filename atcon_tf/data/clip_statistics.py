@@ -65,15 +65,18 @@ def _spread(lengths):
       known.mean(), np.median(known), spread, known.sum()))))
 
 
+def cells(rows):
+  """The statistics as rows of text, the first with the heads; [] of none."""
+  return [[_HEADS.get(c, c) for c in COLUMNS]] + [
+      [f"{row[c]:.2f}" if isinstance(row[c], float) else str(row[c])
+       for c in COLUMNS] for row in rows] if rows else []
+
+
 def text(rows):
   """The statistics as lines of equal columns, for the console."""
-  if not rows:
-    return []
-  cells = [[_HEADS.get(c, c) for c in COLUMNS]] + [
-      [f"{row[c]:.2f}" if isinstance(row[c], float) else str(row[c])
-       for c in COLUMNS] for row in rows]
-  widths = [max(map(len, column)) for column in zip(*cells)]
+  table_cells = cells(rows)
+  widths = [max(map(len, column)) for column in zip(*table_cells)]
   return ["  ".join(
       cell.ljust(width) if i < 2 else cell.rjust(width)
       for i, (cell, width) in enumerate(zip(line, widths))).rstrip()
-          for line in cells]
+          for line in table_cells]

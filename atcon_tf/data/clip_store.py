@@ -124,8 +124,9 @@ def _write(path, content):
   except OSError as error:
     with contextlib.suppress(OSError):
       part.unlink(missing_ok=True)
-    raise UserError("clip_cache", path.parents[1],
-                    f"{error.strerror}; decoded clips are kept there") from error
+    raise UserError(
+        "clip_cache", path.parents[1],
+        f"{error.strerror}; decoded clips are kept there") from error
 
 
 def stored(records):
@@ -154,7 +155,7 @@ def notes(remarks):
   still = sorted(name for name, one in remarks.items() if one["still"])
   if still:
     lines.append(
-        f"note: {len(still)} clip{'s show' if len(still) > 1 else ' shows'} one "
-        f"frame alone, repeated: {', '.join(still[:_NAMED])}"
+        f"note: {len(still)} clip{'s show' if len(still) > 1 else ' shows'} "
+        f"one frame alone, repeated: {', '.join(still[:_NAMED])}"
         + ", ..." * (len(still) > _NAMED))
   return lines

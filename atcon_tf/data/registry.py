@@ -87,8 +87,8 @@ def _shapes(config):
                      size=max(image_sizes.pair(config.image_size)))
 
 
-def _cut(config):
-  """How clips are cut from recordings."""
+def cut_of(config):
+  """How the clips of a run are cut from recordings."""
   return recorded_clip.Cut(
       config.frames, config.stride, config.fps, config.clip_seconds,
       config.window_seconds, config.clip_cache)
@@ -96,10 +96,10 @@ def _cut(config):
 
 def _video(config):
   if config.table:
-    return clip_table.load(config.table, _cut(config), config.data_dir,
+    return clip_table.load(config.table, cut_of(config), config.data_dir,
                            config.classes, config.group_column,
                            config.split_seed)
-  return video.load(config.data_dir, _cut(config), config.classes,
+  return video.load(config.data_dir, cut_of(config), config.classes,
                     config.split_seed)
 
 
@@ -127,7 +127,7 @@ def load(config):
   """
   dataset = DATASETS[settings.source(config.dataset)](config)
   if config.unlabeled_dir and config.dataset == "video":
-    dataset = video.add_unlabeled(dataset, config.unlabeled_dir, _cut(config))
+    dataset = video.add_unlabeled(dataset, config.unlabeled_dir, cut_of(config))
   elif config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
   dataset = groups.separate(dataset, config.group_pattern, config.split_seed)

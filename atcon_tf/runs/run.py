@@ -10,6 +10,7 @@ from atcon_tf.config import Config
 from atcon_tf.config import defaults
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf import models
 from atcon_tf.models import backbones
@@ -72,10 +73,20 @@ def load_classifier(workdir="", model="", class_names=(), input_range="auto",
   return classifier, _distinct(names), multi_label
 
 
+def _config_of(workdir):
+  """The settings of the run in a folder."""
+  path = pathlib.Path(local_paths.local("workdir", workdir)) / "config.json"
+  return Config.from_json(path.read_text("utf-8"))
+
+
 def resize_of(workdir):
   """How the run in a folder fits pictures to its network, see `framing`."""
-  path = pathlib.Path(local_paths.local("workdir", workdir)) / "config.json"
-  return Config.from_json(path.read_text("utf-8")).resize
+  return _config_of(workdir).resize
+
+
+def cut_of(workdir):
+  """How the run in a folder cuts clips, a `data.recorded_clip.Cut`."""
+  return registry.cut_of(_config_of(workdir))
 
 
 def _distinct(names):
