@@ -63,6 +63,18 @@ def test_a_run(objective, settings, clips, tmp_path):
                                                 abs=1e-5)
   with pytest.raises(UserError, match="sees clips of 4 frames"):
     run.predict(np.zeros([24, 24, 3], np.uint8))
+  paths = runs.recording_labels.find([str(clips / "bright"),
+                                      str(clips / "dark" / "0*")])
+  assert len(paths) == 20
+  (clips.parent / "broken.mp4").write_bytes(b"no video")
+  read, probability, bad = runs.recording_labels.predict(
+      run, [*paths, str(clips.parent / "broken.mp4")])
+  assert read == paths and len(bad) == 1
+  records, images = runs.load_part(run)
+  known = [paths.index(str(clips / r.id)) for r in records]
+  np.testing.assert_allclose(
+      probability[known], evaluation.predictor.Predictor(
+          run.classifier, False).probability(images, records), atol=1e-5)
 
 
 def test_several_clips_of_a_recording(clips, tmp_path):
