@@ -44,7 +44,10 @@ def enlarge(classifier, heat, layer=None):
 
 def map_sizes(classifier):
   """`(rows, columns)` of the map of each cam_layer; of clips with times."""
-  return [classifier.graph.map_size(t) for t in classifier.maps.outputs[:-1]]
+  sizes = [tuple(t.shape[1:-1]) for t in classifier.maps.outputs[:-1]]
+  # Of a layer that runs over a batch of frames.
+  return [(classifier.frames, *size) if classifier.frames and len(size) == 2
+          else size for size in sizes]
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,6 +1,7 @@
 """A network of images, run over the frames of clips.
 
-    base = over_frames(backbone, frames=16)     # [B, T, H, W, 3] -> [B, T, h, w, C]
+    base = over_frames(backbone, frames=16)
+    features = base(clips)          # [B, T, H, W, 3] -> [B, T, h, w, C]
 
 `MergeTime` makes the frames of all clips one batch of images, `SplitTime`
 makes clips of them again. The network's own layers stay as they are between
