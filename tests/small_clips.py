@@ -12,18 +12,17 @@ FRAMES, SIZE, CLASSES = 8, 24, 3
 TARGET = np.array([0, 1, 2, 1, 0])
 
 
-def backbone(name="r3d_18", **options):
+def backbone(name="r3d_18", stages=2, **options):
   """A classifier of small clips with calibrated batch normalisation.
-
-  A network of clips has three stages of one block each.
 
   Args:
     name: of a network of clips, or "tiny_cnn" over frames.
+    stages: of a network of clips, with one block each.
     **options: of `models.build`.
   """
   keras.utils.set_random_seed(1)
   width = {} if name == "tiny_cnn" else {"width": 0.07}
-  with mock.patch.multiple(residual_3d, STAGES=3, BLOCKS=1):
+  with mock.patch.multiple(residual_3d, STAGES=stages, BLOCKS=1):
     built = models.build(name, CLASSES, image_size=SIZE, frames=FRAMES,
                          **width, **options)
   # Moving statistics of real activations: with those of a new network they

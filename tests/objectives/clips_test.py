@@ -22,7 +22,7 @@ CASES = {
     "atcon random": (dict(mask="random", similarity="cross_correlation"), ()),
     "atcon path": (dict(second_map="integrated_gradients", ig_steps=2,
                         match="upsample", target="top2"), ()),
-    "layer_consistency": ({}, ("layer3_0_conv2_1", "layer3_0_relu")),
+    "layer_consistency": ({}, ("layer2_0_conv2_1", "layer2_0_relu")),
     "self_training": (dict(atcon_weight=0.2, equivariance_weight=0.1), ()),
     "agree": (dict(agree_loss="similarity"), ()),
     "gain": ({}, ()),
@@ -88,7 +88,7 @@ def test_gradients_are_exact(weighting, float64):
 
   The map is an inner one, where the two weightings differ.
   """
-  classifier = small_clips.backbone("r3d_18", cam_layer=("layer2_0_relu",))
+  classifier = small_clips.backbone("r3d_18", cam_layer=("layer1_0_relu",))
   classifier.temporal_weights = weighting
   clips = tf.constant(small_clips.clips(2), tf.float64)
 
