@@ -43,7 +43,8 @@ def _config(clips, **settings):
 
 @pytest.mark.parametrize("objective, settings", [
     ("ranked_probe", dict(start="ranked_probe")),
-    ("self_training", dict(start="ranked_probe", equivariance_weight=.1)),
+    ("self_training", dict(start="ranked_probe", equivariance_weight=.1,
+                           summary_images=1)),
     ("atcon", dict(model="r3d_18", width=.1, reflect_padding=True))])
 def test_a_run(objective, settings, clips, tmp_path):
   config = _config(clips, objective=objective, **settings)
