@@ -113,8 +113,8 @@ def _recording(values, explainer, folder, choose):
     return recordings.explain_recording(
         explainer, values.video, cut, folder, choose, values.video_format,
         **look)
-  labels = at.reports.explainer.choose_classes(
-      (), explainer.class_names, values.label) if values.label else ()
+  labels = at.reports.explainer.numbers_of(values.label,
+                                           explainer.class_names)
   return recordings.explain_windows(
       explainer, values.video, cut, folder, values.video_format,
       values.event_threshold, labels, **look)

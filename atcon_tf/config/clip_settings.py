@@ -39,9 +39,10 @@ class Clips:
       0.0, "length of a clip in seconds, which its frames divide evenly; 0: "
       "by --frames, --stride and --fps", minimum=0.0, needs=RECORDINGS)
   window_seconds: float = flag(
-      0.0, "cut each recording into windows of this length; a window is a "
-      "clip without a label unless --table labels it; 0: a recording is one "
-      "clip", minimum=0.0, needs=RECORDINGS)
+      0.0, "cut each recording into windows of this length in seconds, each "
+      "a clip; it has the label of its class folder, or of the rows of --table "
+      "that cover it, or none; 0: a recording is one clip", minimum=0.0,
+      needs=RECORDINGS)
   test_clips: int = flag(
       1, "clips, evenly spread over each test recording, whose probabilities "
       "are averaged for its score", minimum=1, needs=RECORDINGS)

@@ -146,16 +146,24 @@ class RecordedClip(record.Clip):
     return self.start, max(self.start, end)
 
   @property
-  def seconds(self):
-    """The seconds that the frames show, float `[T]`."""
+  def _step(self):
+    """Seconds from one frame to the next."""
     recording, cut = self.recording, self.cut
     if cut.clip_seconds:
-      step = cut.clip_seconds / cut.frames
-    elif recording.pictures:
-      step = (cut.stride or 1) / recording.rate
-    else:
-      step = (cut.stride or clip_settings.STRIDE) / (cut.fps or recording.rate)
-    return seconds_of(*self.span, cut.frames, step, self.share)
+      return cut.clip_seconds / cut.frames
+    if recording.pictures:
+      return (cut.stride or 1) / recording.rate
+    return (cut.stride or clip_settings.STRIDE) / (cut.fps or recording.rate)
+
+  @property
+  def needed_seconds(self):
+    """How long a part must be, that no frame is repeated."""
+    return self.cut.frames * self._step
+
+  @property
+  def seconds(self):
+    """The seconds that the frames show, float `[T]`."""
+    return seconds_of(*self.span, self.cut.frames, self._step, self.share)
 
   def each(self, lost=None):
     """Yields the T frames, uint8 `[H, W, 3]`.
