@@ -11,6 +11,9 @@ from atcon_tf.reports.figures import canvas
 # Frames in the strip, and the most classes below it.
 FRAMES, LANES = 10, 12
 _WIDTH, _LEFT, _LANE = 10.0, 1.5, .42  # inches
+# Written above, for a reader who did not make it.
+LEGEND = ("Steps: the probability of each window. Bars: events, windows of at "
+          "least {:.0%}, and their mean probability.")
 # Seconds between two marks of the time.
 _STEPS = (.1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -69,6 +72,8 @@ def timeline(pictures, windows, probability, class_names, events, threshold,
                             " (seconds)"), fontsize=8)
   figure.text(.1 / _WIDTH, 1 - .08 / high, title, fontsize=10,
               fontweight="bold", va="top")
+  figure.text(1 - .15 / _WIDTH, 1 - .1 / high, LEGEND.format(threshold),
+              fontsize=7, color="#555555", va="top", ha="right")
   return figure
 
 
