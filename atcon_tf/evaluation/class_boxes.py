@@ -42,7 +42,8 @@ def evidence(heat):
   Args:
     heat: `[B, H, W]`, or `[B, T, H, W]` of clips.
   Returns:
-    `[B, H, W]` as it is; of clips the mean over rows and columns, `[B, 1, T]`.
+    `[B, H, W]` as it is; of clips `[B, 1, T]`, the mean of the positive part
+    over rows and columns.
 
   Example:
     >>> evidence(tf.ones([2, 16, 8, 8])).shape
@@ -50,4 +51,4 @@ def evidence(heat):
   """
   if len(heat.shape) == 3:
     return heat
-  return tf.reduce_mean(heat, [2, 3])[:, tf.newaxis]
+  return tf.reduce_mean(tf.nn.relu(heat), [2, 3])[:, tf.newaxis]
