@@ -247,7 +247,7 @@ def _cut(name, graph, normalized, layer):
   """The output of a layer, in a graph that ends there."""
   output = graph.tensors.get(layer)
   shape = () if output is None else output.shape
-  if len(shape) not in (2, 4) or None in shape[1:]:
+  if not (len(shape) == 2 or graph.map_size(output)) or None in shape[1:]:
     problem = "no such layer" if output is None else f"its output is {shape}"
     raise UserError("feature_layer", layer,
                     f"{problem} in {name}; a map or a vector is needed, as "
@@ -259,10 +259,12 @@ def _cut(name, graph, normalized, layer):
 def _new_head(graph, features, num_classes, prior, multi_label, head):
   """Global average pooling and a dense layer whose bias is the prior."""
   dtype = keras.config.floatx()  # also under a policy of half precision
-  pooling = {4: keras.layers.GlobalAveragePooling2D,
-             5: keras.layers.GlobalAveragePooling3D}.get(len(features.shape))
-  if pooling:
-    features = pooling(name=graph.unique("pool"), dtype=dtype)(features)
+  poolings = {4: keras.layers.GlobalAveragePooling2D,
+              5: keras.layers.GlobalAveragePooling3D}
+  if graph.merged:  # a vector of each frame
+    poolings[3] = keras.layers.GlobalAveragePooling1D
+  if len(features.shape) in poolings:
+    features = poolings[len(features.shape)](name=graph.unique("pool"), dtype=dtype)(features)
   if head == "unit":
     features = FeatureNorm(name=graph.unique("unit"), dtype=dtype)(features)
   bias = np.zeros([num_classes])
