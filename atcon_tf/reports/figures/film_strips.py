@@ -180,7 +180,9 @@ def _middle(k, width):
 
 def _curve(axes, curves, at, width):
   """Draws `[(name, evidence [T])]` below a strip of the frames `at`."""
-  colors = matplotlib.colormaps[COLORMAP]([.6, .35, .8])
+  # Orange alone; from there on to darker colours.
+  colors = matplotlib.colormaps[COLORMAP](np.linspace(.65, .25, max(
+      2, len(curves))))
   for (name, values), color in zip(curves, colors):
     place = np.interp(np.arange(len(values)), at,
                       [_middle(k, width) for k in range(len(at))])
