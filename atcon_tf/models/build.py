@@ -264,7 +264,8 @@ def _new_head(graph, features, num_classes, prior, multi_label, head):
   if graph.merged:  # a vector of each frame
     poolings[3] = keras.layers.GlobalAveragePooling1D
   if len(features.shape) in poolings:
-    features = poolings[len(features.shape)](name=graph.unique("pool"), dtype=dtype)(features)
+    features = poolings[len(features.shape)](
+        name=graph.unique("pool"), dtype=dtype)(features)
   if head == "unit":
     features = FeatureNorm(name=graph.unique("unit"), dtype=dtype)(features)
   bias = np.zeros([num_classes])
