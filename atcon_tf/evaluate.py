@@ -35,7 +35,7 @@ from atcon_tf.config import UserError
 # The flags of data of another kind than the run's, and the kinds.
 _OTHER = ("dataset", "table", "annotations")
 _KINDS = [d for d in settings.FILES["dataset"]
-          if d not in (settings.TFDS, "image_list")]
+          if d not in (settings.TFDS, "image_list", "video")]
 
 
 def main(argv):

@@ -7,7 +7,11 @@
     --label=dog --top=3 --positive        which classes; default: the best
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip, as
-                                          GIF or --video_format=mp4
+                                          GIF or --video_format=mp4; of a
+                                          classifier of clips with the evidence
+                                          over time
+    --video=LONG.mp4 --window_seconds=4   what happens when, by a classifier of
+                                          clips: a table and a timeline
     --examples=3                          the nearest training images of
                                           each picture, of a run
     --list_layers                         layers that can carry a map, the
@@ -15,9 +19,11 @@
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
-boxes.csv; with --examples also `NAME_examples.png` and examples.json.
+boxes.csv; with --examples also `NAME_examples.png` and examples.json;
+`reports/explained_recordings.py` has the files of a classifier of clips.
 """
 
+import dataclasses
 import functools
 import pathlib
 
@@ -53,6 +59,7 @@ def main(argv):
   if values.list_layers:
     print(explained_files.layers_text(classifier))
     return
+  _check_kind(values, classifier)
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)
   if values.video:
@@ -84,11 +91,45 @@ def main(argv):
       count = at.reports.example_files.explain_by_examples(
           explainer, nearest, paths, folder, values.examples)
       print(f"{folder}: examples of {count} images")
-  if values.video:
+  if values.video and classifier.frames:
+    for line in _recording(values, explainer, folder, choose):
+      print(files.printable(line), flush=True)
+  elif values.video:
     for path, frames in explained_files.explain_video(
         explainer, values.video, folder, choose, values.video_format,
         values.colormap, values.alpha):
       print(f"{path}: {frames} frames")
+
+
+def _recording(values, explainer, folder, choose):
+  """Explains a recording by a classifier of clips; yields lines."""
+  cut = (at.runs.cut_of(values.workdir) if values.workdir else
+         at.data.recorded_clip.Cut())
+  cut = dataclasses.replace(cut, frames=explainer.classifier.frames,
+                            window_seconds=values.window_seconds)
+  look = dict(colormap=values.colormap, alpha=values.alpha)
+  recordings = at.reports.explained_recordings
+  if not values.window_seconds:
+    return recordings.explain_recording(
+        explainer, values.video, cut, folder, choose, values.video_format,
+        **look)
+  labels = at.reports.explainer.numbers_of(values.label,
+                                           explainer.class_names)
+  return recordings.explain_windows(
+      explainer, values.video, cut, folder, values.video_format,
+      values.event_threshold, labels, **look)
+
+
+def _check_kind(values, classifier):
+  """Refuses pictures for a classifier of clips, and windows for another."""
+  if classifier.frames and values.images:
+    raise UserError("images", ",".join(values.images),
+                    f"this classifier sees clips of {classifier.frames} "
+                    "frames; give --video=RECORDING")
+  if values.window_seconds and not classifier.frames:
+    raise UserError("window_seconds", values.window_seconds,
+                    "needs a classifier of clips (--dataset=video); this one "
+                    "sees single pictures")
 
 
 def _check_used(values):
@@ -110,7 +151,14 @@ def _check_used(values):
   if values.list_layers or not values.images:
     command_flags.refuse(["examples"], "used with --images alone")
   if not values.video:
-    command_flags.refuse(["video_format"], "not used with --images alone")
+    command_flags.refuse(["video_format", "window_seconds"],
+                         "not used with --images alone")
+  if not values.window_seconds:
+    command_flags.refuse(["event_threshold"],
+                         "used with --window_seconds alone")
+  else:
+    command_flags.refuse(["top", "positive"],
+                         "not used with --window_seconds")
   if not values.images and not values.list_layers:
     command_flags.refuse(["threshold", "largest", "box_format"],
                          "not used with --video alone")
@@ -123,6 +171,10 @@ def define_flags():
   path_flags.path("video", "", "a folder of frames, a GIF or a video")
   flags.DEFINE_enum("video_format", "gif", ["gif", "mp4"],
                     "of the overlay; mp4 needs imageio[pyav]")
+  flags.DEFINE_float("window_seconds", 0, "classify each window of so many "
+                     "seconds of --video; 0: its middle alone", 0)
+  flags.DEFINE_float("event_threshold", .5, "probability from which on a "
+                     "window belongs to an event", 0, 1)
   flags.DEFINE_list("methods", ["grad_cam", "guided_backprop"],
                     "any of " + ", ".join(names.METHODS))
   flags.DEFINE_list("label", [], "explain these classes")

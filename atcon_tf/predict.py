@@ -12,7 +12,8 @@ validation images (--threshold: another one), several with `;` between, none
 where no class reaches it; else the label is the most probable class. Of two
 classes the label is the second one if its probability reaches the threshold
 (of the run's --operating_point, 0.5 by default). A picture that cannot be read
-is named and left out.
+is named and left out. A run on clips labels recordings, video files or folders
+of frames: one row each, or one for each of its windows.
 """
 
 from absl import flags
@@ -34,6 +35,8 @@ def main(argv):
   if not values.images:
     raise UserError("images", None, "needed, files, folders or globs")
   classifier_of = command_flags.classifier_from_flags()
+  if values.workdir and at.runs.config_of(values.workdir).frames:
+    return _predict_recordings(values)
   pictures = at.data.pictures
   paths = pictures.find(values.images, print)
   classifier, names, multi_label = at.runs.load_classifier(**classifier_of)
@@ -64,10 +67,32 @@ def main(argv):
         f"{len(bad)} left out")
 
 
+def _predict_recordings(values):
+  """Labels recordings by a run of clips, and writes the table."""
+  run, labels = at.runs.load(values.workdir), at.runs.recording_labels
+  paths = labels.find(values.images)
+  print(f"predicting {len(paths)} recordings", flush=True)
+  read, probability, bad = labels.predict(run, paths, progress=True)
+  for path, why in bad.items():
+    print(f"left out: {files.printable(path)}: {why}")
+  if not read:
+    raise UserError("images", values.images,
+                    f"none of the {len(paths)} recordings can be read")
+  threshold = values.threshold
+  if threshold is None:
+    threshold = at.runs.picture_labels.threshold_of(run.result["thresholds"])
+  files.write_text(values.out, at.reports.predicted_labels.table(
+      read, probability, run.class_names, at.runs.picture_labels.named(
+          probability, run.multi_label, run.class_names, threshold)))
+  print(f"{values.out}: {len(read)} clips, {len(run.class_names)} classes; "
+        f"{len(bad)} left out")
+
+
 def define_flags():
   """The flags of this command."""
   command_flags.define_classifier_flags()
-  path_flags.paths("images", "image files, folders or globs")
+  path_flags.paths("images", "image files, folders or globs; for a run on "
+                   "clips video files or folders of frames")
   path_flags.path("out", "W/labels.csv", "the table to write")
   flags.DEFINE_float("threshold", None, "probability from which on a class, "
                      "or the second of two, is a label; default: what the run "

@@ -19,9 +19,11 @@ from absl import flags
 
 import atcon_tf as at
 from atcon_tf.config import cli
+from atcon_tf.config.clip_settings import CLIPS
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
+from atcon_tf.config import UserError
 
 
 def main(argv):
@@ -31,6 +33,9 @@ def main(argv):
   out = pathlib.Path(values.out)
   files.check_folder("out", out)
   config = config_flags.from_flags()
+  if config.dataset in CLIPS["dataset"]:
+    raise UserError("dataset", config.dataset, "has clips; only images are "
+                    "prepared")
   config = at.runs.run_classifier.of_file(config)
   found = at.data.load(config)
   for line in found.notes:

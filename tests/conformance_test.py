@@ -26,6 +26,7 @@ from atcon_tf.objectives import base
 from atcon_tf.objectives import build
 from atcon_tf.objectives import OBJECTIVES
 from tests.data import coco_test
+from tests.data import drawn_clips
 from tests.data import drawn_files
 from tests.data import labelling_tools_test
 from tests.data import svhn_files
@@ -280,7 +281,8 @@ def test_objective(name, classifiers):
 DATASET_CASES = {"shapes": {}, "folder": None, "image_list": None, "voc": None,
                  "binary_masks": None, "csv": None, "coco": None,
                  "label_studio": None, "cvat": None, "svhn": None,
-                 "tfds:NAME": None, "prepared": None}
+                 "tfds:NAME": None, "prepared": None, "video": None,
+                 "moving_shapes": {}}
 
 
 @pytest.mark.parametrize("name", DATASET_CASES)
@@ -334,6 +336,10 @@ def test_dataset(name, tmp_path, request):
     few = data.registry.keep(drawn, {
         r.id for part in drawn.splits.values() for r in part[:4]})
     data.shard_writer.write(few, made, tmp_path)
+  if name == "video":
+    for i in range(12):
+      drawn_clips.folder(tmp_path / ("run" if i % 2 else "walk") / str(i), 3)
+    settings["data_dir"] = str(tmp_path)
   found = data.load(config.Config(**settings).resolve())
   assert set(found.splits) == {"train", "val", "test"}
   ids = [r.id for part in found.splits.values() for r in part]
@@ -342,6 +348,7 @@ def test_dataset(name, tmp_path, request):
     assert part
     for record in part[:3]:
       assert record.label.shape == (len(found.class_names),)
+      assert record.frames == found.frames
       assert record.boxes.shape == (len(record.box_label), 4)
       assert np.all((record.boxes >= 0) & (record.boxes <= 1))
 

@@ -6,6 +6,7 @@ fails if it differs from them.
 
 import pathlib
 
+from atcon_tf.config import clip_settings
 from atcon_tf.config.defaults import FINE_TUNING
 from atcon_tf.config.defaults import FROM_SCRATCH
 from atcon_tf.config.defaults import NETWORKS
@@ -14,14 +15,15 @@ from atcon_tf.config.objective_settings.registry import SETTINGS
 from atcon_tf.config import settings
 
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "options.md"
-GROUPS = (settings.Data, settings.Model, probe_settings.Probe,
-          settings.Training, *SETTINGS, settings.Evaluation)
+GROUPS = (settings.Data, clip_settings.Clips, settings.Model,
+          probe_settings.Probe, settings.Training, *SETTINGS,
+          settings.Evaluation)
 
 TOP = """\
 # Every option of `python -m atcon_tf.train`
 
-Written by `python -m tools.options` from `atcon_tf/config/settings.py` and
-`atcon_tf/config/objective_settings/`; `--help` prints the same. A flag that
+Written by `python -m tools.options` from `atcon_tf/config/settings.py`,
+`clip_settings.py` and `objective_settings/`; `--help` prints the same. A flag that
 the chosen objective, data set or model does not use is refused in one line.
 """
 

@@ -15,6 +15,10 @@ no image then influences another one's score.
 
 Grad-CAM differentiates the head alone, not the backbone.
 
+Maps of clips are `[B, t, h, w]`. Standardising, masks, similarities and
+scales to [0, 1] are over the whole volume. Superpixels, rollouts of attention
+and trained heads are of images alone and refuse clips by name.
+
 The guided methods refuse a network without ReLU. They also refuse a network
 whose guided gradient equals its plain one on a random image: a forward pass
 inside its own `tf.function` traces its backward pass by the plain rule, and

@@ -92,15 +92,15 @@ def explain(model, images, method="grad_cam", class_index=None,
   Args:
     model: a `models.Classifier`, whose images are in [0, 1], or a functional
       or Sequential `keras.Model`, whose images are what it expects.
-    images: `[B, H, W, 3]`.
+    images: `[B, H, W, 3]`; of a classifier of clips `[B, T, H, W, 3]`.
     method: a key of `METHODS`; or, to compare, one of
       `tf_keras_vis_methods.METHODS`.
     class_index: int, or int `[B]`; None: each image's highest logit.
-    batch_size: most images in the network at once.
+    batch_size: most images, or frames of clips, in the network at once.
     **options: of the method.
   Returns:
-    `[B, h, w]`, raw: of the method's own size, of any sign and scale.
-    `enlarge` gives maps of the image's size.
+    `[B, h, w]`, raw: of the method's own size, of any sign and scale; of
+    clips `[B, t, h, w]`. `enlarge` gives maps of the image's size.
   Raises:
     UserError: an unknown method, images of another shape, a class index out
       of range, or a map that is not finite.
@@ -111,13 +111,14 @@ def explain(model, images, method="grad_cam", class_index=None,
     TensorShape([2, 32, 32])
   """
   classifier = as_classifier(model)
+  batch_size = classifier.per_batch(batch_size)
   row = registry.METHODS.get(method)
   if row and row.many:
     options = {**options, "batch_size": batch_size}
   function = build(classifier, method, **options)
   images = tf.convert_to_tensor(images)
   wanted = classifier.image_shape
-  if len(images.shape) != 4 or tuple(images.shape[1:]) != wanted:
+  if tuple(images.shape[1:]) != wanted:
     raise UserError(f"images: {classifier.name} takes [B, "
                     f"{', '.join(map(str, wanted))}], not "
                     f"{list(images.shape)}")
@@ -132,7 +133,8 @@ def explain(model, images, method="grad_cam", class_index=None,
         classifier.model(images[part], training=False), -1)
     out.append(function(images[part], tf.constant(target)))
   heat = tf.concat(out, 0)
-  broken = np.flatnonzero(~np.isfinite(heat.numpy()).all((1, 2)))
+  broken = np.flatnonzero(~np.isfinite(heat.numpy()).reshape(
+      len(heat), -1).all(1))
   if broken.size:
     raise UserError(f"{method}: the map of image {broken[0]} is not finite; "
                     "the image, or the network's weights, are not")

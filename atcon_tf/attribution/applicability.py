@@ -64,10 +64,18 @@ def check_linear_head(classifier, name):
   second = forward_pass.forward_normalized(classifier, 0.5 * first.normalized)
   for i, layer in enumerate(classifier.cam_layers):
     g = first.gradient(target, first.features[i])
-    mean = tf.reduce_mean(g, [1, 2], keepdims=True)
+    mean = tf.reduce_mean(g, list(range(1, len(g.shape) - 1)), keepdims=True)
     error = max(float(tf.reduce_max(tf.abs(other - mean))) for other in (
         g, second.gradient(target, second.features[i])))
     if error > 1e-2 * float(tf.reduce_max(tf.abs(g))):
       raise UserError(
           f"{name}: the logits of {classifier.name} are not a global average "
           f"of the layer {layer} and one dense layer; use grad_cam instead")
+
+
+def check_images(classifier, name):
+  """Refuses a classifier of clips, for a method that has none of them."""
+  if classifier.frames:
+    raise UserError(
+        f"{name}: it is defined for images, and {classifier.name} sees clips; "
+        "use grad_cam, integrated_gradients, rise or occlusion instead")

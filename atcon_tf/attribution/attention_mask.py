@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import maps
+from atcon_tf.attribution.methods import cam
 from atcon_tf.models import feature_norm
 from atcon_tf.models import geometry
 
@@ -50,29 +51,32 @@ class Attention:
       features = tf.gather(features, image)
     classifier = pass_.classifier
     heatmap = geometry.resize(
-        tf.nn.relu(_grad_cam(classifier.head, features, classes)),
-        normalized.shape[1:3], self.alignment or classifier.geometry[-1])
+        tf.nn.relu(_grad_cam(classifier, features, classes)),
+        normalized.shape[1:-1], self.alignment or classifier.geometry[-1])
     scaled = maps.min_max(heatmap)
     mask = tf.sigmoid(self.omega * (scaled - self.sigma))
     cut = mask[..., tf.newaxis]
     masked = normalized - normalized * cut
     if self.fill == "mean":
-      masked += cut * tf.reduce_mean(normalized, [1, 2], keepdims=True)
+      masked += cut * tf.reduce_mean(
+          normalized, list(range(1, len(cut.shape) - 1)), keepdims=True)
     elif self.fill != "zero":
-      color = tf.constant([[[self.fill]]], normalized.dtype)
+      color = tf.constant(self.fill, normalized.dtype)
       masked += cut * classifier.normalize(color)
     return {"heatmap": heatmap, "scaled": scaled, "mask": mask,
             "masked": masked}
 
 
-def _grad_cam(head, features, classes):
+def _grad_cam(classifier, features, classes):
   """Grad-CAM of the sum of some logits; its weights alpha are constants."""
   with tf.GradientTape() as tape:
     tape.watch(features)
-    score = tf.reduce_sum(head(features, training=False) * classes)
+    score = tf.reduce_sum(
+        classifier.head(features, training=False) * classes)
   with feature_norm.constant_length():
-    alpha = tf.reduce_mean(tape.gradient(score, features), [1, 2],
-                           keepdims=True)
+    alpha = tf.reduce_mean(
+        tape.gradient(score, features),
+        cam.cells(features, classifier.temporal_weights), keepdims=True)
   return tf.reduce_sum(tf.stop_gradient(alpha) * features, -1)
 
 

@@ -54,7 +54,7 @@ class MapAgreement:
     same noise again. Without SmoothGrad nothing changes.
 
     Args:
-      images: `[B, H, W, 3]`.
+      images: `[B, H, W, 3]`, or clips.
     """
     if "smooth_grad" not in (self.first_map, self.second_map):
       return self
@@ -128,8 +128,8 @@ class MapAgreement:
 
   def _at_size(self, pass_, m):
     """A map at the image's size."""
-    size = pass_.normalized.shape[1:3]
-    if m.shape[1:3] == size:
+    size = pass_.normalized.shape[1:-1]
+    if m.shape[1:] == size:
       return m
     return geometry.resize(m, size,
                            self.alignment or pass_.classifier.geometry[-1])
@@ -158,7 +158,7 @@ def cross_correlation(first, second):
   """
   product = tf.sigmoid(maps.standardize(first)) * tf.sigmoid(
       maps.standardize(second))
-  return tf.abs(tf.reduce_sum(product, [1, 2]))
+  return tf.abs(tf.reduce_sum(product, list(range(1, len(product.shape)))))
 
 
 def ssim(first, second):

@@ -25,15 +25,17 @@ class Pass:
   and losses that are computed from them; other dtypes are kept.
 
   Attributes:
-    normalized: `[B, H, W, 3]`, the normalised images.
+    normalized: `[B, H, W, 3]`, the normalised images, or `[B, T, H, W, 3]`
+      of clips.
     features: list with the map of each of the classifier's cam_layers,
-      `[B, h, w, K]`.
+      `[B, h, w, K]`; of clips `[B, t, h, w, K]`.
     logits: `[B, classes]`.
     tape: persistent; has watched `normalized`, so that gradients of the
       logits can be taken with respect to it and to every feature map.
     classifier: the `models.Classifier` that ran; methods that look at further
       images (noisy, blended with a baseline, masked) run them through it.
-    recorded: the feature maps before their cast, as the tape recorded them.
+    recorded: the feature maps before their cast and their grouping into
+      clips, as the tape recorded them.
   """
 
   normalized: tf.Tensor
@@ -74,7 +76,11 @@ class Pass:
     known = {id(cast): own for cast, own in zip(self.features, self.recorded)}
     gradient = self.tape.gradient(score, tf.nest.map_structure(
         lambda tensor: known.get(id(tensor), tensor), source))
-    return tf.nest.map_structure(_full_precision, gradient)
+    return tf.nest.map_structure(self._of_clips, gradient)
+
+  def _of_clips(self, gradient):
+    return None if gradient is None else self.classifier.per_clip(
+        _full_precision(gradient))
 
 
 def own_output(multi_label):
@@ -111,7 +117,7 @@ def score(classifier, normalized, class_index, output="logit"):
 
 
 def forward(classifier, images):
-  """Runs images `[B, H, W, 3]` in [0, 1]; returns a `Pass`."""
+  """Runs images `[B, H, W, 3]`, or clips, in [0, 1]; returns a `Pass`."""
   return forward_normalized(classifier, classifier.normalize(images))
 
 
@@ -122,7 +128,8 @@ def forward_normalized(classifier, normalized):
   with tape:
     tape.watch(normalized)
     *recorded, logits = classifier.maps(normalized, training=False)
-    features = [_full_precision(tensor) for tensor in recorded]
+    features = [classifier.per_clip(_full_precision(tensor))
+                for tensor in recorded]
     logits = _full_precision(logits)
   return Pass(normalized, features, logits, tape, classifier, recorded)
 

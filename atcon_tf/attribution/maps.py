@@ -1,4 +1,5 @@
-"""Arithmetic on attribution maps `[B, height, width]`.
+"""Arithmetic on attribution maps `[B, height, width]`, or of clips
+`[B, time, height, width]`.
 
 Every function works on a batch, keeps the dtype, and can be differentiated
 twice, since ATCON trains through these maps.
@@ -7,6 +8,7 @@ twice, since ATCON trains through these maps.
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.models import geometry
 
 # How a map looks over an image, wherever it is drawn: the image in grey levels
 # `GREY_FROM + GREY_RANGE * grey`; over it the colours of COLORMAP with the
@@ -116,7 +118,7 @@ def ssim(a, b):
 
   11x11 Gaussian window of sigma 1.5, zeros beyond the edge, C1 = 1e-4,
   C2 = 9e-4 (of a range of 1), local variances `E[q^2] - E[q]^2`; the mean
-  over all pixels.
+  over all pixels. The window of a clip is as long in time.
   """
   blurred = [_gaussian(m) for m in (a, b, a * a, b * b, a * b)]
   mean_a, mean_b, square_a, square_b, product = blurred
@@ -124,22 +126,21 @@ def ssim(a, b):
   variances = square_a - mean_a**2 + square_b - mean_b**2
   score = ((2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)) / (
       (mean_a**2 + mean_b**2 + 1e-4) * (variances + 9e-4))
-  return tf.reduce_mean(score, [1, 2])
+  return tf.reduce_mean(score, _spatial(score))
 
 
 def _gaussian(m):
-  """The 11x11 Gaussian of SSIM as two products with band matrices."""
+  """The 11x11 Gaussian of SSIM as products with band matrices."""
   def band(size):
     distance = np.arange(size)[:, None] - np.arange(size)
     weight = np.exp(-distance**2 / (2 * 1.5**2)) * (np.abs(distance) <= 5)
-    return tf.constant(weight / np.exp(
-        -np.arange(-5, 6)**2 / (2 * 1.5**2)).sum(), m.dtype)
+    return weight / np.exp(-np.arange(-5, 6)**2 / (2 * 1.5**2)).sum()
 
-  return tf.einsum("yh,bhw,xw->byx", band(m.shape[1]), m, band(m.shape[2]))
+  return geometry.along_axes(m, [band(n) for n in m.shape[1:]])
 
 
 def pool(m, size):
-  """Mean pooling of maps to a smaller `size`, `[B, height, width]`.
+  """Mean pooling of maps to a smaller `size`, `[B, *size]`.
 
   Each axis is cut into equal parts, and a cell is the mean over its part. A
   pixel on a border between parts counts for both by its share.
@@ -147,10 +148,9 @@ def pool(m, size):
   def matrix(pixels, cells):
     edge = np.arange(cells + 1)[:, None] * pixels / cells
     covered = np.clip(edge - np.arange(pixels), 0, 1)
-    return tf.constant((covered[1:] - covered[:-1]) * cells / pixels,
-                       m.dtype)
+    return (covered[1:] - covered[:-1]) * cells / pixels
 
-  if tuple(m.shape[1:3]) == tuple(size):
+  if tuple(m.shape[1:]) == tuple(size):
     return m
-  return tf.einsum("yh,bhw,xw->byx", matrix(m.shape[1], size[0]), m,
-                   matrix(m.shape[2], size[1]))
+  return geometry.along_axes(m, [matrix(*pair) for pair in zip(
+      m.shape[1:], size, strict=True)])

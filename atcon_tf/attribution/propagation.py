@@ -36,7 +36,9 @@ import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf.models import batch_norm_folding
+from atcon_tf.models import edge_padding
 from atcon_tf.models import feature_norm
+from atcon_tf.models import frames_model
 from atcon_tf.models import graph
 from atcon_tf.models import guided_relu
 from atcon_tf.models import vit
@@ -44,10 +46,12 @@ from atcon_tf.models import vit
 # Keras's layers and operations by the name of their class.
 _SUMS = frozenset("""
     ActivityRegularization Add AlphaDropout Average AveragePooling2D
-    BatchNormalization Concatenate Cropping2D Dropout ExpandDims Flatten
-    GaussianDropout GaussianNoise GlobalAveragePooling2D Identity Mean
-    Normalization Pad Permute Rescaling Reshape SpatialDropout2D Squeeze
-    Subtract Transpose UpSampling2D ZeroPadding2D""".split())
+    AveragePooling3D BatchNormalization Concatenate Cropping2D Cropping3D
+    Dropout ExpandDims Flatten GaussianDropout GaussianNoise
+    GlobalAveragePooling2D GlobalAveragePooling3D Identity Mean Normalization
+    Pad Permute Rescaling Reshape SpatialDropout2D SpatialDropout3D Squeeze
+    Subtract Transpose UpSampling2D UpSampling3D ZeroPadding2D
+    ZeroPadding3D""".split())
 _FUNCTIONS = frozenset("""
     Celu CELU Elu ELU Exp Gelu HardSigmoid HardSilu HardTanh LeakyRelu
     LeakyReLU Mish PReLU Relu ReLU Relu6 Selu Sigmoid Silu Softplus Softsign
@@ -60,17 +64,23 @@ _OWN = {
     guided_relu.GuidedReLU: "activation", feature_norm.FeatureNorm: "unit",
     graph.ReflectionPadding: "sum", vit.Position: "sum", vit.Attend: "sum",
     vit.Attention: "attention", batch_norm_folding.FoldedConvolution: "linear",
+    edge_padding.EdgePadding: "sum", frames_model.MergeTime: "sum",
+    frames_model.SplitTime: "sum", keras.layers.Conv3D: "linear",
     keras.layers.Conv2D: "linear", keras.layers.DepthwiseConv2D: "linear",
     keras.layers.SeparableConv2D: "linear", keras.layers.Dense: "linear",
     keras.layers.MaxPooling2D: "max_pool",
     keras.layers.GlobalMaxPooling2D: "max_pool",
+    keras.layers.MaxPooling3D: "max_pool",
+    keras.layers.GlobalMaxPooling3D: "max_pool",
     keras.layers.LayerNormalization: "layer_norm",
 }
 # Of inputs that are not negative, these give no negative output.
 _KEEP_SIGN = frozenset("""
-    Add Average AveragePooling2D Concatenate Cropping2D Dropout Flatten
-    GlobalAveragePooling2D GlobalMaxPooling2D Identity MaxPooling2D Permute
-    ReflectionPadding Reshape UpSampling2D ZeroPadding2D""".split())
+    Add Average AveragePooling2D AveragePooling3D Concatenate Cropping2D
+    Cropping3D Dropout EdgePadding Flatten GlobalAveragePooling2D
+    GlobalAveragePooling3D GlobalMaxPooling2D GlobalMaxPooling3D Identity
+    MaxPooling2D MaxPooling3D MergeTime Permute ReflectionPadding Reshape
+    SplitTime UpSampling2D UpSampling3D ZeroPadding2D ZeroPadding3D""".split())
 
 
 @dataclasses.dataclass(frozen=True)

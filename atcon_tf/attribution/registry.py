@@ -86,7 +86,8 @@ class Method:
       **options: of `explain`.
     Returns:
       `fn(images, class_index) -> [B, h, w]`, images `[B, H, W, 3]` in [0, 1]
-      and class_index int `[B]`. A `tf.function` can compile it.
+      and class_index int `[B]`; of clips `[B, T, H, W, 3]` and
+      `[B, t, h, w]`. A `tf.function` can compile it.
     Raises:
       UserError: the method has no meaning for this classifier.
     """
@@ -95,7 +96,7 @@ class Method:
     if self.prepare:
       classifier = self.prepare(classifier)
     if self.many:
-      options = {"batch_size": BATCH_SIZE, **options}
+      options = {"batch_size": classifier.per_batch(BATCH_SIZE), **options}
     explain = self.explain
     if self.family == "cam" and len(classifier.cam_layers) > 1 and (
         "layer" not in options):
@@ -195,11 +196,13 @@ METHODS: dict[str, Method] = {row.name: row for row in (
            variations=lambda _: _default(perturbation.rise, "masks")),
     Method("occlusion", perturbation.occlusion, "perturbation",
            **_PERTURBATION, variations=lambda classifier: (
-               perturbation.windows(classifier.image_size))),
+               perturbation.windows(classifier.extent))),
     Method("lime", surrogate.lime, "perturbation", **_PERTURBATION,
+           check=applicability.check_images,
            variations=lambda _: _default(surrogate.lime, "samples")),
     Method("kernel_shap", surrogate.kernel_shap, "perturbation",
-           **_PERTURBATION, variations=lambda _: 2 + _default(
+           **_PERTURBATION, check=applicability.check_images,
+           variations=lambda _: 2 + _default(
                surrogate.kernel_shap, "samples")),
     Method("meaningful_perturbation",
            meaningful_perturbation.meaningful_perturbation, "perturbation",

@@ -72,8 +72,9 @@ class Visualization:
     """
     del ignored
     images = np.asarray(seed_input, np.float32)
-    images = images[np.newaxis] if images.ndim == 3 else images
     classifier = self._classifier(penultimate_layer)
+    one = images.ndim == len(classifier.image_shape)
+    images = images[np.newaxis] if one else images
     classifier, target = _target(classifier, score)
     if len(target) == 1:
       target = np.repeat(target, len(images))
@@ -87,7 +88,8 @@ class Visualization:
 
 def unit(heat):
   """Each map scaled to [0, 1], as tf-keras-vis scales it."""
-  low, high = heat.min((1, 2), keepdims=True), heat.max((1, 2), keepdims=True)
+  axes = tuple(range(1, heat.ndim))
+  low, high = heat.min(axes, keepdims=True), heat.max(axes, keepdims=True)
   return (heat - low) / (high - low + keras.config.epsilon())
 
 

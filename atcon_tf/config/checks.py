@@ -3,6 +3,7 @@
 import math
 import os
 
+from atcon_tf.config import clip_settings
 from atcon_tf.config import defaults
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.fields import check_augment
@@ -110,6 +111,7 @@ def check_together(config, given):
     raise UserError("group_pattern", config.group_pattern,
                     "not used with --group_column, which names the groups")
   _check_two_classes(config)
+  clip_settings.check(config, given)
   if config.dataset == "image_list":
     if not config.data_dir:
       raise UserError("data_dir", None,

@@ -17,6 +17,7 @@ import os
 from absl import flags
 
 from atcon_tf.config import checks
+from atcon_tf.config import clip_settings
 from atcon_tf.config import defaults
 from atcon_tf.config import image_sizes
 from atcon_tf.config import local_paths
@@ -31,12 +32,13 @@ from atcon_tf.config.objective_settings.registry import SETTINGS
 PATHS = ("data_dir", "train_list", "val_list", "test_list", "class_list",
          "table", "annotations", "val_annotations", "test_annotations",
          "unlabeled_dir", "splits", "model", "weights", "warm_start",
-         "class_prior", "feature_cache", "cache_dir")
+         "class_prior", "feature_cache", "cache_dir", "clip_cache")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
-             probe_settings.Probe, settings.Model, settings.Data):
+             probe_settings.Probe, settings.Model, clip_settings.Clips,
+             settings.Data):
   """The settings of one run.
 
   `resolve` fills in a field that is empty or 0, unless nothing uses it.
@@ -79,7 +81,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     These are the model, objective, schedule, start and head.
     """
     model = self.model or (
-        "tiny_cnn" if self.dataset == "shapes" else "mobilenet_v2")
+        "tiny_cnn" if self.dataset in settings.DRAWN else "mobilenet_v2")
     objective = self.objective or defaults.of(model).recipe["objective"]
     row = OBJECTIVES.get(objective)
     schedule = self.schedule or (
@@ -95,7 +97,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
 
   def _default_start(self, model, row):
     """The start of a new head: a probe, unless the features are untrained."""
-    from_scratch = defaults.of(model).recipe is defaults.FROM_SCRATCH
+    from_scratch = defaults.of(model).recipe is defaults.FROM_SCRATCH and (
+        not self.weights)
     if from_scratch or self.weights == "none" or self.warm_start or (
         row is None or row.trains_head):
       return "prior"
@@ -110,6 +113,7 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(self)
               if f.name in recipe and not getattr(self, f.name)
               and checks.used(self, f)}
+    filled |= clip_settings.filled(self)
     if self.split_seed < 0:
       filled["split_seed"] = self.seed
     if not self.image_size and network.image_size:

@@ -30,12 +30,15 @@ class Network:
     recipe: the defaults of the network's training.
     relu: whether the network has ReLUs, and so a guided gradient.
     batch_norm: whether the network has layers with batch statistics.
+    clips: whether it is a network of clips; one of images is run over the
+      frames of clips.
   """
 
   image_size: int
   recipe: dict = dataclasses.field(default_factory=lambda: FINE_TUNING)
   relu: bool = True
   batch_norm: bool = True
+  clips: bool = False
 
 
 NETWORKS = {
@@ -49,6 +52,9 @@ NETWORKS = {
     "vgg16": Network(224, batch_norm=False),
     "vgg19": Network(224, batch_norm=False),
     "efficientnet_b0": Network(225, relu=False),
+    "r3d_18": Network(113, FROM_SCRATCH, clips=True),
+    "mc3_18": Network(113, FROM_SCRATCH, clips=True),
+    "r2plus1d_18": Network(113, FROM_SCRATCH, clips=True),
 }
 
 

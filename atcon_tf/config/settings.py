@@ -9,6 +9,7 @@ joins the fields of this file and of `objective_settings`.
 
 import dataclasses
 
+from atcon_tf.config.clip_settings import CLIPS
 from atcon_tf.config import defaults
 from atcon_tf.config.fields import AUGMENTATIONS
 from atcon_tf.config.fields import flag
@@ -19,27 +20,31 @@ from atcon_tf.config.objective_settings.registry import UNLABELED
 
 OBJECTIVES = tuple(registry.OBJECTIVES)
 MODELS = tuple(defaults.NETWORKS)
+# The networks of clips; one of images is run over the frames of clips.
+THREE_D = tuple(n for n, one in defaults.NETWORKS.items() if one.clips)
 # The data sets of TensorFlow Datasets; NAME stands for a name there.
 TFDS = "tfds:NAME"
 DATASETS = ("voc", "folder", "image_list", "binary_masks", "csv", "coco",
-            "label_studio", "cvat", "svhn", TFDS, "prepared", "shapes")
+            "label_studio", "cvat", "svhn", TFDS, "prepared", "video", "shapes",
+            "moving_shapes")
 
 RESIZES = ("squeeze", "crop", "pad")
 
-# The data sets that read files, those that `prepare` did not store, and the one
-# that reads lists of files.
-FILES = {"dataset": tuple(d for d in DATASETS if d != "shapes")}
+# The data sets that are drawn, those that read files, those that `prepare` did
+# not store, and the one that reads lists of files.
+DRAWN = ("shapes", "moving_shapes")
+FILES = {"dataset": tuple(d for d in DATASETS if d not in DRAWN)}
 RAW = {"dataset": tuple(d for d in DATASETS if d != "prepared")}
 LISTS = {"dataset": ("image_list",)}
-TABLE = {"dataset": ("csv",)}
+TABLE = {"dataset": ("csv", "video")}
 COCO = {"dataset": ("coco",)}
 ANNOTATED = {"dataset": ("coco", "label_studio", "cvat")}
 
 # The data sets that can have two classes, one of which each image shows. The
 # second class is the positive one.
 TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
-                           "label_studio", "cvat", "svhn", TFDS,
-                           "prepared")}
+                           "label_studio", "cvat", "svhn", TFDS, "prepared",
+                           "video")}
 
 # What --operating_point can ask for.
 GOALS = ("sensitivity", "precision")
@@ -121,7 +126,8 @@ class Data:
       "", "regular expression that finds the group in the path of an image "
       "(its first parentheses, or all that it matches), as in "
       "'^(patient_\\d+)/'; train, validation and test share no group",
-      needs={"dataset": tuple(d for d in RAW["dataset"] if d != "shapes")})
+      needs={"dataset": tuple(d for d in FILES["dataset"] if d in RAW["dataset"]
+                              )})
   voc_year: int = flag(2007, "year of the VOC data", choices=(2007, 2012),
                        needs={"dataset": ("voc",)})
   keep_difficult: bool = flag(
@@ -138,7 +144,8 @@ class Data:
       "memory", "where decoded images are kept: memory (above 4 GB in a "
       "temporary file); disk, in --cache_dir, from which the next run on these "
       "files reads them; none, each use decodes again",
-      choices=("memory", "disk", "none"))
+      choices=("memory", "disk", "none"), needs={"dataset": tuple(
+          d for d in DATASETS if d not in CLIPS["dataset"])})
   cache_dir: str = flag("W/images", "folder of decoded images",
                         needs={"cache": ("disk",)})
 
@@ -175,10 +182,11 @@ class Model:
       "for shapes, mobilenet_v2 otherwise" % ", ".join(MODELS))
   width: float = flag(1.0, "width multiplier of the backbone (alpha)",
                       minimum=0.1, maximum=2.0,
-                      needs={"model": ("mobilenet", "mobilenet_v2")})
+                      needs={"model": ("mobilenet", "mobilenet_v2", *THREE_D)})
   weights: str = flag(
       "", "weights to start from: imagenet, none, or a weights file; "
-      "default: imagenet, but none for tiny_cnn")
+      "default: imagenet, but none for tiny_cnn and for networks of clips, "
+      "which also take a .pth file of torchvision's weights")
   image_size: int | str = flag(
       0, "side of the square input in pixels, from 16 to 4096, or "
       "HEIGHTxWIDTH; default: by the model")
@@ -190,7 +198,8 @@ class Model:
       "auto", "range of the pixel values that the model in a file expects; "
       "auto: that of the preprocessing with which it begins, or 0..1 if it "
       "begins with none",
-      choices=("auto", "0..1", "-1..1", "0..255", "imagenet", "caffe"))
+      choices=("auto", "0..1", "-1..1", "0..255", "imagenet", "kinetics",
+               "caffe"))
   cam_layer: tuple[str, ...] = flag(
       (), "layer whose output gives the class activation map; default: the "
       "last layer with a spatial extent")
@@ -199,7 +208,8 @@ class Model:
       "comes after it is left out, the head of a model in a file too; "
       "default: the last layer with a spatial extent")
   reflect_padding: bool = flag(
-      False, "pad the backbone's convolutions by reflection, not by zeros")
+      False, "pad the backbone's convolutions by reflection, not by zeros; "
+      "those of a network of clips by repeating the edge")
   warm_start: str = flag(
       "", "folder of a run, or weights file, whose weights the run starts "
       "from; the settings of a run's network (model, width, image size, "

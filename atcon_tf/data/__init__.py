@@ -11,9 +11,15 @@ A `Record` is `id, image, label, boxes, box_label, mask`. Boxes are
 `x_min, y_min, x_max, y_max` in units of the image's width and height. `image`
 is a path or a function, so that pixels are read only when they are used.
 
-A batch is a dict: "image" `[B, S, S, 3]` in [0, 1], "label" `[B, classes]`,
-and the columns that the objective asks for. A "mask" `[B, S, S, classes]` is
-cropped and flipped with its image.
+A data set with `frames` holds clips: the function of a record gives T frames,
+`[T, height, width, 3]`. The frames of a clip are framed, resized and augmented
+alike. A recording is a video file or a folder of frames; a clip is a part of
+one, and its moments are seconds of the recording's time stamps. Clips of one
+recording are in one group.
+
+A batch is a dict: "image" `[B, S, S, 3]` in [0, 1] (`[B, T, S, S, 3]` of
+clips), "label" `[B, classes]`, and the columns that the objective asks for. A
+"mask" `[B, S, S, classes]` is cropped and flipped with its image.
 
 Batch k of a stream is a function of (seed, stream, k), augmentation included.
 So a resumed run sees the batches that an uninterrupted run sees, and two
@@ -28,6 +34,7 @@ batch exactly its share of positives.
 from atcon_tf.data import image_check
 from atcon_tf.data import labelling
 from atcon_tf.data import pictures
+from atcon_tf.data import recorded_clip
 from atcon_tf.data import shard_writer
 from atcon_tf.data.record import Dataset
 from atcon_tf.data.record import Record

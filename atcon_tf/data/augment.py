@@ -2,7 +2,7 @@
 
 All changes that move pixels are one projective transform of the image. It is
 applied once, and `warp` applies the same transform to a map or a mask of the
-image.
+image. The frames of a clip change alike, in place and in colour.
 """
 
 import numpy as np
@@ -17,10 +17,10 @@ GREY = 0.45  # value of the square, about the mean of photos
 
 
 def distort(image, augment, seed, crop_area=CROP_AREA):
-  """Random changes of a batch of images.
+  """Random changes of a batch of images or clips.
 
   Args:
-    image: `[B, H, W, C]` in [0, 1].
+    image: `[B, H, W, C]` in [0, 1], or clips `[B, T, H, W, C]`.
     augment: any of "crop" (a random window of at least `crop_area` of the
       image, sides within 3:4), "flip" (left-right), "vertical_flip",
       "rotation" (up to 15 degrees, edges reflected), "color" (brightness,
@@ -34,21 +34,26 @@ def distort(image, augment, seed, crop_area=CROP_AREA):
     the changed images, and the transforms `[B, 8]` that were applied to them
     (see `warp`).
   """
-  transform = random_transform(tf.shape(image)[0], image.shape[1:3], augment,
+  transform = random_transform(tf.shape(image)[0], image.shape[-3:-1], augment,
                                seed, crop_area)
   if set(augment) & {"crop", "flip", "rotation", "vertical_flip",
                      "randaugment"}:
     image = warp(image, transform)
+  shape, frames = image.shape, 1
+  if len(shape) == 5:  # frames one below the other change alike in colour
+    frames = shape[1]
+    image = tf.reshape(image, [-1, frames * shape[2], *shape[3:]])
   if "randaugment" in augment:
     image = rand_augment.colours(image, *rand_augment.draw(
         tf.shape(image)[0], _rand_augment_seed(seed)))
   if "color" in augment:
     image = _jitter(image, tf.random.experimental.stateless_fold_in(seed, 9))
   if "cutout" in augment:
-    image = _cut_out(image, tf.random.experimental.stateless_fold_in(seed, 10))
+    image = _cut_out(image, tf.random.experimental.stateless_fold_in(seed, 10),
+                     frames)
   if "autocontrast" in augment:
     image = _stretch(image, tf.random.experimental.stateless_fold_in(seed, 12))
-  return image, transform
+  return tf.reshape(image, [-1, *shape[1:]]) if frames > 1 else image, transform
 
 
 def _rand_augment_seed(seed):
@@ -102,14 +107,22 @@ def warp(image, transform, fill="REFLECT", interpolation="BILINEAR"):
   Output pixel (x, y) shows input pixel `(t0 x + t1 y + t2, t3 x + t4 y + t5)`.
 
   Args:
-    image: `[B, H, W, channels]`.
+    image: `[B, H, W, channels]`, or clips `[B, T, H, W, channels]`, of which
+      all frames are transformed alike.
     transform: `[B, 8]`.
     fill: how pixels outside the image are filled; see TensorFlow's
       `ImageProjectiveTransformV3`.
     interpolation: "BILINEAR" or "NEAREST".
   Returns:
-    `[B, H, W, channels]`.
+    of the shape of `image`.
   """
+  if len(image.shape) == 5:  # time among the channels
+    _, frames, *size, channels = image.shape
+    flat = tf.reshape(tf.transpose(image, [0, 2, 3, 1, 4]),
+                      [-1, *size, frames * channels])
+    flat = warp(flat, transform, fill, interpolation)
+    return tf.transpose(tf.reshape(
+        flat, [-1, *size, frames, channels]), [0, 3, 1, 2, 4])
   return tf.raw_ops.ImageProjectiveTransformV3(
       images=image, transforms=transform,
       output_shape=tf.shape(image)[1:3], fill_value=0.0,
@@ -133,12 +146,19 @@ def _stretch(image, seed):
   return tf.where(u < 0.5, rand_augment.autocontrast(image), image)
 
 
-def _cut_out(image, seed):
-  """Sets a part at a random place to grey; it may extend beyond the image."""
+def _cut_out(image, seed, frames=1):
+  """Sets a part at a random place to grey; it may extend beyond the image.
+
+  Args:
+    image: `[B, frames * H, W, C]`, frames one below the other.
+    seed: int64 `[2]`.
+    frames: number of frames, of which each loses the same part.
+  """
   centre = tf.random.stateless_uniform([tf.shape(image)[0], 2], seed)
   rows, columns = (
       tf.abs((tf.range(size, dtype=tf.float32) + 0.5) / size
              - centre[:, i:i + 1]) < CUTOUT / 2
-      for i, size in enumerate(image.shape[1:3]))
+      for i, size in enumerate((image.shape[1] // frames, image.shape[2])))
   inside = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
+  inside = tf.tile(inside, [1, frames, 1])
   return tf.where(inside[..., tf.newaxis], GREY, image)

@@ -135,6 +135,8 @@ def _mask(mask, network, resize):
 
 def size_of(record):
   """(height, width) of a record's photo; (1, 1) if it does not decode."""
+  if record.frames:
+    return next(record.image.each()).shape[:2]
   if not isinstance(record.image, str):
     return record.image().shape[:2]
   try:

@@ -140,7 +140,9 @@ def _look(record):
     return f"{type(error).__name__}: {error}"
   digest = hashlib.sha256(
       f"{pixels.shape}".encode() + pixels.tobytes()).digest()
-  image = PIL.Image.fromarray(pixels)
+  # A clip looks as its middle frame does.
+  image = PIL.Image.fromarray(
+      pixels[len(pixels) // 2] if record.frames else pixels)
   if np.std(np.asarray(image.convert("L"))) < _STRUCTURE:
     return _Look(digest, None, damage)
   bits = np.packbits(imagehash.phash(image).hash.ravel())

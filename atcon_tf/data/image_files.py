@@ -65,12 +65,13 @@ def visible(name):
   return not name.startswith(".") and name not in _FOREIGN
 
 
-def note(where, others):
+def note(where, others, what="picture"):
   """A list with the line on the files that were left out; empty: none were.
 
   Args:
     where: the folder.
     others: `{ending: number}`.
+    what: these files are not.
   """
   count = sum(others.values())
   if not count:
@@ -79,7 +80,7 @@ def note(where, others):
       others.items(), key=lambda one: (-one[1], one[0]))[:_NAMED])
   more = ", ..." if len(others) > _NAMED else ""
   return [f"left out of {where}: {count} file{'s' * (count > 1)} that "
-          f"{'are no pictures' if count > 1 else 'is no picture'} "
+          f"{f'are no {what}s' if count > 1 else f'is no {what}'} "
           f"({kinds}{more})"]
 
 

@@ -1,4 +1,4 @@
-"""The decoded images of a data set, each read once."""
+"""The decoded images or clips of a data set, each read once."""
 
 import concurrent.futures
 import os
@@ -10,25 +10,33 @@ import PIL.Image
 from atcon_tf.config import image_sizes
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
+from atcon_tf.data import clip_store
 from atcon_tf.data import decoding
 from atcon_tf.data import framing
+from atcon_tf.data import pictures
+from atcon_tf.data import recorded_clip
 
 # Above this number of bytes the decoded images are in a memory-mapped file.
 _IN_MEMORY = 4 << 30
 
 
 def decode(record, size, several=None):
-  """One image, framed as its record says, and resized.
+  """One image or clip, framed as its record says, and resized.
 
   Args:
     record: a `Record`.
     size: height and width, or a side of a square; see `image_sizes.pair`.
     several: list that gets the path of a file with more than one frame or
-      page, of which the first is used; None: no list.
+      page, of which the first is used; of a clip, the seconds whose frames
+      were replaced. None: no list.
   Returns:
-    uint8 `[height, width, 3]`, see `decoding`.
+    uint8 `[height, width, 3]`, see `decoding`; of a clip `[T, height, width,
+    3]`, of whose frames one at a time is in memory at its own size.
   """
-  height, width = image_sizes.pair(size)
+  size = image_sizes.pair(size)
+  if record.frames:
+    return np.stack([_fitted(PIL.Image.fromarray(frame), record, size)
+                     for frame in record.image.each(several)])
   if isinstance(record.image, str):
     decoding.check_sums(record.image)
     with decoding.open_image(record.image) as opened:
@@ -37,23 +45,30 @@ def decode(record, size, several=None):
       image = decoding.to_rgb(opened)
   else:
     image = PIL.Image.fromarray(record.image())
+  return _fitted(image, record, size)
+
+
+def _fitted(image, record, size):
+  """A PIL image as the network sees it, uint8 `[*size, 3]`."""
   if record.frame:
     part = framing.window(image.size[::-1], *record.frame)
     image = PIL.Image.fromarray(framing.cut(np.asarray(image), part))
-  if image.size != (width, height):
-    image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
+  if image.size != size[::-1]:
+    image = image.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
   return np.asarray(image)
 
 
 class Images:
-  """The decoded images of a data set, each read once.
+  """The decoded images or clips of a data set, each read once.
 
   Attributes:
-    pixels: uint8 `[N, height, width, 3]`, a row for each record that was given.
+    pixels: uint8 `[N, height, width, 3]`, a row for each record that was
+      given; of clips `[N, T, height, width, 3]`.
     records: the records without those of a broken image.
     bad: `{path: error}` of the broken images.
     several: paths of the files with several frames or pages, of which the
       first is used.
+    remarks: `{name of a clip: what StoredClips.read says of it}`.
   """
 
   def __init__(self, records, size, max_bad_images=0, progress=False,
@@ -71,18 +86,26 @@ class Images:
       UserError: more than `max_bad_images` images do not decode.
     """
     size = image_sizes.pair(size)
+    clip = sorted({r.frames for r in records} - {0})  # [T], or [] for images
     kept = cache and cache(records)
-    self.pixels = kept or _room((len(records), *size, 3))
-    self.bad, self.several = {}, []
-    bar = Progress(len(records), "images", progress)
+    stored = clip_store.stored(records)
+    self.pixels = kept or (
+        clip_store.StoredClips(records, size) if stored else
+        _room((len(records), *clip, *size, 3)))
+    self.bad, self.several, self.remarks = {}, [], {}
+    bar = Progress(len(records), "clips" if clip else "images", progress)
 
     def read(i):
-      if kept:
+      if stored:
+        self.remarks[name_of(records[i])] = self.pixels.read(i, decode)
+      elif kept:
         kept.read(i, self.several)
       else:
         self.pixels[i] = decode(records[i], size, self.several)
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    # A thread for each core: a decoder of video holds many frames.
+    with concurrent.futures.ThreadPoolExecutor(
+        os.cpu_count() if stored else None) as pool:
       work = [pool.submit(_try, read, i) for i in range(len(records))]
       try:
         for record, one in zip(records, work):
@@ -107,8 +130,13 @@ class Images:
     if len(self.bad) > most:
       raise does_not_decode(name_of(record), error, most)
 
+  def notes(self):
+    """Lines for the person on what was replaced or not used."""
+    return [*pictures.frames_note(self.several),
+            *clip_store.notes(self.remarks)]
+
   def batch(self, records):
-    """The images of records, float32 `[n, height, width, 3]` in [0, 1]."""
+    """The images of records, float32 `[n, ..., 3]` in [0, 1]."""
     rows = self.rows([r.id for r in records])
     return self.scaled(self.pixels[rows])
 
@@ -129,7 +157,7 @@ class ArrayImages(Images):
 
   Attributes:
     pixels: float32 `[N, height, width, channels]` of any range.
-    records, bad, several: as of `Images`; the latter two are empty.
+    records, bad, several, remarks: as of `Images`; but for the first, empty.
   """
 
   def __init__(self, records, pixels):
@@ -140,7 +168,7 @@ class ArrayImages(Images):
       pixels: float32 `[N, height, width, channels]`.
     """
     self.records, self.pixels = list(records), pixels
-    self.bad, self.several = {}, []
+    self.bad, self.several, self.remarks = {}, [], {}
     self._row = {r.id: i for i, r in enumerate(self.records)}
 
   def scaled(self, pixels):
@@ -170,6 +198,8 @@ def _room(shape):
 
 def name_of(record):
   """The path of a record's image, or its id if the image is no file."""
+  if isinstance(record.image, recorded_clip.RecordedClip):
+    return record.image.name
   return record.image if isinstance(record.image, str) else record.id
 
 
@@ -180,11 +210,14 @@ def does_not_decode(name, error, most):
 
 
 def _try(function, *args):
-  """Calls a function; returns what it raises as text, or None."""
+  """Calls a function; returns its error as text, or None.
+
+  Raises:
+    UserError: the function raises it.
+  """
   try:
     function(*args)
-  except UserError:  # no fault of the image
+  except UserError:  # nothing that another image would not meet
     raise
   except Exception as error:  # decoders raise almost anything
     return f"{type(error).__name__}: {error}"
-  return None

@@ -18,7 +18,8 @@ from atcon_tf.data import augment as augment_lib
 class Batch(typing.TypedDict, total=False):
   """The columns that a batch of B images can hold.
 
-  Every objective documents the columns that it needs.
+  Every objective documents the columns that it needs. In a batch of clips
+  the images are `[B, T, S, S, 3]`.
 
   Attributes:
     image: float32 `[B, S, S, 3]` in [0, 1], augmented.

@@ -127,8 +127,7 @@ def _grey(image):
 def _blurred(image):
   kernel = tf.tile(_SHARPEN[:, :, None, None], [1, 1, 3, 1])
   inner = tf.nn.depthwise_conv2d(image, kernel, [1, 1, 1, 1], "VALID")
-  size = image.shape[1]
-  inside = np.zeros([1, size, size, 1], bool)
+  inside = np.zeros([1, *image.shape[1:3], 1], bool)
   inside[:, 1:-1, 1:-1] = True
   return tf.where(inside, tf.pad(inner, [[0, 0], [1, 1], [1, 1], [0, 0]]),
                   image)

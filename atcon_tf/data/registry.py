@@ -6,18 +6,22 @@ from atcon_tf.config import image_sizes
 from atcon_tf.config import settings
 from atcon_tf.data import framing
 from atcon_tf.data import groups
+from atcon_tf.data import recorded_clip
 from atcon_tf.data.sources import binary_masks
+from atcon_tf.data.sources import clip_table
 from atcon_tf.data.sources import coco
 from atcon_tf.data.sources import cvat
 from atcon_tf.data.sources import folder
 from atcon_tf.data.sources import image_list
 from atcon_tf.data.sources import label_studio
 from atcon_tf.data.sources import labelled_table
+from atcon_tf.data.sources import moving_shapes
 from atcon_tf.data.sources import prepared
 from atcon_tf.data.sources import shapes
 from atcon_tf.data.sources import svhn
 from atcon_tf.data.sources import tfds_images
 from atcon_tf.data.sources import unlabeled
+from atcon_tf.data.sources import video
 from atcon_tf.data.sources import voc
 
 
@@ -89,10 +93,32 @@ def _shapes(config):
                      size=max(image_sizes.pair(config.image_size)))
 
 
+def cut_of(config):
+  """How the clips of a run are cut from recordings."""
+  return recorded_clip.Cut(
+      config.frames, config.stride, config.fps, config.clip_seconds,
+      config.window_seconds, config.clip_cache)
+
+
+def _video(config):
+  if config.table:
+    return clip_table.load(config.table, cut_of(config), config.data_dir,
+                           config.classes, config.group_column,
+                           config.split_seed)
+  return video.load(config.data_dir, cut_of(config), config.classes,
+                    config.split_seed)
+
+
+def _moving_shapes(config):
+  return moving_shapes.load(config.classes, config.frames,
+                            size=max(image_sizes.pair(config.image_size)))
+
+
 DATASETS = {"voc": _voc, "folder": _folder, "image_list": _image_list,
             "binary_masks": _binary_masks, "csv": _csv, "coco": _coco,
             "label_studio": _label_studio, "cvat": _cvat, "svhn": _svhn,
-            settings.TFDS: _tfds, "prepared": _prepared, "shapes": _shapes}
+            settings.TFDS: _tfds, "prepared": _prepared, "video": _video,
+            "shapes": _shapes, "moving_shapes": _moving_shapes}
 
 
 def load(config, judged=()):
@@ -108,7 +134,9 @@ def load(config, judged=()):
   """
   make = DATASETS[settings.source(config.dataset)]
   dataset = make(config, judged) if judged else make(config)
-  if config.unlabeled_dir:
+  if config.unlabeled_dir and config.dataset == "video":
+    dataset = video.add_unlabeled(dataset, config.unlabeled_dir, cut_of(config))
+  elif config.unlabeled_dir:
     dataset = unlabeled.add(dataset, config.unlabeled_dir)
   dataset = groups.separate(dataset, config.group_pattern, config.split_seed)
   if config.dataset == "prepared":  # framed when it was stored

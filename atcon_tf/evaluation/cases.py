@@ -52,8 +52,12 @@ def cases_of(classifier, records, images, target="box", limit=0):
   Returns:
     `Cases`.
   Raises:
-    UserError: the target is "box", and no record has one.
+    UserError: the target is "box", and no record has one; or the classifier
+      is one of clips.
   """
+  if classifier.frames:
+    raise UserError("methods", None, "are judged on images, and "
+                    f"{classifier.name} sees clips")
   if target == "box":
     records = [r for r in records if len(r.boxes)]
     if not records:

@@ -17,6 +17,7 @@ def evaluate(run, split="test", data_dir="", progress=False, **other):
       `run_data.load_part`.
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
+    With --test_clips also `scoring.clip_level`.
   """
   records, images = run_data.load_part(run, split, data_dir, **other)
   config, thresholds = run.config, run.result["thresholds"]
@@ -24,9 +25,11 @@ def evaluate(run, split="test", data_dir="", progress=False, **other):
                         config.eval_batch_size, config.xla)
   if progress:
     print(f"scoring {split} ({len(records)} images)", flush=True)
-  predictions = predictor.predict(images, records, progress)
+  predictions = predictor.predict(images, records, progress,
+                                  views=config.test_clips)
   table = scoring.tabulate(predictions, thresholds, run.class_names,
                            config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
-          split: scoring.judge(table, config.bootstrap)}
+          split: scoring.judge(table, config.bootstrap),
+          **scoring.clip_level(predictions, thresholds)}

@@ -24,6 +24,8 @@ def note(classifier, records):
     classifier: a `models.Classifier`.
     records: list of `Record`.
   """
+  if classifier.frames:  # their boxes are events
+    return ""
   cells = max(min(size) for size in map_sizes(classifier))
   share = share_of_smaller_boxes(records, cells)
   if not share > 0.5:

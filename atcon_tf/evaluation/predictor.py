@@ -19,6 +19,8 @@ from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
 from atcon_tf.data import pipeline
+from atcon_tf.data import recorded_clip
+from atcon_tf.evaluation import class_boxes
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import segmentation
 from atcon_tf.models import geometry
@@ -44,13 +46,16 @@ class Predictions:
     consistency_raw: the same under the unscaled mask.
     pair_image: int `[P]`, index of the image.
     pair_class: int `[P]`.
-    pair_boxes: list of P float arrays `[n, 4]`.
+    pair_boxes: list of P float arrays `[n, 4]`, see `class_boxes`.
     iou: `[P, len(localization.THRESHOLDS)]`, box IoU of the rectified
       Grad-CAM at each threshold.
     pointing: `[P]`, 1 where the maximum of Grad-CAM lies in a box.
     mask_iou: like `iou`, with the mask of the class; NaN where it has no
       pixel.
     centre_mask_iou: the same of `segmentation.centre_map`.
+    of_clips: the images are clips, and the boxes events; see `class_boxes`.
+    clip_probability: `[N, K, classes]` of K clips of each recording, whose
+      mean is `probability`; None: of the one clip alone.
   """
 
   id: np.ndarray
@@ -66,6 +71,8 @@ class Predictions:
   pointing: np.ndarray
   mask_iou: np.ndarray
   centre_mask_iou: np.ndarray
+  of_clips: bool = False
+  clip_probability: np.ndarray | None = None
 
 
 def use_xla(xla):
@@ -90,11 +97,11 @@ class Predictor:
     Args:
       classifier: a `models.Classifier`.
       multi_label: the probability is a sigmoid; otherwise a softmax.
-      batch_size: images in the network at once.
+      batch_size: images, or frames of clips, in the network at once.
       xla: see `use_xla`.
     """
     self.classifier, self.multi_label = classifier, multi_label
-    self.batch_size = batch_size
+    self.batch_size = classifier.per_batch(batch_size)
     try:
       registry.check(classifier, "guided_backprop")
       self._measured = True
@@ -124,7 +131,13 @@ class Predictor:
         self._logits(pixels).numpy()
         for _, pixels in self._batches(images, records, progress)])
 
-  def predict(self, images, records, progress=False, consistency=True):
+  def probability(self, images, records):
+    """Probabilities of records, `[N, classes]`; arguments as `predict`."""
+    return probabilities.probability(self.logits(images, records),
+                                     self.multi_label)
+
+  def predict(self, images, records, progress=False, consistency=True,
+              views=1):
     """Predictions, consistency and localisation of records.
 
     Args:
@@ -133,6 +146,8 @@ class Predictor:
       progress: show a bar.
       consistency: measure consistency, which takes three quarters of the
         time.
+      views: clips of each recording over which probabilities are averaged;
+        `images` holds them, see `data.recorded_clip.views`.
     Returns:
       `Predictions`.
     """
@@ -140,14 +155,14 @@ class Predictor:
     consistency = consistency and self._measured
     width = _width(records)
     for batch, pixels in self._batches(images, records, progress):
-      classes = [sorted(set(r.box_label.tolist())) for r in batch]
+      classes = [class_boxes.of_record(r) for r in batch]
       # One [B] column for each class of the fullest image.
       columns = np.zeros([width, self.batch_size], np.int64)
       for i, present in enumerate(classes):
-        columns[:len(present), i] = present
+        columns[:len(present), i] = list(present)
       # All batches have one size: TensorFlow would trace another one anew.
       pixels = tf.pad(pixels, [[0, self.batch_size - len(batch)],
-                               *[[0, 0]] * 3])
+                               *[[0, 0]] * (len(pixels.shape) - 1)])
       result = self._look(pixels, [tf.constant(c) for c in columns],
                           consistency)
       result = {name: value.numpy()[:len(batch)]
@@ -157,12 +172,18 @@ class Predictor:
       done += len(batch)
     columns = {name: np.concatenate([s[name] for s in seen])
                for name in seen[0]}
+    probability, of_views = probabilities.probability(
+        columns["logits"], self.multi_label), None
+    if views > 1:
+      of_views = self.probability(images, [
+          v for r in records for v in recorded_clip.views(r, views)]).reshape(
+              len(records), views, -1)
+      probability = of_views.mean(1)
     return Predictions(
         id=np.array([r.id for r in records]),
         label=np.stack([r.label for r in records]),
-        probability=probabilities.probability(columns["logits"],
-                                             self.multi_label),
-        multi_label=self.multi_label,
+        probability=probability, multi_label=self.multi_label,
+        of_clips=bool(self.classifier.frames), clip_probability=of_views,
         consistency=columns.get("consistency"),
         consistency_raw=columns.get("consistency_raw"),
         **pairs.columns())
@@ -173,7 +194,7 @@ def _width(records):
 
   TensorFlow traces `_look` anew for each number of classes.
   """
-  most = max((len(set(r.box_label.tolist())) for r in records), default=0)
+  most = max((len(class_boxes.of_record(r)) for r in records), default=0)
   return most if most < 2 else -(-most // 8) * 8
 
 
@@ -182,16 +203,17 @@ def _look(classifier, images, columns, with_consistency):
 
   Args:
     classifier: a `models.Classifier`.
-    images: `[B, H, W, 3]` in [0, 1].
+    images: `[B, H, W, 3]` in [0, 1], or clips `[B, T, H, W, 3]`.
     columns: list of int `[B]`, one class for each image; a map for each.
     with_consistency: whether to compute consistency.
   """
   pass_ = forward_pass.forward(classifier, images)
   result = {"logits": pass_.logits}
   cams = [cam.grad_cam(pass_, column) for column in columns]
-  size = classifier.image_size
+  size = classifier.extent
   result["maps"] = tf.stack(
-      [geometry.resize(m, size, classifier.geometry[-1]) for m in cams],
+      [class_boxes.evidence(geometry.resize(
+          m, size, classifier.geometry[-1])) for m in cams],
       1) if cams else tf.zeros([0])
   if with_consistency:
     target = tf.argmax(pass_.logits, -1)
@@ -219,15 +241,16 @@ class _Pairs:
     Args:
       first: index of the first image.
       batch: list of `Record`.
-      classes: list of lists, the classes with boxes of each record.
-      cams: `[B, K, H, W]`, a map for each of these classes.
+      classes: `{class: boxes}` of each record, see `class_boxes.of_record`.
+      cams: `[B, K, H, W]`, a map for each of these classes; see
+        `class_boxes.evidence`.
     """
     chosen, boxes, masks, size = [], [], [], cams.shape[2:]
     for i, (record, present) in enumerate(zip(batch, classes)):
       mask = record.mask() if present and record.mask else None
-      for k, c in enumerate(present):
+      for k, (c, own) in enumerate(present.items()):
         chosen.append(cams[i, k])
-        boxes.append(record.boxes[record.box_label == c])
+        boxes.append(own)
         masks.append(class_masks.class_mask(mask, c, size))
         self.image.append(first + i)
         self.label.append(c)

@@ -39,7 +39,7 @@ def choose_thresholds(predictions, operating_point=""):
   if len(predictions.pair_boxes):
     chosen["cam"] = localization.best_threshold(predictions.iou)
     chosen["centre_box"] = localization.best_centre_box(
-        predictions.pair_boxes)
+        predictions.pair_boxes, full_height=predictions.of_clips)
   for name in ("mask", "centre_mask"):
     iou = getattr(predictions, f"{name}_iou")
     iou = iou[np.isfinite(iou[:, 0])]
@@ -64,7 +64,8 @@ def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
     "consistency_raw" `[N]` where the network has them; and, `[N, classes]`
     with NaN where an image has no such box or mask: "box_iou",
     "pointing_game", "centre_box_iou", "centre_point_pointing_game",
-    "mask_iou" and "centre_mask_iou"; of binary data "false_alarm_rates".
+    "mask_iou" and "centre_mask_iou"; of clips the names of `MOMENTS`; of
+    binary data "false_alarm_rates".
   """
   table = {"id": predictions.id.astype(str), "label": predictions.label,
            "probability": predictions.probability,
@@ -97,20 +98,30 @@ def _of_pairs(predictions, thresholds):
         "box_iou": cut(predictions.iou, "cam"),
         "pointing_game": predictions.pointing,
         "centre_box_iou": localization.centre_box(
-            boxes, thresholds["centre_box"]),
+            boxes, thresholds["centre_box"], predictions.of_clips),
         "centre_point_pointing_game": localization.centre_point(boxes)}
   if boxes and "mask" in thresholds:
     values |= {
         "mask_iou": cut(predictions.mask_iou, "mask"),
         "centre_mask_iou": cut(predictions.centre_mask_iou, "centre_mask")}
+  if predictions.of_clips:
+    return {MOMENTS[name]: value for name, value in values.items()
+            if name in MOMENTS}
   return values
+
+
+# The scores of boxes on an axis of time: of when a clip shows a class.
+MOMENTS = {"box_iou": "moment_iou", "pointing_game": "moment_pointing_game",
+           "centre_box_iou": "centre_moment_iou",
+           "centre_point_pointing_game": "centre_moment_pointing_game"}
 
 
 # Columns of the table with a number for each image, `[N]`.
 PER_IMAGE = ("consistency", "consistency_raw")
 # Columns with a number for each image and class, `[N, classes]`.
 PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
-            "centre_point_pointing_game", "mask_iou", "centre_mask_iou")
+            "centre_point_pointing_game", "mask_iou", "centre_mask_iou",
+            *MOMENTS.values())
 
 
 def _threshold(table):
@@ -190,6 +201,27 @@ def judge(table, samples=500, seed=0):
     result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
                                           seed=seed)
   return result
+
+
+def clip_level(predictions, thresholds):
+  """The scores of single clips, of which a recording has several.
+
+  Args:
+    predictions: `predictor.Predictions` with `clip_probability`.
+    thresholds: from `choose_thresholds` of the validation split.
+  Returns:
+    `{"clip_level": {"clips": K, metric: float}}`; {} for predictions of one
+    clip each. `judge` has the scores of the mean over the K clips.
+  """
+  of_clips = predictions.clip_probability
+  if of_clips is None:
+    return {}
+  count, classes = of_clips.shape[1:]
+  threshold = thresholds.get("probability", thresholds.get("positive"))
+  scores, _ = classification.evaluate_all(
+      np.repeat(predictions.label, count, 0), of_clips.reshape(-1, classes),
+      threshold, predictions.multi_label)
+  return {"clip_level": {"clips": count, **scores}}
 
 
 def _of_two_classes(table):

@@ -30,6 +30,14 @@ command prints once.
 `normalize` gives a network with one channel their luminance. `wrap` leaves
 images as the model expects them (`Classifier.image_shape`).
 
+**Clips.** With `frames` a classifier takes `[B, T, H, W, 3]`. A network of
+clips (`residual_3d.py`) has maps `[B, t, h, w, K]`. A network of images runs
+over the frames as one batch between two layers (`frames_model.py`): its own
+layers give `[B T, h, w, K]`, which `Classifier.per_clip` groups, and the mean
+over all cells of all frames goes to the head. `Classifier.extent` is the size
+of a map at full size, `(H, W)` or `(T, H, W)`; code that sums over it names
+its axes "all but the first".
+
 **Guided ReLU.** One forward pass serves the plain and the guided gradient;
 the rule is chosen when the gradient is taken. The gates are constants in a
 second derivative. ReLU6 keeps its upper gate.

@@ -10,6 +10,7 @@ import numpy as np
 from atcon_tf.config import image_sizes
 from atcon_tf.config import keras_settings
 from atcon_tf.config import UserError
+from atcon_tf.models import residual_3d
 
 _IMAGENET = dict(scale=(1 / .229, 1 / .224, 1 / .225),
                  offset=(-.485 / .229, -.456 / .224, -.406 / .225))
@@ -20,6 +21,9 @@ INPUT_RANGES = {
     "-1..1": dict(scale=(2., 2., 2.), offset=(-1., -1., -1.)),
     "0..255": dict(scale=(255., 255., 255.), offset=(0., 0., 0.)),
     "imagenet": _IMAGENET,
+    "kinetics": dict(scale=(1 / .22803, 1 / .22145, 1 / .216989),
+                     offset=(-.43216 / .22803, -.394666 / .22145,
+                             -.37645 / .216989)),
     "caffe": dict(scale=(255., 255., 255.),
                   offset=(-103.939, -116.779, -123.68), reverse=True),
 }
@@ -118,22 +122,32 @@ def tiny_cnn(size):
 
 def input_range(name):
   """The key of `INPUT_RANGES` of the images that a backbone expects."""
+  if name in residual_3d.NAMES:
+    return "kinetics"
   return "-1..1" if name == "tiny_cnn" else BACKBONES[name][1]
 
 
-def make(name, weights, size, width=1.0):
+def make(name, weights, size, width=1.0, frames=0):
   """A backbone without its head, `[height, width, 3]` -> features.
+
+  A network of clips is `[frames, height, width, 3]` -> features.
 
   Args:
     name: one of `settings.MODELS`.
     weights: "imagenet", "none", or the path of a weights file.
     size: height and width of the input, or its side.
-    width: width multiplier of mobilenet and mobilenet_v2.
+    width: width multiplier of mobilenet, mobilenet_v2 and of the networks of
+      clips.
+    frames: of a clip; for a network of clips alone.
   Raises:
     UserError: the size or the weights do not fit, or the download fails.
   """
   keras_settings.check_format(keras.config.image_data_format())
-  if name == "tiny_cnn":
+  if name in residual_3d.NAMES:
+    if not frames:
+      raise UserError("model", name, "is a network of clips, not of images")
+    base = residual_3d.make(name, frames, image_sizes.pair(size), width)
+  elif name == "tiny_cnn":
     base = tiny_cnn(size)
   else:
     options = {"alpha": width} if "mobilenet" in name else {}
@@ -149,7 +163,9 @@ def make(name, weights, size, width=1.0):
                       f"cannot download {name} ({error}); pass "
                       "--weights=FILE, the backbone's .weights.h5 without its "
                       "head, or --weights=none") from error
-  if weights not in ("imagenet", "none"):
+  if name in residual_3d.NAMES and weights.endswith((".pth", ".pt")):
+    residual_3d.load_state_dict(base, weights)
+  elif weights not in ("imagenet", "none"):
     load_weights(base, weights, name, ("weights", weights))
   if name == "efficientnet_b0":
     # Keras's model starts with a preprocessing that differs with `weights`.

@@ -16,7 +16,8 @@ import collections
 import keras
 import tensorflow as tf
 
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
+                 keras.layers.Conv3D)
 
 
 class FoldedConvolution(keras.layers.Layer):
@@ -26,7 +27,7 @@ class FoldedConvolution(keras.layers.Layer):
     """Shares both layers with the graph that they are from.
 
     Args:
-      convolution: a Conv2D or DepthwiseConv2D without an activation.
+      convolution: one of `_CONVOLUTIONS` without an activation.
       normalization: the BatchNormalization that reads it.
     """
     # No autocast: the product is made in the precision of the variables.
@@ -41,7 +42,7 @@ class FoldedConvolution(keras.layers.Layer):
     """The normalised convolution of x.
 
     Args:
-      x: `[B, h, w, C]`.
+      x: `[B, h, w, C]` or `[B, t, h, w, C]`.
       training: normalise by the statistics of the batch and update the
         moving ones; otherwise normalise by the moving statistics.
     """
@@ -111,8 +112,7 @@ def fold(model):
     """Whether a convolution becomes a part of the only node that reads it."""
     output = id(node.outputs[0])
     return output not in ends and _is_plain(node.operation) and (
-        [_normalizes(reader.operation) for reader in readers[output]]
-        == [True])
+        [_normalizes(reader) for reader in readers[output]] == [True])
 
   tensors, pairs = {id(x): x for x in model.inputs}, {}
   for node in order:
@@ -140,7 +140,7 @@ def _is_plain(operation):
       and operation.data_format == "channels_last")
 
 
-def _normalizes(operation):
-  """Whether an operation is a batch normalisation of the channels."""
-  return type(operation) is keras.layers.BatchNormalization and (
-      operation.axis in (-1, 3))
+def _normalizes(node):
+  """Whether a node is a batch normalisation of the channels."""
+  return type(node.operation) is keras.layers.BatchNormalization and (
+      node.operation.axis in (-1, len(node.input_tensors[0].shape) - 1))

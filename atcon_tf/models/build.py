@@ -3,6 +3,9 @@
     classifier = models.build("mobilenet_v2", 20, weights="imagenet",
                               image_size=225, prior=label.mean(axis=0))
     logits = classifier.model(images)            # images [B, H, W, 3] in [0, 1]
+
+With `frames` it is a classifier of clips, `[B, T, H, W, 3]`: a network of
+clips as it is, a network of images over the frames (`frames_model.py`).
 """
 
 import keras
@@ -16,13 +19,15 @@ from atcon_tf.models import backbones
 from atcon_tf.models import classifier
 from atcon_tf.models import endings
 from atcon_tf.models.feature_norm import FeatureNorm
+from atcon_tf.models import frames_model
 from atcon_tf.models.graph import ModelGraph
+from atcon_tf.models import residual_3d
 from atcon_tf.models import user_model
 
 
 def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
           prior=None, multi_label=True, cam_layer=(), reflect_padding=False,
-          input_range="auto", head="linear", feature_layer=""):
+          input_range="auto", head="linear", feature_layer="", frames=0):
   """Builds a classifier.
 
   Args:
@@ -35,7 +40,8 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
       backbone without its head.
     image_size: side of the input, or its height and width; 0: that of the
       file, or the usual one of the backbone.
-    width: width multiplier of mobilenet and mobilenet_v2.
+    width: width multiplier of mobilenet, mobilenet_v2 and of the networks of
+      clips.
     prior: `[classes]` share of images that show each class; the head's bias
       starts at `-log((1 - p) / p)` (log p for softmax), so that the first
       logits predict the prior; None: the bias starts at 0. In few-shot
@@ -44,7 +50,8 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
     multi_label: the prior is one of sigmoids; otherwise of a softmax.
     cam_layer: names of layers that carry the maps, "nested/layer" inside a
       nested model; empty: the last layer with a spatial extent.
-    reflect_padding: every convolution of the backbone pads by reflection.
+    reflect_padding: every convolution of the backbone pads by reflection;
+      those of a network of clips repeat the edge.
     input_range: what the model in a file expects, a key of
       `backbones.INPUT_RANGES`; "auto": what its own preprocessing shows, or
       "0..1".
@@ -54,33 +61,55 @@ def build(name, num_classes, weights="none", *, image_size=0, width=1.0,
       new head reads; what comes after it is left out, the head of a model in
       a file too. Empty: the last layer with a spatial extent, or the output
       of a backbone.
+    frames: of a clip; 0: the classifier is one of images.
   Returns:
     a `Classifier`.
   Raises:
     UserError: the arguments do not fit together.
   """
   if defaults.is_file(name):
-    base, size = user_model.load(name, image_size)
+    base, size = user_model.load(name, image_size, frames)
     input_range, note = user_model.input_range(base, name, input_range)
-    return _assemble(
-        name, base, size, _normalize(name, base, input_range), True,
-        num_classes, not multi_label and num_classes == 2, prior, multi_label,
-        cam_layer, reflect_padding, head, note, feature_layer)
-  size = image_sizes.pair(image_size or defaults.of(name).image_size)
-  base = backbones.make(name, weights, size, width)
-  normalize = backbones.normalization(name, backbones.input_range(name))
-  return _assemble(name, base, size, normalize, False, num_classes, False,
-                   prior, multi_label, cam_layer, reflect_padding, head,
-                   feature_layer=feature_layer)
+    normalize, own_head = _normalize(name, base, input_range), True
+    if frames and len(size) == 2:
+      base, own_head = _up_to(name, base, size, feature_layer), False
+      note = "; ".join(filter(None, [note, f"{name} is a network of images: "
+                                     "a new head over its maps of all frames "
+                                     "replaces its own"]))
+  else:
+    size = image_sizes.pair(image_size or defaults.of(name).image_size)
+    base = backbones.make(name, weights, size, width, frames)
+    normalize, own_head, note = backbones.normalization(
+        name, backbones.input_range(name)), False, ""
+    if name in residual_3d.NAMES:
+      size = (frames, *size)
+    elif frames and feature_layer:
+      base = _up_to(name, base, size, feature_layer)
+  if frames and len(size) == 2:
+    base, size, feature_layer = (
+        frames_model.over_frames(base, frames), (frames, *size), "")
+  return _assemble(
+      name, base, size, normalize, own_head, num_classes,
+      own_head and not multi_label and num_classes == 2, prior, multi_label,
+      cam_layer, reflect_padding, head, note, feature_layer)
+
+
+def _up_to(name, base, size, feature_layer):
+  """A network of images up to a layer, or to its last map."""
+  images = keras.Input([*size, base.inputs[0].shape[-1]])
+  graph = ModelGraph(base, images, name=name)
+  output = _cut(name, graph, images, feature_layer) if feature_layer else (
+      graph.tensors[classifier.last_map(name, graph)])
+  return keras.Model(images, output, name=base.name)
 
 
 def wrap(model, input_range="0..1", image_size=0, cam_layer=(), binary=False):
   """A classifier around a Keras model.
 
   Args:
-    model: functional or Sequential, one batch of images -> logits or
-      probabilities (a final softmax or sigmoid is removed). The model is not
-      changed; its variables are shared.
+    model: functional or Sequential, one batch of images (or of clips) ->
+      logits or probabilities (a final softmax or sigmoid is removed). The
+      model is not changed; its variables are shared.
     input_range: of the images that the model expects, a key of
       `backbones.INPUT_RANGES`; "0..1" leaves images as they are.
     image_size: side of the images, or height and width; 0: the model's own.
@@ -171,7 +200,7 @@ def _assemble(name, base, size, normalize, own_head, num_classes, binary,
     raise
   except ValueError as error:  # of a layer that does not take this size
     raise UserError(
-        "image_size", image_sizes.short(size),
+        "image_size", image_sizes.short(size[-2:]),
         f"--model={name}: {backbones.first_line(error)}") from error
   (output,) = keras.tree.flatten(graph.outputs)
   if feature_layer:
@@ -218,7 +247,7 @@ def _cut(name, graph, normalized, layer):
   """The output of a layer, in a graph that ends there."""
   output = graph.tensors.get(layer)
   shape = () if output is None else output.shape
-  if len(shape) not in (2, 4) or None in shape[1:]:
+  if not (len(shape) == 2 or graph.map_size(output)) or None in shape[1:]:
     problem = "no such layer" if output is None else f"its output is {shape}"
     raise UserError("feature_layer", layer,
                     f"{problem} in {name}; a map or a vector is needed, as "
@@ -230,8 +259,12 @@ def _cut(name, graph, normalized, layer):
 def _new_head(graph, features, num_classes, prior, multi_label, head):
   """Global average pooling and a dense layer whose bias is the prior."""
   dtype = keras.config.floatx()  # also under a policy of half precision
-  if len(features.shape) == 4:
-    features = keras.layers.GlobalAveragePooling2D(
+  poolings = {4: keras.layers.GlobalAveragePooling2D,
+              5: keras.layers.GlobalAveragePooling3D}
+  if graph.merged:  # a vector of each frame
+    poolings[3] = keras.layers.GlobalAveragePooling1D
+  if len(features.shape) in poolings:
+    features = poolings[len(features.shape)](
         name=graph.unique("pool"), dtype=dtype)(features)
   if head == "unit":
     features = FeatureNorm(name=graph.unique("unit"), dtype=dtype)(features)

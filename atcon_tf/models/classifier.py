@@ -1,11 +1,14 @@
 """A classifier with access to its maps, and the layers that can carry them."""
 
 import dataclasses
+import math
 
 import keras
+import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf.models import batch_norm_folding
+from atcon_tf.models import frames_model
 from atcon_tf.models.geometry import HALF_PIXEL
 from atcon_tf.models.geometry import resize
 from atcon_tf.models.graph import ModelGraph
@@ -18,17 +21,17 @@ def enlarge(classifier, heat, layer=None):
   Args:
     classifier: a `Classifier`.
     heat: `[B, h, w]`, maps of this classifier, of the size of a cam_layer or
-      of the image.
+      of the image; of clips `[B, t, h, w]`.
     layer: index of the cam_layer of the maps; None: the last of their size.
   Returns:
-    `[B, H, W]`.
+    `[B, H, W]`, of clips `[B, T, H, W]`.
 
   Example:
     >>> heat = attribution.explain(classifier, images, "grad_cam")
     >>> attribution.enlarge(classifier, heat).shape
     TensorShape([2, 32, 32])
   """
-  size = tuple(classifier.image_size)
+  size = classifier.extent
   if tuple(heat.shape[1:]) == size:
     return heat
   if layer is None:
@@ -40,8 +43,11 @@ def enlarge(classifier, heat, layer=None):
 
 
 def map_sizes(classifier):
-  """`(rows, columns)` of the map of each cam_layer."""
-  return [tuple(t.shape[1:3]) for t in classifier.maps.outputs[:-1]]
+  """`(rows, columns)` of the map of each cam_layer; of clips with times."""
+  sizes = [tuple(t.shape[1:-1]) for t in classifier.maps.outputs[:-1]]
+  # Of a layer that runs over a batch of frames.
+  return [(classifier.frames, *size) if classifier.frames and len(size) == 2
+          else size for size in sizes]
 
 
 @dataclasses.dataclass(eq=False)
@@ -63,7 +69,8 @@ class Classifier:
     head_variables: trainable variables of a new, random head; empty if the
       head came with the model.
     geometry: of each cam_layer, `((offset, stride), (offset, stride))`: cell
-      n of an axis is centred on pixel offset + stride n; see `geometry.resize`.
+      n of an axis is centred on pixel offset + stride n; see
+      `geometry.resize`. Of clips the first axis is time, in frames.
     relus: number of ReLUs that follow the guided rule.
     cam_layers: names of the layers that carry the maps.
     graph: the graph that `network` is a part of, with every layer's output.
@@ -71,6 +78,12 @@ class Classifier:
       explain this classifier; None: there is none.
     binary: whether the two logits are made of the one output of a head.
     notes: what was found in a user's model, or changed, a sentence each.
+    temporal_weights: of clips, how the Grad-CAM family averages gradients:
+      "per_step", over rows and columns, so that a channel has a weight for
+      each time step, as in ATCON's code; or "pooled", over time as well.
+    extent: `(H, W)` of an image, `(T, H, W)` of a clip.
+    image_size: `(H, W)`.
+    frames: T; 0: the classifier is one of images.
   """
 
   name: str
@@ -84,9 +97,12 @@ class Classifier:
   attention: keras.Model | None = None
   binary: bool = False
   notes: tuple[str, ...] = ()
+  temporal_weights: str = "per_step"
 
   def __post_init__(self):
-    self.image_size = self.network.input_shape[1:3]
+    self.extent = tuple(self.network.input_shape[1:-1])
+    self.image_size = self.extent[-2:]
+    self.frames = self.extent[0] if len(self.extent) == 3 else 0
     self.num_classes = self.network.outputs[-1].shape[-1]
     self.maps = batch_norm_folding.fold(self.network)
     self.model = self._of_images(self.maps)
@@ -99,13 +115,13 @@ class Classifier:
 
   @property
   def image_shape(self):
-    """`(H, W, channels)` of one image that `model` takes.
+    """`(H, W, channels)` of one image that `model` takes; of clips T first.
 
     A network of grey images is given RGB ones; only `models.wrap` leaves them
     as they are.
     """
     grey = getattr(self.normalize, "grey", False)
-    return (*self.image_size, 3 if grey else self.network.input_shape[-1])
+    return (*self.extent, 3 if grey else self.network.input_shape[-1])
 
   @property
   def stored(self):
@@ -149,12 +165,34 @@ class Classifier:
     layer %= len(self.cam_layers)
     if layer not in self._heads:
       try:
-        self._heads[layer] = keras.Model(self.maps.outputs[layer],
-                                         self.logits)
+        self._heads[layer] = self._of_clips(
+            keras.Model(self.maps.outputs[layer], self.logits))
       except ValueError as error:
         raise UserError("cam_layer", self.cam_layers[layer],
                         "the logits depend on more than this layer") from error
     return self._heads[layer]
+
+  def _of_clips(self, head):
+    """A head that takes `[B, t, h, w, K]` also where frames are a batch."""
+    shape = head.input_shape
+    if not (self.frames and len(shape) == 4):
+      return head
+    x = keras.Input([self.frames, *shape[1:]], dtype=head.input.dtype)
+    return keras.Model(x, head(frames_model.MergeTime(dtype=x.dtype)(x)))
+
+  def per_clip(self, tensor):
+    """A layer's output with one row for each clip.
+
+    In a network of images that runs over frames, a layer's output is
+    `[B T, ...]`; the result is `[B, T, ...]`. Any other output stays.
+    """
+    if not (self.frames and self.graph.merged and len(tensor.shape) == 4):
+      return tensor
+    return tf.reshape(tensor, [-1, self.frames, *tensor.shape[1:]])
+
+  def per_batch(self, images):
+    """How many images, or clips with as many frames, fill a batch."""
+    return max(1, images // max(1, self.frames))
 
   @property
   def is_cut(self):
@@ -190,7 +228,7 @@ class Classifier:
     tensors = [self.graph.tensors[n] for n in layers]
     network = keras.Model(self.network.input,
                           [*tensors, self.network.outputs[-1]])
-    places = [self.graph.geometry[n] if is_map(tensor) else None
+    places = [self.graph.geometry[n] if is_map(self.graph, tensor) else None
               for n, tensor in zip(layers, tensors)]
     return dataclasses.replace(self, cam_layers=layers,
                                network=network, geometry=places)
@@ -206,10 +244,10 @@ class Classifier:
     That is, of every layer whose output has as many cells as the last
     cam_layer, the one that reaches this resolution among them.
     """
-    size = self.maps.outputs[-2].shape[1:3]
+    size = self.graph.map_size(self.maps.outputs[-2])
     layers = {id(t._keras_history.operation): t._keras_history.operation
               for t in self.graph.tensors.values()
-              if len(t.shape) == 4 and t.shape[1:3] == size}
+              if self.graph.map_size(t) == size}
     inside = {id(v) for layer in layers.values() for v in layer.variables}
     return [v for v in self.backbone_variables if id(v) in inside]
 
@@ -222,17 +260,17 @@ class Classifier:
 
 def map_layers(graph):
   """Names of the layers that can carry a map, in order of execution."""
-  return [name for name, tensor in graph.tensors.items() if is_map(tensor)]
+  return [name for name, tensor in graph.tensors.items()
+          if is_map(graph, tensor)]
 
 
-def is_map(tensor):
-  """Whether a layer's output is a map of more than one cell."""
-  shape = getattr(tensor, "shape", ())
-  if len(shape) == 4 and isinstance(tensor._keras_history.operation,
-                                    vit.Attention):
-    return False  # its four axes are not those of a map
-  return len(shape) == 4 and None not in shape[1:] and (
-      shape[1] * shape[2] > 1)
+def is_map(graph, tensor):
+  """Whether a layer's output in a graph is a map of more than one cell."""
+  size = graph.map_size(tensor)
+  if not size or isinstance(tensor._keras_history.operation, (
+      vit.Attention, frames_model.MergeTime)):
+    return False  # the four axes of an attention are not those of a map
+  return None not in (*size, tensor.shape[-1]) and math.prod(size) > 1
 
 
 def last_map(name, graph):
@@ -264,7 +302,7 @@ def check_map(name, graph, layer, setting="cam_layer"):
     UserError: the layer does not exist or has no spatial extent.
   """
   tensor = graph.tensors.get(layer)
-  if tensor is None or not is_map(tensor):
+  if tensor is None or not is_map(graph, tensor):
     problem = "no such layer" if tensor is None else (
         f"its output {tensor.shape} has no spatial extent")
     raise UserError(setting, layer,

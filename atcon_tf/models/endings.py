@@ -13,7 +13,9 @@ from atcon_tf.config import UserError
 _LAYERS = keras.layers
 # They give logits, unless an activation is fused into them.
 _LINEAR = (_LAYERS.Dense, _LAYERS.EinsumDense, _LAYERS.Conv2D,
-           _LAYERS.GlobalAveragePooling2D, _LAYERS.GlobalMaxPooling2D,
+           _LAYERS.Conv3D, _LAYERS.GlobalAveragePooling2D,
+           _LAYERS.GlobalMaxPooling2D, _LAYERS.GlobalAveragePooling3D,
+           _LAYERS.GlobalMaxPooling3D,
            _LAYERS.Flatten, _LAYERS.BatchNormalization)
 # The smallest probability whose logarithm is taken.
 LEAST = 1e-7

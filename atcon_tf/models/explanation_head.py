@@ -209,8 +209,13 @@ def attach(classifier, version="tame", layers=(), cap=CAP):
       the classifier's last cam_layer.
     cap: see `AttentionMechanism`.
   Raises:
-    UserError: a layer does not exist or has no spatial extent.
+    UserError: a layer does not exist or has no spatial extent, or the
+      classifier is one of clips.
   """
+  if classifier.frames:
+    raise UserError("objective", "l_cam" if version == "l_cam" else "tame",
+                    f"its head explains images, and {classifier.name} sees "
+                    "clips; use grad_cam instead")
   if not layers:
     layers = (classifier.cam_layers[-1:] if version == "l_cam"
               else default_layers(classifier.graph))

@@ -1,4 +1,4 @@
-"""Where the cells of a feature map lie on the image.
+"""Where the cells of a feature map lie on the image, or in the clip.
 
 If its input is even, Keras pads a stride-2 layer on the right and at the
 bottom only. So cell n of a stride-32 map may lie at pixel 32 n + 31.5, which
@@ -6,7 +6,9 @@ a resize that ignores this draws at 32 n + 15.5, half a cell away.
 
 The geometry of an axis is `(offset, stride)`: cell n is centred on pixel
 `offset + stride * n`. `follow` computes it layer by layer, and `resize` puts
-each cell where it lies.
+each cell where it lies. The axes of an image are its rows and columns, those
+of a clip its frames, rows and columns: cell n in time is centred on frame
+`offset + stride * n`.
 """
 
 import functools
@@ -48,38 +50,59 @@ _matrix = functools.lru_cache(maxsize=256)(interpolation_matrix)
 
 
 def resize(m, size, alignment=HALF_PIXEL):
-  """Bilinear resize of maps, differentiable to any order.
+  """Linear resize of maps along each axis, differentiable to any order.
 
-  It is two products with fixed matrices. (`tf.image.resize` has no second
-  derivative.)
+  It is a product with a fixed matrix for each axis. (`tf.image.resize` has no
+  second derivative.)
 
   Args:
-    m: `[B, h, w]` with static h and w.
-    size: `(height, width)` wanted.
-    alignment: "aligned", "half_pixel", or a pair of `(offset, stride)` for
-      the rows and for the columns: a classifier's `geometry`.
+    m: `[B, h, w]` with static h and w, or `[B, t, h, w]`.
+    size: `(height, width)` wanted, or `(frames, height, width)`.
+    alignment: "aligned", "half_pixel", or an `(offset, stride)` for each
+      axis: a classifier's `geometry`.
   Returns:
-    `[B, height, width]` in m's dtype.
+    `[B, *size]` in m's dtype.
   """
-  rows, columns = (
-      (alignment, alignment) if isinstance(alignment, str) else alignment)
-  up = _matrix(m.shape[1], size[0], rows)
-  across = _matrix(m.shape[2], size[1], columns)
-  return tf.einsum("yh,bhw,xw->byx", tf.constant(up, m.dtype), m,
-                   tf.constant(across, m.dtype))
+  places = (alignment,) * len(size) if isinstance(alignment, str) else (
+      alignment)
+  return along_axes(m, [_matrix(cells, pixels, place) for cells, pixels, place
+                        in zip(m.shape[1:], size, places, strict=True)])
 
 
-# The geometry of the image itself, rows and columns.
-IDENTITY = ((0.0, 1.0), (0.0, 1.0))
+def along_axes(m, matrices):
+  """Each axis of maps, multiplied by a matrix.
 
-WINDOWED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
-            keras.layers.SeparableConv2D)
-_POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+  Args:
+    m: `[B, h, w]` or `[B, t, h, w]`.
+    matrices: an array `[new, old]` for each axis but the first.
+  Returns:
+    `[B, *new]` in m's dtype.
+  """
+  *times, rows, columns = (tf.constant(x, m.dtype) for x in matrices)
+  if times:
+    return tf.einsum("st,yh,bthw,xw->bsyx", *times, rows, m, columns)
+  return tf.einsum("yh,bhw,xw->byx", rows, m, columns)
 
 
-def _pair(value):
-  """An int twice; a pair as it is."""
-  return (value, value) if isinstance(value, int) else tuple(value)
+def identity(axes=2):
+  """The geometry of an image itself (2 axes) or of a clip (3)."""
+  return ((0.0, 1.0),) * axes
+
+
+IDENTITY = identity()
+
+_LAYERS = keras.layers
+WINDOWED = (_LAYERS.Conv2D, _LAYERS.DepthwiseConv2D, _LAYERS.SeparableConv2D,
+            _LAYERS.Conv3D)
+_POOLING = (_LAYERS.MaxPooling2D, _LAYERS.AveragePooling2D,
+            _LAYERS.MaxPooling3D, _LAYERS.AveragePooling3D)
+_PADDING = (_LAYERS.ZeroPadding2D, _LAYERS.ZeroPadding3D)
+_CROPPING = (_LAYERS.Cropping2D, _LAYERS.Cropping3D)
+
+
+def _each(value, axes):
+  """A number for each axis: an int repeated, or the tuple that it is."""
+  return (value,) * axes if isinstance(value, int) else tuple(value)
 
 
 def follow(layer, geometry, shape, after=None):
@@ -87,29 +110,29 @@ def follow(layer, geometry, shape, after=None):
 
   Args:
     layer: a Keras layer or operation.
-    geometry: `((offset, stride), (offset, stride))` of rows and columns of
-      its input.
-    shape: static shape `[B, h, w, C]` of its input.
+    geometry: an `(offset, stride)` for each axis of its input.
+    shape: static shape `[B, h, w, C]` or `[B, t, h, w, C]` of its input.
     after: static shape of its output, for a layer without a window; None:
       the shape of the input.
   Returns:
     the geometry of its output. Of a layer without a window that changes the
     size (upsampling, resizing), the output is assumed to cover the same area.
   """
-  if isinstance(layer, (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)):
-    sign = -1 if isinstance(layer, keras.layers.ZeroPadding2D) else 1
+  axes = len(geometry)
+  if isinstance(layer, (*_PADDING, *_CROPPING)):
+    sign = -1 if isinstance(layer, _PADDING) else 1
     edges = layer.padding if sign < 0 else layer.cropping
     return tuple((offset + sign * edges[axis][0] * stride, stride)
                  for axis, (offset, stride) in enumerate(geometry))
   if isinstance(layer, WINDOWED):
-    window, dilation = layer.kernel_size, _pair(layer.dilation_rate)
+    window, dilation = layer.kernel_size, _each(layer.dilation_rate, axes)
   elif isinstance(layer, _POOLING):
-    window, dilation = _pair(layer.pool_size), (1, 1)
+    window, dilation = _each(layer.pool_size, axes), (1,) * axes
   else:
-    return recut(geometry, shape[1:3], (after or shape)[1:3])
+    return recut(geometry, shape[1:-1], (after or shape)[1:-1])
   out = []
   for axis, (offset, stride) in enumerate(geometry):
-    step = _pair(layer.strides)[axis]
+    step = _each(layer.strides, axes)[axis]
     extent = (window[axis] - 1) * dilation[axis]
     before = 0
     if layer.padding == "same":
@@ -123,8 +146,9 @@ def recut(geometry, before, after):
   """Geometry when the area of `before` cells is cut into `after` cells.
 
   Args:
-    geometry: of the rows and columns before.
-    before, after: `(rows, columns)`, numbers of cells.
+    geometry: of the axes before.
+    before, after: numbers of cells, `(rows, columns)` or `(times, rows,
+      columns)`.
   """
   out = []
   for (offset, stride), old, new in zip(geometry, before, after):

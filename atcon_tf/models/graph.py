@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from atcon_tf.config import UserError
+from atcon_tf.models.edge_padding import EdgePadding
+from atcon_tf.models import frames_model
 from atcon_tf.models import geometry
 from atcon_tf.models import guided_relu
 
@@ -42,6 +44,8 @@ class ModelGraph:
     left_out: the final "softmax" or "sigmoid" that was left out, or "".
     half: the dtype policy of layers in half precision, which run in float32
       here, or "".
+    merged: whether a part of it runs the frames of clips as a batch of images
+      (`frames_model.py`).
     end: the operation that gives the model's output.
   """
 
@@ -52,22 +56,23 @@ class ModelGraph:
     Args:
       model: a functional or Sequential Keras model.
       inputs: a `keras.Input`, of any size that the layers take.
-      reflect_padding: convolutions pad by reflection instead of zeros.
+      reflect_padding: convolutions pad by reflection instead of zeros; those
+        of clips repeat the edge.
       logits: leave out a final softmax or sigmoid.
       name: of the model, for messages; empty: its own.
     """
     self.tensors, self.geometry, self.guided_relus = {}, {}, 0
-    self.left_out = self.half = ""
+    self.left_out, self.half, self.merged = "", "", False
     self._name = name or model.name
     self.end = _final_operation(functional_of(model))
     self._reflect = reflect_padding
     self._final = self.end if logits else None
     self._stand_ins = {}
     self._names = {inputs._keras_history.operation.name}
-    self._size = inputs.shape[1:3]
+    self._size = inputs.shape[1:-1]
     # Each tensor is kept beside its place: Python may give the id of a
     # deleted tensor to another one.
-    self._place = {id(inputs): (inputs, geometry.IDENTITY)}
+    self._place = {id(inputs): (inputs, geometry.identity(len(self._size)))}
     self.outputs = self._build(model, inputs, "")
 
   def end_at(self, inputs, output):
@@ -78,6 +83,19 @@ class ModelGraph:
         isinstance(o, guided_relu.GuidedReLU) for o in operations)
     self.tensors = {name: tensor for name, tensor in self.tensors.items()
                     if id(tensor._keras_history.operation) in kept}
+
+  def map_size(self, tensor):
+    """Cells of an output along each axis of the input; (): it is no map.
+
+    `(rows, columns)` in a network of images, `(times, rows, columns)` in one
+    of clips.
+    """
+    shape = tuple(getattr(tensor, "shape", ()))
+    if len(shape) == len(self._size) + 2:
+      return shape[1:-1]
+    if self.merged and len(shape) == 4:
+      return (self._size[0], *shape[1:-1])
+    return ()
 
   def unique(self, name):
     """A layer name that the new graph does not have yet."""
@@ -114,7 +132,8 @@ class ModelGraph:
                   if isinstance(x, keras.KerasTensor))
     if self._leaves_out(operation, operation):
       return source
-    if self._reflect and isinstance(operation, keras.layers.ZeroPadding2D):
+    self.merged |= isinstance(operation, frames_model.MergeTime)
+    if self._reflect and isinstance(operation, _PADDING):
       output = self._reflected(operation, source, operation.padding)
     else:
       if self._reflects(operation):
@@ -195,35 +214,47 @@ class ModelGraph:
         operation.padding == "same" and max(operation.kernel_size) > 1)
 
   def _reflected(self, operation, source, amounts):
-    """The input of a layer, padded by reflection."""
+    """The input of a layer, padded by reflection; of clips, by the edge."""
+    name = self.unique(f"{operation.name}_pad")
+    if len(source.shape) == 5:
+      return EdgePadding(amounts, name=name, dtype=source.dtype)(source)
     if any(size <= max(amount)
            for size, amount in zip(source.shape[1:3], amounts)):
       raise UserError("reflect_padding", None,
                       f"the map at layer {operation.name} is only "
                       f"{source.shape[1]}x{source.shape[2]}; use a larger "
                       "--image_size")
-    name = self.unique(f"{operation.name}_pad")
     return ReflectionPadding(amounts, name=name, dtype=source.dtype)(source)
 
   def _locate(self, operation, source, output):
     """Stores the geometry of an output."""
-    if len(output.shape) != 4 or None in output.shape[1:3]:
+    cells, axes = tuple(output.shape[1:-1]), len(self._size)
+    if not 2 <= len(cells) <= axes or None in cells:
       return
     known = self._place.get(id(source))
-    if known and len(source.shape) == 4:
-      place = geometry.follow(operation, known[1], source.shape,
-                              output.shape)
+    if known and isinstance(operation, _REGROUPING):
+      place = known[1]
+    elif known and len(source.shape) == len(output.shape):
+      # Frames in a batch: their place in time stays.
+      first, own = known[1][:-len(cells)], known[1][-len(cells):]
+      place = first + geometry.follow(operation, own, source.shape,
+                                      output.shape)
     else:  # cells made of a vector or of tokens cover the whole image
-      place = geometry.recut(geometry.IDENTITY, self._size,
-                             output.shape[1:3])
+      own = self._size[-len(cells):]
+      place = geometry.identity(axes - len(cells)) + geometry.recut(
+          geometry.identity(len(cells)), own, cells)
     self._place[id(output)] = output, place
 
 
+_PADDING = (keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D)
+_REGROUPING = (frames_model.MergeTime, frames_model.SplitTime)
+
+
 def _same_padding(layer, source):
-  """What "same" pads before and after rows and columns of `source`."""
+  """What "same" pads before and after each axis of `source`."""
   return [geometry.same_padding(size, (window - 1) * dilation + 1, step)
           for size, window, dilation, step in zip(
-              source.shape[1:3], layer.kernel_size, layer.dilation_rate,
+              source.shape[1:-1], layer.kernel_size, layer.dilation_rate,
               layer.strides)]
 
 

@@ -86,7 +86,8 @@ class Objective:
     """The terms of the loss on one batch.
 
     Args:
-      batch: dict with "image" `[B, H, W, 3]` in [0, 1] and, where the term
+      batch: dict with "image" `[B, H, W, 3]` in [0, 1] (of clips
+        `[B, T, H, W, 3]`) and, where the term
         needs it, "label" `[B, classes]` and others; see `pipeline.Batch`.
       training: whether BatchNorm uses batch statistics.
     Returns:

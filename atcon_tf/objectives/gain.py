@@ -177,7 +177,8 @@ class Gain(base.Objective):
     # The same value as a linear function of the masked image alone.
     slope = tf.stop_gradient(again.tape.gradient(score, masked))
     through_image = tf.stop_gradient(score) + tf.reduce_sum(
-        slope * (masked - tf.stop_gradient(masked)), [1, 2, 3])
+        slope * (masked - tf.stop_gradient(masked)),
+        list(range(1, len(masked.shape))))
     return scale * score + (1 - scale) * through_image
 
   def after_update(self):

@@ -22,6 +22,7 @@ import tensorflow as tf
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.methods import cam
 from atcon_tf.config import UserError
+from atcon_tf.models.classifier import map_sizes
 from atcon_tf.objectives import base
 
 EPSILON = 1.1920928955078125e-07  # of float32
@@ -52,9 +53,9 @@ class LayerConsistency(base.Objective):
       UserError: there are not two layers, or their sizes differ.
     """
     super().__init__(classifier, consistency=weight)
-    shapes = [t.shape[1:3] for t in classifier.maps.outputs[:-1]]
+    shapes = map_sizes(classifier)
     if len(shapes) != 2 or shapes[0] != shapes[1]:
-      sizes = ", ".join(f"{n} {s[0]}x{s[1]}" for n, s in
+      sizes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in
                         zip(classifier.cam_layers, shapes))
       raise UserError("cam_layer", classifier.cam_layers,
                       "layer_consistency needs two layers, INNER,OUTER, of "
@@ -106,7 +107,7 @@ def explain(pass_, label=None, mask_intensity=8.0):
   inner = cam.grad_cam(pass_, target, layer=0)
   scaled_outer, scaled_inner = _scale(outer), _scale(inner)
   top = tf.stop_gradient(tf.reduce_max(
-      tf.nn.relu(outer), [1, 2], keepdims=True))
+      tf.nn.relu(outer), _cells(outer), keepdims=True))
   mask = EPSILON + tf.sigmoid(
       mask_intensity * (scaled_outer - SIGMA_FACTOR * top))
   return {"class_index": target, "other_index": confused, "outer": outer,
@@ -124,13 +125,17 @@ def _highest(logits, among):
 def _scale(raw):
   """S of the formulas: the rectified maps, scaled to [0, 1]."""
   a = tf.nn.relu(raw)
-  low = tf.stop_gradient(tf.reduce_min(a, [1, 2], keepdims=True))
-  high = tf.stop_gradient(tf.reduce_max(a, [1, 2], keepdims=True))
+  low = tf.stop_gradient(tf.reduce_min(a, _cells(a), keepdims=True))
+  high = tf.stop_gradient(tf.reduce_max(a, _cells(a), keepdims=True))
   return (a - low + EPSILON) / (high - low + EPSILON)
 
 
+def _cells(m):
+  return list(range(1, len(m.shape)))
+
+
 def _sum(m):
-  return tf.reduce_sum(m, [1, 2])
+  return tf.reduce_sum(m, _cells(m))
 
 
 def dice(explained):

@@ -29,8 +29,8 @@ def atcon_loss(model, images, class_index=None, **agreement):
 
   Args:
     model: a Keras model, or a `models.Classifier`.
-    images: `[B, H, W, 3]` in the range that a Keras model expects, or in
-      [0, 1] for a `Classifier`.
+    images: `[B, H, W, 3]`, or clips `[B, T, H, W, 3]`, in the range that a
+      Keras model expects, or in [0, 1] for a `Classifier`.
     class_index: int, or int `[B]`: the class whose maps are compared; None:
       each image's highest logit.
     **agreement: fields of `attribution.consistency.MapAgreement`, such as

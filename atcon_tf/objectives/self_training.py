@@ -185,7 +185,7 @@ class SelfTraining(base.Objective):
     Returns:
       `[B]` in [-1, 1].
     """
-    size, place = self.classifier.image_size, self.classifier.geometry[-1]
+    size, place = self.classifier.extent, self.classifier.geometry[-1]
     plain = forward_pass.forward(self.classifier, batch["unaugmented"])
     target = batch["class_index"]
     before = geometry.resize(cam.grad_cam(plain, target), size, place)

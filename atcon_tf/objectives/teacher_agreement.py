@@ -38,7 +38,8 @@ def agreement_loss(student, teacher, similarity="pearson", loss="info_nce",
   """The loss of each image, `[B]`; formulas at the top of the file.
 
   Args:
-    student, teacher: maps `[B, h, w]`; the teacher's get no gradient.
+    student, teacher: maps `[B, h, w]`, or `[B, t, h, w]` of clips; the
+      teacher's get no gradient.
     similarity: a key of `SIMILARITIES`.
     loss: "similarity" or "info_nce".
     temperature: t of `info_nce`.
@@ -70,19 +71,19 @@ def moved(classifier, heat, transform, size):
   Returns:
     `[B, *size]`.
   """
-  large = geometry.resize(heat, classifier.image_size, classifier.geometry[-1])
+  large = geometry.resize(heat, classifier.extent, classifier.geometry[-1])
   large = augment.warp(large[..., tf.newaxis], transform)[..., 0]
   return maps.pool(large, size)
 
 
 def _unit(m):
-  """Maps as rows `[B, h w]` of length 1; a map of zeros becomes zeros."""
+  """Maps as rows `[B, cells]` of length 1; a map of zeros becomes zeros."""
   flat = tf.reshape(m, [tf.shape(m)[0], -1])
   return tf.math.l2_normalize(flat, -1, epsilon=1e-12)
 
 
 def _centred(m):
-  return m - tf.reduce_mean(m, [1, 2], keepdims=True)
+  return m - tf.reduce_mean(m, list(range(1, len(m.shape))), keepdims=True)
 
 
 def _pearson(m):

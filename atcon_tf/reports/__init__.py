@@ -8,6 +8,7 @@ a compiled function.
 from atcon_tf.reports import check_sheet
 from atcon_tf.reports import example_files
 from atcon_tf.reports import explained_files
+from atcon_tf.reports import explained_recordings
 from atcon_tf.reports import explainer
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports import kept_weights

@@ -77,9 +77,10 @@ def draw(dataset, findings):
 
 
 def _show(axes, record, boxes):
-  """One image, or a grey square for a broken one."""
+  """One image, the middle frame of a clip, or a grey square if broken."""
   try:
     image = image_store.decode(record, _SIDE)
+    image = image[len(image) // 2] if record.frames else image
   except Exception:  # decoders raise almost anything
     image = np.full([_SIDE, _SIDE, 3], 200, np.uint8)
     axes.text(_SIDE / 2, _SIDE / 2, "does not decode", ha="center",

@@ -7,6 +7,8 @@
     NAME.npz                 the raw maps, "METHOD/CLASS" -> [S, S]
     boxes.json, boxes.csv    the boxes of all pictures, with their paths
     CLIP_METHOD_CLASS.gif    one map over a clip
+
+`explained_recordings` has the files of a classifier of clips.
 """
 
 import csv
@@ -17,7 +19,6 @@ import re
 import unicodedata
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 
 from atcon_tf.config import files
@@ -27,6 +28,7 @@ from atcon_tf.data import pictures
 from atcon_tf.models.classifier import map_layers
 from atcon_tf.models import explanation_head
 from atcon_tf.reports import explainer as explainers
+from atcon_tf.reports import moving_pictures
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import contact_sheets
 
@@ -99,7 +101,7 @@ def explain_video(explainer, video, folder, choose, ending="gif",
   seen = np.concatenate([explainer.see(frame) for frame in clip])
   classes = choose(explainer.probability(seen).mean(0))
   stem, = unique_names([pathlib.Path(video).stem])
-  labels = _labels(explainer)
+  labels = labels_of(explainer)
   for method in explainer.methods:
     for c in classes:
       path = folder / f"{stem}_{method}_{labels[c]}.{ending}"
@@ -136,9 +138,7 @@ def write_clip(path, images, seconds=0.1):
       imageio.imwrite(part, np.stack(images)[:, :height, :width],
                       plugin="pyav", codec="libx264", fps=round(1 / seconds))
       return
-    first, *rest = [PIL.Image.fromarray(image) for image in images]
-    first.save(part, save_all=True, append_images=rest, loop=0,
-               duration=round(1000 * seconds))
+    part.write_bytes(moving_pictures.gif(images, seconds))
 
 
 def unique_names(words):
@@ -162,7 +162,7 @@ def unique_names(words):
   return names
 
 
-def _labels(explainer):
+def labels_of(explainer):
   """The name of each class in names of files."""
   return unique_names([n.replace(" ", "_") for n in explainer.class_names])
 
@@ -176,7 +176,7 @@ def save_image(folder, name, explainer, image, result, classes):
   """Writes the sheet, the overlays and the raw maps of one picture."""
   files.write_bytes(folder / f"{name}_sheet.png",
                     draw(explainer, image, result, classes))
-  arrays, labels = {}, _labels(explainer)
+  arrays, labels = {}, labels_of(explainer)
   for (method, c), heat in result["maps"].items():
     arrays[f"{method}/{explainer.class_names[c]}"] = heat
     encoded = tf.io.encode_png(result["overlays"][method, c]).numpy()

@@ -36,19 +36,28 @@ def choose_classes(probability, class_names, labels=(), top=0,
   Raises:
     UserError: an unknown class, or more classes than there are.
   """
-  order = np.argsort(-probability, kind="stable").tolist()
   if labels:
-    for label in labels:
-      if label not in class_names:
-        raise UserError("label", label,
-                        f"no such class; one of {', '.join(class_names[:30])}")
-    return [class_names.index(label) for label in labels]
+    return numbers_of(labels, class_names)
+  order = np.argsort(-probability, kind="stable").tolist()
   if top > len(class_names):
     raise UserError("top", top,
                     f"there are {len(class_names)} classes")
   if positive:
     return [c for c in order if probability[c] > threshold] or order[:1]
   return order[:max(top, 1)]
+
+
+def numbers_of(labels, class_names):
+  """The numbers of the classes with some names, a list.
+
+  Raises:
+    UserError: an unknown class.
+  """
+  for label in labels:
+    if label not in class_names:
+      raise UserError("label", label,
+                      f"no such class; one of {', '.join(class_names[:30])}")
+  return [class_names.index(label) for label in labels]
 
 
 class Explainer:
@@ -77,7 +86,7 @@ class Explainer:
       attribution.build(classifier, method)
 
   def see(self, image):
-    """A picture as the network sees it, float32 `[1, S, S, 3]`."""
+    """A picture, or a frame, as the network sees it, float32 `[1, S, S, 3]`."""
     return pictures.for_network(image, self.classifier.image_size,
                                 self.resize)
 
@@ -91,15 +100,16 @@ class Explainer:
                             photo)
 
   def probability(self, images):
-    """`[B, classes]` of images `[B, S, S, 3]`."""
-    logits = [self.classifier.model(tf.constant(images[i:i + self.batch_size]),
+    """`[B, classes]` of images `[B, S, S, 3]`, or clips `[B, T, S, S, 3]`."""
+    many = self.classifier.per_batch(self.batch_size)
+    logits = [self.classifier.model(tf.constant(images[i:i + many]),
                                     training=False).numpy()
-              for i in range(0, len(images), self.batch_size)]
+              for i in range(0, len(images), many)]
     return probabilities.probability(np.concatenate(logits),
                                     self.multi_label)
 
   def maps(self, images, method, class_index):
-    """Raw maps at the network's size, `[B, S, S]`."""
+    """Raw maps at the network's size, `[B, S, S]`, of clips `[B, T, S, S]`."""
     heat = attribution.explain(
         self.classifier, images, method, class_index,
         batch_size=self.batch_size, **self.options,

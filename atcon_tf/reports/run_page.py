@@ -8,6 +8,7 @@ import numpy as np
 from atcon_tf import attribution
 from atcon_tf.attribution import maps
 from atcon_tf.config import UserError
+from atcon_tf.data import clip_statistics
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation import randomization
 from atcon_tf.reports import glossary
@@ -55,6 +56,8 @@ def report(run, other=None):
   return templates.get_template("run_page.html").render(
       title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
       config=result["config"], steps=result["steps"],
+      things="clips" if run.classifier.frames else "images",
+      clip_rows=clip_statistics.cells(result.get("clips", [])),
       kept=kept_weights.short(result["steps"]), data=result["data"],
       thresholds=[THRESHOLDS[key] % value for key, value in
                   result["thresholds"].items() if key in THRESHOLDS],
@@ -182,11 +185,12 @@ def _random_network(run):
   """Adebayo et al., arXiv 1810.03292: maps must depend on the weights."""
   classifier = run.classifier
   size = classifier.image_size
+  count = 4 if classifier.frames else 8
   noise = np.random.default_rng(0).uniform(
-      size=[8, *(-(-s // 8) for s in size), classifier.image_shape[-1]]
-  ).astype(np.float32)
-  images = noise.repeat(8, 1).repeat(8, 2)[:, :size[0], :size[1]]
-  target = np.arange(8) % classifier.num_classes
+      size=[count, *classifier.extent[:-2], *(-(-s // 8) for s in size),
+            classifier.image_shape[-1]]).astype(np.float32)
+  images = noise.repeat(8, -3).repeat(8, -2)[..., :size[0], :size[1], :]
+  target = np.arange(count) % classifier.num_classes
   learned = attribution.explain(classifier, images, "grad_cam", target)
   variables = classifier.network.variables
   with randomization.restored(variables):

@@ -9,8 +9,11 @@ import numpy as np
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import registry
+from atcon_tf.reports import moving_pictures
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import classifier_maps
+from atcon_tf.reports.figures import contact_sheets
+from atcon_tf.reports.figures import film_strips
 from atcon_tf.reports.figures import map_rows
 from atcon_tf.reports.figures import score_plots
 
@@ -106,14 +109,15 @@ def pictures(run, other, names, table):
   config = dataclasses.replace(run.config, unlabeled_dir="")
   known = {r.id: r for part in registry.load(config).splits.values()
            for r in part}
-  out, threshold = [], run.result["thresholds"].get("positive")
+  out, things = [], "clips" if run.classifier.frames else "images"
+  threshold = run.result["thresholds"].get("positive")
   there = [i for i in shows if str(table["id"][i]) in known]
   if not there:
     raise UserError("the images of this run are not where they were")
   for rows, kind in [(there[:SHOWN], "best"), (there[::-1][:SHOWN], "worst")]:
     records = [known[str(table["id"][i])] for i in rows]
-    pixels = image_store.Images(records, run.classifier.image_size).pixels
-    images = pixels.astype(np.float32) / 255
+    images = image_store.Images(
+        records, run.classifier.image_size).batch(records)
     answers = classifier_maps.said(table["probability"][rows],
                                    run.multi_label, threshold)
     words = "; ".join(
@@ -125,12 +129,16 @@ def pictures(run, other, names, table):
         classifier_maps.verdict_figure(
             run.classifier, images, records, run.class_names,
             multi_label=run.multi_label, threshold=threshold),
-        f"The {kind} images with their maps. {words}.",
-        f"The {len(records)} test images on which the model "
+        f"The {kind} {things} with their maps. {words}.",
+        f"The {len(records)} test {things} on which the model "
         + ("does best" if kind == "best" else
            "does worst: it is wrong, or least sure")
-        + ". Bright: where it finds evidence for the class that it says. Boxes "
-        "were drawn by people, and the model has not seen them.", "png"))
+        + ". Bright: where it finds evidence for the class that it says."
+        + (" Below, how much in each frame." if run.classifier.frames else
+           " Boxes were drawn by people, and the model has not seen them."),
+        "png"))
+    if run.classifier.frames:
+      out.append(_playing(run, images, records, kind))
     if other:
       out.append(inline(
           _both(run, other, names, images, records),
@@ -140,6 +148,24 @@ def pictures(run, other, names, table):
   return out
 
 
+def _playing(run, clips, records, kind):
+  """The clips and their maps as one animation."""
+  target = run.classifier.model(clips, training=False).numpy().argmax(1)
+  heat = classifier_maps.grad_cam_at(run.classifier, (255 * clips).round(),
+                                     target, run.classifier.extent)
+  pictures = np.uint8((255 * clips).round())
+  rows = [moving_pictures.side_by_side(list(map(list, pictures))),
+          moving_pictures.side_by_side([
+              moving_pictures.overlays(clip, contact_sheets.brightness(one))
+              for clip, one in zip(pictures, heat)])]
+  data = moving_pictures.gif([np.concatenate(both) for both in zip(*rows)])
+  words = ", ".join(r.id for r in records)
+  return {"source": "data:image/gif;base64," + base64.b64encode(data).decode(),
+          "alt": f"The {kind} clips, playing: {words}.",
+          "caption": f"The same clips, playing: {words}. Bright: where and "
+          "when the model finds evidence for the class that it says."}
+
+
 def _both(run, other, names, images, records):
   """Grad-CAM of a true class of each image, by both runs."""
   target = np.array([r.label.argmax() for r in records])
@@ -147,7 +173,11 @@ def _both(run, other, names, images, records):
   for one in (other, run):
     pixels = image_store.Images(records, one.classifier.image_size).pixels
     heat.append(classifier_maps.grad_cam_at(
-        one.classifier, pixels, target, run.classifier.image_size))
+        one.classifier, pixels, target, run.classifier.extent))
+  if run.classifier.frames:
+    return film_strips.side_by_side(
+        images, heat, names[::-1], [run.class_names[c] for c in target],
+        [None] * len(records))
   boxes = [r.boxes[r.box_label == c] for r, c in zip(records, target)]
   captions = [[run.class_names[c], "", ""] for c in target]
   return map_rows.before_after(images, heat, names[::-1], boxes, captions)

@@ -35,8 +35,11 @@ own split of them.
 
 from atcon_tf.runs import picture_labels
 from atcon_tf.runs import provenance
+from atcon_tf.runs import recording_labels
 from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs.run import Run
+from atcon_tf.runs.run import config_of
+from atcon_tf.runs.run import cut_of
 from atcon_tf.runs.run import load
 from atcon_tf.runs.run import load_classifier
 from atcon_tf.runs.run import read_result

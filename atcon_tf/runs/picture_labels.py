@@ -37,7 +37,12 @@ def predict(classifier, multi_label, images, batch_size=32, progress=False,
   Returns:
     the N images that can be read, `[N, classes]`, and
     `{path: what is wrong}` of the others.
+  Raises:
+    UserError: the classifier is one of clips.
   """
+  if classifier.frames:
+    raise UserError("images", None, f"{classifier.name} sees clips of "
+                    f"{classifier.frames} frames, not pictures")
   logits = tf.function(
       lambda x: classifier.model(x, training=False),
       input_signature=[tf.TensorSpec([None, *classifier.image_shape],

@@ -10,6 +10,7 @@ from atcon_tf.config import Config
 from atcon_tf.config import defaults
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf import models
 from atcon_tf.models import backbones
@@ -72,10 +73,29 @@ def load_classifier(workdir="", model="", class_names=(), input_range="auto",
   return classifier, _distinct(names), multi_label
 
 
+def config_of(workdir, flag="workdir"):
+  """The `Config` of the run in a folder.
+
+  Args:
+    workdir: the folder.
+    flag: name of the setting that holds `workdir`, for the error.
+  Raises:
+    UserError: the folder has no run.
+  """
+  path = pathlib.Path(local_paths.local(flag, workdir)) / "config.json"
+  if not path.exists():
+    raise UserError(flag, workdir, "no run there (no config.json)")
+  return Config.from_json(path.read_text("utf-8"))
+
+
 def resize_of(workdir):
   """How the run in a folder fits pictures to its network, see `framing`."""
-  path = pathlib.Path(local_paths.local("workdir", workdir)) / "config.json"
-  return Config.from_json(path.read_text("utf-8")).resize
+  return config_of(workdir).resize
+
+
+def cut_of(workdir):
+  """How the run in a folder cuts clips, a `data.recorded_clip.Cut`."""
+  return registry.cut_of(config_of(workdir))
 
 
 def _distinct(names):
@@ -177,9 +197,7 @@ def load(workdir, flag="workdir"):
     UserError: the folder has no run, or the run has no checkpoint yet.
   """
   path = pathlib.Path(local_paths.local(flag, workdir))
-  if not (path / "config.json").exists():
-    raise UserError(flag, workdir, "no run there (no config.json)")
-  config = Config.from_json((path / "config.json").read_text())
+  config = config_of(workdir, flag)
   split = _read_json(path / "splits.json", "the run has not begun")
   note = kept_model.note_of_change(path, config.model)
   if note:

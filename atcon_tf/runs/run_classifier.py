@@ -24,17 +24,18 @@ def build_classifier(config, num_classes, multi_label, prior=None,
   Returns:
     a `models.Classifier`, with a head if the objective trains one.
   """
-  classifier = models.build(
+  built = models.build(
       config.model, num_classes, "none" if trained else config.weights,
       image_size=config.image_size, width=config.width, prior=prior,
       multi_label=multi_label, cam_layer=config.cam_layer,
       reflect_padding=config.reflect_padding,
       input_range=config.input_range, head=config.head or "linear",
-      feature_layer=config.feature_layer)
+      feature_layer=config.feature_layer, frames=config.frames)
+  built.temporal_weights = config.temporal_weights
   if config.objective not in HEADS:
-    return classifier
+    return built
   version = "l_cam" if config.objective == "l_cam" else config.tame_version
-  return explanation_head.attach(classifier, version, config.feature_layers)
+  return explanation_head.attach(built, version, config.feature_layers)
 
 
 def of_file(config):
@@ -48,7 +49,7 @@ def of_file(config):
   if not defaults.is_file(config.model):
     return config
   size, input_range = user_model.facts(config.model, config.image_size,
-                                       config.input_range)
+                                       config.input_range, config.frames)
   return dataclasses.replace(config, image_size=size, input_range=input_range)
 
 

@@ -10,11 +10,11 @@ from atcon_tf.config.objective_settings.registry import OBJECTIVES
 from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.config.settings import ANNOTATED
 from atcon_tf.config.settings import FILES
-from atcon_tf.config.settings import TABLE
 from atcon_tf.config import UserError
+from atcon_tf.data import clip_statistics
 from atcon_tf.data import image_cache
 from atcon_tf.data import image_store
-from atcon_tf.data import pictures
+from atcon_tf.data import recorded_clip
 from atcon_tf.data import registry
 from atcon_tf.data import splits
 from atcon_tf.runs import warm_start
@@ -32,11 +32,14 @@ class RunData(splits.Described):
     records: `{part: list of Record}`, part one of `PARTS`.
     split: the dict of splits.json: `{part: ids}`, "class_names",
       "multi_label", and the shots and seed of the draw.
+    clips: the statistics of the clips, see `clip_statistics.table`; []: the
+      images are no clips of recordings.
   """
 
   images: image_store.Images
   records: dict
   split: dict
+  clips: list = dataclasses.field(default_factory=list)
 
 
 def load(config, stored, progress=False, images=None):
@@ -56,8 +59,9 @@ def load(config, stored, progress=False, images=None):
   data = registry.load(config)
   OBJECTIVES[config.objective].check_data(config, data)
   _tell(data.notes)
-  whole = every = [r for part in data.splits.values() for r in part]
+  whole = [r for part in data.splits.values() for r in part]
   if config.max_bad_images:  # broken images must not be drawn
+    every = with_views(whole, data.splits["test"], config.test_clips)
     if images is None:
       images = _read(config, every, whole, progress)
     data = registry.keep(data, images)
@@ -67,7 +71,9 @@ def load(config, stored, progress=False, images=None):
   if not config.max_bad_images:
     used = {i for part in PARTS for i in split[part]
             if part != "train_unlabeled" or uses_pool(config)}
-    every = [r for r in every if r.id in used]
+    every = with_views([r for part in data.splits.values() for r in part
+                        if r.id in used], data.splits["test"],
+                       config.test_clips)
     if images is None or not all(r.id in images for r in every):
       images = _read(config, every, whole, progress)
       _tell(shared_note(images, split))
@@ -81,7 +87,24 @@ def load(config, stored, progress=False, images=None):
     raise UserError("objective", config.objective,
                     "no unlabelled images are left; use fewer --shots, "
                     "--unlabeled_dir, or --unlabeled=labeled")
-  return RunData(images, records, split)
+  clips = clip_statistics.table(records, data.class_names)
+  _tell(clip_statistics.text(clips))
+  return RunData(images, records, split, clips)
+
+
+def with_views(records, tested, count):
+  """Records, and the further clips of those on which a run is tested.
+
+  Args:
+    records: list of `Record`.
+    tested: list of `Record`, those among them of which more clips are read.
+    count: clips of each, see `recorded_clip.views`; 1: no others.
+  """
+  if count == 1:
+    return records
+  ids = {r.id for r in records}
+  return [*records, *(view for r in tested if r.id in ids
+                      for view in recorded_clip.views(r, count))]
 
 
 def _read(config, records, whole, progress):
@@ -98,7 +121,7 @@ def _read(config, records, whole, progress):
       image_cache.of(config.cache, config.cache_dir, whole, config.image_size))
   for path, why in images.bad.items():
     print(f"skipped {files.printable(path)}: {why}", flush=True)
-  _tell(pictures.frames_note(images.several))
+  _tell(images.notes())
   return images
 
 
@@ -223,15 +246,16 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None,
     check(records)
   size = run.classifier.image_size
   images = image_store.Images(
-      records, size, config.max_bad_images, cache=image_cache.of(
+      with_views(records, records, config.test_clips), size,
+      config.max_bad_images, cache=image_cache.of(
           config.cache, config.cache_dir, list(known.values()), size))
-  return images.records, images
+  return [r for r in records if r.id in images], images
 
 
 def _of_other(config, data_dir, dataset, table, annotations):
   """The config of other data, for `load_part`."""
   dataset = dataset or ("csv" if table else config.dataset)
-  if table and dataset not in TABLE["dataset"]:
+  if table and dataset != "csv":
     raise UserError("table", table, f"not used with --dataset={dataset}")
   if annotations and dataset not in ANNOTATED["dataset"]:
     raise UserError("annotations", annotations, "of which kind are they? Give "

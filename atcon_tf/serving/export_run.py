@@ -76,7 +76,7 @@ def metadata(run, methods):
     run: a finished `runs.Run`.
     methods: names of the maps that the model answers with.
   """
-  result = run.result
+  result, frames = run.result, run.classifier.frames
   config = {name: value for name, value in result["config"].items()
             if name not in PATHS}
   for name in ("model", "weights"):  # a name, or the path of a file
@@ -84,7 +84,8 @@ def metadata(run, methods):
   return {
       "class_names": list(run.class_names),
       "multi_label": run.multi_label,
-      "input": {"size": list(run.classifier.image_size), "range": [0, 1],
+      "input": {"size": list(run.classifier.image_size),
+                **({"frames": frames} if frames else {}), "range": [0, 1],
                 "channels": "RGB", "resize": run.config.resize},
       "thresholds": result["thresholds"],
       "methods": list(methods),
@@ -164,8 +165,10 @@ def _write_warmup(run, folder, say):
     say(f"{WARMUP}: left out, tensorflow-serving-api is not installed")
     return
   image = np.full(run.classifier.image_shape, 0.5, np.float32)
-  picture = tf.io.encode_png(tf.cast(image * 255, tf.uint8)).numpy()
-  pixels, packed = {"images": image[np.newaxis]}, {"image_bytes": [picture]}
+  picture = tf.io.encode_png(tf.cast(
+      image.reshape(-1, *image.shape[-3:])[0] * 255, tf.uint8)).numpy()
+  pixels = {"images": image[np.newaxis]}
+  packed = {"image_bytes": np.full([1, *image.shape[:-3]], picture)}
   target = {"class_index": np.array([-1], np.int32)}
   with tf.io.TFRecordWriter(str(folder / WARMUP)) as writer:
     for signature, inputs in [

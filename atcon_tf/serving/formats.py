@@ -11,13 +11,16 @@ import keras
 import tensorflow as tf
 
 from atcon_tf.models import backbones
+from atcon_tf.models.edge_padding import EdgePadding
 from atcon_tf.models.feature_norm import FeatureNorm
+from atcon_tf.models.frames_model import MergeTime
+from atcon_tf.models.frames_model import SplitTime
 from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
 
 
 def keras_only(classifier, multi_label):
-  """Images in [0, 1] `[B, H, W, 3]` -> probabilities `[B, classes]`.
+  """Images or clips in [0, 1] -> probabilities `[B, classes]`.
 
   Args:
     classifier: a `models.Classifier`.
@@ -60,6 +63,8 @@ def _call(operation, *args, **kwargs):
   elif isinstance(operation, ReflectionPadding):
     amounts = [[0, 0], *operation.amounts, [0, 0]]
     return keras.ops.pad(args[0], amounts, mode="reflect")
+  elif isinstance(operation, (MergeTime, SplitTime, EdgePadding)):
+    return operation.call(*args)  # operations of Keras alone
   return operation(*args, **kwargs)
 
 

@@ -111,13 +111,15 @@ def overlay(images, heat):
   """PNG bytes `[B]` of maps over grey images, as `canvas.overlay` draws.
 
   Args:
-    images: `[B, H, W, 3]` in [0, 1].
+    images: `[B, H, W, 3]` in [0, 1], or clips `[B, T, H, W, 3]`.
     heat: `[B, H, W]`, raw; its positive part, scaled by its maximum, is
-      drawn.
+      drawn. Of clips `[B, T, H, W]`, scaled by the maximum of the clip.
+  Returns:
+    `[B]`, of clips `[B, T]`.
   """
   table = matplotlib.colormaps[COLORMAP](np.arange(256))[:, :3]
   heat = tf.nn.relu(heat)
-  top = tf.reduce_max(heat, [1, 2], keepdims=True)
+  top = tf.reduce_max(heat, list(range(1, len(heat.shape))), keepdims=True)
   heat = heat / tf.where(top > 0, top, tf.ones_like(top))
   # matplotlib's own rounding to its 256 colours.
   level = tf.minimum(tf.cast(heat * 256, tf.int32), 255)
@@ -127,5 +129,7 @@ def overlay(images, heat):
   opacity = (maps.OPACITY_FROM + maps.OPACITY_RANGE * heat)[..., tf.newaxis]
   blend = (1 - opacity) * grey + opacity * color
   pixels = tf.cast(tf.clip_by_value(blend, 0, 1) * 255 + 0.5, tf.uint8)
-  return tf.map_fn(tf.io.encode_png, pixels,
-                   fn_output_signature=tf.TensorSpec([], tf.string))
+  png = tf.map_fn(tf.io.encode_png,
+                  tf.reshape(pixels, [-1, *pixels.shape[-3:]]),
+                  fn_output_signature=tf.TensorSpec([], tf.string))
+  return tf.reshape(png, [-1, *heat.shape[1:-2]])

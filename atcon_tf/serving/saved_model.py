@@ -36,6 +36,8 @@ class ServingModule(tf.Module):
         W]` under the name of each method.
       explain_bytes: image_bytes, class_index -> the same, and
         "overlay_bytes" `[B]`, PNG pictures of the first method's map.
+    Of a classifier of clips, images are `[B, T, H, W, 3]`, image_bytes and
+    overlay_bytes `[B, T]`, one picture a frame, and maps `[B, T, H, W]`.
     An empty batch, pixels that are NaN or outside [0, 1], bytes that are no
     picture and classes that do not exist raise InvalidArgumentError.
   """
@@ -74,7 +76,8 @@ class ServingModule(tf.Module):
     self.model_variables = list(classifier.model.variables)
     images = tf.TensorSpec([None, *classifier.image_shape], tf.float32,
                            "images")
-    image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+    image_bytes = tf.TensorSpec([None, *classifier.extent[:-2]], tf.string,
+                                "image_bytes")
     class_index = tf.TensorSpec([None], tf.int32, "class_index")
     self.functions = {
         "serving_default": _traced(self._classify, images),
@@ -115,8 +118,10 @@ class ServingModule(tf.Module):
     return self._classify(self._decode(image_bytes))
 
   def _decode(self, image_bytes):
-    return image_ops.decode(image_bytes, self._classifier.value.image_size,
-                            self._resize)
+    classifier = self._classifier.value
+    pictures = image_ops.decode(tf.reshape(image_bytes, [-1]),
+                                classifier.image_size, self._resize)
+    return tf.reshape(pictures, [-1, *classifier.image_shape])
 
   def _explain(self, images, class_index):
     classifier = self._classifier.value

@@ -16,8 +16,9 @@ def of(config, data, classifier):
     classifier: its `models.Classifier`.
   """
   count = {part: len(records) for part, records in data.records.items()}
+  things = f"clips of {config.frames} frames" if config.frames else "images"
   lines = [f"{config.objective}: {config.model}, {count['train_labeled']} "
-           f"labelled and {count['train_unlabeled']} other training images, "
+           f"labelled and {count['train_unlabeled']} other training {things}, "
            f"{config.steps} updates on {device()}"]
   lines.append(map_cells.note(classifier, [
       r for records in data.records.values() for r in records]))

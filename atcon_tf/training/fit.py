@@ -136,7 +136,7 @@ def _arrays(name, given, classifier, labels=True):
   else:
     columns = list(given) if isinstance(given, (tuple, list)) else [given]
   images = np.asarray(columns[0], np.float32)
-  if images.ndim != 4 or images.shape[1:] != shape:
+  if images.shape[1:] != shape:
     raise UserError(name, list(images.shape), "must be images "
                     f"[N, {', '.join(map(str, shape))}]")
   if not labels:

@@ -102,23 +102,25 @@ def views_of(images, views):
   """The views of images over which a probe averages the features.
 
   Args:
-    images: `[B, H, W, C]`.
+    images: `[B, H, W, C]`, or clips `[B, T, H, W, C]`.
     views: "plain", the image; "flip", the image and its mirror image; "five",
       its four corners and its middle, each 7/8 of a side and resized.
   Returns:
-    list of `[B, H, W, C]`.
+    list of tensors of the shape of `images`.
   """
   if views == "plain":
     return [images]
   if views == "flip":
-    return [images, tf.reverse(images, [2])]
-  shape = images.shape[1:3]
+    return [images, tf.reverse(images, [len(images.shape) - 2])]
+  shape = images.shape[-3:-1]
   height, width = (round(CROP * side) for side in shape)
   down, right = shape[0] - height, shape[1] - width
   corners = [(0, 0), (0, right), (down, 0), (down, right),
              (down // 2, right // 2)]
-  return [tf.image.resize(images[:, top:top + height, left:left + width],
-                          shape) for top, left in corners]
+  flat = tf.reshape(images, [-1, *images.shape[-3:]])
+  return [tf.reshape(tf.image.resize(
+      flat[:, top:top + height, left:left + width], shape),
+                     [-1, *images.shape[1:]]) for top, left in corners]
 
 
 class Features:
@@ -134,7 +136,7 @@ class Features:
     Args:
       classifier: a `models.Classifier` whose logits come from a dense layer.
       views: see `views_of`; the features of an image are the mean over them.
-      batch_size: number of images at once.
+      batch_size: number of images, or frames of clips, at once.
       cache: folder that keeps the features, see `feature_cache`; empty: they
         are not kept.
     """
@@ -142,7 +144,8 @@ class Features:
     self.dense = classifier.logits._keras_history.operation
     operation = self._embed.output._keras_history.operation
     self._norm = operation if isinstance(operation, FeatureNorm) else None
-    self._classifier, self._batch_size = classifier, batch_size
+    self._classifier = classifier
+    self._batch_size = classifier.per_batch(batch_size)
     self._views, self._cache = views, cache
 
     def read(images):

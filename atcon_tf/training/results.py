@@ -36,7 +36,8 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
     predictions[part] = predictor.predict(
         data.images, data.records[part], progress=True,
-        consistency=part == "test")
+        consistency=part == "test",
+        views=config.test_clips if part == "test" else 1)
   thresholds = scoring.choose_thresholds(predictions["val"],
                                          config.operating_point)
   tables = {part: scoring.tabulate(p, thresholds, data.class_names,
@@ -60,11 +61,13 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
          if kept_model.find(work.path) else {}),
       "data": {part: len(r) for part, r in data.records.items()},
       **({"groups": data.split["groups"]} if "groups" in data.split else {}),
+      **({"clips": data.clips} if data.clips else {}),
       "steps": steps,
       "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
       "thresholds": thresholds,
       **_operating_point(config, data, predictions["val"]),
       "skipped_images": len(data.images.bad), **scores,
+      **scoring.clip_level(predictions["test"], thresholds),
       "history": history}
   _draw(result, predictions["val"], data, work, validator)
   if validator.losses:

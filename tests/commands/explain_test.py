@@ -319,6 +319,9 @@ def test_list_layers(model_file):
     (["--list_layers"], "--images={0}/a.png: not used with --list_layers"),
     (["--images=", "--video={0}", "--box_format=coco"],
      "--box_format=coco: not used with --video alone"),
+    (["--images=", "--video={0}", "--event_threshold=0.3"],
+     "--event_threshold=0.3: used with --window_seconds alone"),
+    (["--window_seconds=2"], "--window_seconds=2.0: not used with --images"),
     (["--examples=2"], "--examples=2: needs --workdir=RUN"),
     (["--class_names={0}/a.png"], "--class_names={0}/a.png: not a UTF-8"),
     (["--out={}/a.png/x"], "--out={0}/a.png/x: {0}/a.png is a file")])

@@ -92,10 +92,10 @@ class RefusalTest(Case):
   @parameterized.parameters(
       ("shapes", "--data_dir=x", "voc or folder or image_list or "
        "binary_masks or csv or coco or label_studio or cvat or svhn or "
-       "tfds:NAME or prepared"),
+       "tfds:NAME or prepared or video"),
       ("shapes", "--max_bad_images=0", "voc or folder or image_list or "
        "binary_masks or csv or coco or label_studio or cvat or svhn or "
-       "tfds:NAME or prepared"),
+       "tfds:NAME or prepared or video"),
       ("folder", "--train_list=x", "image_list"),
       ("shapes", "--voc_year=2007", "voc"),
       ("folder", "--voc_year=2012", "voc"),
@@ -154,7 +154,7 @@ class RefusalTest(Case):
     self.assertEndsWith(self.refused(argument), "not used with --dataset="
                         "shapes; it goes with --dataset=binary_masks or folder "
                         "or image_list or csv or label_studio or cvat or svhn "
-                        "or tfds:NAME or prepared")
+                        "or tfds:NAME or prepared or video")
 
   @parameterized.parameters(
       ("--mask=constant", "--second_map=gradient"),

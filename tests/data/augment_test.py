@@ -197,3 +197,39 @@ def test_of_wide_images():
   grey = (_cut_out(tf.constant(image), SEED).numpy() == np.float32(GREY))
   rows, columns = grey.all(-1).any(2).sum(1), grey.all(-1).any(1).sum(1)
   assert rows.max() == 4 and columns.max() == 5  # 40 % of 8 and of 12
+
+
+@pytest.mark.parametrize("name", [
+    *(n for n in settings.AUGMENTATIONS if n != "randaugment")])
+def test_the_frames_of_a_clip_change_alike(name):
+  """A clip of one repeated frame changes as its frame alone does."""
+  image = _photo(batch=24)
+  clip = tf.repeat(image[:, tf.newaxis], 3, 1)
+  found = _distorted(clip, (name,))
+  assert found.shape == (24, 3, 9, 9, 3)
+  for t in range(3):
+    np.testing.assert_allclose(found[:, t], _distorted(image, (name,)),
+                               atol=2e-6)
+
+
+def test_randaugment_of_clips():
+  """All frames alike, but for the rows that meet, which "sharpness" mixes.
+
+  "contrast" after it takes the mean of these rows, too.
+  """
+  image = _photo(batch=48)
+  clip = tf.repeat(image[:, tf.newaxis], 3, 1)
+  found = _distorted(clip, ("randaugment",))
+  alone = _distorted(image, ("randaugment",))
+  inner = np.s_[:, 2:-2]
+  for t in range(3):
+    np.testing.assert_allclose(found[:, t][inner], alone[inner], atol=3e-3)
+
+
+def test_a_clip_keeps_the_order_of_its_frames():
+  clip = tf.constant(np.random.default_rng(1).uniform(
+      size=[6, 4, 5, 7, 3]), tf.float32)
+  transform = random_transform(6, (5, 7), ("crop", "flip", "rotation"), SEED)
+  for t in range(4):
+    np.testing.assert_allclose(warp(clip, transform)[:, t],
+                               warp(clip[:, t], transform), atol=1e-6)

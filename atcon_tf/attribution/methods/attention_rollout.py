@@ -7,6 +7,7 @@ such passes; `METHODS` calls it.
 
 import tensorflow as tf
 
+from atcon_tf.attribution import applicability
 from atcon_tf.config import UserError
 from atcon_tf.models import vit
 
@@ -15,8 +16,9 @@ def with_attention(classifier):
   """The same classifier with all its attention layers as cam_layers.
 
   Raises:
-    UserError: the classifier has no attention layer.
+    UserError: the classifier has no attention layer, or is one of clips.
   """
+  applicability.check_images(classifier, "attention rollout")
   # A layer of a nested model has two names for one output.
   layers = {id(tensor): name
             for name, tensor in classifier.graph.tensors.items()

@@ -16,7 +16,8 @@ def blur_integrated_gradients(pass_, class_index, **options):
   Integrated gradients along the path of images that are blurred less and
   less: `int dy_c/dx (x_s) dx_s`, x_s the image blurred by a Gaussian of
   sigma `s`, from the largest sigma to 0. It needs no baseline of another
-  colour. The map is the sum of absolute values over the colours.
+  colour. The map is the sum of absolute values over the colours. The frames
+  of a clip are blurred one by one.
 
   Args:
     pass_: a `forward_pass.Pass`.
@@ -60,14 +61,14 @@ def blur_attributions(pass_, class_index, steps=32, sigma=0.0,
   if sigma < 0:
     raise UserError("sigma", sigma, "must not be negative")
   x = pass_.normalized
-  sigmas = np.linspace(sigma or min(x.shape[1:3]) / 4, 0, steps + 1)
+  sigmas = np.linspace(sigma or min(x.shape[-3:-1]) / 4, 0, steps + 1)
   blurs = [tf.constant(np.stack([
       integrated_gradients.blur_matrix(n, s) for s in sigmas]), x.dtype)
-           for n in x.shape[1:3]]
+           for n in x.shape[-3:-1]]
 
   def blurred(image, sample):
     rows, columns = (tf.gather(blur, sample) for blur in blurs)
-    return tf.einsum("nyh,nhwc,nxw->nyxc", rows, image, columns)
+    return tf.einsum("nyh,n...hwc,nxw->n...yxc", rows, image, columns)
 
   def part(image, sample):
     own = tf.gather(x, image)

@@ -10,18 +10,49 @@ resized, not rectified, not normalised, and differentiable.
 In the formulas A is the feature map of the layer, k its channels, (i, j) its
 cells, y_c the logit of the class and `g = d y_c / d A`, a gradient through
 the layers above A only.
+
+The map of a clip is `[B, t, h, w]`, and a method with weights has the option
+`temporal_weights`. "per_step": sums and means over the cells are those of one
+time step, and a channel has a weight for each step, as in ATCON's code.
+"pooled": they are over time, too. None: as the classifier says. At the last
+map of a network that ends in a mean over all cells the gradient is the same
+in each of them, and so are the two.
 """
+
+import math
 
 import tensorflow as tf
 
+from atcon_tf.attribution import forward_pass
 from atcon_tf.config import UserError
 from atcon_tf.models import feature_norm
 
-_CELLS = [1, 2]
+TEMPORAL_WEIGHTS = ("per_step", "pooled")
+
+
+def cells(features, temporal_weights="pooled"):
+  """The axes of a map `[B, (t,) h, w, K]` over which a weight is a mean.
+
+  Args:
+    features: the map.
+    temporal_weights: one of `TEMPORAL_WEIGHTS`, see the top of this file.
+  Raises:
+    UserError: it is neither.
+  """
+  forward_pass.check("temporal_weights", temporal_weights, TEMPORAL_WEIGHTS)
+  last = len(features.shape) - 1
+  return [last - 2, last - 1] if temporal_weights == "per_step" else (
+      list(range(1, last)))
+
+
+def _cells(pass_, layer, temporal_weights):
+  """`cells`, by default as the classifier says."""
+  return cells(pass_.features[layer],
+               temporal_weights or pass_.classifier.temporal_weights)
 
 
 def _parts(pass_, class_index, layer):
-  """The feature map A and the gradient g, both `[B, h, w, K]`."""
+  """The feature map A and the gradient g, both `[B, (t,) h, w, K]`."""
   features = pass_.features[layer]
   with feature_norm.constant_length():
     return features, pass_.gradient(class_index, features)
@@ -52,10 +83,10 @@ def cam(pass_, class_index, layer=-1):
     TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
-  return _weighted(tf.reduce_sum(g, _CELLS, keepdims=True), features)
+  return _weighted(tf.reduce_sum(g, cells(g), keepdims=True), features)
 
 
-def grad_cam(pass_, class_index, layer=-1):
+def grad_cam(pass_, class_index, layer=-1, temporal_weights=None):
   """Grad-CAM (Selvaraju et al., arXiv 1610.02391), before its ReLU.
 
   `C_ij = sum_k alpha_k A_ijk`, `alpha_k = mean_ij g_ijk`.
@@ -69,10 +100,12 @@ def grad_cam(pass_, class_index, layer=-1):
     TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
-  return _weighted(tf.reduce_mean(g, _CELLS, keepdims=True), features)
+  axes = _cells(pass_, layer, temporal_weights)
+  return _weighted(tf.reduce_mean(g, axes, keepdims=True), features)
 
 
-def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
+def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False,
+                       temporal_weights=None):
   """Grad-CAM++ (Chattopadhay et al., arXiv 1710.11063), before its ReLU.
 
   `C = sum_k w_k A_k`, `w_k = sum_ij a_ijk relu(g_ijk)`,
@@ -80,7 +113,7 @@ def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
   the score in the paper is one positive factor for each image, left out here.
 
   Args:
-    pass_, class_index, layer: see the top of this file.
+    pass_, class_index, layer, temporal_weights: see the top of this file.
     normalize_alpha: divide a by its sum over the cells. The authors' code and
       tf-keras-vis do so, the paper does not.
   Returns:
@@ -92,16 +125,17 @@ def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False):
     TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
+  axes = _cells(pass_, layer, temporal_weights)
   # The common factor g^2 underflows, so numerator and denominator lack it.
-  total = tf.reduce_sum(features, _CELLS, keepdims=True)
+  total = tf.reduce_sum(features, axes, keepdims=True)
   alpha = _divide(tf.cast(g != 0, g.dtype), 2 + g * total)
   if normalize_alpha:
-    alpha = _divide(alpha, tf.reduce_sum(alpha, _CELLS, keepdims=True))
-  weights = tf.reduce_sum(alpha * tf.nn.relu(g), _CELLS, keepdims=True)
+    alpha = _divide(alpha, tf.reduce_sum(alpha, axes, keepdims=True))
+  weights = tf.reduce_sum(alpha * tf.nn.relu(g), axes, keepdims=True)
   return _weighted(weights, features)
 
 
-def xgrad_cam(pass_, class_index, layer=-1):
+def xgrad_cam(pass_, class_index, layer=-1, temporal_weights=None):
   """XGrad-CAM (Fu et al., arXiv 2008.02312), before its ReLU.
 
   `C = sum_k w_k A_k`, `w_k = sum_ij g_ijk A_ijk / sum_ij A_ijk`.
@@ -114,8 +148,9 @@ def xgrad_cam(pass_, class_index, layer=-1):
     TensorShape([2, 4, 4])
   """
   features, g = _parts(pass_, class_index, layer)
-  weights = _divide(tf.reduce_sum(g * features, _CELLS, keepdims=True),
-                    tf.reduce_sum(features, _CELLS, keepdims=True))
+  axes = _cells(pass_, layer, temporal_weights)
+  weights = _divide(tf.reduce_sum(g * features, axes, keepdims=True),
+                    tf.reduce_sum(features, axes, keepdims=True))
   return _weighted(weights, features)
 
 
@@ -154,7 +189,8 @@ def layer_cam(pass_, class_index, layer=-1):
   return _weighted(tf.nn.relu(g), features)
 
 
-def finer_cam(pass_, class_index, layer=-1, alpha=1.0, references=3):
+def finer_cam(pass_, class_index, layer=-1, alpha=1.0, references=3,
+              temporal_weights=None):
   """Finer-CAM (Zhang et al., arXiv 2501.11309), before its ReLU.
 
   Grad-CAM of the difference `sum_d p_d (y_c - alpha y_d) / sum_d p_d` to the
@@ -163,7 +199,7 @@ def finer_cam(pass_, class_index, layer=-1, alpha=1.0, references=3):
   out what they share.
 
   Args:
-    pass_, class_index, layer: see the top of this file.
+    pass_, class_index, layer, temporal_weights: see the top of this file.
     alpha: strength of the comparison; with 0 it is Grad-CAM.
     references: number of classes d; fewer if there are fewer.
   Returns:
@@ -194,7 +230,8 @@ def finer_cam(pass_, class_index, layer=-1, alpha=1.0, references=3):
   features = pass_.features[layer]
   with feature_norm.constant_length():
     g = pass_.gradient_of(tf.stop_gradient(own - alpha * share), features)
-  return _weighted(tf.reduce_mean(g, _CELLS, keepdims=True), features)
+  axes = _cells(pass_, layer, temporal_weights)
+  return _weighted(tf.reduce_mean(g, axes, keepdims=True), features)
 
 
 def eigen_cam(pass_, class_index, layer=-1):
@@ -214,12 +251,12 @@ def eigen_cam(pass_, class_index, layer=-1):
   """
   del class_index
   features = pass_.features[layer]
-  _, height, width, channels = features.shape
+  *size, channels = features.shape[1:]
   # TensorFlow has no eigenvectors in half precision.
   dtype = tf.float64 if features.dtype == tf.float64 else tf.float32
-  a = tf.reshape(tf.cast(features, dtype), [-1, height * width, channels])
+  a = tf.reshape(tf.cast(features, dtype), [-1, math.prod(size), channels])
   values, vectors = tf.linalg.eigh(tf.matmul(a, a, transpose_b=True))
   first = vectors[..., -1] * tf.sqrt(tf.nn.relu(values[..., -1:]))
   sign = tf.where(tf.reduce_sum(first, -1, keepdims=True) < 0, -1., 1.)
   return tf.cast(tf.reshape(first * tf.cast(sign, dtype),
-                            [-1, height, width]), features.dtype)
+                            [-1, *size]), features.dtype)

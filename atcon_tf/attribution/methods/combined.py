@@ -50,11 +50,12 @@ def fuse(method):
   def fused(pass_, class_index, **options):
     classifier = pass_.classifier
     sizes = map_sizes(classifier)
-    largest = int(np.argmax([h * w for h, w in sizes]))
+    largest = int(np.argmax([np.prod(size) for size in sizes]))
     total = 0
     for layer, place in enumerate(classifier.geometry):
       heat = tf.nn.relu(method(pass_, class_index, layer=layer, **options))
-      peak = tf.reduce_max(heat, [1, 2], keepdims=True)
+      peak = tf.reduce_max(heat, list(range(1, len(heat.shape))),
+                           keepdims=True)
       heat /= tf.where(peak > 0, peak, tf.ones_like(peak))
       onto = classifier.geometry[largest]
       alignment = geometry.relative(place, onto) if place and onto else (
@@ -85,14 +86,14 @@ def smooth_views(method, factors=(0.9, 1.0, 1.1)):
     TensorShape([2, 32, 32])
   """
   def smoothed(pass_, class_index):
-    views = []
+    columns, views = len(pass_.normalized.shape) - 2, []
     for factor in factors:
       for mirrored in (False, True):
         x = factor * pass_.normalized
         view = forward_pass.forward_normalized(
-            pass_.classifier, tf.reverse(x, [2]) if mirrored else x)
+            pass_.classifier, tf.reverse(x, [columns]) if mirrored else x)
         heat = enlarge(pass_.classifier, method(view, class_index))
-        views.append(tf.reverse(heat, [2]) if mirrored else heat)
+        views.append(tf.reverse(heat, [columns]) if mirrored else heat)
     return tf.add_n(views) / len(views)
 
   return smoothed

@@ -106,10 +106,9 @@ def background(pass_, baselines=None):
   x = pass_.normalized
   shape = tuple(x.shape[1:])
   if baselines is None:
-    baselines = np.ones([len(GREYS), *shape]) * np.reshape(
-        GREYS, [-1, 1, 1, 1])
+    baselines = np.multiply.outer(GREYS, np.ones(shape))
   given = np.shape(baselines)
-  if len(given) != 4 or tuple(given[1:]) != shape or not given[0]:
+  if tuple(given[1:]) != shape or not given[0]:
     raise UserError(f"baselines of shape {given}: must be [N, "
                     f"{', '.join(map(str, shape))}], N at least 1")
   return tf.cast(pass_.classifier.normalize(tf.cast(baselines, x.dtype)),

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.methods import deep_lift
+from atcon_tf.attribution.methods import integrated_gradients
 from atcon_tf.attribution import variations
 from atcon_tf.config import UserError
 
@@ -50,7 +51,7 @@ def expected_gradients(pass_, class_index, baselines=None, samples=50,
   def part(image, sample):
     start = tf.gather(starts, sample % len(starts))
     there = tf.gather(x, image)
-    a = tf.gather(positions, sample)[:, None, None, None]
+    a = integrated_gradients.column(tf.gather(positions, sample), there)
     point = forward_pass.forward_normalized(
         pass_.classifier, start + a * (there - start))
     slope = point.gradient(tf.gather(class_index, image), point.normalized,

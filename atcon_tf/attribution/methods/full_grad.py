@@ -1,5 +1,6 @@
 """FullGrad: the gradients of the image and of all biases."""
 
+import numpy as np
 import tensorflow as tf
 
 from atcon_tf.attribution import forward_pass
@@ -34,10 +35,10 @@ def full_grad(pass_, class_index):
   """
   x = pass_.normalized
   slope, terms = bias_attributions(pass_, class_index)
-  size = x.shape[1:3]
+  size, classifier = x.shape[1:-1], pass_.classifier
   heat = _scaled(x * slope)
-  for term in terms:
-    if len(term.shape) == 4 and term.shape[1] * term.shape[2] > 1:
+  for term in map(classifier.per_clip, terms):
+    if len(term.shape) == len(x.shape) and np.prod(term.shape[1:-1]) > 1:
       heat += tf.cast(geometry.resize(_scaled(term), size), heat.dtype)
   return heat
 

@@ -71,13 +71,13 @@ def ig_attributions(pass_, class_index, steps=32, baseline="zero",
                        for values in quadrature(steps, rule))
 
   def part(image, sample):
-    a = _column(tf.gather(position, sample))
     here, there = tf.gather(start, image), tf.gather(x, image)
+    a = column(tf.gather(position, sample), there)
     point = forward_pass.forward_normalized(
         pass_.classifier, here + a * (there - here))
     slope = point.gradient(tf.gather(class_index, image), point.normalized,
                            output)
-    return [_column(tf.gather(weights, sample)) * slope]
+    return [column(tf.gather(weights, sample), slope) * slope]
 
   # The sum is made in the precision of the logits.
   like = tf.cast(x, pass_.logits.dtype)
@@ -106,9 +106,9 @@ def quadrature(steps, rule="trapezoid"):
   return points, np.append(halves, 0) + np.insert(halves, 0, 0)
 
 
-def _column(values):
-  """`[n]` -> `[n, 1, 1, 1]`."""
-  return values[:, tf.newaxis, tf.newaxis, tf.newaxis]
+def column(values, like):
+  """`[n]` -> `[n, 1, ...]`, with as many axes as `like`."""
+  return tf.reshape(values, [-1, *[1] * (len(like.shape) - 1)])
 
 
 def baseline_images(pass_, baseline, seed=0):
@@ -125,24 +125,24 @@ def baseline_images(pass_, baseline, seed=0):
   if baseline == "black":
     return tf.cast(normalize(tf.zeros_like(x)), x.dtype)
   if baseline == "blur":
-    return blur(x, x.shape[1] / 8)
+    return blur(x, x.shape[-3] / 8)
   noise = tf.random.stateless_uniform(
       [1, *x.shape[1:]], [seed, 0], dtype=tf.float32, alg=variations.RANDOM)
   return tf.zeros_like(x) + tf.cast(normalize(noise), x.dtype)
 
 
 def blur(images, sigma):
-  """Gaussian blur of `[B, H, W, C]` that keeps a constant image constant.
+  """Gaussian blur of `[..., H, W, C]` that keeps a constant image constant.
 
   It is two products with fixed matrices whose rows sum to 1, so it is
   differentiable and does not darken the edges.
 
   Args:
-    images: `[B, H, W, C]`.
+    images: `[B, H, W, C]`; the frames of clips are blurred one by one.
     sigma: standard deviation in pixels.
   """
-  rows, columns = (blur_matrix(n, sigma) for n in images.shape[1:3])
-  return tf.einsum("yh,bhwc,xw->byxc", tf.constant(rows, images.dtype),
+  rows, columns = (blur_matrix(n, sigma) for n in images.shape[-3:-1])
+  return tf.einsum("yh,...hwc,xw->...yxc", tf.constant(rows, images.dtype),
                    images, tf.constant(columns, images.dtype))
 
 

@@ -16,11 +16,12 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
                             seed=0, batch_size=32):
   """Meaningful perturbation (Fong and Vedaldi, arXiv 1704.03296).
 
-  A mask m in [0, 1] of `cells x cells` is fitted to each image:
+  A mask m in [0, 1] of `cells x cells` is fitted to each image, of a clip one
+  with up to as many cells in time:
 
       min_m  area * mean |1 - m| + smoothness * TV(m) + y_c(x m + x' (1 - m))
 
-  with `TV(m)` the mean of `|difference of neighbours| ^ power` over both
+  with `TV(m)` the mean of `|difference of neighbours| ^ power` over all
   axes and x' the image that replaces the deleted pixels. Adam minimises it
   from m = 1. The map is `1 - m`, enlarged: it is high where pixels are deleted.
 
@@ -51,10 +52,12 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
   other = integrated_gradients.baseline_images(
       pass_, {"blur": "blur", "constant": "zero", "noise": "random"}[fill],
       seed)
-  size, dtype = x.shape[1:3], pass_.logits.dtype
+  size, dtype = x.shape[1:-1], pass_.logits.dtype
+  grid = [*(min(cells, n) for n in size[:-2]), cells, cells]
+  axes = list(range(1, len(size) + 1))
 
   def slope(m, image):
-    """d loss / d m of each image's mask `[n, cells, cells]`."""
+    """d loss / d m of each image's mask `[n, *grid]`."""
     with tf.GradientTape() as tape:
       tape.watch(m)
       large = tf.cast(geometry.resize(m, size)[..., tf.newaxis], x.dtype)
@@ -62,15 +65,15 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
                + tf.gather(other, image) * (1 - large))
       value = forward_pass.score(pass_.classifier, mixed,
                                  tf.gather(class_index, image), output)
-      rough = sum(tf.reduce_mean(_power(d, power), [1, 2]) for d in (
-          m[:, 1:] - m[:, :-1], m[:, :, 1:] - m[:, :, :-1]))
-      loss = (value + area * tf.reduce_mean(1 - m, [1, 2])
+      rough = sum(tf.reduce_mean(_power(_steps(m, axis), power), axes)
+                  for axis in axes if m.shape[axis] > 1)
+      loss = (value + area * tf.reduce_mean(1 - m, axes)
               + smoothness * rough)
     return tape.gradient(loss, m)
 
   def fit(image, sample):
     del sample
-    m = tf.ones([tf.shape(image)[0], cells, cells], dtype)
+    m = tf.ones([tf.shape(image)[0], *grid], dtype)
 
     def step(i, m, mean, square):
       g = slope(m, image)
@@ -89,6 +92,12 @@ def meaningful_perturbation(pass_, class_index, fill="blur", steps=150,
 
   like = tf.cast(x[..., 0], dtype)
   return variations.total(fit, [like], 1, batch_size)[0]
+
+
+def _steps(m, axis):
+  """The differences of neighbours along an axis."""
+  before = (slice(None),) * axis
+  return m[(*before, slice(1, None))] - m[(*before, slice(None, -1))]
 
 
 def _power(difference, power):

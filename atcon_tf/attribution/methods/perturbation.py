@@ -9,21 +9,24 @@ Each method runs many versions of each image through the network.
     batch_size: most images in the network at once.
 
 Masks multiply the normalised image, in which 0 is the mean colour (grey for
-most networks), not black.
+most networks), not black. The masks of a clip are of space and time.
 """
+
+import functools
 
 import numpy as np
 import tensorflow as tf
 
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution import maps
+from atcon_tf.attribution.methods import integrated_gradients
 from atcon_tf.attribution import variations
 from atcon_tf.config import UserError
 from atcon_tf.models import geometry
 
 
 def _masked_score(pass_, class_index, image, mask, output):
-  """y_c of images `[n]` under masks `[n, H, W]`."""
+  """y_c of images `[n]` under masks `[n, (T,) H, W]`."""
   return forward_pass.score(
       pass_.classifier, tf.gather(pass_.normalized, image) * mask[
           ..., tf.newaxis], tf.gather(class_index, image), output)
@@ -60,12 +63,13 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
   """
   forward_pass.check("weighting", weighting, ("softmax", "score"))
   features = pass_.features[layer]
-  a = tf.transpose(features, [0, 3, 1, 2])
+  axes = range(1, len(features.shape) - 1)
+  a = tf.transpose(features, [0, len(features.shape) - 1, *axes])
   if channels:
-    kept = tf.math.top_k(tf.math.reduce_std(a, [2, 3]),
+    kept = tf.math.top_k(tf.math.reduce_std(a, [n + 1 for n in axes]),
                          min(channels, a.shape[1])).indices
     a = tf.gather(a, kept, batch_dims=1)
-  size = pass_.normalized.shape[1:3]
+  size = pass_.normalized.shape[1:-1]
   alignment = (alignment or pass_.classifier.geometry[layer]
                or geometry.HALF_PIXEL)
 
@@ -79,7 +83,7 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
   if weighting == "softmax":
     # y_c(0) is the same for every k, so it does not change the softmax.
     weights = tf.nn.softmax(weights)
-  return tf.einsum("bk,bkhw->bhw", tf.cast(weights, a.dtype), a)
+  return tf.einsum("bk,bk...->b...", tf.cast(weights, a.dtype), a)
 
 
 def ablation_cam(pass_, class_index, layer=-1, output="logit", batch_size=32):
@@ -107,14 +111,16 @@ def ablation_cam(pass_, class_index, layer=-1, output="logit", batch_size=32):
 
   def score(image, sample):
     kept = 1 - tf.one_hot(sample, count, dtype=features.dtype)
-    logits = head(tf.gather(features, image) * kept[:, None, None],
-                  training=False)
+    own = tf.gather(features, image)
+    kept = tf.reshape(kept, [-1, *[1] * (len(own.shape) - 2), count])
+    logits = head(own * kept, training=False)
     return forward_pass.pick(logits, tf.gather(class_index, image), output)
 
   without = variations.scores(score, pass_.logits, count, batch_size)
   whole = forward_pass.pick(pass_.logits, class_index, output)[:, tf.newaxis]
   weights = tf.math.divide_no_nan(whole - without, tf.abs(whole))
-  return tf.einsum("bk,bhwk->bhw", tf.cast(weights, features.dtype), features)
+  return tf.einsum("bk,b...k->b...", tf.cast(weights, features.dtype),
+                   features)
 
 
 def rise(pass_, class_index, masks=500, cells=8, share=0.5,
@@ -128,7 +134,8 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
   Args:
     pass_, class_index, output, batch_size: see the top of this file.
     masks: N. The paper takes 4000 to 8000.
-    cells: number of cells of a mask along each side.
+    cells: number of cells of a mask along each side, and along time, where
+      it has at most one a frame.
     share: p, in (0, 1).
     seed: of the masks, the same for all images.
   Returns:
@@ -141,45 +148,51 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
   _at_least_one(masks=masks, cells=cells)
   if not 0 < share < 1:
     raise UserError("share", share, "must be between 0 and 1")
-  size, dtype = pass_.normalized.shape[1:3], tf.float32
+  size, dtype = pass_.normalized.shape[1:-1], tf.float32
+  counts = [*(min(cells, n) for n in size[:-2]), cells, cells]
   grids = tf.cast(tf.random.stateless_uniform(
-      [masks, cells + 2, cells + 2], [seed, 0], alg=variations.RANDOM) < share,
-                  dtype)
-  shifts = tf.random.stateless_uniform([masks, 2], [seed, 1], dtype=dtype,
-                                       alg=variations.RANDOM)
+      [masks, *(n + 2 for n in counts)], [seed, 0],
+      alg=variations.RANDOM) < share, dtype)
+  shifts = tf.random.stateless_uniform([masks, len(size)], [seed, 1],
+                                       dtype=dtype, alg=variations.RANDOM)
 
-  def axis(length, shift):
-    """Interpolation matrices `[n, length, cells + 2]`."""
-    position = tf.range(length, dtype=dtype) * (cells / length)
+  def axis(length, count, shift):
+    """Interpolation matrices `[n, length, count + 2]`."""
+    position = tf.range(length, dtype=dtype) * (count / length)
     position = position + shift[:, tf.newaxis]
-    distance = position[..., tf.newaxis] - tf.range(cells + 2, dtype=dtype)
+    distance = position[..., tf.newaxis] - tf.range(count + 2, dtype=dtype)
     return tf.nn.relu(1 - tf.abs(distance))
 
   def part(image, sample):
-    shift = tf.gather(shifts, sample)
-    mask = tf.einsum(
-        "nyh,nhw,nxw->nyx", axis(size[0], shift[:, 0]),
-        tf.gather(grids, sample), axis(size[1], shift[:, 1]))
+    *times, rows, columns = map(
+        axis, size, counts, tf.unstack(tf.gather(shifts, sample), axis=1))
+    mask = tf.gather(grids, sample)
+    if times:
+      mask = tf.einsum("nst,nthw->nshw", *times, mask)
+    mask = tf.einsum("nyh,n...hw,nxw->n...yx", rows, mask, columns)
     mask = tf.cast(mask, pass_.normalized.dtype)
     value = _masked_score(pass_, class_index, image, mask, output)
-    return [tf.cast(value, like.dtype)[:, None, None] * tf.cast(
-        mask, like.dtype)]
+    value = integrated_gradients.column(value, mask)
+    return [tf.cast(value, like.dtype) * tf.cast(mask, like.dtype)]
 
   like = tf.cast(pass_.normalized[..., 0], pass_.logits.dtype)
   return variations.total(part, [like], masks, batch_size)[0] / (masks * share)
 
 
 def occlusion(pass_, class_index, window=0, stride=0, output="probability",
-              batch_size=32):
+              batch_size=32, window_frames=0):
   """Occlusion (Zeiler and Fergus, arXiv 1311.2901).
 
-  A square of the mean colour is moved over the image. The value of a pixel is
-  the mean drop of y_c over the squares that cover it.
+  A square of the mean colour is moved over the image; in a clip it lasts some
+  frames and is moved over time as well. The value of a pixel is the mean drop
+  of y_c over the squares that cover it.
 
   Args:
     pass_, class_index, output, batch_size: see the top of this file.
     window: side of the square in pixels; 0: a fifth of the image's side.
     stride: distance of two squares in pixels; 0: half of the window.
+    window_frames: frames that a square lasts; 0: a quarter of the clip. Two
+      of them begin half of that apart.
   Returns:
     `[B, H, W]`, of any sign.
 
@@ -187,42 +200,60 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
     >>> attribution.explain(classifier, images, "occlusion", window=8).shape
     TensorShape([2, 32, 32])
   """
-  height, width = pass_.normalized.shape[1:3]
-  window, stride = _sliding(height, width, window, stride)
+  size = pass_.normalized.shape[1:-1]
+  window, stride = _sliding(size, window, stride)
   _at_least_one(window=window, stride=stride)
-  if window > min(height, width):
-    raise UserError("window", window,
-                    f"the image is only {height}x{width} pixels")
-  rows, columns = (_covered(n, window, stride) for n in (height, width))
+  if window > min(size[-2:]):
+    raise UserError("window", window, "the image is only "
+                    f"{size[-2]}x{size[-1]} pixels")
+  axes = _windows(size, window, stride, window_frames)
+  steps = np.cumprod([1, *(len(axis) for axis in axes[:0:-1])])[::-1]
   dtype = pass_.logits.dtype
   whole = forward_pass.pick(pass_.logits, class_index, output)
 
   def part(image, sample):
-    square = (tf.gather(tf.constant(rows, dtype),
-                        sample // len(columns))[:, :, None]
-              * tf.gather(tf.constant(columns, dtype),
-                          sample % len(columns))[:, None])
+    square = 1
+    for i, (axis, step) in enumerate(zip(axes, steps)):
+      one = tf.gather(tf.constant(axis, dtype),
+                      sample // int(step) % len(axis))
+      square *= tf.reshape(one, [-1, *(
+          n if i == j else 1 for j, n in enumerate(size))])
     value = _masked_score(
         pass_, class_index, image,
         tf.cast(1 - square, pass_.normalized.dtype), output)
-    return [(tf.gather(whole, image) - value)[:, None, None] * square]
+    return [integrated_gradients.column(tf.gather(whole, image) - value,
+                                        square) * square]
 
   like = tf.cast(pass_.normalized[..., 0], dtype)
-  drops, = variations.total(part, [like], len(rows) * len(columns), batch_size)
-  count = rows.sum(0)[:, None] * columns.sum(0)
+  drops, = variations.total(part, [like], int(steps[0]) * len(axes[0]),
+                            batch_size)
+  count = functools.reduce(np.multiply.outer, [axis.sum(0) for axis in axes])
   return drops / tf.constant(count, dtype)
 
 
-def _sliding(height, width, window, stride):
+def _sliding(size, window, stride):
   """The window and the stride, with their defaults for this size."""
-  window = window or max(1, min(height, width) // 5)
+  window = window or max(1, min(size[-2:]) // 5)
   return window, stride or max(1, window // 2)
 
 
-def windows(size, window=0, stride=0):
-  """How many squares `occlusion` has in an image of `size` (height, width)."""
-  window, stride = _sliding(*size, window, stride)
-  return int(np.prod([len(_covered(n, window, stride)) for n in size]))
+def _windows(size, window, stride, window_frames):
+  """`_covered` of each axis of an image or a clip."""
+  frames = [(n, min(n, window_frames or max(1, n // 4))) for n in size[:-2]]
+  return [*(_covered(n, long, max(1, long // 2)) for n, long in frames),
+          *(_covered(n, window, stride) for n in size[-2:])]
+
+
+def windows(size, window=0, stride=0, window_frames=0):
+  """How many squares `occlusion` has.
+
+  Args:
+    size: (height, width) of an image, or (frames, height, width) of a clip.
+    window, stride, window_frames: of `occlusion`.
+  """
+  window, stride = _sliding(size, window, stride)
+  return int(np.prod([len(axis) for axis in _windows(
+      size, window, stride, window_frames)]))
 
 
 def _covered(length, window, stride):

@@ -109,7 +109,7 @@ def moments(pass_, class_index, of="gradient", samples=25, sigma=0.15,
   if samples < 1:
     raise UserError("samples", samples, "must be at least 1")
   x = pass_.normalized
-  axes = [1, 2, 3]
+  axes = list(range(1, len(x.shape)))
   span = (tf.reduce_max(x, axes, keepdims=True)
           - tf.reduce_min(x, axes, keepdims=True))
   if noise is None:
@@ -119,7 +119,7 @@ def moments(pass_, class_index, of="gradient", samples=25, sigma=0.15,
   else:
     z = tf.convert_to_tensor(noise)
     if len(z.shape) == 2:
-      z = z[..., tf.newaxis, tf.newaxis, tf.newaxis]
+      z = z[(..., *[tf.newaxis] * len(axes))]
   z = tf.cast(z, x.dtype)
 
   def noisy(image, sample):

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.attribution import applicability
 from atcon_tf.config.names import TF_KERAS_VIS as PREFIX
 from atcon_tf.config import UserError
 
@@ -33,6 +34,7 @@ def _wrapped(make, **arguments):
     `build(classifier, **options) -> fn(images, class_index)`.
   """
   def build(classifier, **options):
+    applicability.check_images(classifier, "tf-keras-vis")
     try:
       import tf_keras_vis  # only here: an optional package
       from tf_keras_vis.utils import scores

@@ -42,4 +42,4 @@ def class_map(pass_, class_index, output="mask"):
   heat = head(features_of(pass_), class_index)
   if output == "mask":
     heat = tf.sigmoid(heat)
-  return head.enlarge(heat, pass_.classifier.image_size)
+  return head.enlarge(heat, pass_.classifier.extent)

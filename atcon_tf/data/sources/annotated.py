@@ -45,6 +45,7 @@ class Annotated(typing.NamedTuple):
       `Record.mask`.
     part: a value of `PARTS`; empty: the seed draws it.
     where: file and row, for errors.
+    events: tuple of `(class name, (start, end))` in seconds, of a clip.
   """
 
   id: str
@@ -55,6 +56,7 @@ class Annotated(typing.NamedTuple):
   part: str = ""
   group: str = ""
   where: str = ""
+  events: tuple = ()
 
 
 def dataset(images, available, classes=(), multi_label=False, seed=0,
@@ -128,12 +130,16 @@ def _record(image, label, columns):
   """The record of an image, with only the chosen classes."""
   boxes = [(columns[name], box) for name, box in image.boxes
            if name in columns]
+  events = [(columns[name], event) for name, event in image.events
+            if name in columns]
   mask = image.mask and functools.partial(
       image.mask, tuple(columns), frozenset(image.names))
   return record.Record(
       image.id, image.image, label,
       np.array([box for _, box in boxes], np.float32).reshape([-1, 4]),
-      np.array([c for c, _ in boxes], np.int32), mask, group=image.group)
+      np.array([c for c, _ in boxes], np.int32), mask, group=image.group,
+      events=np.array([e for _, e in events], float).reshape([-1, 2]),
+      event_label=np.array([c for c, _ in events], np.int32))
 
 
 def _check(images, label, parts, names):

@@ -17,6 +17,7 @@ path, class by class, so the order of files on the disk has no effect.
 
 import collections
 import os
+import typing
 import unicodedata
 
 from atcon_tf.config import UserError
@@ -30,7 +31,30 @@ SPLIT_FOLDERS = {"train": "train", "training": "train",
 TEST_SHARE = 0.2
 
 
-def load(data_dir, classes=(), seed=0):
+class Things(typing.NamedTuple):
+  """What class folders hold.
+
+  Attributes:
+    word: their name in messages.
+    below: fn(folder) -> `image_files.Found`.
+    endings: of the files.
+    others: what else they can be, in words.
+  """
+  word: str
+  below: typing.Callable
+  endings: tuple[str, ...]
+  others: str = ""
+
+  @property
+  def kinds(self):
+    """What they can be, in words."""
+    return ", ".join(self.endings) + self.others
+
+
+IMAGES = Things("image", image_files.below, image_files.ENDINGS)
+
+
+def load(data_dir, classes=(), seed=0, things=IMAGES):
   """Reads a folder of class folders.
 
   Args:
@@ -39,6 +63,7 @@ def load(data_dir, classes=(), seed=0):
       empty: all, in alphabetical order.
     seed: seed of the draw of validation and test images, if their folders are
       missing.
+    things: what the class folders hold.
   Returns:
     a single-label `Dataset` without boxes. The id of an image is its path
     below `data_dir`, with "/".
@@ -53,7 +78,7 @@ def load(data_dir, classes=(), seed=0):
   if not available:
     raise UserError("data_dir", first,
                     "no class folders in it; must have one sub-folder of "
-                    "images per class")
+                    f"{things.word}s per class")
   if len(available) == 1:
     raise UserError("data_dir", first,
                     f"only one class folder, '{available[0]}'; at "
@@ -68,23 +93,26 @@ def load(data_dir, classes=(), seed=0):
     found = {}
     for split in layout:
       place = places[split][name]
-      found[split], more = images_in(data_dir, place)
+      found[split], more = images_in(data_dir, place, things)
       others += more
       nested[place] += sum(os.path.dirname(i) != _id(place, data_dir)
                            for i in found[split])
     if list(found) == ["all"]:
-      found = _cut(os.path.join(first, name), found["all"], salt)
+      found = _cut(os.path.join(first, name), found["all"], salt,
+                   things.word)
     for split, ids in rules.complete(found, salt).items():
       if not ids:
         raise UserError(
             f"{os.path.join(first, name)}: {sum(map(len, found.values()))} "
-            f"image(s) leave none for the {split} split")
+            f"{things.word}(s) leave none for the {split} split")
       splits[split] += [
           record.Record(i, os.path.join(data_dir, *i.split("/")), label)
           for i in ids]
   return record.Dataset(names, False, splits, (
-      *_nested_note(+nested), *_loose_note(data_dir, layout),
-      *image_files.note(data_dir, others)), rules.drawn(layout))
+      *_nested_note(+nested, things.word),
+      *_loose_note(data_dir, layout, things),
+      *image_files.note(data_dir, others, {"image": "picture"}.get(
+          things.word, things.word))), rules.drawn(layout))
 
 
 def _layout(data_dir):
@@ -151,23 +179,23 @@ def _inner(folder, name):
   return f"; {place} holds {len(inside)} folders: perhaps --data_dir={place}"
 
 
-def _nested_note(nested):
+def _nested_note(nested, word):
   """The line on images in folders of class folders; `{place: number}`."""
   if not nested:
     return []
   place = min(nested)
-  return [f"note: {sum(nested.values())} images lie in folders of their class "
+  return [f"note: {sum(nested.values())} {word}s lie in folders of their class "
           f"folder, {nested[place]} of them below {place}"]
 
 
-def _loose_note(data_dir, layout):
+def _loose_note(data_dir, layout, things):
   """The line on images beside the class folders or the split folders."""
-  loose = sum(f.name.lower().endswith(image_files.ENDINGS)
+  loose = sum(f.name.lower().endswith(things.endings)
               and image_files.visible(f.name) and f.is_file()
               for place in {data_dir, *layout.values()}
               for f in os.scandir(place))
-  return [f"left out of {data_dir}: {loose} image{'s' * (loose > 1)} in no "
-          "class folder"] if loose else []
+  return [f"left out of {data_dir}: {loose} {things.word}{'s' * (loose > 1)} "
+          "in no class folder"] if loose else []
 
 
 def _check_same_classes(layout, names, available):
@@ -186,13 +214,14 @@ def _check_same_classes(layout, names, available):
             f"{layout['train']}; every split needs the same classes")
 
 
-def _cut(folder, ids, salt):
+def _cut(folder, ids, salt, word):
   """Divides the images of a class into 60 % train, 20 % val, 20 % test.
 
   Args:
     folder: of the class, for the error.
     ids: of its images.
     salt: see `rules.rank`.
+    word: what they are.
   Returns:
     `{split: ids}`.
   Raises:
@@ -200,7 +229,7 @@ def _cut(folder, ids, salt):
   """
   if len(ids) < 3:
     raise UserError(
-        f"{folder}: {len(ids)} image(s); at least 3 are needed for train, "
+        f"{folder}: {len(ids)} {word}(s); at least 3 are needed for train, "
         "validation and test")
   share = max(1, round(TEST_SHARE * len(ids)))
   ranked = rules.rank(ids, salt)
@@ -229,22 +258,23 @@ def class_folders(folder):
   return dict(sorted(found.items()))
 
 
-def images_in(data_dir, folder):
+def images_in(data_dir, folder, things=IMAGES):
   """The images in a folder and below it.
 
   Args:
     data_dir: the folder to which the paths are relative.
     folder: the folder of the images.
+    things: what they are.
   Returns:
     their paths, and `{ending: number}` of the files that are no pictures.
   Raises:
     UserError: the folder has no image.
   """
-  found, others = image_files.below(folder)
+  found, others = things.below(folder)
   if not found:
     there = "".join(image_files.note(folder, others)).partition(": ")[2]
     raise UserError(
-        f"{folder}: no images in this class folder "
-        f"({', '.join(image_files.ENDINGS)})" + (there and f", but {there}"))
+        f"{folder}: no {things.word}s in this class folder "
+        f"({things.kinds})" + (there and f", but {there}"))
   prefix = _id(folder, data_dir)
   return [f"{prefix}/{name}" for name in found], others

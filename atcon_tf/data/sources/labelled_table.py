@@ -39,9 +39,9 @@ from atcon_tf.data.sources import annotated
 from atcon_tf.data.sources import box_units
 from atcon_tf.data.sources import table_file
 
-_PATHS = ("path", "file_name", "filename")
+PATHS = ("path", "file_name", "filename")
 _BOX = ("x1", "y1", "x2", "y2")
-_KNOWN = (*_PATHS, "label", "labels", "objects", "split", "group", *_BOX,
+_KNOWN = (*PATHS, "label", "labels", "objects", "split", "group", *_BOX,
           "mask")
 _YES_NO = {"1": True, "1.0": True, "true": True,
            "0": False, "0.0": False, "false": False}
@@ -81,7 +81,7 @@ def load(table, data_dir="", classes=(), group_column="", seed=0, judged=()):
   images = list(known.values())
   if all(image.names is None for image in images):
     raise UserError("table", table, "no row has a label")
-  _check_parts(images)
+  check_parts(images)
   pixels = any(v > 1 for i in images for _, box, _ in i.boxes for v in box)
   images = [i._replace(boxes=box_units.in_units(i.image, i.boxes, pixels))
             for i in images]
@@ -118,10 +118,10 @@ class _Reader:
                         f"{sheet.path} has no such column; it has "
                         f"{', '.join(sheet.columns)[:200]}")
       self.column["group"] = group_column
-    self.path = next((self.column[n] for n in _PATHS if n in self.column), "")
+    self.path = next((self.column[n] for n in PATHS if n in self.column), "")
     if not self.path:
       raise UserError(f"{sheet.path}, row 1: no column 'path' (or "
-                      f"{', '.join(_PATHS[1:])}); it has "
+                      f"{', '.join(PATHS[1:])}); it has "
                       f"{', '.join(sheet.columns)[:200]}")
     box = [name for name in _BOX if name in self.column]
     if box and len(box) < 4:
@@ -266,7 +266,7 @@ def _joined(first, row):
                         boxes=first.boxes + row.boxes)
 
 
-def _check_parts(images):
+def check_parts(images):
   """Refuses an image without a part beside images that have one."""
   labelled = [i for i in images if i.names is not None]
   without = [i for i in labelled if not i.part]
@@ -278,7 +278,11 @@ def _order(sheets, images):
   """The class names in the order of the labels."""
   if sheets[0].class_columns:
     return tuple(dict.fromkeys(c for s in sheets for c in s.class_columns))
-  names = {name for i in images for name in i.names or ()}
+  return in_order({name for i in images for name in i.names or ()})
+
+
+def in_order(names):
+  """Class names sorted, as numbers if all are."""
   numbers = all(name.isdecimal() for name in names)
   return tuple(sorted(names, key=int if numbers else None))
 

@@ -134,12 +134,17 @@ def _pixels(size):
 
 def _outline(item, names, size):
   """The pixels of an object, bool `[size, size]`."""
-  y, x = _pixels(size)
-  x, y = x - item.x, y - item.y
-  cosine, sine = np.cos(item.angle), np.sin(item.angle)
-  u = (x * cosine + y * sine) / item.radius
-  v = (y * cosine - x * sine) / (item.radius * item.stretch)
-  return SHAPES[names[item.class_index]](u, v)
+  return outline(names[item.class_index], *item[1:], size)
+
+
+def outline(shape, x, y, radius, angle, stretch, size):
+  """The pixels of a shape, bool `[size, size]`; lengths in image sides."""
+  down, right = _pixels(size)
+  right, down = right - x, down - y
+  cosine, sine = np.cos(angle), np.sin(angle)
+  u = (right * cosine + down * sine) / radius
+  v = (down * cosine - right * sine) / (radius * stretch)
+  return SHAPES[shape](u, v)
 
 
 def _box(outline):
@@ -163,21 +168,21 @@ def _mask(names, seed, split, index, size):
 def _draw(names, seed, split, index, size):
   """The image of a scene, uint8 `[size, size, 3]`."""
   objects, rng = _scene(names, seed, split, index)
-  image = _ground(rng, size)
+  image = ground(rng, size)
   image = _clutter(rng, image)
   _tint_corner(rng, image, objects, len(names), split == "train")
   for item in objects:
     where = _outline(item, names, size)
-    image[where] = (rng.uniform(*BRIGHT, 3) + _texture(rng, size))[where]
+    image[where] = (rng.uniform(*BRIGHT, 3) + texture(rng, size))[where]
   image += 0.03 * rng.standard_normal(image.shape, np.float32)
   return (255 * np.clip(image, 0, 1) + 0.5).astype(np.uint8)
 
 
-def _ground(rng, size):
-  """A smooth random colour field with a texture."""
+def ground(rng, size):
+  """A smooth random colour field with a texture, `[size, size, 3]`."""
   low, high = (round(255 * value) for value in GROUND)
   return _smooth(rng.integers(low, high, [4, 4, 3], np.uint8), size) + (
-      _texture(rng, size))
+      texture(rng, size))
 
 
 def _smooth(grid, size):
@@ -186,7 +191,7 @@ def _smooth(grid, size):
   return np.asarray(image, np.float32) / 255
 
 
-def _texture(rng, size):
+def texture(rng, size):
   """A texture `[size, size, 1]` around 0: plain, blotches, stripes, checks."""
   kind, strength = rng.integers(4), rng.uniform(0.03, 0.1)
   if kind == 0:

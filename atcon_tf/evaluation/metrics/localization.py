@@ -186,10 +186,11 @@ def centre_point(boxes):
   return _hits(half, half, boxes, 0.0)
 
 
-def centre_box(boxes, fraction):
+def centre_box(boxes, fraction, full_height=False):
   """IoU `[P]` of one centred box with the best box of each pair.
 
-  The box has `fraction`, in (0, 1], of the image's width and of its height.
+  The box has `fraction`, in (0, 1], of the image's width and of its height,
+  or, on an axis of time, the full height.
 
   Example:
     >>> localization.centre_box(boxes, 1.0)
@@ -198,13 +199,15 @@ def centre_box(boxes, fraction):
   if not 0 < fraction <= 1:
     raise ValueError(f"fraction must be in (0, 1], not {fraction}")
   low, high = (1 - fraction) / 2, (1 + fraction) / 2
+  top, bottom = (0, 1) if full_height else (low, high)
   boxes = _check_boxes(boxes)
-  return np.array([iou([low, low, high, high], b).max() for b in boxes])
+  return np.array([iou([low, top, high, bottom], b).max() for b in boxes])
 
 
-def best_centre_box(boxes, fractions=FRACTIONS):
+def best_centre_box(boxes, fractions=FRACTIONS, full_height=False):
   """The best fraction for `centre_box` on validation boxes."""
-  scores = np.stack([centre_box(boxes, f) for f in fractions], axis=1)
+  scores = np.stack([centre_box(boxes, f, full_height) for f in fractions],
+                    axis=1)
   return best_threshold(scores, fractions)
 
 

@@ -1,4 +1,4 @@
-"""Figures of the maps of a classifier for some images."""
+"""Figures of the maps of a classifier for some images or clips."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,8 +11,10 @@ from atcon_tf.attribution.methods import cam
 from atcon_tf.attribution import registry
 from atcon_tf.config import UserError
 from atcon_tf.data import class_masks
+from atcon_tf.data import recorded_clip
 from atcon_tf.models import geometry
 from atcon_tf.models import probabilities
+from atcon_tf.reports.figures import film_strips
 from atcon_tf.reports.figures import map_rows
 
 
@@ -23,9 +25,9 @@ def grad_cam_at(classifier, pixels, target, size, rows=None, batch_size=32):
 
   Args:
     classifier: a `models.Classifier`.
-    pixels: uint8 `[N, H, W, 3]`.
+    pixels: uint8 `[N, H, W, 3]`, or clips `[N, T, H, W, 3]`.
     target: int `[P]`, the class of each map.
-    size: height and width of the maps.
+    size: height and width of the maps; of clips also T before them.
     rows: int `[P]`, the image of each map; None: the image of the same number.
     batch_size: maps at once.
   Returns:
@@ -71,7 +73,7 @@ def agreement_figure(classifier, images, records, class_names, agreement=None,
     found = {"class_index": target, "logits": pass_.logits,
              "first": cam.grad_cam(pass_, target)}
   for name in {"first", "first_masked"} & set(found):
-    found[name] = geometry.resize(found[name], classifier.image_size,
+    found[name] = geometry.resize(found[name], classifier.extent,
                                   classifier.geometry[-1])
   found = {name: value.numpy() for name, value in found.items()}
   if "masked" in found:
@@ -79,6 +81,9 @@ def agreement_figure(classifier, images, records, class_names, agreement=None,
   captions, boxes = _captions(records, class_names, found["class_index"],
                               found["logits"], multi_label)
   images = images.numpy()
+  if classifier.frames:
+    return film_strips.explanations(images, found, captions,
+                                    _seconds(records))
   if "mask" not in found:
     return map_rows.before_after(images, [found["first"]], ["Grad-CAM"], boxes,
                                  [[c, ""] for c in captions])
@@ -102,14 +107,17 @@ def verdict_figure(classifier, images, records, class_names,
   target = said(probability, multi_label, threshold)
   heat = attribution.enlarge(classifier, attribution.explain(
       classifier, images, "grad_cam", target)).numpy()
-  _, boxes = _captions(records, class_names, target, logits.numpy(),
-                       multi_label)
-  return map_rows.verdicts(
-      images.numpy(), heat, boxes,
+  words = (
       [f"{class_names[c]} {p[c]:.0%}" for c, p in zip(target, probability)],
       [_shown(record, class_names) for record in records],
       [record.label[c] > 0 for record, c in zip(records, target)],
       [_name(record) for record in records])
+  if classifier.frames:
+    return film_strips.verdicts(images.numpy(), heat, *words,
+                                _seconds(records))
+  _, boxes = _captions(records, class_names, target, logits.numpy(),
+                       multi_label)
+  return map_rows.verdicts(images.numpy(), heat, boxes, *words)
 
 
 def said(probability, multi_label, threshold=None):
@@ -143,9 +151,18 @@ def head_figure(classifier, images, records, class_names, method,
           for name in ("grad_cam", method)]
   captions, boxes = _captions(records, class_names, target, logits.numpy(),
                               multi_label)
-  return map_rows.before_after(
-      images.numpy(), heat, ["Grad-CAM", method.replace("_", "-").upper()],
-      boxes, [[c, "", ""] for c in captions])
+  names = ["Grad-CAM", method.replace("_", "-").upper()]
+  if classifier.frames:
+    return film_strips.side_by_side(images.numpy(), heat, names, captions,
+                                    _seconds(records))
+  return map_rows.before_after(images.numpy(), heat, names, boxes,
+                               [[c, "", ""] for c in captions])
+
+
+def _seconds(records):
+  """Of each clip the seconds of its frames; None: the clip is drawn."""
+  return [r.image.seconds if isinstance(r.image, recorded_clip.RecordedClip)
+          else None for r in records]
 
 
 def _captions(records, class_names, class_index, logits, multi_label):

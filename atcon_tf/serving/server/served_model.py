@@ -172,7 +172,7 @@ class ServedModel:
     self.check_shapes(signature, {n: v.shape for n, v in inputs.items()})
     self._check_pictures([contents for name, value in inputs.items()
                           if specs[name].dtype == tf.string
-                          for contents in value])
+                          for contents in value.ravel()])
     try:
       answer = self._loaded.signatures[signature](
           **{name: tf.constant(value, specs[name].dtype)

@@ -4,7 +4,8 @@
       -> {"predictions": [{"probabilities": ..., ...}, ...]}
     {"inputs": {"images": [...], ...}} -> {"outputs": {"probabilities": ...}}
 
-Bytes are written as `{"b64": "..."}`, in requests and for outputs whose name
+The pictures of a clip are a list of bytes, a picture a frame. Bytes are
+written as `{"b64": "..."}`, in requests and for outputs whose name
 ends in `_bytes`. The JSON is strict: NaN is refused.
 """
 
@@ -85,11 +86,7 @@ def _array(name, value, spec):
   if spec is None:
     _refuse(f"'{name}': no such input")
   if spec.dtype == tf.string:
-    if not isinstance(value, list):
-      _refuse(f"{name}: must be a list")
-    out = np.empty([len(value)], object)
-    out[:] = [_string(name, one) for one in value]
-    return out
+    return _strings(name, value, spec.shape.rank)
   try:
     array = np.asarray(value)
   except (ValueError, OverflowError) as error:
@@ -97,6 +94,20 @@ def _array(name, value, spec):
   if array.dtype.kind == "f":
     array = array.astype(np.float32)
   return array
+
+
+def _strings(name, value, rank):
+  """Lists of strings, `rank` deep, as an array."""
+  if not isinstance(value, list):
+    _refuse(f"{name}: must be a list" + " of lists" * (rank > 1))
+  out = np.empty([len(value)], object)
+  if rank == 1:
+    out[:] = [_string(name, one) for one in value]
+    return out
+  rows = [_strings(name, one, rank - 1) for one in value]
+  if len({len(row) for row in rows}) > 1:
+    _refuse(f"{name}: lists of different lengths")
+  return np.stack(rows) if rows else out
 
 
 def _string(name, value):
@@ -133,12 +144,15 @@ def _plain(name, value):
   """An output as orjson can write it; float32 keeps its shortest form."""
   if value.dtype != object:
     return value
-  if name.endswith("_bytes"):
-    return [{"b64": base64.b64encode(v).decode()} for v in value]
-  return _decoded(value.tolist())
+  return _each(value.tolist(), _packed if name.endswith("_bytes") else (
+      lambda contents: contents.decode(errors="replace")))
 
 
-def _decoded(value):
+def _packed(contents):
+  return {"b64": base64.b64encode(contents).decode()}
+
+
+def _each(value, function):
   if isinstance(value, list):
-    return [_decoded(v) for v in value]
-  return value.decode(errors="replace")
+    return [_each(v, function) for v in value]
+  return function(value)

@@ -1,0 +1,298 @@
+"""The files that `explain --video` writes for a classifier of clips.
+
+    NAME_METHOD_CLASS.gif    the clip with one map over it, and the evidence
+                             over time below (or .mp4)
+    NAME_strip.png           its frames beside all maps
+    NAME.npz                 the raw maps, "METHOD/CLASS" -> [T, S, S], and the
+                             "seconds" of the frames
+
+With --window_seconds, of a long recording:
+
+    NAME_events.csv          start, end, class, probability of each event
+    NAME_windows.csv         the probability of every class in each window
+    NAME_timeline.png        both over the recording's frames
+    NAME_at_START_...        the files above, of the best window of each class
+                             that has an event
+"""
+
+import csv
+import io
+import pathlib
+import typing
+
+import numpy as np
+
+from atcon_tf.config import files
+from atcon_tf.config import local_paths
+from atcon_tf.config.progress import Progress
+from atcon_tf.config import UserError
+from atcon_tf.data import clip_store
+from atcon_tf.reports import explained_files
+from atcon_tf.reports import moving_pictures
+from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import contact_sheets
+from atcon_tf.reports.figures import film_strips
+from atcon_tf.reports.figures import timelines
+
+# Windows of a class with an event are drawn for at most so many classes.
+DRAWN = 5
+
+
+class Event(typing.NamedTuple):
+  """What a classifier says happens in a part of a recording, in seconds."""
+  start: float
+  end: float
+  class_index: int
+  probability: float
+
+
+class Clip(typing.NamedTuple):
+  """A clip that is explained.
+
+  Attributes:
+    pictures: list of T uint8 `[height, width, 3]`, at most WIDE pixels wide.
+    seen: float32 `[1, T, S, S, 3]`, as the network sees it.
+    seconds: float `[T]`.
+  """
+  pictures: list
+  seen: np.ndarray
+  seconds: np.ndarray
+
+
+def events_of(windows, probability, multi_label, threshold=.5):
+  """Neighbouring windows of one class, joined.
+
+  Args:
+    windows: list of N `(start, end)` in seconds, ascending.
+    probability: `[N, classes]`.
+    multi_label: whether a window can show several classes; otherwise only its
+      most probable one counts.
+    threshold: least probability of a class in a window.
+  Returns:
+    list of `Event` by their start; the probability is the mean over the
+    event's windows, weighted by their lengths.
+
+  Example:
+    >>> events_of([(0, 2), (2, 4), (4, 6)],
+    ...           np.array([[.9, .1], [.7, .3], [.2, .8]]), False)[0]
+    Event(start=0, end=4, class_index=0, probability=0.8)
+  """
+  found = []
+  for c in range(probability.shape[1]):
+    inside = probability[:, c] >= threshold
+    if not multi_label:
+      inside &= probability.argmax(1) == c
+    start = 0
+    for n in range(1, len(windows) + 1):
+      if n < len(windows) and inside[n] == inside[start]:
+        continue
+      if inside[start]:
+        length = [b - a for a, b in windows[start:n]]
+        found.append(Event(windows[start][0], windows[n - 1][1], c, float(
+            np.average(probability[start:n, c], weights=length))))
+      start = n
+  return sorted(found)
+
+
+def read(explainer, clip):
+  """Reads a clip, a `Clip`.
+
+  Args:
+    explainer: an `explainer.Explainer` of a classifier of clips.
+    clip: a `recorded_clip.RecordedClip`.
+  Returns:
+    the `Clip`, and lines on frames that did not decode.
+  Raises:
+    UserError: no frame decodes.
+  """
+  lost, pictures, seen = [], [], []
+  try:
+    for frame in clip.each(lost):
+      seen.append(explainer.see(frame))
+      pictures += moving_pictures.fitted([frame])
+  except (ValueError, OSError) as error:
+    raise UserError("video", clip.name, f"does not decode ({error})") from error
+  notes = clip_store.notes({clip.name: {"lost": lost, "still": False}})
+  return Clip(pictures, np.concatenate(seen)[np.newaxis], clip.seconds), notes
+
+
+def explain_recording(explainer, video, cut, folder, choose, ending="gif",
+                      **look):
+  """Explains the clip in the middle of a recording.
+
+  Args:
+    explainer: an `explainer.Explainer` of a classifier of clips.
+    video: path of a video file or a folder of frames.
+    cut: a `recorded_clip.Cut`.
+    folder: a `pathlib.Path` to write into.
+    choose: probabilities `[classes]` -> list of the classes to explain.
+    ending: "gif" or "mp4".
+    **look: "colormap" and "alpha" of `moving_pictures.overlays`.
+  Yields:
+    lines on what was written.
+  """
+  path = _path(video)
+  clip, notes = read(explainer, cut.whole(str(path), path.name)[1])
+  yield from notes
+  name, = explained_files.unique_names([path.stem])
+  yield from _explain(explainer, clip, folder, name, choose, ending, look)
+
+
+def explain_windows(explainer, video, cut, folder, ending="gif", threshold=.5,
+                    labels=(), **look):
+  """Explains a long recording window by window.
+
+  Args:
+    explainer, video, cut, folder, ending, look: see `explain_recording`; the
+      cut has `window_seconds`.
+    threshold: see `events_of`.
+    labels: indices of the classes whose events are wanted; empty: all.
+  Yields:
+    lines on what was written.
+  """
+  path = _path(video)
+  name, = explained_files.unique_names([path.stem])
+  parts = cut.clips(str(path), path.name)
+  if parts[0][1].end is None:  # it says itself why it cannot be read
+    read(explainer, parts[0][1])
+  windows = [clip.span for _, clip in parts]
+  needed = parts[0][1].needed_seconds
+  if needed > cut.window_seconds + 1e-6:
+    yield (f"note: the classifier's clips last {needed:.2f} s, longer than a "
+           "window, whose last frame is repeated; a larger --window_seconds "
+           "shows it more")
+  probability, pictures, notes = _look(explainer, parts)
+  yield from notes
+  events = events_of(windows, probability, explainer.multi_label, threshold)
+  events = [e for e in events if not labels or e.class_index in labels]
+  _write_tables(folder, name, windows, probability, events,
+                explainer.class_names)
+  files.write_bytes(folder / f"{name}_timeline.png", canvas.to_png(
+      timelines.timeline(
+          pictures, windows, probability, explainer.class_names, events,
+          threshold, f"{files.printable(path.name)}: {_count(events)}"),
+      dpi=120))
+  yield (f"{folder / name}_events.csv: {_count(events)} in {len(windows)} "
+         f"windows; {name}_windows.csv, {name}_timeline.png")
+  best = {}
+  for c in dict.fromkeys(e.class_index for e in sorted(
+      events, key=lambda e: -e.probability)):
+    best.setdefault(int(probability[:, c].argmax()), []).append(c)
+  for n, classes in list(best.items())[:DRAWN]:
+    clip, _ = read(explainer, parts[n][1])
+    yield from _explain(
+        explainer, clip, folder, f"{name}_at_{windows[n][0]:g}s",
+        lambda _, these=classes: these, ending, look)
+
+
+def _path(video):
+  """The path of a recording that exists."""
+  path = pathlib.Path(local_paths.local("video", video))
+  if not path.exists():
+    raise UserError("video", video, "no such file or folder")
+  return path
+
+
+def _count(events):
+  return f"{len(events)} event{'s' * (len(events) != 1)}"
+
+
+def _look(explainer, parts):
+  """Classifies every window, a few at a time.
+
+  Returns:
+    probabilities `[N, classes]`; the pictures of `timelines.timeline`; lines
+    on frames that did not decode. A window without a frame has probability 0.
+  """
+  at_once = explainer.classifier.per_batch(explainer.batch_size)
+  classes = len(explainer.class_names)
+  probability = np.zeros([len(parts), classes])
+  wanted = _strip(parts)
+  pictures, notes = [], []
+  bar = Progress(len(parts), "windows")
+  for first in range(0, len(parts), at_once):
+    seen, rows = [], []
+    for n in range(first, min(first + at_once, len(parts))):
+      try:
+        clip, more = read(explainer, parts[n][1])
+      except UserError as error:
+        notes.append(f"left out: {error}")
+        clip, more = None, []
+      notes += more
+      bar.add()
+      if clip:
+        seen.append(clip.seen)
+        rows.append(n)
+        pictures += [(*wanted[n], clip.pictures[len(clip.pictures) // 2])] * (
+            n in wanted)
+    if seen:
+      probability[rows] = explainer.probability(np.concatenate(seen))
+  if not pictures:
+    raise UserError("video", parts[0][1].path, f"no window can be read; "
+                    f"{notes[0]}")
+  return probability, pictures, notes
+
+
+def _strip(parts):
+  """`{window: (start, end) of its picture in the strip}`."""
+  spans = [clip.span for _, clip in parts]
+  end, count = spans[-1][1], min(timelines.FRAMES, len(parts))
+  middles = np.array([(a + b) / 2 for a, b in spans])
+  edges = np.linspace(0, end, count + 1)
+  found = {}
+  for a, b in zip(edges[:-1], edges[1:]):
+    n = int(np.abs(middles - (a + b) / 2).argmin())
+    found[n] = (found.get(n, (a, b))[0], b)
+  return found
+
+
+def _write_tables(folder, name, windows, probability, events, class_names):
+  """Writes the events and the windows as CSV."""
+  files.write_text(folder / f"{name}_events.csv", _csv(
+      ["start", "end", "class", "probability"],
+      [[f"{e.start:.2f}", f"{e.end:.2f}", class_names[e.class_index],
+        f"{e.probability:.4f}"] for e in events]))
+  files.write_text(folder / f"{name}_windows.csv", _csv(
+      ["start", "end", *class_names],
+      [[f"{a:.2f}", f"{b:.2f}", *(f"{v:.4f}" for v in row)]
+       for (a, b), row in zip(windows, probability)]))
+
+
+def _csv(head, rows):
+  text = io.StringIO()
+  csv.writer(text, lineterminator="\n").writerows([head, *rows])
+  return text.getvalue()
+
+
+def _explain(explainer, clip, folder, name, choose, ending, look):
+  """Writes the files of one clip; yields lines on them."""
+  probability = explainer.probability(clip.seen)[0]
+  classes = choose(probability)
+  labels = explained_files.labels_of(explainer)
+  arrays, maps, rows = {"seconds": clip.seconds}, [], []
+  step = float(np.median(np.diff(clip.seconds))) if len(
+      clip.seconds) > 1 else 0
+  for method in explainer.methods:
+    for c in classes:
+      heat = explainer.maps(clip.seen, method, c)[0]
+      said = f"{explainer.class_names[c]} {probability[c]:.0%}"
+      light = contact_sheets.brightness(heat)
+      photo = clip.pictures[0].shape[:2]
+      frames = moving_pictures.with_curve(
+          moving_pictures.overlays(
+              clip.pictures, [explainer.on_photo(one, photo) for one in light],
+              **look),
+          film_strips.evidence(heat), clip.seconds, said)
+      path = folder / f"{name}_{method}_{labels[c]}.{ending}"
+      explained_files.write_clip(path, frames, max(step, .1))
+      yield f"{path}: {len(frames)} frames"
+      arrays[f"{method}/{explainer.class_names[c]}"] = heat
+      maps.append(heat[np.newaxis])
+      rows.append(f"{method.replace('_', ' ')}\n{said}")
+  figure = film_strips.side_by_side(clip.seen, maps, rows, [name],
+                                    [clip.seconds])
+  files.write_bytes(folder / f"{name}_strip.png", canvas.to_png(figure, 110))
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  files.write_bytes(folder / f"{name}.npz", buffer.getvalue())
+  yield f"{folder / name}_strip.png, {name}.npz"
