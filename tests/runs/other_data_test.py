@@ -73,7 +73,7 @@ def test_annotations_of_three_kinds(run, drawn, tmp_path):
     path = tmp_path / f"own.{kind}"
     path.write_text(text)
     result = judged(run, dataset=kind, annotations=str(path))
-    assert result["images"] == 12 and "pointing_game" in result["test"]
+    assert result["images"] == 12 and 0 <= result["test"]["accuracy"] <= 1
     assert "box_iou" not in result["test"]  # validation chose no threshold
 
 
