@@ -13,6 +13,7 @@ from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import class_boxes
 from atcon_tf.models import residual_3d
+from atcon_tf.reports import tables
 from tests.data import drawn_clips
 
 CLASSES = ("dark", "bright")
@@ -98,6 +99,8 @@ def test_several_clips_of_a_recording(clips, tmp_path):
   np.testing.assert_allclose(found.clip_probability[:, 1], alone.probability,
                              atol=1e-5)
   assert np.abs(found.clip_probability[:, 0] - alone.probability).max() > 1e-5
+  text = tables.scores_table({"probe": result})
+  assert "F1, macro, single clips" in text
   stored = json.loads((tmp_path / "run/result.json").read_text())
   assert stored["clip_level"] == result["clip_level"]
 
