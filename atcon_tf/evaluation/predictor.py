@@ -56,6 +56,8 @@ class Predictions:
     of_clips: the images are clips, and the boxes events; see `class_boxes`.
     clip_probability: `[N, K, classes]` of K clips of each recording, whose
       mean is `probability`; None: of the one clip alone.
+    dead: bool `[N]`, whether Grad-CAM of the predicted class is constant, so
+      that it explains nothing; None where `consistency` is None.
   """
 
   id: np.ndarray
@@ -73,6 +75,7 @@ class Predictions:
   centre_mask_iou: np.ndarray
   of_clips: bool = False
   clip_probability: np.ndarray | None = None
+  dead: np.ndarray | None = None
 
 
 def use_xla(xla):
@@ -186,6 +189,7 @@ class Predictor:
         of_clips=bool(self.classifier.frames), clip_probability=of_views,
         consistency=columns.get("consistency"),
         consistency_raw=columns.get("consistency_raw"),
+        dead=columns.get("dead"),
         **pairs.columns())
 
 
@@ -218,6 +222,7 @@ def _look(classifier, images, columns, with_consistency):
   if with_consistency:
     target = tf.argmax(pass_.logits, -1)
     first = cam.grad_cam(pass_, target)
+    result["dead"] = maps.constant(first)
     guided = gradient.guided_backprop(pass_, target)
     for name, scale in [("consistency", "std"), ("consistency_raw", "none")]:
       mask = maps.soft_mask(guided, INTENSITY, scale)

@@ -53,7 +53,7 @@ def class_prior(config, data):
   return prior
 
 
-def begin(classifier, data, config, prior, ranked, cache=""):
+def begin(classifier, data, config, prior, ranked, cache="", group=None):
   """Fits the head on the features of the network's present weights.
 
   Args:
@@ -63,7 +63,7 @@ def begin(classifier, data, config, prior, ranked, cache=""):
     prior: `[classes]`, see `class_prior`; needed if `ranked`.
     ranked: whether pseudo-labels of the unlabelled images, by their ranks,
       are part of the fit.
-    cache: see `Features`.
+    cache, group: see `Features`.
   Returns:
     a line that describes the fit, and the logits `[P, classes]` of the P
     unlabelled images; None if not `ranked`.
@@ -74,7 +74,7 @@ def begin(classifier, data, config, prior, ranked, cache=""):
   labeled = data.records["train_labeled"]
   pool = data.records["train_unlabeled"] if ranked else []
   reader = Features(classifier, config.probe_views, config.eval_batch_size,
-                    cache)
+                    cache, group)
   if reader.dense.bias is None:
     raise UserError("model", classifier.name,
                     f"its last dense layer, {reader.dense.name}, has no bias, "
@@ -130,7 +130,7 @@ class Features:
     dense: the last dense layer.
   """
 
-  def __init__(self, classifier, views, batch_size, cache=""):
+  def __init__(self, classifier, views, batch_size, cache="", group=None):
     """Prepares the features.
 
     Args:
@@ -139,6 +139,8 @@ class Features:
       batch_size: number of images, or frames of clips, at once.
       cache: folder that keeps the features, see `feature_cache`; empty: they
         are not kept.
+      group: the `WorkerGroup` whose processes each compute a part of them;
+        None, or features that are kept: this process computes all.
     """
     self._embed, _ = halves(classifier)
     self.dense = classifier.logits._keras_history.operation
@@ -146,7 +148,7 @@ class Features:
     self._norm = operation if isinstance(operation, FeatureNorm) else None
     self._classifier = classifier
     self._batch_size = classifier.per_batch(batch_size)
-    self._views, self._cache = views, cache
+    self._views, self._cache, self._group = views, cache, group
 
     def read(images):
       seen = views_of(classifier.normalize(images), views)
@@ -173,6 +175,9 @@ class Features:
     if self._cache:
       features = feature_cache.read(self._cache, self._network(), images,
                                     records, compute)
+    elif self._group and len(records) >= self._group.count:
+      features = self._group.gather(compute(self._group.part(records)),
+                                    len(records))
     else:
       features = compute(records)
     features = features.astype(np.float64)

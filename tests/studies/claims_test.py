@@ -1,0 +1,116 @@
+"""Claims of runs, and a study that three processes make, one of them killed."""
+
+import collections
+import json
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from atcon_tf.studies import claims
+from atcon_tf.studies import study
+from atcon_tf.studies import study_tables
+
+GRID = {"flags": ["--dataset=shapes"],
+        "arms": {"base": ["--objective=supervised"],
+                 "new": ["--objective=atcon"]},
+        "baseline": "base", "shots": [1, 2], "seeds": [0, 1, 2],
+        "endpoint_shots": [1, 2]}
+
+
+def _foreign(folder, name, age):
+  """A claim of a process of another machine that was touched `age` s ago."""
+  path = folder / name
+  path.mkdir(parents=True)
+  (path / "owner").write_text(json.dumps(["elsewhere", 1]))
+  os.utime(path, (time.time() - age,) * 2)
+  return path
+
+
+def test_a_name_has_one_owner(tmp_path):
+  with claims.Claims(tmp_path / "c") as one, claims.Claims(
+      tmp_path / "c") as two:
+    assert one.take("a") and not one.take("a") and not two.take("a")
+    assert two.take("b") and not one.take("b")
+    one.release("a")
+    assert two.take("a")
+  assert not (tmp_path / "c").exists()
+
+
+def test_a_lease_expires_on_another_machine(tmp_path):
+  _foreign(tmp_path, "old.0", 9)
+  _foreign(tmp_path, "young.0", 1)
+  with claims.Claims(tmp_path, lease=5) as own:
+    assert own.take("old") and not own.take("young")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old.0", "old.1",
+                                                          "young.0"]
+    own.release("old")
+  assert [p.name for p in tmp_path.iterdir()] == ["young.0"]
+
+
+def test_a_dead_process_of_this_machine_waits_for_no_lease(tmp_path):
+  process = subprocess.Popen(["true"])
+  process.wait()
+  path = _foreign(tmp_path, "a.0", 0)
+  (path / "owner").write_text(json.dumps([claims._here(), process.pid]))
+  with claims.Claims(tmp_path) as own:
+    assert own.take("a")
+
+
+def test_who_was_stopped_for_too_long_hears_of_it(tmp_path):
+  lost = []
+  with claims.Claims(tmp_path, lease=0.5) as own:
+    assert own.take("a")
+    own.on_loss("a", lambda: lost.append("a"))
+    before = (tmp_path / "a.0").stat().st_mtime
+    time.sleep(0.3)
+    assert (tmp_path / "a.0").stat().st_mtime > before and not lost
+    (tmp_path / "a.1").mkdir()  # another one's
+    time.sleep(0.3)
+    assert lost == ["a"]
+  assert (tmp_path / "a.1").exists()
+
+
+def _share(folder, report):
+  """What `python -m atcon_tf.study` does, in a process of its own."""
+  made = study.Study(GRID, folder / "rows.json", folder / "runs", [])
+  failed = made.run(1, keep=False)
+  report.put((failed, len(made.missing())))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_three_processes_make_twelve_runs_and_one_is_killed(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(study, "WORKER", [sys.executable, str(
+      pathlib.Path(__file__).with_name("quick_worker.py"))])
+  # They only start other processes and write files, so a fork will do.
+  context = multiprocessing.get_context("fork")
+  report = context.Queue()
+  shared = tmp_path / "shared"
+  (shared / "runs").mkdir(parents=True)
+  processes = [context.Process(target=_share, args=(shared, report))
+               for _ in range(3)]
+  for process in processes:
+    process.start()
+  begun = shared / "runs/begun.txt"
+  while not begun.exists() or len(begun.read_text().split()) < 4:
+    time.sleep(0.02)
+  processes[0].kill()
+  processes[0].join()  # until then the system still knows it
+  assert [report.get(timeout=60) for _ in range(2)] == [([], 0)] * 2
+  for process in processes:
+    process.join()
+  times = collections.Counter(begun.read_text().split())
+  rows = study_tables.read(shared / "rows.json")["rows"]
+  assert len(rows) == len(times) == 12
+  # Only what the killed process had begun was begun again.
+  assert sum(times.values()) <= 13 and max(times.values()) <= 2
+  assert not (shared / ".rows.json.claims").exists()
+  alone = tmp_path / "alone"
+  _share(alone, context.Queue())
+  assert (alone / "rows.json").read_text() == (
+      shared / "rows.json").read_text()
