@@ -23,9 +23,10 @@ from tests.training import trainer_test
 QUICK = dict(bootstrap=0, summary_images=0)
 RUNS = {
     # The pool is scored and ranked before each second update.
-    "self_training": dict(objective="self_training", steps=4, bank_every=2,
-                          start="ranked_probe", unlabeled_batch_size=4,
-                          **QUICK),
+    "self_training": dict(objective="self_training", steps=4, eval_every=4,
+                          bank_every=2, start="ranked_probe",
+                          unlabeled_batch_size=4, equivariance_weight=0,
+                          atcon_weight=0, **QUICK),
     # Stopped on the way.
     "preempted": dict(objective="atcon", steps=24, eval_every=8,
                       checkpoint_every=2, unlabeled_batch_size=3, **QUICK),

@@ -51,12 +51,7 @@ def moments(m):
 
 
 def constant(m):
-  """Whether each map has one value everywhere, up to rounding; bool `[B]`.
-
-  Example:
-    >>> constant(tf.constant([[[0., 0.], [0., 0.]], [[0., 0.], [0., 1.]]]))
-    <tf.Tensor: shape=(2,), dtype=bool, numpy=array([ True, False])>
-  """
+  """Whether each map has one value everywhere, up to rounding; bool `[B]`."""
   low, high = (f(m, _spatial(m)) for f in (tf.reduce_min, tf.reduce_max))
   return high - low <= 1e-6 * tf.maximum(tf.abs(low), tf.abs(high))
 

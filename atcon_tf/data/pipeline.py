@@ -126,10 +126,8 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
             *(column[chosen] for column in columns.values())]
 
   def batch(number):
-    # It has no state, so that batches are read ahead of deterministic steps.
     pixels, *rest = tf.numpy_function(
-        read, [number], [tf.float32, *(c.dtype for c in columns.values())],
-        stateful=False)
+        read, [number], [tf.float32, *(c.dtype for c in columns.values())])
     plain = tf.ensure_shape(pixels, shape)
     result = {name: tf.ensure_shape(value, [batch_size, *column.shape[1:]])
               for (name, column), value in zip(columns.items(), rest)}

@@ -20,7 +20,7 @@ from atcon_tf.training import strategies
 # How TensorFlow says that another process does not answer any more.
 _GONE = (tf.errors.UnavailableError, tf.errors.AbortedError,
          tf.errors.CancelledError, tf.errors.DeadlineExceededError,
-         tf.errors.FailedPreconditionError, tf.errors.InternalError)
+         tf.errors.FailedPreconditionError)
 
 
 class WorkerGroup:
@@ -104,7 +104,7 @@ class WorkerGroup:
     # One message for each type; TensorFlow does not send the small integers.
     sent = [a.dtype if a.dtype.kind == "f" else np.dtype(np.int64)
             for a in arrays]
-    for dtype in set(sent):
+    for dtype in sorted(set(sent), key=str):  # everywhere in one order
       flat = np.concatenate([a.ravel().astype(dtype)
                              for a, d in zip(arrays, sent) if d == dtype])
       copied[dtype] = self.total(flat if self.chief else np.zeros_like(flat))
@@ -130,18 +130,18 @@ class WorkerGroup:
     Returns:
       what `work()` returns in this process.
     """
-    done, error = None, None
     if self.chief:
       try:
         done = work()
-      except UserError as raised:
-        error = raised
-    told = self.same(error and list(error.args))
-    if error:
-      raise error
+      except UserError as error:
+        self.same(list(error.args))
+        raise
+      self.same(None)
+      return done
+    told = self.same(None)
     if told:
       raise UserError(*told)
-    return done if self.chief else work()
+    return work()
 
   def check_same(self, name, value):
     """Refuses a value, which JSON can hold, that is not the chief's.

@@ -20,7 +20,7 @@ from tests.tiny_runs import tiny
 from tests.training import trainer_test
 
 
-def _wait(what, process, seconds=120):
+def _wait(what, process, seconds=300):
   deadline = time.time() + seconds
   while not what():
     assert time.time() < deadline and process.poll() is None
