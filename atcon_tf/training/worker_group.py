@@ -197,7 +197,7 @@ class SharedPredictor(Predictor):
     return self._group.gather(own, len(records))
 
   def predict(self, *arguments, **options):
-    """As `Predictor.predict`, by this process alone: the chief's last scores."""
+    """As `Predictor.predict`, by this process alone."""
     self._alone = True
     try:
       return super().predict(*arguments, **options)
