@@ -25,6 +25,10 @@ TOP = """\
 Written by `python -m tools.options` from `atcon_tf/config/settings.py`,
 `clip_settings.py` and `objective_settings/`; `--help` prints the same. A flag that
 the chosen objective, data set or model does not use is refused in one line.
+
+These are settings of a run. How it is made is told by `--workdir`, `--overwrite`,
+`--strategy` ([scale.md](scale.md)) and `--deterministic`
+([reliability.md](reliability.md)).
 """
 
 

@@ -1,8 +1,9 @@
 """Runs a command: defines its flags, parses them, prints its errors.
 
 A `UserError`, or an `OSError` that names a file, ends the command with one
-line and status 2; Ctrl-C ends it with one line and status 130. The flags are
-defined when a command starts, never at import.
+line and status 2; Ctrl-C ends it with one line and status 130, `StartAgain`
+with one line and status 75. The flags are defined when a command starts, never
+at import.
 """
 
 import os
@@ -14,6 +15,7 @@ import PIL.Image
 
 from atcon_tf.config import presets
 from atcon_tf.config import quiet
+from atcon_tf.config.errors import StartAgain
 from atcon_tf.config.errors import UserError
 
 
@@ -46,6 +48,9 @@ def run(main, define_flags, arguments=False):
       if not error.filename:
         raise
       _stop(f"{error.filename}: {error.strerror}")
+    except StartAgain as early:
+      print(early.line, file=sys.stderr)
+      _leave(early.STATUS)
     except KeyboardInterrupt:
       print("\ninterrupted; the same command continues from the last "
             "checkpoint", file=sys.stderr)

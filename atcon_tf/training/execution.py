@@ -7,6 +7,7 @@ from atcon_tf.evaluation.frozen_prefix import FrozenPrefix
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.models import half_precision
 from atcon_tf.models import sliced_max_pool
+from atcon_tf.training.worker_group import SharedPredictor
 
 
 def of_steps(classifier, config):
@@ -24,7 +25,7 @@ def of_steps(classifier, config):
   return half_precision.of(classifier, config.precision)
 
 
-def predictor(config, data, classifier, trained, changed):
+def predictor(config, data, classifier, trained, changed, group):
   """The `Predictor` of a run.
 
   Args:
@@ -33,10 +34,14 @@ def predictor(config, data, classifier, trained, changed):
     classifier: the `models.Classifier`, which gives scores and features.
     trained: the same from `of_steps`, which ranks images during the run.
     changed: variables that the run changes; None: any.
+    group: the run's `WorkerGroup`; several processes share the images.
   """
-  made = Predictor(classifier, data.multi_label,
-                   pipeline.evaluation_size(config.eval_batch_size),
-                   config.xla, trained)
+  arguments = (classifier, data.multi_label,
+               pipeline.evaluation_size(config.eval_batch_size), config.xla,
+               trained)
+  if group.count > 1:
+    return SharedPredictor(group, *arguments)
+  made = Predictor(*arguments)
   if changed is not None and not classifier.frames:
     made.keep_prefix(FrozenPrefix(trained, changed, sum(
         len(data.records[part]) for part in ("val", "train_unlabeled"))))
