@@ -257,7 +257,7 @@ def test_space_time_masks_find_the_moment():
   model = keras.Model(clip, dense(keras.layers.Flatten()(x)))
   model.get_layer("map").set_weights([np.eye(3)[None, None, None]])
   # Half of the 192 ones on the average of RISE's masks.
-  dense.set_weights([weight.reshape(-1, 2), [0, -96]])
+  dense.set_weights([weight.reshape(-1, 2), np.array([0, -96])])
   classifier, clips = models.wrap(model), np.ones([1, FRAMES, SIZE, SIZE, 3])
   for method, options in [("occlusion", dict(window=6)),
                           ("rise", dict(masks=200))]:
