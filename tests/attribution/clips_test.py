@@ -216,7 +216,7 @@ def test_resize_is_linear_along_three_axes():
 
 @pytest.mark.parametrize("name, time, space", [
     ("r3d_18", (0, 8), (0, 16)), ("mc3_18", (0, 1), (0, 16)),
-    ("r2plus1d_18", (0, 8), (0, 16)), ("tiny_cnn", (0, 1), (3.5, 8))])
+    ("tiny_cnn", (0, 1), (3.5, 8))])
 def test_geometry_in_time(name, time, space):
   """Torch's padding puts cell n of a stride-8 axis at frame 8 n."""
   with mock.patch.multiple(residual_3d, BLOCKS=1):
