@@ -247,10 +247,10 @@ class Training:
   def _loop(self, state, validator):
     config = self.config
     bar = Progress(config.steps, "updates", done=state.updates)
-    ended = state.out_of_patience(config)
+    steps = () if state.out_of_patience(config) else (
+        self.steps(state, fetch=False))
     with preemption.watched() as asked:
-      for kinds, logs in () if ended else (
-          self.steps(state, fetch=False)):
+      for kinds, logs in steps:
         state.add(logs)
         if self.counted in kinds:
           bar.update(state.updates)
@@ -258,9 +258,8 @@ class Training:
             break
         if self.group.any(asked()):
           self._save(state)
-          raise StartAgain(f"stopped by SIGTERM after {state.updates} of "
-                           f"{config.steps} updates; the same command "
-                           "continues")
+          raise StartAgain(f"stopped by SIGTERM after {state.updates} "
+                           "updates; the same command continues")
     bar.close()
 
   def _ends_after(self, state, validator):
