@@ -56,6 +56,7 @@ class Predictions:
     of_clips: the images are clips, and the boxes events; see `class_boxes`.
     clip_probability: `[N, K, classes]` of K clips of each recording, whose
       mean is `probability`; None: of the one clip alone.
+    group: `[N]`, see `Record.group`; None: unknown.
   """
 
   id: np.ndarray
@@ -73,6 +74,7 @@ class Predictions:
   centre_mask_iou: np.ndarray
   of_clips: bool = False
   clip_probability: np.ndarray | None = None
+  group: np.ndarray | None = None
 
 
 def use_xla(xla):
@@ -181,6 +183,7 @@ class Predictor:
       probability = of_views.mean(1)
     return Predictions(
         id=np.array([r.id for r in records]),
+        group=np.array([r.group for r in records]),
         label=np.stack([r.label for r in records]),
         probability=probability, multi_label=self.multi_label,
         of_clips=bool(self.classifier.frames), clip_probability=of_views,

@@ -95,10 +95,10 @@ def _scores(result, other, differences):
       continue
     cells = [cell(r["test"], metric) for r in (result, other) if r]
     if metric in differences and not metric.startswith("centre"):
-      low, high = differences[metric]["interval"]
-      cells += [f"{tables_lib.difference(differences[metric])} "
-                f"[{low:+.3f}, {high:+.3f}]",
-                tables_lib.p_value(differences[metric])]
+      row = differences[metric]
+      cells += [f"{tables_lib.difference(row)} "
+                + tables_lib.ends(row["interval"], "+.3f"),
+                tables_lib.p_value(row)]
     elif other:
       cells += ["", ""]
     rows.append({"label": label.strip(), "cells": cells,
