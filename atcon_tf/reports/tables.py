@@ -202,7 +202,7 @@ def scores_table(results, part="test"):
                 *(str(r["steps"]["supervised"]) for r in results.values())])
   lines.append(["  weights kept after",
                 *(kept_weights.short(r["steps"]) for r in results.values())])
-  lines.append(["consistency updates",
+  lines.append(["updates on unlabelled images",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
   for metric, label in rows(*(r[part] for r in results.values())).items():

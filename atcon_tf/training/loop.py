@@ -14,6 +14,7 @@ from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
+from atcon_tf.reports import kept_weights
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
 from atcon_tf.training import first_lines
@@ -215,8 +216,10 @@ class Training:
     line, _ = head_start.begin(self.classifier, self.data, self.config,
                                self.class_prior, ranked=True)
     print(f"again: {line}", flush=True)
-    state.refit = True
+    state.refit, before = True, state.best
     validator.validate(state)
+    print(kept_weights.refitted(state.history[-1], before, state.best),
+          flush=True)
     self._save(state)
 
   def _take_mean(self, state, validator):

@@ -145,7 +145,9 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
     tiny_run, monkeypatch):
   run = runs.load(tiny_run)
   table = stored_predictions.load_predictions(tiny_run)
-  whole = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
+  pictures = lambda: run_page_figures.pictures(
+      run, None, ["a"], table, run_page_figures.records_of(run))
+  whole = pictures()[0]["alt"]
   first, second = whole.split(". ", 1)[1].split("; ")[:2]
   whole_data = registry.load
 
@@ -155,7 +157,7 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
                                 for r in part} - {first.split(":")[0]})
 
   monkeypatch.setattr(registry, "load", without_the_best)
-  part = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
+  part = pictures()[0]["alt"]
   assert part.split(". ", 1)[1].split("; ")[0] == second
 
 

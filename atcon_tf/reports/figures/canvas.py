@@ -79,11 +79,31 @@ def overlay(image, heat):
 BLANK = "no evidence for this class"
 
 
-def show_map(axes, image, heat):
-  """Draws `overlay`, and `BLANK` over a map without a positive value."""
-  show_image(axes, overlay(image, heat))
+# What an equal map says, one that is no evidence for a place.
+EQUAL = "the same everywhere"
+
+
+def blank(heat):
+  """Why a map shows nothing, `BLANK` or `EQUAL`; "" for a map that does."""
   if not heat.max() > 0:
-    axes.text(.5, .5, textwrap.fill(BLANK, 15), ha="center", va="center",
+    return BLANK
+  return EQUAL if np.ptp(heat) <= 1e-6 * heat.max() else ""
+
+
+def show_map(axes, image, heat):
+  """Draws `overlay`; a map that shows nothing says `blank` instead.
+
+  The overlay of an equal map would be the image in one colour.
+  """
+  words = blank(heat)
+  show_image(axes, overlay(image, np.zeros_like(heat) if words else heat))
+  say(axes, words)
+
+
+def say(axes, words):
+  """Writes words over the middle of a picture; nothing for ""."""
+  if words:
+    axes.text(.5, .5, textwrap.fill(words, 15), ha="center", va="center",
               color="white", fontsize=7, transform=axes.transAxes,
               bbox={"facecolor": "black", "alpha": .6, "linewidth": 0})
 
@@ -130,6 +150,17 @@ def grid(rows, columns, titles, size=1.55, captions=None):
 
 
 def wrapped(text, width):
-  """A text whose lines are broken at `width` characters."""
-  return "\n".join(part for line in text.splitlines()
-                   for part in textwrap.wrap(line, width) or [""])
+  """A text whose lines are broken at `width` characters.
+
+  A longer word, as the name of a file, is broken into parts of one length, so
+  that its last letter does not stand alone.
+  """
+  def parts(word):
+    lines = -(-len(word) // width)
+    return textwrap.wrap(word, -(-len(word) // lines),
+                         break_on_hyphens=False) if lines > 1 else [word]
+
+  return "\n".join(
+      part for line in text.splitlines() for part in textwrap.wrap(
+          " ".join(p for word in line.split() for p in parts(word)),
+          width) or [""])

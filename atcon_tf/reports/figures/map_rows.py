@@ -33,7 +33,10 @@ def explanations(images, found, boxes, captions):
     # A few pixels hold the largest values: show all up to the 99th percentile.
     top = np.percentile(guided, 99)
     row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
+    canvas.say(row[2], canvas.blank(guided))
     row[3].imshow(found["mask"][i], cmap="gray", vmin=0, vmax=1)
+    if canvas.blank(found["mask"][i]):
+      canvas.say(row[3], canvas.EQUAL)
     canvas.show_image(row[4], found["seen"][i])
     canvas.show_map(row[5], images[i], found["first_masked"][i])
     for one in (row[0], row[1], row[5]):
