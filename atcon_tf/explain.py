@@ -20,7 +20,8 @@
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
 boxes.csv (its score is the mean of a map in the part that the box surrounds,
-over the map's maximum); with --examples also `NAME_examples.png` and examples.json;
+over the map's maximum); with --examples also `NAME_examples.png` and
+examples.json;
 `reports/explained_recordings.py` has the files of a classifier of clips.
 """
 

@@ -82,8 +82,8 @@ def tie(result):
   if len(equal) < 2:
     return ""
   return (f"{len(equal)} validations have the same mAP, "
-          f"{kept[0]['val_map_macro']:.3f}, so the lowest validation loss chose "
-          "the weights among them.")
+          f"{kept[0]['val_map_macro']:.3f}, so the lowest validation loss "
+          "chose the weights among them.")
 
 
 def judged(result):

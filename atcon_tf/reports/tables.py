@@ -213,7 +213,8 @@ def scores_table(results, part="test"):
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
   notes = dict.fromkeys(note for r in results.values() for note in (
-      *interval_notes(r[part]), *absent_classes(r[part], part), *two_classes.notes(r[part])))
+      *interval_notes(r[part]), *absent_classes(r[part], part),
+      *two_classes.notes(r[part])))
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 

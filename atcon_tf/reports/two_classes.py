@@ -71,4 +71,6 @@ def _share(point, name):
 
 
 def _ends(interval):
-  return "[-]" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+  if interval is None:
+    return "[-]"
+  return f"[{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -47,8 +47,8 @@ def gain(before, after, names, difference, samples=500):
   """Gain of consistency against consistency before, an image a point.
 
   The line is fitted by least squares; its band holds 90 % of bootstrap
-  resamples of the images, or of their groups. The gain lies between `-1 - before` and `1 - before`
-  (dashed). A falling line proves little: if the two values of an image were
+  resamples of the images, or of their groups. The gain lies between
+  `-1 - before` and `1 - before` (dashed). A falling line proves little: if the two values of an image were
   unrelated, it would fall with slope -1. Read how many points lie above 0, and
   where the line crosses 0.
 
