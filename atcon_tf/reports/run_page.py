@@ -62,7 +62,7 @@ def report(run, other=None):
   return templates.get_template("run_page.html").render(
       title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
       config=result["config"], steps=result["steps"],
-      things=things, over=tables_lib.drawn(result["test"], things),
+      things=things,
       clip_rows=clip_statistics.cells(result.get("clips", [])),
       kept=kept_weights.short(result["steps"]), data=result["data"],
       thresholds=[THRESHOLDS[key] % value for key, value in

@@ -60,11 +60,10 @@ def interval_notes(scores, things="images"):
   """
   if not scores.get("ci90"):
     return []
-  shares = ("; that of a share (accuracy, sensitivity, pointing game) is the "
-            "exact one")
-  if "groups" in scores:
-    shares += ", of the effective number of " + things
-  notes = [f"In brackets 90 % intervals over {drawn(scores, things)}{shares}."]
+  notes = [f"In brackets: 90 % intervals over {drawn(scores, things)}; exact "
+           "ones for shares (accuracy, sensitivity, pointing game)"
+           + f", of the effective number of {things}" * ("groups" in scores)
+           + "."]
   if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
     notes.append(CERTAIN)
   return notes

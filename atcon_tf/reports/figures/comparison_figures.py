@@ -85,6 +85,9 @@ def gain(before, after, names, difference, samples=500):
             linewidth=1.8, label=f"fit, slope {best['slope']:.2f} "
             f"[{spread['slope'][0]:.2f}, {spread['slope'][1]:.2f}]\n"
             "(-1: the two values are unrelated)")
+  # The band of few images may leave the scale.
+  bottom, top = axes.get_ylim()
+  axes.set_ylim(max(bottom, -1.1 - places[-1]), min(top, 1.1 - places[0]))
   axes.set_xlabel(f"consistency of an image under {names[0]}")
   axes.set_ylabel(f"gain under {names[1]}")
   axes.set_title(
@@ -134,7 +137,7 @@ def positives(tables, names):
       "Whether the maps of right answers (green) are more consistent than "
       "those of wrong ones (red): further to the right is more consistent, "
       "and in brackets stands a 90 % interval. At 50 % of pairs consistency "
-      "does not tell them apart.", int(20 * figure.get_figwidth())),
+      "does not tell them apart.", int(14 * figure.get_figwidth())),
       fontsize=8, color="#444444")
   return figure
 

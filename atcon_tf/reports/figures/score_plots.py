@@ -70,7 +70,7 @@ def roc(curves, points=None):
     points: `{name: operating point}`, see `operating_point.measure`; each is
       a ring on its curve, with the exact interval of its sensitivity.
   """
-  figure = Figure(figsize=(4.4, 4.4 + .45 * len(points or {})),
+  figure = Figure(figsize=(4.4, 4.4 + .6 * len(points or {})),
                   layout="constrained")
   axes = figure.subplots()
   # The wide dashed line of the first shows where the next lies upon it.
@@ -92,10 +92,10 @@ def roc(curves, points=None):
   axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
   axes.set_xlabel("false alarm rate", fontsize=9)
   axes.set_ylabel("sensitivity", fontsize=9)
-  figure.legend(fontsize=8, loc="outside lower center", frameon=False)
-  if points:
-    axes.set_title("ring: the operating point; bar: the 90 % interval\nof its "
-                   "sensitivity; dotted: chance", fontsize=8)
+  words = ("Ring: the operating point. Bar: the 90 % interval\nof its "
+           "sensitivity. Dotted: chance.") if points else None
+  figure.legend(fontsize=8, loc="outside lower center", frameon=False,
+                title=words, title_fontsize=8)
   axes.set_aspect("equal")
   axes.grid(alpha=.3)
   return figure
