@@ -76,7 +76,7 @@ def test_what_a_folder_does_without(folder):
 
 
 @pytest.mark.parametrize("path", [
-    *(ROOT / "atcon_tf").rglob("*.py"), *(ROOT / "tools").glob("*.py")],
+    *(ROOT / "atcon_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")],
     ids=lambda path: str(path.relative_to(ROOT)))
 def test_one_idea_a_file(path):
   assert len(path.read_text("utf-8").splitlines()) <= 340

@@ -78,6 +78,21 @@ def test_the_end_of_a_jpeg(tmp_path):
   for file in (path, io.BytesIO(path.read_bytes())):
     with pytest.raises(ValueError, match="Premature end of JPEG"):
       decoding.rgb(file)
+  with pytest.raises(tf.errors.OpError):
+    _served(tf.constant([path.read_bytes()]))
+
+
+def test_the_end_of_a_png(tmp_path):
+  path = tmp_path / "picture.png"
+  PIL.Image.new("RGB", (20, 20), "red").save(path)
+  whole = path.read_bytes()
+  decoding.rgb(io.BytesIO(whole + b"more"))
+  for broken in (whole[:-4], whole[:-1] + b"x"):
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match="without its end"):
+      decoding.rgb(path)
+    with pytest.raises(tf.errors.OpError):
+      _served(tf.constant([broken]))
 
 
 def test_endings_and_formats_are_one_list():

@@ -33,6 +33,7 @@ from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.data import image_store
+from atcon_tf.data import pipeline
 from atcon_tf.data import splits
 from atcon_tf.objectives import rank_labels
 from atcon_tf.runs import run_classifier
@@ -154,7 +155,8 @@ def main(argv):
   classifier = run_classifier.build_classifier(
       config, len(data.class_names), data.multi_label)
   read = head_start.Features(classifier, config.probe_views,
-                             config.eval_batch_size, config.feature_cache)
+                             pipeline.evaluation_size(config.eval_batch_size),
+                             config.feature_cache)
   pairs = []
   for part in ("train", "val"):
     records = data.splits[part]

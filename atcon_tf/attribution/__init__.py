@@ -13,7 +13,9 @@ A method takes one gradient of the summed scores of the batch. That gradient
 holds the gradient of each image only because batch normalisation is frozen:
 no image then influences another one's score.
 
-Grad-CAM differentiates the head alone, not the backbone.
+Grad-CAM differentiates the head alone, not the backbone. Of a head of global
+average pooling and one dense layer the gradient is known in closed form
+(`models/pooled_head.py`), and none is taken.
 
 Maps of clips are `[B, t, h, w]`. Standardising, masks, similarities and
 scales to [0, 1] are over the whole volume. Superpixels, rollouts of attention
@@ -30,8 +32,9 @@ maps are signed sums over the colours, so that a map adds up to what it
 explains. A network with a layer that has no rule is refused, naming the
 layer. Their rules hold factors constant, so no loss is trained through them.
 
-On a CPU, compiled (XLA) attribution gives the same maps more slowly, so
-`xla="auto"` compiles on accelerators only.
+On a CPU, compiled (XLA) attribution gives the same maps more slowly; on a GPU
+it takes long to compile. So `xla="auto"` compiles Grad-CAM of very many images
+on a GPU, and nothing else. The consistency of an image is never compiled.
 
 Where the raw guided map G is tiny, as it is in small networks,
 `sigmoid(8 (G - ...))` is 0.5 everywhere: a mask that masks nothing.

@@ -15,6 +15,8 @@ from atcon_tf import models
 # What of the logits z `[B, classes]` is explained.
 OUTPUTS = {"logit": tf.identity, "probability": tf.nn.softmax,
            "sigmoid": tf.sigmoid}
+# The factor of gradients inside a network in float16.
+SCALE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +76,15 @@ class Pass:
 
   def _gradient(self, score, source):
     known = {id(cast): own for cast, own in zip(self.features, self.recorded)}
+    # A gradient of 1e-5 has few digits in float16, one of 1e-2 has them all.
+    scaled = any(t.dtype == tf.float16 for t in self.recorded)
     gradient = self.tape.gradient(score, tf.nest.map_structure(
-        lambda tensor: known.get(id(tensor), tensor), source))
-    return tf.nest.map_structure(self._of_clips, gradient)
+        lambda tensor: known.get(id(tensor), tensor), source),
+                                  SCALE * tf.ones_like(score) if scaled
+                                  else None)
+    gradient = tf.nest.map_structure(self._of_clips, gradient)
+    return tf.nest.map_structure(
+        lambda g: g / SCALE, gradient) if scaled else gradient
 
   def _of_clips(self, gradient):
     return None if gradient is None else self.classifier.per_clip(

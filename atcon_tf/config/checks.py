@@ -179,6 +179,11 @@ def check_together(config, given):
     raise UserError("weights", "imagenet",
                     f"--model={config.model} has no ImageNet weights; must "
                     "be none or a file")
+  if config.xla == "steps" and config.objective not in (
+      "supervised", "atcon"):
+    raise UserError("xla", "steps",
+                    "goes with --objective=supervised or atcon, not with "
+                    f"{config.objective}, whose steps XLA does not know")
   if config.model not in MODELS:
     return
   if config.batch_norm == "train" and (

@@ -17,6 +17,9 @@ RECORDINGS = {"dataset": ("video",)}
 
 # The defaults of `frames` and, for files, of `stride`.
 FRAMES, STRIDE = 16, 4
+# They make another motion of some motions.
+FLIPS = ("flip", "vertical_flip")
+_AUGMENTED = ("augment", "strong_augment")
 # The frames a second of a folder of frames, which has no time stamps.
 FOLDER_RATE = 25
 
@@ -59,9 +62,15 @@ class Clips:
 
 def filled(config):
   """The defaults of clips, `{field: value}`; {} for images."""
-  if config.dataset not in CLIPS["dataset"] or config.frames:
+  if config.dataset not in CLIPS["dataset"]:
     return {}
-  return {"frames": FRAMES}
+  found = {"frames": config.frames or FRAMES}
+  if config.dataset == "moving_shapes":
+    for name in _AUGMENTED:
+      found[name] = tuple(a for a in getattr(config, name) if a not in FLIPS)
+    if config.probe_views == "flip":
+      found["probe_views"] = "plain"
+  return found
 
 
 def check(config, given):
@@ -91,6 +100,12 @@ def check(config, given):
   if config.dataset == "video" and config.group_column and not config.table:
     raise UserError("group_column", config.group_column,
                     "not used without --table, whose column it is")
+  if config.dataset == "moving_shapes":
+    for name in {*_AUGMENTED, "probe_views"} & set(given):
+      value = getattr(config, name)
+      if value == "flip" or set(value) & set(FLIPS):
+        raise UserError(name, value, "a mirror image of --dataset="
+                        "moving_shapes shows another class; leave flip out")
   if config.dataset == "moving_shapes" and config.unlabeled_dir:
     raise UserError("unlabeled_dir", config.unlabeled_dir,
                     "not used with --dataset=moving_shapes, which is drawn")

@@ -113,7 +113,8 @@ class Config(settings.Evaluation, *reversed(SETTINGS), settings.Training,
     filled = {f.name: recipe[f.name] for f in dataclasses.fields(self)
               if f.name in recipe and not getattr(self, f.name)
               and checks.used(self, f)}
-    filled |= clip_settings.filled(self)
+    filled |= {name: value for name, value in clip_settings.filled(
+        self).items() if checks.used(self, self.__dataclass_fields__[name])}
     if self.split_seed < 0:
       filled["split_seed"] = self.seed
     if not self.image_size and network.image_size:

@@ -267,6 +267,12 @@ class Training:
   consistency_learning_rate: float = flag(
       0.0, "rate of Adam in consistency steps; default: by the model",
       minimum=0.0, needs=CONSISTENCY)
+  precision: str = flag(
+      "float32", "in which the convolutions compute while the network is "
+      "trained, validated and ranks the pool; maps, losses, weights, the "
+      "probe and the last scores are float32",
+      choices=("float32", "mixed_bfloat16", "mixed_float16"),
+      needs={"objective": tuple(o for o in TRAINED if o not in HEADS)})
   batch_norm: str = flag(
       "freeze", "train: supervised steps use and update batch statistics; "
       "freeze: every step uses the moving statistics",
@@ -299,8 +305,9 @@ class Training:
 class Evaluation:
   """What is measured and shown."""
 
-  eval_batch_size: int = flag(32, "images in a batch of evaluation",
-                              minimum=1)
+  eval_batch_size: int = flag(
+      0, "images in a batch of evaluation; 0: 32 on a CPU, 256 on a GPU",
+      minimum=0)
   bootstrap: int = flag(
       500, "resamples for the 90 % intervals; 0: no intervals", minimum=0)
   evaluate_first: bool = flag(
@@ -318,6 +325,12 @@ class Evaluation:
       8, "number of validation images shown in TensorBoard and figures",
       minimum=0)
   xla: str = flag(
-      "auto", "compile first-order attribution with XLA; auto: only on "
-      "accelerators",
-      choices=("auto", "on", "off"))
+      "auto", "what XLA compiles. on: Grad-CAM of the evaluation; auto: the "
+      "same, where a GPU and very many images repay the compilation; steps: "
+      "Grad-CAM and the training steps of supervised and atcon, which takes "
+      "minutes at first; off: nothing",
+      choices=("auto", "on", "off", "steps"))
+  tf32: str = flag(
+      "on", "float32 products on a GPU with the 10 bits of TensorFloat-32, "
+      "as TensorFlow has it by default; off: with all 23 bits",
+      choices=("on", "off"))

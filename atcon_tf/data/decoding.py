@@ -38,6 +38,7 @@ _KNOWN = ((b"version https://git-lfs", "a pointer of Git LFS; git lfs pull "
           (b"%pdf", "a PDF document"), (b"<svg", "an SVG drawing"))
 # The warnings of libjpeg that say that pixels are not as they were.
 _NO_END = "Premature end"
+_END_OF_PNG = b"IEND\xaeB`\x82"
 _WARNINGS = (_NO_END, "Corrupt JPEG", "Inconsistent progression",
              "Invalid SOS", "Unsupported marker")
 _BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339  # tags of TIFF
@@ -94,7 +95,7 @@ def rgb(file):
 
 
 def check_sums(file):
-  """Refuses a PNG whose check sums are wrong, and a JPEG that lost its end.
+  """Refuses a PNG with wrong check sums, and a PNG or JPEG without its end.
 
   PIL decodes such a file to other pixels without a word.
 
@@ -107,6 +108,8 @@ def check_sums(file):
     kind = image.format
     if kind == "PNG":
       image.verify()
+      if _END_OF_PNG not in _content(file):
+        raise ValueError("broken PNG file (without its end)")
   # What follows the end of a JPEG, zeros or a camera's own data, is no fault.
   if kind in ("JPEG", "MPO") and not _content(file).rstrip(b"\0").endswith(
       b"\xff\xd9"):

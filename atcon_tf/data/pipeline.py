@@ -147,6 +147,11 @@ def training_batches(images, records, batch_size, seed, stream, start, stop,
       batch, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
+def evaluation_size(asked):
+  """The images in a batch of evaluation; 0 asks for what suits the device."""
+  return asked or (256 if tf.config.list_physical_devices("GPU") else 32)
+
+
 def evaluation_batches(images, records, batch_size):
   """Batches of all records in order, without augmentation.
 

@@ -19,6 +19,9 @@ best true box. Mask IoU compares all of the map above t' times its maximum
 with the class's mask; t' is another threshold. Beside every score of boxes
 and masks stands the score of a centred box, point or rectangle, which looks
 at no image.
+
+What the frozen layers of a network give for an image is computed once in a
+run (`frozen_prefix.py`), and kept in at most a gigabyte.
 """
 
 from atcon_tf.evaluation import map_cells

@@ -1,5 +1,6 @@
 """Scores of a run on a split."""
 
+from atcon_tf.data import pipeline
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.evaluation import scoring
 from atcon_tf.runs import run_data
@@ -22,7 +23,8 @@ def evaluate(run, split="test", data_dir="", progress=False, **other):
   records, images = run_data.load_part(run, split, data_dir, **other)
   config, thresholds = run.config, run.result["thresholds"]
   predictor = Predictor(run.classifier, run.multi_label,
-                        config.eval_batch_size, config.xla)
+                        pipeline.evaluation_size(config.eval_batch_size),
+                        config.xla)
   if progress:
     print(f"scoring {split} ({len(records)} images)", flush=True)
   predictions = predictor.predict(images, records, progress,

@@ -17,12 +17,11 @@ from atcon_tf.attribution.methods import gradient
 from atcon_tf.attribution import registry
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
-from atcon_tf.data import class_masks
 from atcon_tf.data import pipeline
 from atcon_tf.data import recorded_clip
 from atcon_tf.evaluation import class_boxes
-from atcon_tf.evaluation.metrics import localization
-from atcon_tf.evaluation.metrics import segmentation
+from atcon_tf.evaluation.pair_scores import PairScores
+from atcon_tf.models import batch_norm_folding
 from atcon_tf.models import geometry
 from atcon_tf.models import probabilities
 
@@ -77,23 +76,32 @@ class Predictions:
   group: np.ndarray | None = None
 
 
-def use_xla(xla):
-  """Whether to compile first-order attribution.
+# Images from which on compiling their Grad-CAM can repay itself on a GPU: the
+# compilation takes seconds, and an image well below a millisecond without it.
+XLA_PAYS = 100_000
 
-  On the CPU compiled maps are the same and 2 to 10 times slower.
+
+def use_xla(xla, count):
+  """Whether to compile logits and Grad-CAM with XLA.
+
+  On the CPU compiled maps are the same and 2 to 10 times slower. The second
+  passes of the consistency are never compiled: that takes minutes.
 
   Args:
-    xla: "on", "off", or "auto", which is "on" where there is a GPU.
+    xla: "on", "off", or "auto", which is "on" for many images on a GPU.
+    count: number of images.
   """
   if xla == "auto":
-    return bool(tf.config.list_physical_devices("GPU"))
-  return xla == "on"
+    return count >= XLA_PAYS and bool(
+        tf.config.list_physical_devices("GPU"))
+  return xla in ("on", "steps")
 
 
 class Predictor:
   """Runs a classifier on records; TensorFlow traces its functions once."""
 
-  def __init__(self, classifier, multi_label, batch_size=32, xla="auto"):
+  def __init__(self, classifier, multi_label, batch_size=32, xla="auto",
+               fast=None):
     """Prepares a classifier.
 
     Args:
@@ -101,22 +109,23 @@ class Predictor:
       multi_label: the probability is a sigmoid; otherwise a softmax.
       batch_size: images, or frames of clips, in the network at once.
       xla: see `use_xla`.
+      fast: the classifier in the precision of training, which `logits` runs;
+        None: `classifier`.
     """
+    self._fast = fast or classifier
     self.classifier, self.multi_label = classifier, multi_label
     self.batch_size = classifier.per_batch(batch_size)
+    self._xla, self._prefix = xla, None
     try:
       registry.check(classifier, "guided_backprop")
       self._measured = True
     except UserError:
       self._measured = False  # consistency has no meaning for this network
     self._logits = tf.function(
-        lambda x: classifier.model(x, training=False),
+        lambda x: self._fast.model(x, training=False), autograph=False,
         input_signature=[tf.TensorSpec([None, *classifier.image_shape],
                                        classifier.maps.input.dtype)])
-    self._look = tf.function(
-        lambda x, columns, consistency: _look(
-            classifier, x, columns, consistency),
-        reduce_retracing=True, jit_compile=use_xla(xla))
+    self._traced = {}
 
   def _batches(self, images, records, progress):
     """Yields the records and images of each batch; moves a bar."""
@@ -127,19 +136,83 @@ class Predictor:
       yield batch, tf.cast(pixels, dtype)
       bar.add(len(batch))
 
+  def keep_prefix(self, prefix):
+    """Lets `logits` compute the frozen layers once for each image.
+
+    Args:
+      prefix: a `frozen_prefix.FrozenPrefix` of the classifier `fast`.
+    """
+    if prefix.tensor is not None:
+      self._prefix = prefix
+      self._rest = prefix.rest(self._fast.maps.outputs[-2:])
+
+  def prefix_of(self, classifier):
+    """The `FrozenPrefix` of this very classifier, or None."""
+    return self._prefix if classifier is self._fast else None
+
   def logits(self, images, records, progress=False):
     """Logits of records, `[N, classes]`; arguments as `predict`."""
-    return np.concatenate([
-        self._logits(pixels).numpy()
-        for _, pixels in self._batches(images, records, progress)])
+    if self._prefix is None:
+      return np.concatenate([
+          self._logits(pixels).numpy()
+          for _, pixels in self._batches(images, records, progress)])
+    self._prefix.check(images)
+    bar, found = Progress(len(records), "images", progress), []
+    for first in range(0, len(records), self.batch_size):
+      part = records[first:first + self.batch_size]
+      _, logits = self._rest(self._prefix.of(images, part))
+      found.append(logits.numpy())
+      bar.add(len(part))
+    return np.concatenate(found)
 
   def probability(self, images, records):
     """Probabilities of records, `[N, classes]`; arguments as `predict`."""
     return probabilities.probability(self.logits(images, records),
                                      self.multi_label)
 
+  def compare(self, images, mask_scale):
+    """`consistency.explain` at the slope `INTENSITY`, by the traced function.
+
+    Args:
+      images: `[B, H, W, 3]` in [0, 1].
+      mask_scale: "std" or "none".
+    Returns:
+      the dict of `consistency.explain`, without "masked".
+    """
+    nothing = np.zeros([len(images), 0], np.int64)
+    result = self._look(images, nothing, True, False)
+    return {"class_index": tf.argmax(result["logits"], -1),
+            **{name: result[name] for name in ("logits", "first", "second")},
+            **{name: result[f"{name}/{mask_scale}"]
+               for name in ("mask", "first_masked", "similarity")}}
+
+  def _look(self, images, classes, consistency, compiled):
+    """`_look` of any number of images, traced once.
+
+    It is traced again for each number of classes where Grad-CAM takes a
+    gradient for each of them. XLA compiles one shape alone: batches are
+    filled up to one size for it.
+    """
+    classifier, count = self.classifier, len(images)
+    width = None if classifier.pooled_head else classes.shape[1]
+    key = width, consistency, compiled
+    if key not in self._traced:
+      self._traced[key] = tf.function(
+          lambda x, c: _look(classifier, x, c, consistency), autograph=False,
+          jit_compile=compiled, input_signature=[
+              tf.TensorSpec([None, *classifier.image_shape],
+                            classifier.maps.input.dtype),
+              tf.TensorSpec([None, width], tf.int64)])
+    if not compiled:
+      return self._traced[key](images, tf.constant(classes))
+    more = [0, self.batch_size - count]
+    result = self._traced[key](
+        tf.pad(images, [more, *[[0, 0]] * (len(images.shape) - 1)]),
+        tf.pad(tf.constant(classes), [more, [0, 0]]))
+    return {name: value[:count] for name, value in result.items()}
+
   def predict(self, images, records, progress=False, consistency=True,
-              views=1):
+              views=1, boxes=True):
     """Predictions, consistency and localisation of records.
 
     Args:
@@ -150,27 +223,35 @@ class Predictor:
         time.
       views: clips of each recording over which probabilities are averaged;
         `images` holds them, see `data.recorded_clip.views`.
+      boxes: score maps against boxes; otherwise "iou" and "pointing" are NaN,
+        and images without a mask have no pair.
     Returns:
       `Predictions`.
     """
-    seen, done, pairs = [], 0, _Pairs()
+    seen, done, pairs = [], 0, PairScores(boxes)
     consistency = consistency and self._measured
-    width = _width(records)
+    present = [class_boxes.of_record(r) if boxes or r.mask else {}
+               for r in records]
+    width = _width(present)
+    compiled = not consistency and use_xla(self._xla, len(records))
+    kept = not consistency and not compiled and (
+        self.prefix_of(self.classifier) and self.classifier.pooled_head)
+    if kept:
+      self._prefix.check(images)
     for batch, pixels in self._batches(images, records, progress):
-      classes = [class_boxes.of_record(r) for r in batch]
-      # One [B] column for each class of the fullest image.
-      columns = np.zeros([width, self.batch_size], np.int64)
-      for i, present in enumerate(classes):
-        columns[:len(present), i] = list(present)
-      # All batches have one size: TensorFlow would trace another one anew.
-      pixels = tf.pad(pixels, [[0, self.batch_size - len(batch)],
-                               *[[0, 0]] * (len(pixels.shape) - 1)])
-      result = self._look(pixels, [tf.constant(c) for c in columns],
-                          consistency)
-      result = {name: value.numpy()[:len(batch)]
-                for name, value in result.items()}
-      pairs.add(done, batch, classes, result.pop("maps"))
-      seen.append(result)
+      classes = present[done:done + len(batch)]
+      # As many classes for each image as the fullest one has.
+      columns = np.zeros([len(batch), width], np.int64)
+      for row, own in zip(columns, classes):
+        row[:len(own)] = list(own)
+      if kept:
+        result = _located(self.classifier, *self._rest(
+            self._prefix.of(images, batch)), tf.constant(columns))
+      else:
+        result = self._look(pixels, columns, consistency, compiled)
+      pairs.add(done, batch, classes, result["maps"].numpy())
+      seen.append({name: result[name].numpy() for name in (
+          "logits", "similarity/std", "similarity/none") if name in result})
       done += len(batch)
     columns = {name: np.concatenate([s[name] for s in seen])
                for name in seen[0]}
@@ -187,91 +268,65 @@ class Predictor:
         label=np.stack([r.label for r in records]),
         probability=probability, multi_label=self.multi_label,
         of_clips=bool(self.classifier.frames), clip_probability=of_views,
-        consistency=columns.get("consistency"),
-        consistency_raw=columns.get("consistency_raw"),
+        consistency=columns.get("similarity/std"),
+        consistency_raw=columns.get("similarity/none"),
         **pairs.columns())
 
 
-def _width(records):
-  """The most classes with boxes in one image, from 2 on a multiple of 8.
+def _width(classes):
+  """The most classes of one image, from 2 on a multiple of 8.
 
-  TensorFlow traces `_look` anew for each number of classes.
+  TensorFlow may trace `_look` anew for each number of classes.
   """
-  most = max((len(class_boxes.of_record(r)) for r in records), default=0)
+  most = max(map(len, classes), default=0)
   return most if most < 2 else -(-most // 8) * 8
 
 
-def _look(classifier, images, columns, with_consistency):
-  """Logits, Grad-CAMs and consistency of a batch.
+def _look(classifier, images, classes, with_consistency):
+  """Logits, Grad-CAMs and the agreement of maps of a batch.
 
   Args:
     classifier: a `models.Classifier`.
     images: `[B, H, W, 3]` in [0, 1], or clips `[B, T, H, W, 3]`.
-    columns: list of int `[B]`, one class for each image; a map for each.
-    with_consistency: whether to compute consistency.
+    classes: int `[B, K]`, the classes of the Grad-CAMs.
+    with_consistency: whether to compare maps as ATCON does.
+  Returns:
+    dict of "logits"; "maps" `[B, K, H, W]`, see `class_boxes.evidence`; and "first", "second" (see
+    `consistency.MapAgreement.compare`), "mask/S", "first_masked/S" and
+    "similarity/S" of masks of the scales S, "std" and "none".
   """
-  pass_ = forward_pass.forward(classifier, images)
-  result = {"logits": pass_.logits}
-  cams = [cam.grad_cam(pass_, column) for column in columns]
-  size = classifier.extent
-  result["maps"] = tf.stack(
-      [class_boxes.evidence(geometry.resize(
-          m, size, classifier.geometry[-1])) for m in cams],
-      1) if cams else tf.zeros([0])
-  if with_consistency:
-    target = tf.argmax(pass_.logits, -1)
-    first = cam.grad_cam(pass_, target)
-    guided = gradient.guided_backprop(pass_, target)
-    for name, scale in [("consistency", "std"), ("consistency_raw", "none")]:
-      mask = maps.soft_mask(guided, INTENSITY, scale)
-      result[name] = PUBLISHED.under(
-          pass_, target, first, mask)["similarity"]
+  with batch_norm_folding.shared_kernels():
+    pass_ = forward_pass.forward(classifier, images)
+    result = _of_pass(pass_, classes)
+    if with_consistency:
+      target = tf.argmax(pass_.logits, -1)
+      first = cam.grad_cam(pass_, target)
+      guided = gradient.guided_backprop(pass_, target)
+      result |= {"first": first, "second": guided}
+      for scale in ("std", "none"):
+        mask = maps.soft_mask(guided, INTENSITY, scale)
+        found = PUBLISHED.under(pass_, target, first, mask)
+        result |= {f"{name}/{scale}": found[name]
+                   for name in ("mask", "first_masked", "similarity")}
   return result
 
 
-class _Pairs:
-  """Collects the scores of the pairs of `Predictions`."""
+def _located(classifier, features, logits, classes):
+  """`_look` without consistency, of a pooled head's map and its logits."""
+  return _of_pass(forward_pass.Pass(None, [features], logits, None, classifier,
+                                    [features]), classes)
 
-  def __init__(self):
-    self.image, self.label, self.boxes = [], [], []
-    self.iou = [np.zeros([0, len(localization.THRESHOLDS)])]
-    self.pointing = [np.zeros([0])]
-    self.masks = [np.zeros([0, 2, len(localization.THRESHOLDS)])]
 
-  def add(self, first, batch, classes, cams):
-    """Scores the maps of a batch.
-
-    Args:
-      first: index of the first image.
-      batch: list of `Record`.
-      classes: `{class: boxes}` of each record, see `class_boxes.of_record`.
-      cams: `[B, K, H, W]`, a map for each of these classes; see
-        `class_boxes.evidence`.
-    """
-    chosen, boxes, masks, size = [], [], [], cams.shape[2:]
-    for i, (record, present) in enumerate(zip(batch, classes)):
-      mask = record.mask() if present and record.mask else None
-      for k, (c, own) in enumerate(present.items()):
-        chosen.append(cams[i, k])
-        boxes.append(own)
-        masks.append(class_masks.class_mask(mask, c, size))
-        self.image.append(first + i)
-        self.label.append(c)
-    if chosen:
-      self.boxes += boxes
-      self.iou.append(localization.box_iou(np.stack(chosen), boxes))
-      self.pointing.append(
-          localization.pointing_game(np.stack(chosen), boxes))
-      centre = np.repeat(segmentation.centre_map(size)[None], len(chosen), 0)
-      self.masks.append(np.stack([
-          segmentation.mask_ious(m, masks)
-          for m in (np.stack(chosen), centre)], 1))
-
-  def columns(self):
-    """The fields of `Predictions` that describe pairs, as a dict."""
-    masks = np.concatenate(self.masks)
-    return dict(pair_image=np.array(self.image, np.int64),
-                pair_class=np.array(self.label, np.int64),
-                pair_boxes=self.boxes, iou=np.concatenate(self.iou),
-                pointing=np.concatenate(self.pointing).astype(float),
-                mask_iou=masks[:, 0], centre_mask_iou=masks[:, 1])
+def _of_pass(pass_, classes):
+  """The logits of a pass, and Grad-CAMs at the size of the images."""
+  classifier = pass_.classifier
+  size, place = classifier.extent, classifier.geometry[-1]
+  if classes.shape[1] == 0:
+    heat = tf.zeros([tf.shape(classes)[0], 0, *size[-2:]])
+  else:
+    cams = cam.grad_cams(pass_, classes)
+    heat = class_boxes.evidence(geometry.resize(
+        tf.reshape(cams, [-1, *cams.shape[2:]]), size, place))
+    heat = tf.reshape(heat, tf.concat(
+        [tf.shape(cams)[:2], heat.shape[1:]], 0))
+  return {"logits": pass_.logits, "maps": heat}

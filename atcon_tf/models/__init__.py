@@ -23,7 +23,8 @@ many outputs as the data have classes, or one for the second of two classes,
 whose logit z becomes the logits -z/2 and z/2; otherwise a new one replaces it.
 `input_range` says what pixels the model expects; `preprocessing.py` finds it
 in a graph that begins with its own preprocessing. Layers in half precision
-run in float32. What was found is a sentence in `Classifier.notes`, which a
+run in float32; `half_precision.py` makes a classifier over the same variables
+whose convolutions are in half precision, for training. What was found is a sentence in `Classifier.notes`, which a
 command prints once.
 
 **Grey images.** `build` and `load` make classifiers of RGB images in [0, 1];

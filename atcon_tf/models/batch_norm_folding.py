@@ -12,12 +12,38 @@ the other, on the statistics of the batch.
 """
 
 import collections
+import contextlib
+import threading
 
 import keras
 import tensorflow as tf
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
                  keras.layers.Conv3D)
+
+
+class _Shared(threading.local):
+  """The kernels of this thread: replicas are traced in threads of their own.
+  """
+
+  kernels = None
+
+
+_shared = _Shared()
+
+
+@contextlib.contextmanager
+def shared_kernels():
+  """Several passes in the block share the folded kernels, computed once.
+
+  The weights must not change in the block. A gradient that reaches them needs
+  a tape around the block, or inside it around all passes.
+  """
+  before, _shared.kernels = _shared.kernels, {}
+  try:
+    yield
+  finally:
+    _shared.kernels = before
 
 
 class FoldedConvolution(keras.layers.Layer):
@@ -48,9 +74,22 @@ class FoldedConvolution(keras.layers.Layer):
     """
     if training:
       return self.normalization(self.convolution(x), training=True)
-    x, kernel, offset = (tf.cast(t, self.compute_dtype)
-                         for t in (x, *self.kernel_and_offset()))
+    kernel, offset = self._kernel_and_offset()
+    x = tf.cast(x, self.compute_dtype)
     return tf.nn.bias_add(convolve(self.convolution, x, kernel), offset)
+
+  def _kernel_and_offset(self):
+    """`kernel_and_offset` in the precision of the layer."""
+    if _shared.kernels is None:
+      return [tf.cast(t, self.compute_dtype) for t in self.kernel_and_offset()]
+    # A loop in the block has a graph of its own.
+    graph = None if tf.executing_eagerly() else (
+        tf.compat.v1.get_default_graph())
+    key = id(self), graph
+    if key not in _shared.kernels:
+      _shared.kernels[key] = [tf.cast(t, self.compute_dtype)
+                              for t in self.kernel_and_offset()]
+    return _shared.kernels[key]
 
   def kernel_and_offset(self):
     """`W s` and `beta + (b - mean) s`, in the variables' precision."""

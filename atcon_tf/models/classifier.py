@@ -12,6 +12,7 @@ from atcon_tf.models import frames_model
 from atcon_tf.models.geometry import HALF_PIXEL
 from atcon_tf.models.geometry import resize
 from atcon_tf.models.graph import ModelGraph
+from atcon_tf.models import pooled_head
 from atcon_tf.models import vit
 
 
@@ -84,6 +85,7 @@ class Classifier:
     extent: `(H, W)` of an image, `(T, H, W)` of a clip.
     image_size: `(H, W)`.
     frames: T; 0: the classifier is one of images.
+    pooled_head: the `PooledHead` on the last map; None: another kind of head.
   """
 
   name: str
@@ -105,6 +107,7 @@ class Classifier:
     self.frames = self.extent[0] if len(self.extent) == 3 else 0
     self.num_classes = self.network.outputs[-1].shape[-1]
     self.maps = batch_norm_folding.fold(self.network)
+    self.pooled_head = pooled_head.find(self)
     self.model = self._of_images(self.maps)
     self._features, self._folded, self._heads = None, None, {}
 
@@ -193,7 +196,6 @@ class Classifier:
   def per_batch(self, images):
     """How many images, or clips with as many frames, fill a batch."""
     return max(1, images // max(1, self.frames))
-
   @property
   def is_cut(self):
     """Whether the logits depend on the last cam_layer's map alone."""

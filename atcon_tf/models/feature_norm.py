@@ -52,6 +52,13 @@ def _length(length):
   return tf.identity(length), backward
 
 
+def _length_of(features):
+  """The length of each vector, 1 where it is 0; `[B, 1]`."""
+  square = tf.reduce_sum(tf.square(features), -1, keepdims=True)
+  # The root of 0 has no derivative.
+  return _length(tf.sqrt(tf.where(square > 0, square, tf.ones_like(square))))
+
+
 @keras.saving.register_keras_serializable("atcon_tf")
 class FeatureNorm(keras.layers.Layer):
   """Feature vectors `[B, D]` scaled to a common length; 0 stays 0.
@@ -66,10 +73,11 @@ class FeatureNorm(keras.layers.Layer):
     self.length = length
 
   def call(self, features):
-    square = tf.reduce_sum(tf.square(features), -1, keepdims=True)
-    # The root of 0 has no derivative.
-    length = tf.sqrt(tf.where(square > 0, square, tf.ones_like(square)))
-    return self.length * features / _length(length)
+    return self.length * features / _length_of(features)
+
+  def factor(self, features):
+    """What the vectors `[B, D]` are multiplied by, `[B, 1]`."""
+    return self.length / _length_of(features)
 
   def compute_output_shape(self, shape):
     return shape

@@ -50,7 +50,7 @@ class ModelGraph:
   """
 
   def __init__(self, model, inputs, reflect_padding=False, logits=False,
-               name=""):
+               name="", stand_in=None):
     """Runs `model` on the symbolic `inputs`.
 
     Args:
@@ -60,10 +60,12 @@ class ModelGraph:
         of clips repeat the edge.
       logits: leave out a final softmax or sigmoid.
       name: of the model, for messages; empty: its own.
+      stand_in: function of a layer that gives the layer in its place, or None;
+        None: no layer is replaced but ReLUs and what is said above.
     """
     self.tensors, self.geometry, self.guided_relus = {}, {}, 0
     self.left_out, self.half, self.merged = "", "", False
-    self._name = name or model.name
+    self._name, self._stand_in = name or model.name, stand_in
     self.end = _final_operation(functional_of(model))
     self._reflect = reflect_padding
     self._final = self.end if logits else None
@@ -157,6 +159,9 @@ class ModelGraph:
   def _layers_for(self, operation, dtype):
     """The layers that stand in for an operation, over the same variables."""
     name = self.unique(operation.name)
+    given = self._stand_in and self._stand_in(operation)
+    if given:
+      return [given]
     policy = self._policy(operation)
     relu = guided_relu.guided_version(operation, name, dtype)
     if relu is not None:

@@ -170,7 +170,10 @@ def _checks(run):
   for metric, trivial, what in [
       ("pointing_game", "centre_point_pointing_game", "the image's centre"),
       ("box_iou", "centre_box_iou", "a centred box"),
-      ("mask_iou", "centre_mask_iou", "a centred mask")]:
+      ("mask_iou", "centre_mask_iou", "a centred mask"),
+      ("moment_pointing_game", "centre_moment_pointing_game",
+       "the middle of the clip"),
+      ("moment_iou", "centre_moment_iou", "a centred moment")]:
     if metric in test:
       fine, words = _against(test, metric, trivial)
       checks.append((fine, (

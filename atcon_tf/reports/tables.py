@@ -169,6 +169,9 @@ ROWS = {
     "pointing_game": "pointing game",
     "centre_point_pointing_game": "  (centre point)",
     "mask_iou": "mask IoU", "centre_mask_iou": "  (centred mask)",
+    "moment_iou": "moment IoU", "centre_moment_iou": "  (centred moment)",
+    "moment_pointing_game": "pointing game in time",
+    "centre_moment_pointing_game": "  (middle of the clip)",
 }
 _SENSITIVITY = "sensitivity_at_"
 
@@ -208,6 +211,12 @@ def scores_table(results, part="test"):
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
                              for r in results.values())])
+  single = [r.get("clip_level", {}) if part == "test" else {}
+            for r in results.values()]
+  lines += [[f"{ROWS[metric]}, single clips", *(cell(s, metric)
+                                                for s in single)]
+            for metric in ("accuracy", "f1_macro")
+            if any(metric in s for s in single)]
   own = [two_classes.rows(r[part]) for r in results.values()]
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])

@@ -81,7 +81,8 @@ def predict(run, paths, progress=False):
                                      classifier.model.input.dtype)])
   bar, found = Progress(len(views), "clips", progress), []
   for part, pixels in pipeline.evaluation_batches(
-      images, views, classifier.per_batch(config.eval_batch_size)):
+      images, views, classifier.per_batch(
+          pipeline.evaluation_size(config.eval_batch_size))):
     found.append(logits(pixels).numpy())
     bar.add(len(part))
   if not found:

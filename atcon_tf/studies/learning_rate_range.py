@@ -87,6 +87,8 @@ def hold_rates(trainer):
   with trainer.strategy.scope():
     factor = tf.Variable(1.0, trainable=False)
   for optimizer in trainer.optimizers.values():
+    # float16 has a factor of the loss around its optimisers.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     # A cycle has a maximum, a constant rate has none.
     rate = getattr(optimizer._learning_rate, "maximum", None)
     rate = rate or float(optimizer.learning_rate)

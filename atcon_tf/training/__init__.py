@@ -18,6 +18,14 @@ each of these kinds. The plan of all steps is a list that the host makes from
 the seed; the graph holds no `tf.cond`. So a resumed run continues exactly,
 and a run of another objective sees the same supervised batches.
 
+**Waiting.** The losses of a step stay on the device until they are shown or
+saved (`run_state.py`). A loss that is not finite is found then, before
+anything is written.
+
+**Precision.** Steps, validations and rankings run the classifier that
+`execution.of_steps` gives, in the precision of the settings. Probes and the
+scores at the end are float32.
+
 **Counting.** `steps` is the number of supervised updates; consistency steps
 are additional. With `schedule="consistency"` `steps` counts consistency steps.
 

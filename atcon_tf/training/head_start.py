@@ -53,7 +53,7 @@ def class_prior(config, data):
   return prior
 
 
-def begin(classifier, data, config, prior, ranked, cache=""):
+def begin(classifier, data, config, prior, ranked, cache="", prefix=None):
   """Fits the head on the features of the network's present weights.
 
   Args:
@@ -63,7 +63,7 @@ def begin(classifier, data, config, prior, ranked, cache=""):
     prior: `[classes]`, see `class_prior`; needed if `ranked`.
     ranked: whether pseudo-labels of the unlabelled images, by their ranks,
       are part of the fit.
-    cache: see `Features`.
+    cache, prefix: see `Features`.
   Returns:
     a line that describes the fit, and the logits `[P, classes]` of the P
     unlabelled images; None if not `ranked`.
@@ -73,8 +73,9 @@ def begin(classifier, data, config, prior, ranked, cache=""):
   started = time.time()
   labeled = data.records["train_labeled"]
   pool = data.records["train_unlabeled"] if ranked else []
-  reader = Features(classifier, config.probe_views, config.eval_batch_size,
-                    cache)
+  reader = Features(classifier, config.probe_views,
+                    pipeline.evaluation_size(config.eval_batch_size), cache,
+                    prefix)
   if reader.dense.bias is None:
     raise UserError("model", classifier.name,
                     f"its last dense layer, {reader.dense.name}, has no bias, "
@@ -96,6 +97,10 @@ def begin(classifier, data, config, prior, ranked, cache=""):
   return (f"probe of {len(labeled)} labelled images{joined}: C {strength:g}, "
           f"{time.time() - started:.0f} s",
           fitted.logits(others) if ranked else None)
+
+
+# The number of views of each kind.
+VIEWS = {"plain": 1, "flip": 2, "five": 5}
 
 
 def views_of(images, views):
@@ -130,7 +135,7 @@ class Features:
     dense: the last dense layer.
   """
 
-  def __init__(self, classifier, views, batch_size, cache=""):
+  def __init__(self, classifier, views, batch_size, cache="", prefix=None):
     """Prepares the features.
 
     Args:
@@ -139,6 +144,8 @@ class Features:
       batch_size: number of images, or frames of clips, at once.
       cache: folder that keeps the features, see `feature_cache`; empty: they
         are not kept.
+      prefix: the `FrozenPrefix` of the classifier, which then keeps the
+        images' own maps; None: there is none.
     """
     self._embed, _ = halves(classifier)
     self.dense = classifier.logits._keras_history.operation
@@ -148,13 +155,19 @@ class Features:
     self._batch_size = classifier.per_batch(batch_size)
     self._views, self._cache = views, cache
 
-    def read(images):
-      seen = views_of(classifier.normalize(images), views)
-      return tf.add_n([self._embed(x, training=False)
-                       for x in seen]) / len(seen)
+    # The prefix knows an image as it is, which "five" does not look at.
+    self._prefix = prefix if views != "five" else None
+    others = 0 if self._prefix is None else 1
+    if others:
+      self._rest = prefix.rest(self._embed.output)
 
-    self._read = tf.function(read, input_signature=[tf.TensorSpec(
-        [None, *classifier.image_shape], classifier.maps.input.dtype)])
+    def read(images):
+      seen = views_of(classifier.normalize(images), views)[others:]
+      return tf.add_n([self._embed(x, training=False) for x in seen])
+
+    self._read = tf.function(read, autograph=False, input_signature=[
+        tf.TensorSpec([None, *classifier.image_shape],
+                      classifier.maps.input.dtype)])
 
   def __call__(self, images, records):
     """Features of records, float64 `[N, D]`, their views averaged.
@@ -165,10 +178,18 @@ class Features:
     """
     def compute(records):
       dtype, rows = self._classifier.maps.input.dtype, []
-      for _, pixels in pipeline.evaluation_batches(images, records,
-                                                   self._batch_size):
-        rows.append(self._read(tf.cast(pixels, dtype)).numpy())
+      for part, pixels in pipeline.evaluation_batches(images, records,
+                                                      self._batch_size):
+        total = 0
+        if self._prefix is not None:
+          total = self._rest(self._prefix.of(images, part)).numpy()
+        if self._prefix is None or self._views == "flip":
+          total = total + self._read(tf.cast(pixels, dtype)).numpy()
+        rows.append(total / VIEWS[self._views])
       return np.concatenate(rows)
+
+    if self._prefix is not None:
+      self._prefix.check(images)
 
     if self._cache:
       features = feature_cache.read(self._cache, self._network(), images,

@@ -11,12 +11,12 @@ from atcon_tf import objectives
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
-from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
 from atcon_tf.reports import kept_weights
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
+from atcon_tf.training import execution
 from atcon_tf.training import first_lines
 from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
@@ -68,8 +68,7 @@ class Training:
           f"its logits are not of the data's {len(data.class_names)} "
           f"classes; --objective={config.objective} explains a trained "
           "classifier")
-    self.predictor = Predictor(self.classifier, data.multi_label,
-                               config.eval_batch_size, config.xla)
+    trained = execution.of_steps(self.classifier, config)
     self.class_prior = None
     if config.start == "ranked_probe" or config.class_prior:
       self.class_prior = head_start.class_prior(config, data)
@@ -78,13 +77,19 @@ class Training:
       weights = supervised.balanced(np.stack([
           r.label for r in data.records["train_labeled"]]), data.multi_label)
     built = objectives.build(
-        self.classifier, config,
+        trained, config,
         Task(data.multi_label, self.class_prior, weights), self._twin)
     optimizer, groups = optimizers.build(config, self.classifier, built)
     # With a head, only the head's own BatchNorm layers learn statistics.
     batch_norm = "train" if self.classifier.attention else config.batch_norm
-    self.trainer = Trainer(self.classifier, built, optimizer, batch_norm,
-                           groups)
+    self.trainer = Trainer(trained, built, optimizer, batch_norm, groups,
+                           config.xla == "steps")
+    changed = [v for group in groups.values() for v in group]
+    if not config.trains:
+      changed = self.classifier.head_variables
+    self.predictor = execution.predictor(
+        config, data, self.classifier, trained,
+        changed if batch_norm == "freeze" else None)
     self.variables = named_variables(self.trainer)
 
   def _described(self):
@@ -101,7 +106,7 @@ class Training:
     """A second classifier with the same weights, for a teacher."""
     twin = self._described()
     twin.model.set_weights(self.classifier.model.get_weights())
-    return twin
+    return execution.of_steps(twin, self.config)
 
   def _take_the_place_of(self, like):
     """Uses the variables, with own values, and the compiled steps of `like`."""
@@ -194,7 +199,8 @@ class Training:
     if self._fits_head:
       line, pool = head_start.begin(
           self.classifier, self.data, config, self.class_prior,
-          ranked=config.start == "ranked_probe", cache=config.feature_cache)
+          config.start == "ranked_probe", config.feature_cache,
+          self.predictor.prefix_of(self.classifier))
       print(line, flush=True)
       if self._ranks and pool is not None:
         state.pseudo_labels = self._rank(0, state, pool)
@@ -240,7 +246,8 @@ class Training:
     config = self.config
     bar = Progress(config.steps, "updates", done=state.updates)
     last_ones = config.steps - weight_choice.averaged_updates(config.steps)
-    for kinds, logs in () if self._stopped(state) else self.steps(state):
+    steps = () if self._stopped(state) else self.steps(state, fetch=False)
+    for kinds, logs in steps:
       state.add(logs)
       if self.counted not in kinds:
         continue
@@ -271,16 +278,19 @@ class Training:
     return bool(patience) and state.updates % every == 0 and (
         waited >= patience * every)
 
-  def steps(self, state):
+  def steps(self, state, fetch=True):
     """Takes the remaining steps of the plan, one for each iteration.
 
     Args:
       state: a `RunState`, which is updated.
+      fetch: wait for the losses of each step; otherwise they are scalars on
+        the device, and the next step may begin before they are known.
     Yields:
       `(kinds of the step, {"loss" and each term: float})`.
     Raises:
-      FloatingPointError: the loss is not finite.
+      FloatingPointError: the loss is not finite, with `fetch`.
     """
+    take = self.trainer.run if fetch else self.trainer.step
     done = {kind: sum(kind in step for step in self.plan[:state.step])
             for kind in streams.STREAMS}
     batches = {kind: self._batches(kind, done[kind], state)
@@ -291,7 +301,7 @@ class Training:
         state.pseudo_labels = self._rank(done[CONSISTENCY], state)
         batches[CONSISTENCY] = self._batches(CONSISTENCY, done[CONSISTENCY],
                                              state)
-      logs = self.trainer.run({k: next(batches[k]) for k in kinds})
+      logs = take({k: next(batches[k]) for k in kinds})
       for kind in kinds:
         done[kind] += 1
       state.step = number + 1
@@ -320,8 +330,9 @@ class Training:
 
   def _losses(self, records):
     """`{"loss" and each term: float}`, the objective's means on records."""
-    batches = pipeline.evaluation_batches(self.data.images, records,
-                                          self.config.eval_batch_size)
+    batches = pipeline.evaluation_batches(
+        self.data.images, records,
+        pipeline.evaluation_size(self.config.eval_batch_size))
     return self.trainer.losses(SUPERVISED, (
         {"image": tf.constant(pixels),
          "label": tf.constant(np.stack([r.label for r in part]), tf.float32)}

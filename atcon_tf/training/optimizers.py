@@ -15,6 +15,7 @@ import tensorflow as tf
 from atcon_tf.config.settings import HEADS
 from atcon_tf.config import UserError
 from atcon_tf.objectives.base import SUPERVISED
+from atcon_tf.training.fused_adam import FusedAdam
 
 MOMENTUM = 0.9
 # The first and last rate of PyTorch's one-cycle, as shares of the maximum, and
@@ -88,8 +89,12 @@ def build(config, classifier, objectives):
     raise UserError("model", classifier.name,
                     "all its layers are frozen (trainable is False) and its "
                     "head is kept: there is nothing to train")
-  return {name: keras.optimizers.Adam(rate, name=name)
-          for name, rate in rates.items() if rate}, groups
+  built = {name: FusedAdam(rate, name=name)
+           for name, rate in rates.items() if rate}
+  if config.precision == "mixed_float16":  # small gradients would be 0
+    built = {name: keras.optimizers.LossScaleOptimizer(adam, name=name)
+             for name, adam in built.items()}
+  return built, groups
 
 
 def _one_cycle(config, variables):

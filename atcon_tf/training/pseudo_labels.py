@@ -110,7 +110,7 @@ def _maps(predictor, images, records, label, target):
   chosen = np.flatnonzero(label.any(1))
   explain = tf.function(
       lambda x, c: cam.grad_cam(forward_pass.forward(classifier, x), c),
-      reduce_retracing=True)
+      reduce_retracing=True, autograph=False)
   maps, done = None, 0
   for batch, pixels in pipeline.evaluation_batches(
       images, [records[i] for i in chosen], predictor.batch_size):

@@ -4,6 +4,7 @@ import dataclasses
 
 from atcon_tf.training import pseudo_labels
 from atcon_tf.training.pseudo_labels import PseudoLabels
+from atcon_tf.training.trainer import fetched
 
 # What the names of the arrays of `mean` begin with.
 _MEAN = "mean/"
@@ -27,6 +28,8 @@ class RunState:
     mean_taken: whether the weights are that mean.
     refit: whether the head was fitted again after the last update.
     mean: list of arrays, see `weight_choice.add_to_mean`.
+    waiting: the losses of steps that are not in `sums` yet, because they are
+      still on the device; see `settle`.
     pseudo_labels: `PseudoLabels` of the pool; None: the pool is not ranked.
   """
 
@@ -41,16 +44,32 @@ class RunState:
   mean_taken: bool = False
   refit: bool = False
   mean: list = dataclasses.field(default_factory=list)
+  waiting: list = dataclasses.field(default_factory=list)
   pseudo_labels: PseudoLabels | None = None
 
   def add(self, logs):
-    """Adds the losses of a step to `sums`."""
-    for name, value in logs.items():
-      total, count = self.sums.get(name, (0.0, 0))
-      self.sums[name] = total + value, count + 1
+    """Adds the losses of a step, scalars of any kind."""
+    self.waiting.append(logs)
+
+  def settle(self):
+    """Fetches the losses of all steps into `sums`.
+
+    Raises:
+      FloatingPointError: a loss is not finite.
+    """
+    steps, self.waiting = self.waiting, []
+    for logs in fetched(steps):
+      for name, value in logs.items():
+        total, count = self.sums.get(name, (0.0, 0))
+        self.sums[name] = total + value, count + 1
 
   def take_means(self):
-    """The mean losses since the last call; resets `sums`."""
+    """The mean losses since the last call; resets `sums`.
+
+    Raises:
+      FloatingPointError: a loss is not finite.
+    """
+    self.settle()
     means = {name: total / count
              for name, (total, count) in self.sums.items()}
     self.sums = {}
@@ -66,9 +85,10 @@ class RunState:
 
   def to_arrays(self):
     """A dict of JSON values and `{name: array}`, for `from_arrays`."""
+    self.settle()
     progress = {f.name: getattr(self, f.name)
                 for f in dataclasses.fields(self)
-                if f.name not in ("pseudo_labels", "mean")}
+                if f.name not in ("pseudo_labels", "mean", "waiting")}
     arrays = {f"{_MEAN}{i}": value for i, value in enumerate(self.mean)}
     ranked = self.pseudo_labels
     if ranked is None:

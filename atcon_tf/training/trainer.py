@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from atcon_tf.config import UserError
+from atcon_tf.models import batch_norm_folding
 from atcon_tf.objectives.base import SUPERVISED
 
 
@@ -24,6 +25,22 @@ def named_variables(trainer):
     named |= {f"optimizer/{name}/{i}": v
               for i, v in enumerate(optimizer.variables)}
   return named
+
+
+def fetched(steps):
+  """The losses of several steps as floats.
+
+  Args:
+    steps: list of `{"loss" and each term: scalar}`, as `Trainer.step` gives.
+  Raises:
+    FloatingPointError: a loss is not finite.
+  """
+  steps = [{name: float(value) for name, value in logs.items()}
+           for logs in steps]
+  for logs in steps:
+    if not all(map(math.isfinite, logs.values())):
+      raise FloatingPointError(f"the loss is not finite: {logs}")
+  return steps
 
 
 def make_strategy(devices=None):
@@ -44,6 +61,12 @@ def make_strategy(devices=None):
       devices, tf.distribute.ReductionToOneDevice() if cpus else None)
 
 
+def _times(factor, tensor):
+  """Their product; without an operation for a factor of float32."""
+  one = isinstance(factor, float) and factor == 1
+  return tensor if one else factor * tensor
+
+
 class Trainer(keras.Model):
   """A classifier with its objectives and optimisers.
 
@@ -60,7 +83,7 @@ class Trainer(keras.Model):
   """
 
   def __init__(self, classifier, objectives, optimizers, batch_norm="freeze",
-               groups=None):
+               groups=None, compiled=False):
     """Prepares the steps.
 
     Args:
@@ -70,6 +93,8 @@ class Trainer(keras.Model):
       groups: `{name of an optimizer: variables}` for steps with a supervised
         part; None: "backbone" has the backbone's variables, and "head" those
         of the new layers and of the objectives.
+      compiled: whether XLA compiles the steps; several replicas are never
+        compiled.
     """
     super().__init__(name="trainer")
     self.classifier = classifier
@@ -91,8 +116,10 @@ class Trainer(keras.Model):
         optimizers[name].build(variables)
     self._distributed_step = tf.function(
         lambda batches: self.strategy.run(self.train_step, [batches]),
-        reduce_retracing=True)
-    self._terms = {kind: tf.function(o.call, reduce_retracing=True)
+        reduce_retracing=True, autograph=False,
+        jit_compile=compiled and self.strategy.num_replicas_in_sync == 1)
+    self._terms = {kind: tf.function(o.call, reduce_retracing=True,
+                                     autograph=False)
                    for kind, o in objectives.items()}
     self.built = True
 
@@ -113,7 +140,9 @@ class Trainer(keras.Model):
     groups = [(self.optimizers[name], variables)
               for name, variables in self._groups[supervised] if variables]
     terms, factors = {}, {}
-    with tf.GradientTape() as tape:
+    # The factors of float16, powers of two: of the loss, and of each group.
+    scales = [optimizer.scale_loss(1.0) for optimizer, _ in groups]
+    with tf.GradientTape() as tape, batch_norm_folding.shared_kernels():
       for kind, batch in batches.items():
         objective = self.objectives[kind]
         # Only supervised images update batch statistics.
@@ -123,14 +152,16 @@ class Trainer(keras.Model):
       logs = self._global_means(terms)
       logs["loss"] = loss = tf.add_n(
           [factor * logs[name] for name, factor in factors.items() if factor])
+      loss = _times(scales[0], loss)
     variables = [v for _, group in groups for v in group]
     gradients = dict(zip(map(id, variables), tape.gradient(
         loss, [v.value for v in variables])))
-    for optimizer, group in groups:
+    for (optimizer, group), scale in zip(groups, scales):
       # A variable without a gradient (the head's bias under a consistency
       # loss) is left out, because Adam moves a variable with a zero gradient.
       reached = [v for v in group if gradients[id(v)] is not None]
-      optimizer.apply([gradients[id(v)] for v in reached], reached)
+      optimizer.apply([_times(scale / scales[0], gradients[id(v)])
+                       for v in reached], reached)
     return logs
 
   def _global_means(self, terms):
@@ -143,7 +174,7 @@ class Trainer(keras.Model):
             in zip(terms.items(), tf.unstack(totals))}
 
   def run(self, batches):
-    """One update from global batches.
+    """One update from global batches, which waits for its losses.
 
     Args:
       batches: `{kind: batch}`.
@@ -152,16 +183,18 @@ class Trainer(keras.Model):
     Raises:
       FloatingPointError: the loss is not finite.
     """
+    logs, = fetched([self.step(batches)])
+    return logs
+
+  def step(self, batches):
+    """`run` without the wait: the losses are scalars on the device."""
     if self.strategy.num_replicas_in_sync > 1:
       batches = {k: self._split(b, k) for k, b in batches.items()}
     logs = self._distributed_step(batches)
     for objective in self.objectives.values():
       objective.after_update()
-    logs = {name: float(self.strategy.reduce("SUM", value, axis=None))
+    return {name: self.strategy.reduce("SUM", value, axis=None)
             for name, value in logs.items()}
-    if not all(map(math.isfinite, logs.values())):
-      raise FloatingPointError(f"the loss is not finite: {logs}")
-    return logs
 
   def losses(self, kind, batches):
     """The mean terms of an objective, without an update.

@@ -1,11 +1,15 @@
 """Validates a run while it trains; writes TensorBoard and progress lines."""
 
+import functools
+
 import numpy as np
+import tensorflow as tf
 
 from atcon_tf.attribution import consistency
 from atcon_tf.config import files
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import operating_point
+from atcon_tf.evaluation.predictor import INTENSITY
 from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
@@ -160,7 +164,8 @@ class Validator:
           label, probability,
           operating_point.measurable(self.config.false_alarm_rates,
                                      label[:, 0].sum()))
-    followed = self.predictor.predict(images, spread(records, FOLLOWED))
+    followed = self.predictor.predict(images, spread(records, FOLLOWED),
+                                      boxes=False)
     mask_iou = followed.mask_iou[np.isfinite(followed.mask_iou[:, 0])]
     if len(mask_iou):  # at the threshold that is best for these images
       scores["mask_iou"] = float(mask_iou.mean(0).max())
@@ -195,14 +200,22 @@ class Validator:
       return classifier_maps.head_figure(
           self.predictor.classifier, self.data.images.batch(records), records,
           self.data.class_names, self.config.objective, self.data.multi_label)
-    agreement = consistency.MapAgreement(mask_scale="std")
-    if self.config.objective == "atcon":  # the mask of training
-      agreement = consistency.MapAgreement(
-          mask_intensity=self.config.mask_intensity,
-          mask_scale=self.config.mask_scale)
     return classifier_maps.agreement_figure(
         self.predictor.classifier, self.data.images.batch(records), records,
-        self.data.class_names, agreement, self.data.multi_label)
+        self.data.class_names, self._explain, self.data.multi_label)
+
+  @functools.cached_property
+  def _explain(self):
+    """What the figure shows of images: ATCON's maps, by the mask of training.
+    """
+    own = self.config.objective == "atcon"
+    scale = self.config.mask_scale if own else "std"
+    if not own or self.config.mask_intensity == INTENSITY:
+      return lambda images: self.predictor.compare(images, scale)
+    agreement = consistency.MapAgreement(
+        mask_intensity=self.config.mask_intensity, mask_scale=scale)
+    return tf.function(lambda images: consistency.explain(
+        self.predictor.classifier, images, agreement), autograph=False)
 
 
 def scores_of(predictor, images, records, multi_label):

@@ -136,7 +136,7 @@ def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
   def full(self, batches):
     raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-  monkeypatch.setattr(trainer.Trainer, "run", full)
+  monkeypatch.setattr(trainer.Trainer, "step", full)
   with pytest.raises(UserError, match="batch_size=4.*memory"):
     training.train_and_evaluate(tiny(objective="supervised"), tmp_path / "w")
 

@@ -49,13 +49,22 @@ class RefusalTest(Case):
       ("--learning_rate=-1", "--learning_rate=-1.0: must be at least 0"),
       ("--learning_rate=0", "--learning_rate=0: must be more than 0"),
       ("--batch_norm=on", "--batch_norm=on: must be one of freeze, train"),
-      ("--xla=maybe", "--xla=maybe: must be one of auto, on, off"),
+      ("--xla=maybe", "--xla=maybe: must be one of auto, on, off, steps"),
       ("--weights=imagenet", "--weights=imagenet: --model=tiny_cnn has no"),
       ("--dataset=folder", "--data_dir: needed by --dataset=folder"),
       ("--dataset=binary_masks", "--data_dir: needed by --dataset=binary"),
       ("--dataset=image_list", "--data_dir: needed by --dataset=image_list"))
   def test_impossible_values(self, argument, line):
     self.assertStartsWith(self.refused(argument), line)
+
+  def test_what_is_not_computed_otherwise(self):
+    self.assertStartsWith(
+        self.refused("--objective=self_training", "--xla=steps"),
+        "--xla=steps: goes with --objective=supervised or atcon, not with")
+    self.assertStartsWith(
+        self.refused("--objective=probe", "--model=mobilenet_v2",
+                     "--precision=mixed_float16"),
+        "--precision=mixed_float16: not used with --objective=probe")
 
   def test_lists_without_images_to_choose_or_test_on(self):
     line = self.refused("--dataset=image_list", "--data_dir=x",

@@ -10,6 +10,8 @@ from atcon_tf.config import Config
 from atcon_tf.data import image_cache
 from atcon_tf.data import image_store
 from atcon_tf.data import pipeline
+from atcon_tf.data import registry
+from atcon_tf.data import shard_writer
 from atcon_tf.runs import run_data
 from tests.data import drawn_files
 from tests.data import source_runs_test
@@ -152,3 +154,15 @@ def test_no_room_and_no_files(settings, tmp_path, monkeypatch):
   monkeypatch.setattr(image_cache.os, "fsync", full)
   with refused("--cache_dir=.*: No space left on device; --cache=none needs"):
     load(settings, tmp_path, cache="disk", cache_dir=str(tmp_path / "cache"))
+
+
+def test_prepared_images_too(settings, tmp_path, decoded):
+  raw = Config(**settings).resolve()
+  shard_writer.write(registry.load(raw), raw, tmp_path / "stored")
+  decoded.clear()
+  stored = {**settings, "image_size": 0, "dataset": "prepared",
+            "data_dir": str(tmp_path / "stored")}
+  for name in "ab":
+    load(stored, tmp_path, name, cache="disk",
+         cache_dir=str(tmp_path / "cache"))
+  assert len(decoded) == 24

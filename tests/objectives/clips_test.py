@@ -82,14 +82,12 @@ def test_heads_of_images_refuse_clips(name, classifier):
     explanation_head.attach(classifier, name)
 
 
-@pytest.mark.parametrize("weighting", ["per_step", "pooled"])
-def test_gradients_are_exact(weighting, float64):
+def test_gradients_are_exact(float64):
   """ATCON's loss on r3d_18 against central differences, in float64.
 
-  The map is an inner one, where the two weightings differ.
+  The map is an inner one, with a weight of its own for each time step.
   """
   classifier = small_clips.backbone("r3d_18", cam_layer=("layer1_0_relu",))
-  classifier.temporal_weights = weighting
   clips = tf.constant(small_clips.clips(2), tf.float64)
 
   @tf.function
@@ -120,4 +118,4 @@ def test_gradients_are_exact(weighting, float64):
     found = float(tf.reduce_sum(gradient * way))
     np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), found,
                                rtol=1e-6, atol=1e-8)
-  assert len(kinds) > 6
+  assert len(kinds) > 4

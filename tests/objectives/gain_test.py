@@ -193,7 +193,7 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path, monkeypatch):
   """Stopped before the term sets in."""
   config = Config(**TINY).resolve()
   whole = training.train_and_evaluate(config, tmp_path / "whole")
-  step, done = Trainer.run, []
+  step, done = Trainer.step, []
 
   def stops(self, batches):
     done.append(1)
@@ -202,7 +202,7 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path, monkeypatch):
     return step(self, batches)
 
   with monkeypatch.context() as patch:
-    patch.setattr(Trainer, "run", stops)
+    patch.setattr(Trainer, "step", stops)
     with pytest.raises(KeyboardInterrupt):
       training.train_and_evaluate(config, tmp_path / "stopped")
   again = training.train_and_evaluate(config, tmp_path / "stopped")

@@ -204,7 +204,7 @@ def test_interrupted_and_started_again_a_run_ends_the_same(
     tmp_path, monkeypatch):
   """Networks and their moments included."""
   whole = training.train_and_evaluate(_tiny(), tmp_path / "whole")
-  run = Trainer.run
+  run = Trainer.step
   left = iter(range(3))
 
   def interrupted(trainer, batches):
@@ -212,7 +212,7 @@ def test_interrupted_and_started_again_a_run_ends_the_same(
       raise KeyboardInterrupt
     return run(trainer, batches)
 
-  monkeypatch.setattr(Trainer, "run", interrupted)
+  monkeypatch.setattr(Trainer, "step", interrupted)
   with pytest.raises(KeyboardInterrupt):
     training.train_and_evaluate(_tiny(), tmp_path / "again")
   monkeypatch.undo()

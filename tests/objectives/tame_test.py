@@ -148,7 +148,7 @@ def test_the_classifier_is_what_it_was(own, finished):
 def test_interrupted_a_run_ends_the_same(own, finished, tmp_path,
                                          monkeypatch):
   """The schedule, the momenta and the head go on from the checkpoint."""
-  step, taken = Trainer.run, []
+  step, taken = Trainer.step, []
 
   def interrupted(self, batches):
     if len(taken) == 3:
@@ -157,7 +157,7 @@ def test_interrupted_a_run_ends_the_same(own, finished, tmp_path,
     return step(self, batches)
 
   with monkeypatch.context() as patch:
-    patch.setattr(Trainer, "run", interrupted)
+    patch.setattr(Trainer, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
       training.train_and_evaluate(_config(own), tmp_path / "run")
   again = training.train_and_evaluate(_config(own), tmp_path / "run")

@@ -31,9 +31,14 @@ def _found():
 def test_names_are_whole_upright_and_apart():
   figure = map_rows.explanations(IMAGES, _found(), BOXES, [CAPTION] * 3)
   renderer = _drawn(figure)
-  edges = []
-  for axes in figure.axes[::len(map_rows.AGREEMENT_COLUMNS)]:
-    label = axes.yaxis.label
+  edges, (axes,) = [], figure.axes
+  titles, captions = axes.texts[:6], axes.texts[6:]
+  assert [t.get_text() for t in titles] == list(map_rows.AGREEMENT_COLUMNS)
+  assert len(captions) == 3
+  for title in titles:
+    box = title.get_window_extent(renderer)
+    assert box.y0 >= axes.bbox.y1 and box.y1 <= figure.bbox.y1
+  for label in captions:
     assert label.get_rotation() == 0
     assert "".join(label.get_text().split()) == "".join(CAPTION.split())
     box = label.get_window_extent(renderer)
@@ -42,6 +47,35 @@ def test_names_are_whole_upright_and_apart():
   for above, below in zip(edges, edges[1:]):
     assert above[0] >= below[1]
   assert edges[0][1] <= figure.bbox.y1 and edges[-1][0] >= 0
+
+
+def test_tiles_and_boxes_stand_in_their_places():
+  found = _found() | {"first_masked": -HEAT}
+  figure = map_rows.explanations(IMAGES, found, BOXES, [CAPTION] * 3)
+  (axes,) = figure.axes
+  picture, step = axes.images[0].get_array(), 48 + 2
+  np.testing.assert_allclose(picture[step:step + 48, :48], IMAGES[1], 1e-6)
+  np.testing.assert_allclose(  # the mask, the fourth column
+      picture[:48, 3 * step:3 * step + 48, 0], HEAT[0], 1e-6)
+  assert (picture[48:step] == 1).all() and picture.shape[0] == 3 * step - 2
+  corners = {tuple(np.round(p.get_xy(), 6)) for p in axes.patches}
+  assert corners == {(x * step + 4.3, y * step + 4.3) for x in (0, 1, 5)
+                     for y in range(3)}
+  words = [t for t in axes.texts if canvas.BLANK.split()[0] in t.get_text()]
+  assert [t.get_position() for t in words] == [
+      (5 * step + 24, y * step + 24) for y in range(3)]
+
+
+def test_an_equal_map_and_an_equal_mask_say_so():
+  found = _found() | {"first_masked": np.ones_like(HEAT),
+                      "mask": np.full_like(HEAT, .5)}
+  figure = map_rows.explanations(IMAGES, found, BOXES, [CAPTION] * 3)
+  (axes,) = figure.axes
+  words = [t.get_position()[0] for t in axes.texts
+           if " ".join(t.get_text().split()) == canvas.EQUAL]
+  assert sorted(words) == [3 * 50 + 24] * 3 + [5 * 50 + 24] * 3
+  picture = axes.images[0].get_array()[:48, 5 * 50:5 * 50 + 48]
+  assert np.ptp(picture, -1).max() < 1e-6  # the photo in grey, no colour
 
 
 def test_a_photo_a_map_and_a_verdict():

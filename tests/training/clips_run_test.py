@@ -1,6 +1,7 @@
 """Runs on clips end to end: data, objectives, scores, the run folder."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from atcon_tf import training
 from atcon_tf.config import Config
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import class_boxes
+from atcon_tf.models import residual_3d
+from atcon_tf.reports import tables
 from tests.data import drawn_clips
 
 CLASSES = ("dark", "bright")
@@ -42,10 +45,10 @@ def _config(clips, **settings):
 
 
 @pytest.mark.parametrize("objective, settings", [
-    ("ranked_probe", dict(start="ranked_probe")),
     ("self_training", dict(start="ranked_probe", equivariance_weight=.1,
                            summary_images=1)),
     ("atcon", dict(model="r3d_18", width=.1, reflect_padding=True))])
+@mock.patch.multiple(residual_3d, STAGES=2, BLOCKS=1)
 def test_a_run(objective, settings, clips, tmp_path):
   config = _config(clips, objective=objective, **settings)
   result = training.train_and_evaluate(config, tmp_path / "run")
@@ -96,6 +99,8 @@ def test_several_clips_of_a_recording(clips, tmp_path):
   np.testing.assert_allclose(found.clip_probability[:, 1], alone.probability,
                              atol=1e-5)
   assert np.abs(found.clip_probability[:, 0] - alone.probability).max() > 1e-5
+  text = tables.scores_table({"probe": result})
+  assert "F1, macro, single clips" in text
   stored = json.loads((tmp_path / "run/result.json").read_text())
   assert stored["clip_level"] == result["clip_level"]
 

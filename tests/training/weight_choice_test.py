@@ -68,7 +68,7 @@ def test_the_average_is_the_mean_of_the_last_quarter(tmp_path, monkeypatch):
   class Stopped(Exception):
     pass
 
-  seen, step = [], trainer.Trainer.run
+  seen, step = [], trainer.Trainer.step
 
   def spy(self, batches):
     if stop_at == len(seen):
@@ -77,7 +77,7 @@ def test_the_average_is_the_mean_of_the_last_quarter(tmp_path, monkeypatch):
     seen.append([v.numpy() for v in self.classifier.model.variables])
     return logs
 
-  monkeypatch.setattr(trainer.Trainer, "run", spy)
+  monkeypatch.setattr(trainer.Trainer, "step", spy)
   stop_at = None
   whole = training.train_and_evaluate(tiny(**AVERAGE), tmp_path / "whole")
   assert whole["steps"]["averaged"] == 2 and len(seen) == 8

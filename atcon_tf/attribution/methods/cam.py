@@ -54,8 +54,38 @@ def _cells(pass_, layer, temporal_weights):
 def _parts(pass_, class_index, layer):
   """The feature map A and the gradient g, both `[B, (t,) h, w, K]`."""
   features = pass_.features[layer]
+  head = _pooled_head(pass_, layer)
+  if head:
+    g = head.weights(features, _one_hot(pass_, class_index))
+    return features, tf.broadcast_to(g[:, tf.newaxis, tf.newaxis],
+                                     tf.shape(features))
   with feature_norm.constant_length():
     return features, pass_.gradient(class_index, features)
+
+
+def _mean_gradient(pass_, class_weights, layer, temporal_weights):
+  """`mean_ij d (sum_c w_c y_c) / d A_ijk`, `[B, 1, 1, K]`."""
+  features = pass_.features[layer]
+  head = _pooled_head(pass_, layer)
+  if head:
+    weights = head.weights(features, class_weights)
+    return weights[:, tf.newaxis, tf.newaxis]
+  with feature_norm.constant_length():
+    g = pass_.gradient_of(class_weights, features)
+  axes = _cells(pass_, layer, temporal_weights)
+  return tf.reduce_mean(g, axes, keepdims=True)
+
+
+def _pooled_head(pass_, layer):
+  """The classifier's `PooledHead` if it is on this layer."""
+  last = layer in (-1, len(pass_.features) - 1)
+  return pass_.classifier.pooled_head if last else None
+
+
+def _one_hot(pass_, class_index):
+  """The weights `[B, classes]` of one class for each image."""
+  return tf.one_hot(class_index, pass_.logits.shape[-1],
+                    dtype=pass_.logits.dtype)
 
 
 def _weighted(weights, features):
@@ -99,9 +129,33 @@ def grad_cam(pass_, class_index, layer=-1, temporal_weights=None):
     >>> cam.grad_cam(pass_, tf.argmax(pass_.logits, -1)).shape
     TensorShape([2, 4, 4])
   """
-  features, g = _parts(pass_, class_index, layer)
-  axes = _cells(pass_, layer, temporal_weights)
-  return _weighted(tf.reduce_mean(g, axes, keepdims=True), features)
+  return _weighted(
+      _mean_gradient(pass_, _one_hot(pass_, class_index), layer,
+                     temporal_weights), pass_.features[layer])
+
+
+def grad_cams(pass_, class_index, layer=-1):
+  """Grad-CAM of several classes of each image.
+
+  With a `PooledHead` it is one product for all of them.
+
+  Args:
+    pass_, layer: see the top of this file.
+    class_index: int `[B, K]`.
+  Returns:
+    `[B, K, h, w]`, or `[B, K, t, h, w]` of clips.
+
+  Example:
+    >>> pass_ = forward_pass.forward(classifier, images)
+    >>> cam.grad_cams(pass_, tf.constant([[0, 1, 2], [0, 1, 2]])).shape
+    TensorShape([2, 3, 4, 4])
+  """
+  features, head = pass_.features[layer], _pooled_head(pass_, layer)
+  if not head:
+    return tf.stack([grad_cam(pass_, column, layer) for column in tf.unstack(
+        class_index, axis=1)], 1)
+  weights = head.weights(features, _one_hot(pass_, class_index))
+  return tf.einsum("bhwk,bnk->bnhw", features, weights)
 
 
 def grad_cam_plus_plus(pass_, class_index, layer=-1, normalize_alpha=False,
@@ -227,11 +281,9 @@ def finer_cam(pass_, class_index, layer=-1, alpha=1.0, references=3,
   chosen = tf.reduce_sum(tf.one_hot(nearest, classes, dtype=logits.dtype), 1)
   # A softmax over the chosen alone: their ratio is that of the p_d.
   share = tf.nn.softmax(tf.where(chosen > 0, logits, -far))
-  features = pass_.features[layer]
-  with feature_norm.constant_length():
-    g = pass_.gradient_of(tf.stop_gradient(own - alpha * share), features)
-  axes = _cells(pass_, layer, temporal_weights)
-  return _weighted(tf.reduce_mean(g, axes, keepdims=True), features)
+  weights = _mean_gradient(pass_, tf.stop_gradient(own - alpha * share), layer,
+                           temporal_weights)
+  return _weighted(weights, pass_.features[layer])
 
 
 def eigen_cam(pass_, class_index, layer=-1):

@@ -10,7 +10,6 @@ classes are ranked at once, since a bootstrap computes hundreds of them.
 """
 
 import numpy as np
-from scipy import stats
 from sklearn import metrics
 
 # Keras's value: a probability of exactly 0 must not make the loss infinite.
@@ -246,17 +245,24 @@ def _f1(label, decision):
 
 def _rank_scores(label, probability):
   """Average precision and AUC, both `[C]`; NaN where a class has none."""
-  positives, negatives = label.sum(0), (~label).sum(0)
-  # The number of images, and of positive images, that rank at least as high;
-  # for the second, negative images rank behind all positive ones.
-  above = stats.rankdata(-probability, method="max", axis=0)
-  hits = stats.rankdata(np.where(label, -probability, 1), method="max", axis=0)
+  count, positives = len(label), label.sum(0)
+  order = np.argsort(-probability, axis=0)
+  value, hit = (np.take_along_axis(a, order, 0) for a in (probability, label))
+  # Where the images of an equal probability begin and end, from the highest.
+  place, border = np.arange(count)[:, None], value[1:] < value[:-1]
+  edge = np.ones_like(hit[:1])
+  begin = np.maximum.accumulate(
+      np.where(np.concatenate([edge, border]), place, 0))
+  end = np.minimum.accumulate(
+      np.where(np.concatenate([border, edge]), place, count)[::-1])[::-1]
+  # The share of positive images among those that rank at least as high.
+  share = np.take_along_axis(np.cumsum(hit, 0), end, 0) / (end + 1)
   # Mann-Whitney: the sum of the positive ranks minus its lowest possible value.
-  ranks = np.where(label, stats.rankdata(probability, axis=0), 0).sum(0)
+  ranks = np.where(hit, count - (begin + end) / 2, 0).sum(0)
   won = ranks - positives * (positives + 1) / 2
   with np.errstate(invalid="ignore"):
-    precision = np.where(label, hits / above, 0).sum(0) / positives
-    return precision, won / (positives * negatives)
+    precision = np.where(hit, share, 0).sum(0) / positives
+    return precision, won / (positives * (count - positives))
 
 
 def _mean(values, weights=1):

@@ -90,35 +90,45 @@ def blank(heat):
   return EQUAL if np.ptp(heat) <= 1e-6 * heat.max() else ""
 
 
-def show_map(axes, image, heat):
-  """Draws `overlay`; a map that shows nothing says `blank` instead.
+def shown(image, heat):
+  """`overlay`; the grey image alone where the map shows nothing.
 
   The overlay of an equal map would be the image in one colour.
   """
-  words = blank(heat)
-  show_image(axes, overlay(image, np.zeros_like(heat) if words else heat))
-  say(axes, words)
+  return overlay(image, np.zeros_like(heat) if blank(heat) else heat)
 
 
-def say(axes, words):
-  """Writes words over the middle of a picture; nothing for ""."""
+def show_map(axes, image, heat):
+  """Draws `shown`, and over a map that shows nothing why it does not."""
+  show_image(axes, shown(image, heat))
+  say(axes, blank(heat), (.5, .5), axes.transAxes)
+
+
+def say(axes, words, middle, transform):
+  """Writes words around a point of a picture; nothing for ""."""
   if words:
-    axes.text(.5, .5, textwrap.fill(words, 15), ha="center", va="center",
-              color="white", fontsize=7, transform=axes.transAxes,
+    axes.text(*middle, textwrap.fill(words, 15), ha="center", va="center",
+              color="white", fontsize=7, transform=transform,
               bbox={"facecolor": "black", "alpha": .6, "linewidth": 0})
 
 
-def show_boxes(axes, boxes, size):
+def show_boxes(axes, boxes, size, corner=(0, 0)):
   """Normalised boxes `[n, 4]` over an image of `size` (height, width).
 
   Lines are thin on a small image, whose objects they would hide.
+
+  Args:
+    axes: of matplotlib, in pixels.
+    boxes, size: see above.
+    corner: row and column of the image's first pixel.
   """
   height, width = size
   line = np.clip(min(size) / 150, .6, 1.5)
   for x0, y0, x1, y1 in boxes:
     axes.add_patch(patches.Rectangle(
-        (x0 * width - .5, y0 * height - .5), (x1 - x0) * width,
-        (y1 - y0) * height, fill=False, edgecolor=BOX_COLOR, linewidth=line))
+        (corner[1] + x0 * width - .5, corner[0] + y0 * height - .5),
+        (x1 - x0) * width, (y1 - y0) * height, fill=False,
+        edgecolor=BOX_COLOR, linewidth=line))
 
 
 # The width of the text beside a row: characters, and inches.
@@ -147,6 +157,47 @@ def grid(rows, columns, titles, size=1.55, captions=None):
     row[0].set_ylabel(wrapped(caption, MARGIN[0]), fontsize=7, rotation=0,
                       ha="right", va="center", multialignment="left")
   return figure, axes
+
+
+def mosaic(tiles, titles, captions, size=1.55):
+  """A figure of equal tiles in one axes, drawn ten times as fast as `grid`.
+
+  Args:
+    tiles: list of rows, each a list of images `[H, W, 3]` in [0, 1].
+    titles: one for each column.
+    captions: a text for each row, which stands at its left.
+    size: width of a tile, in inches.
+  Returns:
+    the figure, its axes, and a function `(row, column) -> (top, left)`, the
+    first pixel of a tile.
+  """
+  height, width = tiles[0][0].shape[:2]
+  gap = -(-width // 25)
+
+  def corner(row, column):
+    return row * (height + gap), column * (width + gap)
+
+  picture = np.ones([*np.add(corner(len(tiles), len(titles)), -gap), 3],
+                    np.float32)
+  for i, row in enumerate(tiles):
+    for j, tile in enumerate(row):
+      top, left = corner(i, j)
+      picture[top:top + height, left:left + width] = np.clip(tile, 0, 1)
+  high, wide = (n * size / (width + gap) for n in picture.shape[:2])
+  left, top, edge = MARGIN[1] + .15, .3, .05
+  figure = Figure(figsize=(left + wide + edge, edge + high + top))
+  whole = figure.get_size_inches()
+  axes = figure.add_axes((left / whole[0], edge / whole[1], wide / whole[0],
+                          high / whole[1]))
+  axes.axis("off")
+  axes.imshow(picture, interpolation="nearest", aspect="auto")
+  for j, title in enumerate(titles):
+    axes.text(corner(0, j)[1] + width / 2, -gap, title, fontsize=9,
+              fontweight="bold", ha="center", va="bottom")
+  for i, caption in enumerate(captions):
+    axes.text(-gap, corner(i, 0)[0] + height / 2, wrapped(caption, MARGIN[0]),
+              fontsize=7, ha="right", va="center", multialignment="left")
+  return figure, axes, corner
 
 
 def wrapped(text, width):

@@ -1,5 +1,7 @@
 """Figures of the maps of a classifier for some images or clips."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -44,7 +46,7 @@ def grad_cam_at(classifier, pixels, target, size, rows=None, batch_size=32):
   return np.concatenate(found)
 
 
-def agreement_figure(classifier, images, records, class_names, agreement=None,
+def agreement_figure(classifier, images, records, class_names, explain=None,
                      multi_label=True):
   """The two maps that ATCON compares, and the mask between them.
 
@@ -56,17 +58,20 @@ def agreement_figure(classifier, images, records, class_names, agreement=None,
     images: float32 `[B, H, W, 3]` in [0, 1].
     records: their B records.
     class_names: of the classes.
-    agreement: a `consistency.MapAgreement` that compares by a mask; None: one
-      with the mask scaled by its standard deviation.
+    explain: `images -> dict` of `consistency.explain` that compares by a
+      mask, traced for figures that are drawn often; None: with the mask scaled
+      by its standard deviation.
     multi_label: whether a score is a sigmoid or a softmax.
   Returns:
     a matplotlib figure; for a network without ReLU, of Grad-CAM alone.
   """
   images = tf.cast(images, classifier.maps.input.dtype)
-  agreement = agreement or consistency.MapAgreement(mask_scale="std")
+  explain = explain or functools.partial(
+      consistency.explain, classifier,
+      agreement=consistency.MapAgreement(mask_scale="std"))
   try:
     registry.check(classifier, "guided_backprop")
-    found = consistency.explain(classifier, images, agreement)
+    found = dict(explain(images))
   except UserError:
     pass_ = forward_pass.forward(classifier, images)
     target = tf.argmax(pass_.logits, -1)
@@ -76,10 +81,11 @@ def agreement_figure(classifier, images, records, class_names, agreement=None,
     found[name] = geometry.resize(found[name], classifier.extent,
                                   classifier.geometry[-1])
   found = {name: value.numpy() for name, value in found.items()}
-  if "masked" in found:
-    found["seen"] = classifier.normalize.undo(found["masked"])
   captions, boxes = _captions(records, class_names, found["class_index"],
                               found["logits"], multi_label)
+  if "mask" in found:
+    masked = classifier.normalize(images) * found["mask"][..., np.newaxis]
+    found["seen"] = classifier.normalize.undo(masked.numpy())
   images = images.numpy()
   if classifier.frames:
     return film_strips.explanations(images, found, captions,

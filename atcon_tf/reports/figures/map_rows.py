@@ -23,24 +23,30 @@ def explanations(images, found, boxes, captions):
     boxes: list of B arrays `[n, 4]`, of the class that is explained.
     captions: list of B lines, shown beside the row.
   """
-  figure, axes = canvas.grid(len(images), len(AGREEMENT_COLUMNS),
-                             AGREEMENT_COLUMNS, captions=captions)
-  size = images.shape[1:3]
-  for i, row in enumerate(axes):
-    canvas.show_image(row[0], images[i])
-    canvas.show_map(row[1], images[i], found["first"][i])
+  def grey(heat):
+    return np.repeat(heat[..., np.newaxis], 3, -1)
+
+  tiles = []
+  for i, image in enumerate(images):
     guided = found["second"][i]
     # A few pixels hold the largest values: show all up to the 99th percentile.
     top = np.percentile(guided, 99)
-    row[2].imshow(guided, cmap="gray", vmin=0, vmax=top if top > 0 else 1)
-    canvas.say(row[2], canvas.blank(guided))
-    row[3].imshow(found["mask"][i], cmap="gray", vmin=0, vmax=1)
-    if canvas.blank(found["mask"][i]):
-      canvas.say(row[3], canvas.EQUAL)
-    canvas.show_image(row[4], found["seen"][i])
-    canvas.show_map(row[5], images[i], found["first_masked"][i])
-    for one in (row[0], row[1], row[5]):
-      canvas.show_boxes(one, boxes[i], size)
+    tiles.append([
+        image, canvas.shown(image, found["first"][i]),
+        grey(guided / (top if top > 0 else 1)), grey(found["mask"][i]),
+        found["seen"][i], canvas.shown(image, found["first_masked"][i])])
+  figure, axes, corner = canvas.mosaic(tiles, AGREEMENT_COLUMNS, captions)
+  size = images.shape[1:3]
+  for i in range(len(images)):
+    for column in (0, 1, 5):
+      canvas.show_boxes(axes, boxes[i], size, corner(i, column))
+    words = {column: canvas.blank(found[name][i]) for column, name in (
+        (1, "first"), (2, "second"), (5, "first_masked"))}
+    words[3] = canvas.EQUAL if canvas.blank(found["mask"][i]) else ""
+    for column, text in words.items():
+      top, left = corner(i, column)
+      canvas.say(axes, text, (left + size[1] / 2, top + size[0] / 2),
+                 axes.transData)
   return figure
 
 

@@ -141,8 +141,10 @@ def matrix(values, class_names, title, xlabel, ylabel, numbers=None):
   for y, x in zip(*np.nonzero(np.isfinite(values))):
     text = (f"{100 * values[y, x]:.0f}" if numbers is None
             else f"{numbers[y, x]}")
-    axes.text(x, y, text, ha="center", va="center",
-              fontsize=7, color="white" if values[y, x] > 0.6 else "black")
+    # Inside its cell it has no part in the layout, which would measure it.
+    axes.text(x, y, text, ha="center", va="center", fontsize=7,
+              color="white" if values[y, x] > 0.6 else "black",
+              in_layout=False)
   return figure
 
 

@@ -1,0 +1,47 @@
+"""The benchmark: functions in turn, and the page of all machines."""
+
+import json
+
+import pytest
+
+from tools.benchmarks import results_page
+from tools.benchmarks import timing
+
+
+def test_functions_run_in_turn_and_ratios_are_of_one_round():
+  calls = []
+  seconds = timing.alternate(
+      {"ours": lambda: calls.append("ours"),
+       "theirs": lambda: calls.append("theirs") or 2.5}, 3, warm_up=1)
+  assert calls == ["ours", "theirs"] * 4
+  assert seconds["theirs"] == [2.5] * 3  # measured where it ran
+  slow, fast = timing.rows({"slow": [2., 8., 3.], "fast": [1., 2., 3.]},
+                           "fast", images=2)
+  assert slow["ratio"] == 2 and fast["ratio"] == 1  # of 2, 4 and 1
+  assert (slow["low"], slow["ms"], slow["high"]) == (1000, 1500, 4000)
+
+
+def _figures(ratio):
+  row = {"name": "consistency", "ms": 1.25, "low": 1, "high": 2,
+         "ratio": ratio, "of": "supervised", "peak_gib": 0.5}
+  return {"rows": [row], "machine": "M", "load": "0.1", "versions": "V",
+          "date": "D", "command": "C"}
+
+
+def test_a_machine_renews_its_own_figures_alone(tmp_path):
+  path = tmp_path / "performance.json"
+  results_page.add("steps", "gpu", _figures(2.), path)
+  results_page.add("steps", "cpu", _figures(3.), path)
+  figures = results_page.add("steps", "cpu", _figures(4.), path)
+  assert json.loads(path.read_text()) == figures
+  page = results_page.page(figures)
+  assert "| consistency | 1.2 | 1.0 to 2.0 | 2.00 | supervised | 0.5 |" in page
+  assert "4.00" in page and "3.00" not in page
+  assert page.count("not measured yet") == 2 * (len(results_page.WHAT) - 1)
+
+
+def test_the_page_is_that_of_the_figures():
+  if not results_page.FIGURES.exists():
+    pytest.skip("nothing was measured")
+  assert results_page.PAGE.read_text() == results_page.page(json.loads(
+      results_page.FIGURES.read_text()))

@@ -1,0 +1,164 @@
+"""ATCON's step and attribution maps in PyTorch; see `peers.py`.
+
+The step is written twice. "by image" follows the authors' code: each image
+goes alone through three passes. "batched" is the same mathematics, as well as
+we can write it in PyTorch.
+"""
+
+import sys
+import time
+
+import torch
+import torchvision
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class _GuidedRule(torch.autograd.Function):
+
+  @staticmethod
+  def forward(ctx, x):
+    y = torch.relu(x)
+    ctx.save_for_backward(y)
+    return y
+
+  @staticmethod
+  def backward(ctx, dy):
+    (y,) = ctx.saved_tensors
+    return torch.relu(dy) * (y > 0)
+
+
+class _ReLU(torch.nn.Module):
+  guided = False
+
+  def forward(self, x):
+    return _GuidedRule.apply(x) if _ReLU.guided else torch.relu(x)
+
+
+def _swap(module):
+  for name, child in module.named_children():
+    if isinstance(child, torch.nn.ReLU):
+      setattr(module, name, _ReLU())
+    else:
+      _swap(child)
+
+
+def network(classes=20):
+  """ResNet50 with random weights and statistics of its own."""
+  torch.manual_seed(0)
+  model = torchvision.models.resnet50(weights=None, num_classes=classes)
+  for module in model.modules():
+    if isinstance(module, torch.nn.ReLU):
+      module.inplace = False
+  model = model.to(DEVICE, memory_format=torch.channels_last)
+  model.train()
+  model(torch.rand(4, 3, 96, 96, device=DEVICE))
+  return model.eval()
+
+
+def _features(m, x):
+  x = m.maxpool(m.relu(m.bn1(m.conv1(x))))
+  return m.layer4(m.layer3(m.layer2(m.layer1(x))))
+
+
+def _head(m, a):
+  return m.fc(torch.flatten(m.avgpool(a), 1))
+
+
+def _cam(m, a, c):
+  score = _head(m, a).gather(1, c[:, None]).sum()
+  g, = torch.autograd.grad(score, a, create_graph=True)
+  return (g.mean((2, 3), keepdim=True) * a).sum(1)
+
+
+def _similarity(a, b):
+  def standard(t):
+    t = (t - t.mean((1, 2), keepdim=True)) / t.std((1, 2), keepdim=True)
+    t = torch.sigmoid(t)
+    return t - t.mean((1, 2), keepdim=True)
+  a, b = standard(a), standard(b)
+  return (a * b).sum((1, 2)) / (a.norm(dim=(1, 2)) * b.norm(dim=(1, 2)))
+
+
+def consistency(m, x):
+  """ATCON's loss of each image, `[B]`."""
+  x = x.detach().requires_grad_()
+  a = _features(m, x)
+  c = _head(m, a).argmax(1)
+  first = _cam(m, a, c)
+  _ReLU.guided = True
+  score = _head(m, _features(m, x)).gather(1, c[:, None]).sum()
+  g, = torch.autograd.grad(score, x, create_graph=True)
+  _ReLU.guided = False
+  g = g.abs().sum(1)
+  level = g.mean((1, 2), keepdim=True) + g.std((1, 2), keepdim=True) / 2
+  mask = torch.sigmoid(8 * (g - level))
+  again = _features(m, x * mask[:, None])
+  return -_similarity(first, _cam(m, again, c))
+
+
+def steps(count, size):
+  """`{name: step}`."""
+  m = network()
+  _swap(m)
+  optimizer = torch.optim.Adam(m.parameters(), 1e-6)
+  x = torch.rand(count, 3, size, size, device=DEVICE).contiguous(
+      memory_format=torch.channels_last)
+  y = (torch.rand(count, 20, device=DEVICE) < .07).float()
+  loss = torch.nn.BCEWithLogitsLoss()
+
+  def step(losses):
+    def run():
+      optimizer.zero_grad()
+      for value in losses():
+        value.backward()
+      optimizer.step()
+    return run
+
+  return {
+      "supervised": step(lambda: [loss(m(x), y)]),
+      "consistency, batched": step(lambda: [consistency(m, x).mean()]),
+      "consistency, by image": step(lambda: (
+          consistency(m, x[i:i + 1]).mean() / count for i in range(count)))}
+
+
+def maps(count, size):
+  """`{package:method: function}`."""
+  from captum import attr
+  import pytorch_grad_cam
+  from pytorch_grad_cam.utils import model_targets
+  m = network()
+  x = torch.rand(count, 3, size, size, device=DEVICE)
+  y = torch.zeros(count, dtype=torch.long, device=DEVICE)
+
+  def own():
+    return x.clone().requires_grad_()
+
+  grad_cam = pytorch_grad_cam.GradCAM(m, [m.layer4[-1]])
+  wanted = [model_targets.ClassifierOutputTarget(0)] * count
+  return {
+      "captum:grad_cam": lambda: attr.LayerGradCam(
+          m, m.layer4[-1]).attribute(x, y),
+      "captum:guided_backprop": lambda: attr.GuidedBackprop(m).attribute(
+          own(), y),
+      "captum:gradient": lambda: attr.Saliency(m).attribute(own(), y),
+      "captum:integrated_gradients (32 steps)": lambda: (
+          attr.IntegratedGradients(m).attribute(
+              x, target=y, n_steps=32, internal_batch_size=32)),
+      "pytorch-grad-cam:grad_cam": lambda: grad_cam(x, wanted)}
+
+
+def serve(functions):
+  """Runs the function of each line of the standard input."""
+  print(">" + "\t".join(functions), flush=True)
+  for line in sys.stdin:
+    started = time.perf_counter()
+    functions[line.rstrip("\n")]()
+    if DEVICE == "cuda":
+      torch.cuda.synchronize()
+    print(f">{time.perf_counter() - started}", flush=True)
+
+
+if __name__ == "__main__":
+  serve({"steps": steps, "attribution": maps}[sys.argv[1]](
+      int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,98 @@
+"""The figures of all machines: docs/results/performance.json and its page.
+
+    {"cpu": {"steps": {"rows": [...], "machine", "versions", "date",
+                       "command", ...}, ...}, "gpu": {...}}
+
+A measurement replaces the one of the same kind of machine alone. So figures of
+a GPU stay when a CPU renews its own.
+"""
+
+import json
+import pathlib
+
+from atcon_tf.config import files
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+FIGURES, PAGE = DOCS / "results" / "performance.json", DOCS / "performance.md"
+WHAT = {"steps": "Training steps", "attribution": "Attribution maps",
+        "input": "Pictures to batches", "run": "Whole runs",
+        "serving": "Serving", "scaling": "Cost of an image as a size grows"}
+MACHINES = {"cpu": "CPU", "gpu": "GPU"}
+
+TOP = """\
+# Performance
+
+Written by `python -m tools.benchmark` from
+[results/performance.json](results/performance.json). What is compared ran in
+turn in one command. Milliseconds are the median for an image, with the
+quartiles; the ratio is the median over the rounds. Compare ratios: absolute
+times change with what else a machine does. The memory is the most that the
+process (on a GPU: the device) held so far.
+
+## Where the time of a run goes
+
+Shares of the clock by cProfile at commit c6f11d3, on one processor that other
+work shared. VOC: 8 shots, ATCON, MobileNetV2, 161 pixels, 20 of 100 updates;
+shapes: the first command of README, its second run.
+
+| | VOC | shapes |
+|---|---|---|
+| training steps, with their tracing | 31 % | 39 % |
+| probe: features of labelled images and pool | 11 % | |
+| validation: logits and consistency | 17 % | 13 % |
+| pictures for TensorBoard, with their maps | 7 % | 33 % |
+| scores of the kept weights | 21 % | 2 % |
+| figures of the kept weights | 5 % | 3 % |
+| resampling for intervals | 2 % | 0 % |
+| reading the images | 2 % | 0 % |
+| of these: tracing by TensorFlow | 19 % | 5 % |
+
+What followed from it: pictures are one image instead of fifty axes; their maps
+come from the function that scores; that function is traced once, for any number
+of images and classes; Grad-CAM of a pooled head takes no gradient; AutoGraph is
+off; Adam is one operation for a variable; the passes of a step share the folded
+kernels; a validation scores no boxes that nobody reads; frozen layers are
+computed once for an image; ranks are sorted once.
+"""
+
+
+def add(what, kind, found, path=FIGURES):
+  """Stores a measurement.
+
+  Args:
+    what: a key of `WHAT`.
+    kind: "cpu" or "gpu".
+    found: dict of "rows" and of what they belong to.
+    path: of the JSON file.
+  Returns:
+    the figures of all machines.
+  """
+  figures = json.loads(path.read_text()) if path.exists() else {}
+  figures.setdefault(kind, {})[what] = found
+  files.write_text(path, json.dumps(figures, indent=1) + "\n")
+  return figures
+
+
+def page(figures):
+  """The page as markdown."""
+  lines = [TOP]
+  for what, title in WHAT.items():
+    lines += [f"## {title}", ""]
+    for kind, name in MACHINES.items():
+      found = figures.get(kind, {}).get(what)
+      if found is None:
+        lines += [f"On a {name}: not measured yet.", ""]
+        continue
+      lines += [f"On a {name}: {found['machine']}; load "
+                f"{found['load']} at the start; {found['versions']}; "
+                f"{found['date']}.", "", "```sh", found["command"], "```", "",
+                "| | ms | quartiles | ratio | to | GiB |",
+                "|---|---|---|---|---|---|"]
+      lines += [_row(row) for row in found["rows"]] + [""]
+  return "\n".join(lines)
+
+
+def _row(row):
+  peak = "" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
+  return (f"| {row['name']} | {row['ms']:.1f} | {row['low']:.1f} to "
+          f"{row['high']:.1f} | {row['ratio']:.2f} | {row['of']} | {peak} |")
