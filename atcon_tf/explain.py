@@ -19,7 +19,9 @@
 
 Writes into --out: for each image a sheet, an overlay for each method and
 class, `NAME.npz` with the raw maps and, for all images, boxes.json and
-boxes.csv; with --examples also `NAME_examples.png` and examples.json;
+boxes.csv (its score is the mean of a map in the part that the box surrounds,
+over the map's maximum); with --examples also `NAME_examples.png` and
+examples.json;
 `reports/explained_recordings.py` has the files of a classifier of clips.
 """
 
@@ -77,8 +79,8 @@ def main(argv):
   if nearest:
     nearest.check(values.examples)
   if paths:
-    print(f"explaining {len(paths)} pictures by {len(values.methods)} methods",
-          flush=True)
+    print(f"explaining {_many(len(paths), 'picture')} by "
+          + _many(len(values.methods), "method"), flush=True)
     sheets, boxes, notes = explained_files.explain_images(
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
@@ -86,11 +88,12 @@ def main(argv):
     pictures = at.data.pictures
     notes += pictures.frames_note(pictures.several_frames(paths))
     print(*map(files.printable, notes),
-          f"{folder}: {sheets} sheets, {boxes} boxes", sep="\n")
+          f"{folder}: {_many(sheets, 'sheet')}, "
+          + _many(boxes, "box", "boxes"), sep="\n")
     if nearest:
       count = at.reports.example_files.explain_by_examples(
           explainer, nearest, paths, folder, values.examples)
-      print(f"{folder}: examples of {count} images")
+      print(f"{folder}: examples of {_many(count, 'image')}")
   if values.video and classifier.frames:
     for line in _recording(values, explainer, folder, choose):
       print(files.printable(line), flush=True)
@@ -98,7 +101,12 @@ def main(argv):
     for path, frames in explained_files.explain_video(
         explainer, values.video, folder, choose, values.video_format,
         values.colormap, values.alpha):
-      print(f"{path}: {frames} frames")
+      print(f"{path}: {_many(frames, 'frame')}")
+
+
+def _many(count, one, several=""):
+  """A number of things, as "1 box"."""
+  return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def _recording(values, explainer, folder, choose):

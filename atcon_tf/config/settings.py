@@ -241,7 +241,7 @@ class Training:
       "weight 1", minimum=0.0,
       needs={"objective": UNLABELED, "schedule": ("combined",)})
   steps: int = flag(
-      0, "number of supervised updates, or of consistency updates with "
+      0, "number of supervised updates, or of those on unlabelled images with "
       "--schedule=consistency; default: by the model and the objective",
       minimum=0,
       needs=STEPS)

@@ -40,7 +40,7 @@ def separate(dataset, pattern="", seed=0):
       a group, or a part would be empty.
   """
   if pattern:
-    dataset = _named(dataset, pattern)
+    dataset = named(dataset, pattern)
   records = [r for part in dataset.splits.values() for r in part]
   if not any(r.group for r in records):
     return dataset
@@ -78,8 +78,12 @@ def counted(dataset, split):
           for part, records in parts.items()}
 
 
-def _named(dataset, pattern):
-  """The data set with the groups that a pattern finds."""
+def named(dataset, pattern):
+  """The data set with the groups that a pattern finds; its parts stay.
+
+  Raises:
+    UserError: the pattern finds no group of an image.
+  """
   try:
     expression = re.compile(pattern)
   except re.error as error:

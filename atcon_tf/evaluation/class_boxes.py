@@ -36,6 +36,19 @@ def of_record(record):
   return {c: np.array(found[c], np.float32) for c in sorted(found)}
 
 
+def kind(records):
+  """What the boxes of images are: "" (none), "boxes", "boxes around the masks".
+
+  Args:
+    records: list of `data.Record`.
+  """
+  with_boxes = [r for r in records if len(r.boxes)]
+  if not with_boxes:
+    return ""
+  return "boxes around the masks" if all(r.mask for r in with_boxes) else (
+      "boxes")
+
+
 def evidence(heat):
   """Maps that the boxes of `of_record` are compared with.
 

@@ -4,8 +4,9 @@
     print(tables.class_tables(differences, ("baseline", "run")))
 
 The tables are those of predictions.npz. The test pairs the two runs image by
-image. Its only source of chance is the choice of the test images: runs of
-another seed may differ by more than its interval. `atcon_tf.study` compares
+image. Its only source of chance is the choice of the test images, or of whole
+groups of them where they have groups: runs of another seed may differ by more
+than its interval. `atcon_tf.study` compares
 many seeds.
 """
 
@@ -61,8 +62,13 @@ def compare(first, second, samples=2000):
   count = len(first["id"])
   scores = [scoring.statistic(t, classes=True) for t in (first, second)]
   before, after = (fn(np.arange(count)) for fn in scores)
-  found = statistics.paired_bootstrap(*scores[::-1], count, samples)
+  unit = next((u for u in map(scoring.units, (first, second))
+               if u is not None), None)
+  found = statistics.paired_bootstrap(*scores[::-1], count, samples,
+                                      units=unit)
   result = {k: v for k, v in found.items() if isinstance(k, str)}
+  if unit is not None:
+    result["groups"] = len(set(unit))
   result["per_class"] = {str(c): {} for c in first["class_names"]}
   for key, row in found.items():
     if not isinstance(key, str) and key[1] in CLASS_METRICS:
@@ -74,9 +80,12 @@ def compare(first, second, samples=2000):
 
 
 def differs(row):
-  """Whether the interval of a difference does not contain 0."""
+  """Whether the interval of a difference does not contain 0.
+
+  Where all resamples are equal there is no interval, and nothing is known.
+  """
   low, high = row["interval"]
-  return low > 0 or high < 0
+  return (low > 0 or high < 0) and not statistics.certain(row["interval"])
 
 
 def of_classes(differences, metric):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from atcon_tf.evaluation import class_boxes
 from atcon_tf.models.classifier import map_sizes
 
 
@@ -31,8 +32,8 @@ def note(classifier, records):
   if not share > 0.5:
     return ""
   size = min(classifier.image_size)
-  return (f"note: {share:.0%} of the boxes are smaller than a cell of the map, "
-          f"which is {size / cells:.0f} of {size} pixels wide, so the maps "
-          "cannot follow them; a larger --image_size or an earlier "
-          "--cam_layer (`python -m atcon_tf.explain --list_layers`) gives "
-          "finer maps")
+  return (f"note: {share:.0%} of the {class_boxes.kind(records)} are smaller "
+          f"than a cell of the map, which is {size / cells:.0f} of {size} "
+          "pixels wide, so the maps cannot follow them; a larger --image_size "
+          "or an earlier --cam_layer (`python -m atcon_tf.explain "
+          "--workdir=RUN --list_layers` names them) gives finer maps")

@@ -57,6 +57,7 @@ class Predictions:
       mean is `probability`; None: of the one clip alone.
     dead: bool `[N]`, whether Grad-CAM of the predicted class is constant, so
       that it explains nothing; None where `consistency` is None.
+    group: `[N]`, see `Record.group`; None: unknown.
   """
 
   id: np.ndarray
@@ -75,6 +76,7 @@ class Predictions:
   of_clips: bool = False
   clip_probability: np.ndarray | None = None
   dead: np.ndarray | None = None
+  group: np.ndarray | None = None
 
 
 # Images from which on compiling their Grad-CAM can repay itself on a GPU: the
@@ -266,6 +268,7 @@ class Predictor:
       probability = of_views.mean(1)
     return Predictions(
         id=np.array([r.id for r in records]),
+        group=np.array([r.group for r in records]),
         label=np.stack([r.label for r in records]),
         probability=probability, multi_label=self.multi_label,
         of_clips=bool(self.classifier.frames), clip_probability=of_views,

@@ -10,6 +10,7 @@ import numpy as np
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import operating_point as points
+from atcon_tf.evaluation.metrics import proportion
 from atcon_tf.evaluation.metrics import statistics
 
 
@@ -65,12 +66,15 @@ def tabulate(predictions, thresholds, class_names, false_alarm_rates=()):
     with NaN where an image has no such box or mask: "box_iou",
     "pointing_game", "centre_box_iou", "centre_point_pointing_game",
     "mask_iou" and "centre_mask_iou"; of clips the names of `MOMENTS`; of
-    binary data "false_alarm_rates".
+    binary data "false_alarm_rates"; of images in groups "group" `[N]`, empty
+    for an image in none.
   """
   table = {"id": predictions.id.astype(str), "label": predictions.label,
            "probability": predictions.probability,
            "class_names": np.array(class_names),
            "multi_label": np.array(predictions.multi_label)}
+  if predictions.group is not None and any(predictions.group):
+    table["group"] = predictions.group.astype(str)
   for name in ("probability", "positive"):
     if name in thresholds:
       table["threshold"] = np.array(thresholds[name])
@@ -122,6 +126,24 @@ PER_IMAGE = ("consistency", "consistency_raw")
 PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
             "centre_point_pointing_game", "mask_iou", "centre_mask_iou",
             *MOMENTS.values())
+
+
+# Shares of pairs that are right or wrong.
+PROPORTIONS = [name for name in PER_PAIR if name.endswith("pointing_game")]
+
+
+def units(table):
+  """What is drawn at random in a table: groups of images, or images.
+
+  Args:
+    table: from `tabulate`, or a loaded predictions.npz.
+  Returns:
+    `[N]`, the same for two images of one group; None: without groups.
+  """
+  if "group" not in table:
+    return None
+  return np.array([f"group {g}" if g else f"image {i}" for g, i in
+                   zip(table["group"], table["id"])])
 
 
 def _threshold(table):
@@ -180,10 +202,13 @@ def judge(table, samples=500, seed=0):
     seed: of the resampling.
   Returns:
     `{metric: float, "per_class": {class: {...}}, "ci90": {metric: [low,
-    high]}}`; with one label an image "confusion", see
+    high]}}`; "groups", the number of groups that the intervals are over,
+    where images have some; with one label an image "confusion", see
     `classification.confusion`; of two classes "roc": {"false_alarm_rate",
     "sensitivity", "threshold"}, "operating_point" (`operating_point.measure`)
-    and "without_alarm". Metrics that the data do not allow are absent.
+    and "without_alarm". Metrics that the data do not allow are absent. The
+    interval of a share is exact (`metrics.proportion`); that of another score
+    is absent where all resamples are equal.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
@@ -197,10 +222,39 @@ def judge(table, samples=500, seed=0):
             table["probability"], _threshold(table), False)).tolist()
   if "false_alarm_rates" in table:
     result |= _of_two_classes(table)
+  unit = units(table)
+  if unit is not None:
+    result["groups"] = len(set(unit))
   if samples:
-    result["ci90"] = statistics.bootstrap(scores, len(everything), samples,
-                                          seed=seed)
+    found = statistics.bootstrap(scores, len(everything), samples, seed=seed,
+                                 units=unit) | _of_shares(table, result)
+    result["ci90"] = {name: ends for name, ends in found.items()
+                      if ends and not statistics.certain(ends)}
   return result
+
+
+def _of_shares(table, scores):
+  """`{metric: exact interval}` of the scores that are shares."""
+  count = len(table["id"])
+  unit = units(table)
+  unit = np.arange(count) if unit is None else unit
+  found = {}
+  if "accuracy" in scores:
+    decision = classification.decide(table["probability"], _threshold(table),
+                                     False)
+    found["accuracy"] = proportion.of_units(
+        (decision & (table["label"] > 0)).any(1), unit)
+  for name in {*PROPORTIONS} & scores.keys():
+    image, which = np.nonzero(np.isfinite(table[name]))
+    found[name] = proportion.of_units(table[name][image, which], unit[image])
+  for rate in table.get("false_alarm_rates", ()):
+    name = f"sensitivity_at_{rate:g}"
+    if name in scores:
+      label, score = table["label"][:, 1] > 0, table["probability"][:, 1]
+      _, (threshold,) = classification.operating_points(label, score, [rate])
+      found[name] = proportion.of_units(score[label] >= threshold,
+                                        unit[label], scores[name])
+  return found
 
 
 def clip_level(predictions, thresholds):
@@ -227,12 +281,13 @@ def clip_level(predictions, thresholds):
 def _of_two_classes(table):
   """The operating point, the ROC curve, and what too few negatives leave."""
   label, score = table["label"][:, 1], table["probability"][:, 1]
-  threshold = _threshold(table)
+  threshold, unit = _threshold(table), units(table)
   found = {"operating_point": points.measure(
-      label, score, points.HALF if threshold is None else threshold)}
+      label, score, points.HALF if threshold is None else threshold, unit)}
   if table["label"].any(0).all():
     found["roc"] = _roc(table)
-    known = points.without_alarm(label, score, table["false_alarm_rates"])
+    known = points.without_alarm(label, score, table["false_alarm_rates"],
+                                 unit)
     if known:
       found["without_alarm"] = known
   return found

@@ -59,6 +59,8 @@ def compare(run, others, out=""):
     if set(base.split["train_labeled"]) != set(run.split["train_labeled"]):
       print(f"note: {names[0]} and {name} had different labelled images: the "
             "differences are theirs, too\n")
+    for line in _without_groups((names[0], run, table), (name, base, one)):
+      print(line)
     kept[title] = differences
   if out:
     files.write_text(out, json.dumps(kept, indent=1))
@@ -69,6 +71,19 @@ def compare(run, others, out=""):
     for path, what in _draw(run, base, (names[0], name), (table, one),
                             differences):
       print(f"{path}: {what}")
+
+
+def _without_groups(*three):
+  """Notes on runs whose images have groups, and their predictions none.
+
+  Args:
+    three: `(name, run, table)` of each run.
+  """
+  if any("group" in table for _, _, table in three):
+    return []
+  return [f"note: the stored predictions of {name} have no groups: intervals "
+          "and p are over images, and may be too narrow\n"
+          for name, run, _ in three if "groups" in run.result]
 
 
 def _draw(run, base, names, tables, differences):
@@ -87,9 +102,14 @@ def _figures(run, base, names, tables, differences):
       differences, f"{names[0]} over {names[1]}"),
          "the difference of each class")
   if all("consistency" in t for t in tables):
-    yield ("gain", comparison_figures.gain(*after, before),
+    yield ("gain", comparison_figures.gain(*after, before,
+                                           differences["consistency"]),
            "gain of consistency against consistency before")
-    yield ("positives", comparison_figures.positives(after, before),
+    few = comparison_figures.too_few(after, before)
+    if few:
+      print(f"compare_{names[1]}_positives.png is left out: {few}")
+    yield ("positives",
+           None if few else comparison_figures.positives(after, before),
            "consistency of true and false positives")
   yield ("maps", changed_maps(base, run, before),
          "the maps that changed most, left for the better, right for the "

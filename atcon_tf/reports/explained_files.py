@@ -197,10 +197,14 @@ def draw(explainer, image, result, classes):
   for c in classes:
     cells = []
     for method in explainer.methods:
-      found = result["boxes"][method, c]
+      boxes = [one["box"] for one in result["boxes"][method, c]]
+      why = {str(b): contact_sheets.pointing(b, image.shape[:2])
+             for b in boxes}
+      note = result["notes"][method, c]
+      if not note and all(why.values()):
+        note = next(iter(why.values()), "")
       cells.append((result["overlays"][method, c],
-                    [one["box"] for one in found],
-                    result["notes"][method, c]))
+                    [b for b in boxes if not why[str(b)]], note))
     rows.append((f"{names[c]} {probability[c]:.0%}", cells))
   figure = contact_sheets.sheet(image, explainer.methods, rows, subtitle)
   return canvas.to_png(figure, dpi=100)
@@ -212,7 +216,7 @@ def box_rows(name, path, image, result, class_names, box_format):
   `name` is that of the picture's files, `path` its own.
 
   In pixels: "pascal" `x_min, y_min, x_max, y_max`; "coco" `x, y, width,
-  height`.
+  height`. "score" is that of `contact_sheets.boxes`, no probability.
   """
   height, width = image.shape[:2]
   rows = []

@@ -17,6 +17,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import framing
 from atcon_tf.data import pictures
 from atcon_tf.models import probabilities
+from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import contact_sheets
 
 
@@ -141,7 +142,7 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
                                                np.array(classes))):
       key = method, c
       result["maps"][key] = heat
-      result["notes"][key] = contact_sheets.note(heat)
+      result["notes"][key] = canvas.blank(heat)
       light = explainer.on_photo(contact_sheets.brightness(heat),
                                  image.shape[:2])
       result["overlays"][key] = contact_sheets.overlay(

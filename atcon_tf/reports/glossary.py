@@ -5,8 +5,9 @@ WORDS = {
              "on.",
     "pool": "the training images whose labels the run does not see.",
     "supervised update": "one training step on labelled images.",
-    "consistency update": "one training step on images of the pool, without "
-                          "labels.",
+    "update on unlabelled images": "one training step on images of the pool: "
+                                   "their maps shall be consistent, or a "
+                                   "bank takes the place of their labels.",
     "bank": "the images of the pool that rank highest for each class, used as "
             "if they were labelled; it is ranked again from time to time.",
     "macro, weighted": "the mean over the classes: each counts the same, or "
@@ -15,7 +16,8 @@ WORDS = {
            "first when all are sorted by its probability; 1 is perfect.",
     "consistency": "how much the map of the predicted class stays the same "
                    "when the pixels that matter little are dimmed: 1 is the "
-                   "same map, 0 an unrelated one.",
+                   "same map, 0 an unrelated one, below 0 an opposite one: "
+                   "bright where the other is dark.",
     "raw mask": "the dimming as the ATCON paper publishes it; it is weak. "
                 "Consistency without this word uses a mask of full contrast.",
     "box IoU, pointing game": "how well a map's box overlaps the drawn one, "

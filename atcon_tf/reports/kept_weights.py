@@ -41,14 +41,64 @@ def short(steps):
   return text
 
 
+# Two scores that differ by less are equal: rounding in a sum.
+EQUAL = 1e-9
+
+
+def refitted(row, before, best):
+  """A line on a head that was fitted again after the last update.
+
+  Args:
+    row: its validation, of the history.
+    before: the kept weights before it, "score", "loss" and "updates".
+    best: the kept weights with it.
+  """
+  new, old = row["val_map_macro"], before["score"]
+  kept = "the weights before training"
+  if before["updates"]:
+    kept = f"the trained weights of update {before['updates']}"
+  kept = "the refitted probe is" if best.get("refit") else f"{kept} are"
+  if abs(new - old) > EQUAL:
+    better, sign = ("better", ">") if new > old else ("not better", "<")
+    return (f"the refitted probe is {better} (mAP on validation {new:.4f} "
+            f"{sign} {old:.4f}): {kept} kept")
+  return (f"the refitted probe has the same mAP on validation ({new:.4f}): the "
+          f"loss decides ({row['val_loss']:.4f} against {before['loss']:.4f}), "
+          f"{kept} kept")
+
+
+def tie(result):
+  """A sentence if the loss chose the kept weights, at equal mAP; else "".
+
+  Args:
+    result: the dict of result.json.
+  """
+  scored = [row for row in result["history"] if "val_map_macro" in row]
+  kept = [row for row in scored if row.get("kept")]
+  if not kept or result["config"].get("keep") != "best":
+    return ""
+  equal = [row for row in scored if abs(
+      row["val_map_macro"] - kept[0]["val_map_macro"]) <= EQUAL]
+  if len(equal) < 2:
+    return ""
+  return (f"{len(equal)} validations have the same mAP, "
+          f"{kept[0]['val_map_macro']:.3f}, so the lowest validation loss "
+          "chose the weights among them.")
+
+
 def judged(result):
-  """Whether the choice of the kept weights is in order, and a sentence.
+  """Whether the choice of the kept weights is in order, and why, in words.
 
   Args:
     result: the dict of result.json.
   Returns:
-    `(bool, sentence)`.
+    `(bool, text)`.
   """
+  fine, text = _judged(result)
+  return fine, f"{text} {tie(result)}".strip()
+
+
+def _judged(result):
   steps, config = result["steps"], result["config"]
   best, last = steps["best"], result["history"][-1]["step"]
   of = f"after {best} of {last} updates"
@@ -87,7 +137,8 @@ def warnings(result):
 
   That the last weights are the best is no fault of a run, so it is left out.
   """
-  fine, sentence = judged(result)
+  fine, sentence = _judged(result)
   steps = result["steps"]
   early = steps["best"] <= steps.get("objective_from", 0)
-  return [sentence] if not fine and early else []
+  return [text for text in (sentence * (not fine and early), tie(result))
+          if text]

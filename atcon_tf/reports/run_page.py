@@ -1,6 +1,7 @@
 """A run as one HTML page that loads nothing from elsewhere."""
 
 import os
+import shlex
 
 import jinja2
 import numpy as np
@@ -10,6 +11,7 @@ from atcon_tf.attribution import maps
 from atcon_tf.config import UserError
 from atcon_tf.data import clip_statistics
 from atcon_tf.evaluation import comparison
+from atcon_tf.evaluation import map_cells
 from atcon_tf.evaluation import randomization
 from atcon_tf.reports import glossary
 from atcon_tf.reports import kept_weights
@@ -48,29 +50,36 @@ def report(run, other=None):
   templates = jinja2.Environment(
       loader=jinja2.PackageLoader("atcon_tf.reports", "."), autoescape=True,
       trim_blocks=True)
+  coarse = missing = ""
+  pictures = []
   try:
-    pictures = run_page_figures.pictures(run, other, names, tables[0])
-    missing = ""
+    known = run_page_figures.records_of(run)
+    coarse = map_cells.note(run.classifier, list(known.values()))
+    pictures = run_page_figures.pictures(run, other, names, tables[0], known)
   except UserError as error:  # the data may have moved since
-    pictures, missing = [], str(error)
+    missing = str(error)
+  things = "clips" if run.classifier.frames else "images"
   return templates.get_template("run_page.html").render(
       title=f"Run {names[0]}", name=names[0], other=(names + [""])[1],
       config=result["config"], steps=result["steps"],
-      things="clips" if run.classifier.frames else "images",
+      things=things,
       clip_rows=clip_statistics.cells(result.get("clips", [])),
       kept=kept_weights.short(result["steps"]), data=result["data"],
       thresholds=[THRESHOLDS[key] % value for key, value in
                   result["thresholds"].items() if key in THRESHOLDS],
       notes=dict.fromkeys(note for r in (run, other) if r for note in [
+          *tables_lib.interval_notes(r.result["test"], things),
           *tables_lib.absent_classes(r.result["test"], "test"),
           *two_classes.notes(r.result["test"]),
           two_classes.decision(r.result)] if note),
+      roc=run_page_figures.roc(result),
       other_labels=bool(other) and set(run.split["train_labeled"]) != set(
           other.split["train_labeled"]),
-      folder=names[0], glossary=glossary.WORDS, confusion=_confusion(run),
+      folder=shlex.quote(str(run.path)), groups=result.get("groups"),
+      glossary=glossary.WORDS, confusion=_confusion(run),
       skipped=result["skipped_images"],
       scores=_scores(result, other and other.result, differences),
-      checks=_checks(run) + [
+      checks=_checks(run) + [(False, _sentence(coarse))] * bool(coarse) + [
           (False, f"{names[1]}: {sentence}") for sentence in (
               kept_weights.warnings(other.result) if other else ())],
       curves=run_page_figures.curves(run, other, names),
@@ -79,6 +88,7 @@ def report(run, other=None):
       consistency=run_page_figures.histogram(tables, names),
       class_names=run.class_names,
       flags=run.config.public().to_flags(),
+      shortened=run.config.public() != run.config,
       environment={**result["versions"], "commit": result["commit"],
                    "command": result["command"],
                    "time": f"{result['seconds'] / 60:.1f} minutes"})
@@ -95,10 +105,10 @@ def _scores(result, other, differences):
       continue
     cells = [cell(r["test"], metric) for r in (result, other) if r]
     if metric in differences and not metric.startswith("centre"):
-      low, high = differences[metric]["interval"]
-      cells += [f"{tables_lib.difference(differences[metric])} "
-                f"[{low:+.3f}, {high:+.3f}]",
-                tables_lib.p_value(differences[metric])]
+      row = differences[metric]
+      cells += [f"{tables_lib.difference(row)} "
+                + tables_lib.ends(row["interval"], "+.3f"),
+                tables_lib.p_value(row)]
     elif other:
       cells += ["", ""]
     rows.append({"label": label.strip(), "cells": cells,
@@ -165,16 +175,15 @@ def _checks(run):
        "the middle of the clip"),
       ("moment_iou", "centre_moment_iou", "a centred moment")]:
     if metric in test:
-      fine = test[metric] > test[trivial]
-      label = ROWS[metric]
+      fine, words = _against(test, metric, trivial)
       checks.append((fine, (
-          f"{label[0].upper()}{label[1:]}: {test[metric]:.3f}, "
-          f"{'above' if fine else 'NOT above'} what {what} scores without "
-          f"looking ({test[trivial]:.3f}).")))
+          f"{_sentence(ROWS[metric])}: {cell(test, metric)}, {words} what "
+          f"{what} scores without looking ({cell(test, trivial)}).")))
   gap = val["map_macro"] - test["map_macro"]
+  chosen = _chosen(run)
   checks.append((abs(gap) < 0.05, f"mAP is {val['map_macro']:.3f} on "
-                 f"validation, which chose the weights and thresholds, and "
-                 f"{test['map_macro']:.3f} on test."))
+                 f"validation{', which chose the ' * bool(chosen)}{chosen}, "
+                 f"and {test['map_macro']:.3f} on test."))
   checks.append(kept_weights.judged(run.result))
   few = kept_weights.too_few({name: row["support"] for name, row in
                               val["per_class"].items()})
@@ -182,6 +191,37 @@ def _checks(run):
     checks.append((False, few))
   checks.append(_random_network(run))
   return checks
+
+
+def _sentence(text):
+  """A note as the beginning of a sentence."""
+  text = text.removeprefix("note: ")
+  return text[:1].upper() + text[1:]
+
+
+def _against(scores, metric, trivial):
+  """Whether a score is above a trivial one, and the words between the two.
+
+  It is where their intervals do not overlap.
+  """
+  intervals = scores.get("ci90", {})
+  if scores[metric] <= scores[trivial]:
+    return False, "NOT above"
+  if not {metric, trivial} <= intervals.keys():
+    return False, "without an interval not told apart from"
+  if intervals[metric][0] > intervals[trivial][1]:
+    return True, "above"
+  return False, "not told apart from"
+
+
+def _chosen(run):
+  """What was chosen on validation, in words; "" if nothing was."""
+  config, result = run.config, run.result
+  chosen = ["weights"] * (config.trains and config.keep == "best")
+  if result["thresholds"].keys() - {"positive"} or result.get(
+      "operating_point", {}).get("wanted"):
+    chosen.append("thresholds")
+  return " and ".join(chosen)
 
 
 def _random_network(run):

@@ -9,6 +9,7 @@ import numpy as np
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import registry
+from atcon_tf.evaluation import class_boxes
 from atcon_tf.reports import moving_pictures
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import classifier_maps
@@ -19,6 +20,14 @@ from atcon_tf.reports.figures import score_plots
 
 # Best, and as many worst, images.
 SHOWN = 4
+
+
+# What the boxes are, see `class_boxes.kind`.
+_BOXES = {"": "",
+          "boxes": " Boxes were drawn by people, and the model has not seen "
+                   "them.",
+          "boxes around the masks": " Boxes are around the masks of the data, "
+                                    "which the model has not seen."}
 
 
 def inline(figure, alt, caption, kind="svg"):
@@ -47,9 +56,15 @@ def curves(run, other, names):
   for metric, one in zip(known, axes):  # `axes` goes on below
     for r, name, style in zip((run, other), names, ("-", "--")):
       points = [(row["step"], row[metric]) for row in r.result["history"]
-                if metric in row]
+                if metric in row and not row.get("refit")]
+      again = [(row["step"], row[metric]) for row in r.result["history"]
+               if metric in row and row.get("refit")]
       if points:
         one.plot(*zip(*points), style, marker=".", label=canvas.entry(name))
+        if again:
+          one.plot(*zip(*again), "D", markersize=5, alpha=.7,
+                   color=one.lines[-1].get_color(),
+                   label=canvas.entry(f"probe refitted after {name}"))
         score_plots.mark_kept(one, r.result["history"], metric,
                               one.lines[-1].get_color(),
                               canvas.entry(f"kept weights of {name}"))
@@ -89,13 +104,44 @@ def histogram(tables, names):
   return inline(figure, "Histogram of consistency. " + text, text)
 
 
-def pictures(run, other, names, table):
+def roc(result):
+  """The ROC curves of two classes; None of other data, or of one class."""
+  parts = {part: result[part] for part in ("val", "test")
+           if "roc" in result[part]}
+  if not parts:
+    return None
+  known = {part: scores["operating_point"] for part, scores in parts.items()}
+  words = "; ".join(
+      f"at the threshold {point['threshold']:.3f} the {part} images have a "
+      f"sensitivity of {point['sensitivity']:.3f} and a rate of false alarms "
+      f"of {1 - point['specificity']:.3f}" for part, point in known.items())
+  return inline(
+      score_plots.roc({part: scores["roc"] for part, scores in parts.items()},
+                      known), f"ROC curves: {words}.",
+      f"ROC curves of validation (val) and test; {words}.")
+
+
+def records_of(run):
+  """The images that a run trained with or was tested on, `{id: Record}`.
+
+  Raises:
+    UserError: the data are not where they were.
+  """
+  config = dataclasses.replace(run.config, unlabeled_dir="")
+  used = {i for part in ("train_labeled", "train_unlabeled", "val", "test")
+          for i in run.split[part]}
+  return {r.id: r for part in registry.load(config).splits.values()
+          for r in part if r.id in used}
+
+
+def pictures(run, other, names, table, known):
   """The test images with the lowest and the highest loss, with their maps.
 
   Args:
     run, other: `runs.Run`s; the second may be None.
     names: of the runs.
     table: predictions of the first.
+    known: its images, see `records_of`.
   Returns:
     list of what `inline` gives.
   Raises:
@@ -106,9 +152,6 @@ def pictures(run, other, names, table):
   order = np.argsort(loss, kind="stable")
   # Images without any class would be the ones with the lowest loss.
   shows = [i for i in order if label[i].any()]
-  config = dataclasses.replace(run.config, unlabeled_dir="")
-  known = {r.id: r for part in registry.load(config).splits.values()
-           for r in part}
   out, things = [], "clips" if run.classifier.frames else "images"
   threshold = run.result["thresholds"].get("positive")
   there = [i for i in shows if str(table["id"][i]) in known]
@@ -135,8 +178,7 @@ def pictures(run, other, names, table):
            "does worst: it is wrong, or least sure")
         + ". Bright: where it finds evidence for the class that it says."
         + (" Below, how much in each frame." if run.classifier.frames else
-           " Boxes were drawn by people, and the model has not seen them."),
-        "png"))
+           _BOXES[class_boxes.kind(records)]), "png"))
     if run.classifier.frames:
       out.append(_playing(run, images, records, kind))
     if other:

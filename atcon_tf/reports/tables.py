@@ -16,15 +16,71 @@ def differences_table(differences, name):
     name: of the comparison, above the first column.
   """
   lines = [[name, "difference", "90 % interval", "p"]]
-  lines += [[label, *_cells(differences[metric])]
-            for metric, label in rows(differences).items()
-            if metric in differences and not metric.startswith("centre")]
-  return align(lines)
+  shown = {label: differences[metric]
+           for metric, label in rows(differences).items()
+           if metric in differences and not metric.startswith("centre")}
+  lines += [[label, *_cells(row)] for label, row in shown.items()]
+  notes = []
+  if "groups" in differences:
+    notes.append(f"Intervals and p are over {drawn(differences)}.")
+  every = [*shown.values(), *(
+      row for of_class in differences.get("per_class", {}).values()
+      for row in of_class.values())]
+  if any(statistics.certain(row["interval"]) for row in every):
+    notes.append(CERTAIN)
+  return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
+
+
+# Why there is no interval.
+CERTAIN = ("[-]: no interval, because all resamples of these images give the "
+           "same number, as the 1 of a perfect score; other images need not.")
+
+
+def drawn(scores, things="images"):
+  """What intervals are over, in words.
+
+  Args:
+    scores: of a part, or differences; "groups" is their number of groups.
+    things: "images" or "clips".
+
+  Example:
+    >>> drawn({"groups": 12})
+    '12 groups of images'
+  """
+  return (f"{scores['groups']} groups of {things}" if "groups" in scores
+          else things)
+
+
+def interval_notes(scores, things="images"):
+  """Sentences on the intervals of a part; [] where it has none.
+
+  Args:
+    scores: see `scoring.judge`.
+    things: "images" or "clips".
+  """
+  if not scores.get("ci90"):
+    return []
+  notes = [f"In brackets: 90 % intervals over {drawn(scores, things)}; exact "
+           "ones for shares (accuracy, sensitivity, pointing game)"
+           + f", of the effective number of {things}" * ("groups" in scores)
+           + "."]
+  if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
+    notes.append(CERTAIN)
+  return notes
 
 
 def _cells(row):
-  return [difference(row), "[%+.3f, %+.3f]" % tuple(row["interval"]),
-          p_value(row)]
+  return [difference(row), ends(row["interval"], "+.3f"), p_value(row)]
+
+
+NONE = "[-]"
+
+
+def ends(interval, form=".3f"):
+  """An interval as text; `NONE` if all resamples were equal, or none is."""
+  if interval is None or statistics.certain(interval):
+    return NONE
+  return f"[{interval[0]:{form}}, {interval[1]:{form}}]"
 
 
 def equal(row, digit=0.001):
@@ -46,8 +102,9 @@ def difference(row):
 
 
 def p_value(row):
-  """The p of a difference; "-" if the difference is too small to be shown."""
-  return "-" if equal(row) else f"{row['p']:.3f}"
+  """The p of a difference; "-" if it is too small to be shown, or certain."""
+  nothing = equal(row) or statistics.certain(row["interval"])
+  return "-" if nothing else f"{row['p']:.3f}"
 
 
 def class_tables(differences, names):
@@ -139,7 +196,7 @@ def scores_table(results, part="test"):
     part: which split.
   Returns:
     a table with a row for each metric: the score and, in brackets, its 90 %
-    interval over images, that of a share at an operating point the exact one.
+    interval; below it what the intervals are.
   """
   names = list(results)
   lines = [[part, *names]]
@@ -147,7 +204,7 @@ def scores_table(results, part="test"):
                 *(str(r["steps"]["supervised"]) for r in results.values())])
   lines.append(["  weights kept after",
                 *(kept_weights.short(r["steps"]) for r in results.values())])
-  lines.append(["consistency updates",
+  lines.append(["updates on unlabelled images",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
   for metric, label in rows(*(r[part] for r in results.values())).items():
@@ -164,7 +221,8 @@ def scores_table(results, part="test"):
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
   notes = dict.fromkeys(note for r in results.values() for note in (
-      *absent_classes(r[part], part), *two_classes.notes(r[part])))
+      *interval_notes(r[part]), *absent_classes(r[part], part),
+      *two_classes.notes(r[part])))
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 
@@ -188,9 +246,8 @@ def cell(scores, metric):
   if metric not in scores:
     return "-"
   text = f"{scores[metric]:.3f}"
-  if metric in scores.get("ci90", {}):
-    low, high = scores["ci90"][metric]
-    text += f" [{low:.3f}, {high:.3f}]"
+  if scores.get("ci90"):
+    text += " " + ends(scores["ci90"].get(metric))
   return text
 
 

@@ -21,7 +21,7 @@ def rows(scores):
   if "without_alarm" in scores:
     known = scores["without_alarm"]
     found["sensitivity at no false alarm"] = (
-        f"{known['sensitivity']:.3f} " + _ends(known["interval"]))
+        f"{known['sensitivity']:.3f} " + _ends(known.get("interval")))
   return found
 
 
@@ -67,8 +67,10 @@ def missed(result):
 
 
 def _share(point, name):
-  return f"{point[name]:.3f} " + _ends(point["interval"][name])
+  return f"{point[name]:.3f} " + _ends(point["interval"].get(name))
 
 
 def _ends(interval):
+  if interval is None:
+    return "[-]"
   return f"[{interval[0]:.3f}, {interval[1]:.3f}]"

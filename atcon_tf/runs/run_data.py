@@ -12,6 +12,7 @@ from atcon_tf.config.settings import ANNOTATED
 from atcon_tf.config.settings import FILES
 from atcon_tf.config import UserError
 from atcon_tf.data import clip_statistics
+from atcon_tf.data import groups
 from atcon_tf.data import image_cache
 from atcon_tf.data import image_store
 from atcon_tf.data import recorded_clip
@@ -215,6 +216,7 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None,
     raise UserError("data_dir", data_dir or config.data_dir,
                     f"has other classes ({', '.join(data.class_names)[:80]}) "
                     f"than the run ({', '.join(run.class_names)[:80]})")
+  data = _in_groups(data, run.config.group_pattern)
   known = {r.id: r for part in data.splits.values() for r in part}
   if other and known.keys() >= {i for part in ("train_labeled", "val", "test")
                                 for i in run.split[part]}:
@@ -250,6 +252,15 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None,
       config.max_bad_images, cache=image_cache.of(
           config.cache, config.cache_dir, list(known.values()), size))
   return [r for r in records if r.id in images], images
+
+
+def _in_groups(data, pattern):
+  """Data with the groups of a run's pattern, where it finds them."""
+  try:
+    return groups.named(data, pattern) if pattern else data
+  except UserError as error:
+    _tell([f"note: {error}; intervals are over images"])
+    return data
 
 
 def _of_other(config, data_dir, dataset, table, annotations):

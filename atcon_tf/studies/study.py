@@ -42,7 +42,7 @@ def row_of(grid, cell, result):
   """
   arm, shots, seed = cell
   numbers = {part: {k: v for k, v in result[part].items()
-                    if k not in ("per_class", "ci90", "roc")}
+                    if k not in ("per_class", "ci90", "roc", "groups")}
              for part in ("val", "test")}
   return {"arm": arm, "shots": shots, "seed": seed,
           "flags": [*grid["flags"], *grid["arms"][arm]],

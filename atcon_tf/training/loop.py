@@ -15,8 +15,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
-from atcon_tf.runs import warm_start
-from atcon_tf.runs.run_classifier import build_classifier
+from atcon_tf.reports import kept_weights
 from atcon_tf.training import execution
 from atcon_tf.training import first_lines
 from atcon_tf.training import guards
@@ -79,7 +78,8 @@ class Training:
 
   def _build(self, classifier):
     config, data = self.config, self.data
-    self.classifier = classifier or self._described()
+    self.classifier = classifier or execution.described(
+        config, data)
     if self.classifier.attention and self.classifier.head_variables and (
         not config.warm_start):
       raise UserError(
@@ -111,19 +111,9 @@ class Training:
         changed if batch_norm == "freeze" else None, self.group)
     self.variables = named_variables(self.trainer)
 
-  def _described(self):
-    """The classifier that the settings describe, with its first weights."""
-    config, data = self.config, self.data
-    prior = np.mean([r.label for r in data.records["train_labeled"]], 0)
-    classifier = build_classifier(config, len(data.class_names),
-                                  data.multi_label, prior=prior)
-    if config.warm_start:
-      warm_start.start_weights(classifier, config.warm_start)
-    return classifier
-
   def _twin(self):
     """A second classifier with the same weights, for a teacher."""
-    twin = self._described()
+    twin = execution.described(self.config, self.data)
     twin.model.set_weights(self.classifier.model.get_weights())
     return execution.of_steps(twin, self.config)
 
@@ -225,8 +215,10 @@ class Training:
                                group=self.group)
     print(f"again: {line}", flush=True)
     self.group.follow(self.variables.values())
-    state.refit = True
+    state.refit, before = True, state.best
     validator.validate(state)
+    print(kept_weights.refitted(state.history[-1], before, state.best),
+          flush=True)
     self._save(state)
 
   def _take_mean(self, state, validator):

@@ -138,7 +138,7 @@ def _draw(result, predictions, data, work, validator):
       {"kept": kept_weights.judged(result)[1]})
   board.on_train_begin()
   board.on_epoch_end(row["step"], {name: value for name, value in row.items()
-                                   if name not in ("step", "kept")})
+                                   if name not in ("step", "kept", "refit")})
   board.on_predictions(row["step"], predictions.label, predictions.probability,
                        data.class_names, data.multi_label)
   board.on_train_end()

@@ -125,7 +125,8 @@ class Validator:
       row, scores = self._group.same([row, scores])
     score = -scores["loss"] if self.losses else scores["map_macro"]
     updates = state.updates
-    state.history.append({"step": updates, **row})
+    state.history.append({"step": updates, **row,
+                          **({"refit": True} if state.refit else {})})
     if self.losses:
       files.write_text(self.work.path / "attribution.csv",
                        head_scores.table(state.history))
@@ -199,10 +200,15 @@ class Validator:
     Args:
       threshold: of the second of two classes.
     """
-    records = spread(self.data.records["val"], self.config.summary_images)
-    return classifier_maps.verdict_figure(
+    every = self.data.records["val"]
+    records = spread(every, self.config.summary_images)
+    figure = classifier_maps.verdict_figure(
         self.predictor.classifier, self.data.images.batch(records), records,
         self.data.class_names, self.data.multi_label, threshold)
+    things = "clips" if self.predictor.classifier.frames else "images"
+    figure.supxlabel(f"{len(records)} of the {len(every)} validation {things}, "
+                     "evenly spread", fontsize=8, color="#444444")
+    return figure
 
   def figure(self):
     """The figure of the maps of fixed validation images, for authors."""

@@ -14,10 +14,10 @@ normalisation are averaged, too.
 import keras
 import numpy as np
 
+from atcon_tf.reports.kept_weights import EQUAL
+
 # The last share of the updates whose weights are averaged.
 AVERAGED = 0.25
-# Two scores that differ by less are equal: rounding in a sum.
-EQUAL = 1e-9
 
 
 def wins(new, best, keep="best"):

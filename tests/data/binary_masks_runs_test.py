@@ -129,6 +129,9 @@ def test_evaluate_compare_and_report(finished):
   assert "sensitivity at 0.5 alarms" in text and "mask IoU" in text
   page = run_page.report(run, other)
   assert "sensitivity at 0.5 alarms" in page and "mask IoU" in page
+  assert "ROC curves of validation (val) and test; at the threshold" in page
+  assert "Boxes are around the masks of the data" in page
+  assert "Boxes were drawn by people" not in page
 
 
 def test_the_chosen_threshold_decides_everywhere(finished):

@@ -13,6 +13,7 @@ from atcon_tf.data import groups
 from atcon_tf.data import record
 from atcon_tf.data.sources import rules
 from atcon_tf.data import splits
+from atcon_tf.runs import run_data
 from tests.refusals import refused
 
 
@@ -50,6 +51,18 @@ def test_drawn_parts_share_no_group(root):
       r.id for p in plain.splits.values() for r in p}
   assert {part: {r.group for r in records} for part, records in
           data.load(_folder(root, seed=1)).splits.items()} != parts
+
+
+def test_a_run_that_is_judged_knows_its_groups(root, capsys):
+  """Also other data, where the pattern finds groups in them."""
+  plain = data.load(_folder(root, group_pattern=""))
+  found = run_data._in_groups(plain, r"/(p\d+)_")
+  assert [r.id for r in found.splits["test"]] == [
+      r.id for r in plain.splits["test"]]
+  assert {r.group for p in found.splits.values() for r in p} == {
+      f"p{p}" for p in range(10)}
+  assert run_data._in_groups(plain, r"/(part\d+)_") is plain
+  assert "intervals are over images" in capsys.readouterr().out
 
 
 def test_the_split_says_how_many(root, tmp_path):

@@ -37,8 +37,9 @@ def _table(probability, consistency=None, **changes):
 
 # Every cat is found; the dogs have a cat's probability.
 FIRST = _table([[.9, .1]] * 3 + [[.9, .1], [.8, .2], [.1, .9]])
-SECOND = _table([[.9, .1]] * 3 + [[.1, .9]] * 3,
-                box_iou=np.where(FIRST["label"], [.25, .5], np.nan))
+# The box IoU of the dogs grows by .1, .25 and .4, that of no cat.
+SECOND = _table([[.9, .1]] * 3 + [[.1, .9]] * 3, box_iou=np.where(
+    FIRST["label"], [[.25]] * 3 + [[.35], [.5], [.65]], np.nan))
 
 
 def test_each_class_is_compared():
@@ -50,9 +51,9 @@ def test_each_class_is_compared():
   assert dog["f1"]["first"] == .5 and dog["f1"]["difference"] == .5
   assert found["f1_macro"]["difference"] == pytest.approx((.25 + .5) / 2)
   assert dog["f1"]["images"] == 3
-  # The box IoU of every dog grows by 0.25, that of no cat.
-  assert dog["box_iou"]["difference"] == .25
-  assert dog["box_iou"]["interval"] == pytest.approx([.25, .25])
+  assert dog["box_iou"]["difference"] == pytest.approx(.25)
+  low, high = dog["box_iou"]["interval"]
+  assert .09 < low < .25 < high < .41
   assert cat["box_iou"]["interval"] == [0, 0]
   assert comparison.differs(dog["box_iou"])
   assert not comparison.differs(cat["box_iou"])
@@ -72,10 +73,40 @@ def test_the_tables_as_text():
   assert [b.split(" of a class")[0] for b in blocks] == ["AP", "F1",
                                                          "box IoU"]
   lines = blocks[-1].splitlines()
-  assert lines[2].split() == ["dog", "3", "0.250", "0.500", "+0.250",
-                              "[+0.250,", "+0.250]", "0.010", "*"]
+  assert lines[2].split()[:5] == ["dog", "3", "0.250", "0.500", "+0.250"]
+  assert lines[2].split()[-2:] == ["0.010", "*"]
+  # No resample changes the cats: there is no interval, and that is said.
+  assert lines[3].split()[-3:] == ["equal", "[-]", "-"]
+  assert "no interval, because all resamples" in " ".join(text)
   assert lines[-1] == ("* 1 better, 0 worse of 2; about 0 expected by chance "
                        "alone")
+
+
+def test_a_constant_difference_is_not_certain():
+  second = {**SECOND, "box_iou": np.where(FIRST["label"], [.25, .5], np.nan)}
+  dog = comparison.compare(FIRST, second, 50)["per_class"]["dog"]["box_iou"]
+  assert dog["interval"] == pytest.approx([.25, .25])
+  assert not comparison.differs(dog) and tables.p_value(dog) == "-"
+
+
+def test_groups_are_drawn_whole():
+  """Ten images a patient: as uncertain as the patients, not the images."""
+  rng = np.random.default_rng(0)
+  patient, count = np.repeat(np.arange(6), 10), 60
+  probability = rng.uniform(size=[count, 2])
+  first = _table(probability, np.zeros(count))
+  gain = .1 + rng.normal(size=6)[patient] * .2
+  second = _table(probability, gain)
+  alone = comparison.compare(first, second, 400)
+  grouped = {"group": np.array([f"patient_{i}" for i in patient])}
+  found = comparison.compare({**first, **grouped}, {**second, **grouped}, 400)
+  assert found["groups"] == 6 and "groups" not in alone
+  widths = [np.diff(f["consistency"]["interval"])[0] for f in (found, alone)]
+  assert widths[0] > 2 * widths[1]
+  assert found["consistency"]["p"] > alone["consistency"]["p"]
+  assert "over 6 groups of images" in tables.differences_table(found, "a")
+  # One of the two was stored without groups: the other knows them.
+  assert comparison.compare(first, {**second, **grouped}, 20)["groups"] == 6
 
 
 def test_other_images_or_classes_are_refused_in_one_line():
@@ -109,10 +140,14 @@ def test_the_figures_say_their_numbers():
   before = _table(FIRST["probability"], [-.5, -.3, 0, .2, .4, .6])
   # Gains of 0.5 - x: a line of slope -1 through every point.
   after = _table(SECOND["probability"], [.5] * 6)
-  figure = comparison_figures.gain(before, after, ("old", "new"), 50)
+  difference = comparison.compare(before, after, 50)["consistency"]
+  figure = comparison_figures.gain(before, after, ("old", "new"), difference,
+                                   50)
   (axes,) = figure.axes
   # 0.5 - 0.4 / 6, and five of six images gain.
-  assert axes.get_title().startswith("Mean gain of consistency +0.433 [")
+  low, high = difference["interval"]  # that of the console's table
+  assert axes.get_title() == (
+      f"Mean gain of consistency +0.433 [{low:+.3f}, {high:+.3f}]")
   words = [t.get_text() for t in axes.get_legend().get_texts()]
   assert "83% of the images gain" in words
   assert any(w.startswith("fit, slope -1.00 [-1.00, -1.00]") for w in words)
@@ -127,6 +162,8 @@ def test_the_figures_say_their_numbers():
   assert "25% [" in left.get_title()
   assert right.get_title().endswith("positives of one kind only")
   assert canvas.to_png(figure).startswith(b"\x89PNG")
+  assert comparison_figures.too_few((before, after), ("old", "new")) == (
+      "old has 2 false positives, fewer than 10")
 
 
 def test_the_figure_of_classes_is_grey_where_nothing_is_shown():

@@ -1,5 +1,7 @@
 """A map whose cells are larger than the objects is called so."""
 
+import dataclasses
+
 import numpy as np
 
 from atcon_tf import models
@@ -26,7 +28,10 @@ def test_the_note():
       "note: 67% of the boxes are smaller than a cell of the map, which is 8 "
       "of 64 pixels wide, so the maps cannot follow them; a larger "
       "--image_size or an earlier --cam_layer (`python -m atcon_tf.explain "
-      "--list_layers`) gives finer maps")
+      "--workdir=RUN --list_layers` names them) gives finer maps")
+  masked = [dataclasses.replace(r, mask=lambda: None) for r in small]
+  assert "67% of the boxes around the masks are" in map_cells.note(
+      classifier, masked)
   assert map_cells.note(classifier, large) == ""
   without = [Record("a", None, np.ones(1), np.zeros([0, 4]),
                     np.zeros(0, int))]

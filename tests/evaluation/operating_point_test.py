@@ -6,8 +6,10 @@ from scipy import stats
 
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import operating_point
+from atcon_tf.evaluation.metrics import proportion
 from atcon_tf.evaluation import scoring
 from atcon_tf.models import probabilities
+from atcon_tf.reports import tables
 from atcon_tf.reports import two_classes
 
 # Positives score .9 .8 .6 .3, negatives .7 .5 .2 .1.
@@ -41,7 +43,7 @@ def test_what_cannot_be_reached_is_said():
 def test_exact_intervals():
   """Clopper and Pearson by the quantiles of the beta distribution."""
   for count, number in [(0, 20), (9, 10), (20, 20), (3, 7)]:
-    low, high = operating_point.interval(count, number)
+    low, high = proportion.interval(count, number)
     assert low == pytest.approx(
         stats.beta.ppf(.05, count, number - count + 1) if count else 0)
     assert high == pytest.approx(
@@ -49,11 +51,60 @@ def test_exact_intervals():
         if count < number else 1)
 
 
+def test_a_share_of_groups_is_one_of_fewer_images():
+  hits = np.repeat([1, 1, 0, 1], 5)
+  group = np.repeat(list("abcd"), 5)
+  whole = proportion.of_units(hits)
+  assert whole == proportion.interval(15, 20)
+  low, high = proportion.of_units(hits, group)
+  assert low < whole[0] - .1 and high > whole[1]
+  # The images of a group are one image: V = p q / 3, so the number is
+  # 20 (p q / 19) / (p q / 3) = 60 / 19, times (t(19) / t(3))^2.
+  number = 60 / 19 * (stats.t.ppf(.95, 19) / stats.t.ppf(.95, 3)) ** 2
+  np.testing.assert_allclose([low, high], proportion.interval(
+      .75 * number, number))
+  # All right: as many images as groups, and never a certainty.
+  assert proportion.of_units(np.ones(20), group)[0] < proportion.interval(
+      4, 4)[0]
+  assert proportion.of_units(np.ones(3), ["a"] * 3) is None
+  assert proportion.of_units([]) is None
+
+
+def test_a_perfect_run_is_not_certain():
+  """12 of 12 right: an exact interval of shares, none of mAP and F1."""
+  label = np.tile(np.eye(2), [6, 1])
+  table = {"id": np.arange(12).astype(str), "label": label,
+           "probability": .1 + .8 * label, "threshold": np.array(.5),
+           "class_names": np.array(["a", "b"]), "multi_label": np.array(False),
+           "pointing_game": np.where(label, [np.nan, 1], np.nan),
+           "false_alarm_rates": np.array([.5])}
+  scores = scoring.judge(table, samples=20)
+  for name, count in [("accuracy", 12), ("pointing_game", 6),
+                      ("sensitivity_at_0.5", 6)]:
+    assert scores[name] == 1
+    assert scores["ci90"][name] == proportion.interval(count, count), name
+  assert not {"map_macro", "auc_macro", "f1_macro"} & set(scores["ci90"])
+  assert "groups" not in scores
+  result = {"steps": {"supervised": 1, "consistency": 0, "best": 1},
+            "seconds": 1, "test": scores}
+  text = tables.scores_table({"run": result})
+  assert "1.000 [-]" in text and "no interval, because all" in text
+  assert "1.000 [0.779, 1.000]" in text and "over images;" in text
+  grouped = scoring.judge({**table, "group": np.array(list("aabbccddeeff"))},
+                          samples=20)
+  assert grouped["groups"] == 6
+  assert grouped["ci90"]["accuracy"][0] < scores["ci90"]["accuracy"][0]
+  interval = grouped["operating_point"]["interval"]
+  assert interval["precision"] == proportion.interval(6, 6)
+  text = tables.scores_table({"run": {**result, "test": grouped}})
+  assert "over 6 groups of images" in text
+
+
 def test_measured_by_hand():
   found = operating_point.measure(LABEL, SCORE, .55)
   assert (found["sensitivity"], found["specificity"], found["precision"]) == (
       .75, .75, .75)
-  assert found["interval"]["precision"] == operating_point.interval(3, 4)
+  assert found["interval"]["precision"] == proportion.interval(3, 4)
   assert "precision" not in operating_point.measure(LABEL, SCORE, .99)
 
 
@@ -76,7 +127,7 @@ def test_a_rate_that_the_negatives_cannot_show_is_not_a_number():
   known = scores["without_alarm"]
   assert known["rates"] == [.001] and known["negatives"] == 4
   assert known["sensitivity"] == .5  # .9 and .8 are above every negative
-  assert known["interval"] == operating_point.interval(2, 4)
+  assert known["interval"] == proportion.interval(2, 4)
   assert known["rate_below"] == pytest.approx(1 - .05 ** (1 / 4))
   (note,) = two_classes.notes(scores)
   assert "at 0.001 alarms cannot be measured with 4 negatives" in note

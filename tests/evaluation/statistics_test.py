@@ -60,6 +60,25 @@ class BootstrapTest(parameterized.TestCase):
     self.assertEqual(found["often"], [1.0, 9.0])
     json.dumps(found, allow_nan=False)
 
+  def test_groups_are_the_units(self):
+    """The means of groups of equal images vary as the groups alone do."""
+    values = np.random.default_rng(1).normal(size=40)
+    expected = statistics.bootstrap(_mean_of(values), 40)
+    found = statistics.bootstrap(_mean_of(np.repeat(values, 5)), 200,
+                                 units=np.repeat(np.arange(40), 5))
+    np.testing.assert_allclose(found["mean"], expected["mean"])
+    self.assertEqual(expected, statistics.bootstrap(
+        _mean_of(values), 40, units=np.arange(40)))
+
+  def test_groups_of_any_size_are_drawn_with_all_images(self):
+    units = np.array(["b", "a", "b", "c", "b", "a"])
+    drawn = []
+    statistics.bootstrap(lambda i: drawn.append(units[i]) or {}, 6, 20,
+                         units=units)
+    for one in drawn:
+      times = [np.mean(one == u) * len(one) / (units == u).sum() for u in "abc"]
+      self.assertEqual(sum(times), 3)
+
   def test_no_resamples(self):
     self.assertEqual(statistics.bootstrap(_mean_of([1]), 1, samples=0), {})
 

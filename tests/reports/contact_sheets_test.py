@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import contact_sheets
 
 
@@ -30,8 +31,26 @@ def test_boxes_by_hand():
 
 
 def test_a_map_that_shows_nothing_says_so():
-  assert contact_sheets.note(np.ones([3, 3])) == "the same everywhere"
-  assert contact_sheets.note(-np.arange(9.).reshape(3, 3)
-                             ) == "no evidence for this class"
-  assert contact_sheets.note(np.zeros([3, 3])) == "no evidence for this class"
-  assert contact_sheets.note(np.arange(9.).reshape(3, 3)) == ""
+  assert canvas.blank(np.ones([3, 3])) == "the same everywhere"
+  assert canvas.blank(-np.arange(9.).reshape(3, 3)
+                      ) == "no evidence for this class"
+  assert canvas.blank(np.zeros([3, 3])) == "no evidence for this class"
+  assert canvas.blank(np.arange(9.).reshape(3, 3)) == ""
+
+
+def test_a_box_that_points_at_nothing_is_not_drawn():
+  assert not contact_sheets.pointing([.1, .1, .9, .9], (100, 50))
+  assert "nearly all" in contact_sheets.pointing([0, .1, .9, 1], (100, 50))
+  assert "a line" in contact_sheets.pointing([.1, .1, .15, .9], (100, 50))
+  image = np.zeros([60, 60, 3], np.uint8)
+  sheets = [contact_sheets.sheet(image, ["a"], [("cat", [(image, found, "")])])
+            for found in ([], [[.1, .1, .5, .5]])]
+  assert ["Box: around" in s._supxlabel.get_text() for s in sheets] == [
+      False, True]
+
+
+def test_a_long_name_is_broken_evenly():
+  name = "abcdefghijklmnopqrstuvwxyz.jpg"
+  assert canvas.wrapped(name + "x", 30).splitlines() == [
+      name[:16], (name + "x")[16:]]
+  assert canvas.wrapped(f"is: cat\n{name}", 30) == f"is: cat\n{name}"

@@ -66,6 +66,18 @@ def test_tiles_and_boxes_stand_in_their_places():
       (5 * step + 24, y * step + 24) for y in range(3)]
 
 
+def test_an_equal_map_and_an_equal_mask_say_so():
+  found = _found() | {"first_masked": np.ones_like(HEAT),
+                      "mask": np.full_like(HEAT, .5)}
+  figure = map_rows.explanations(IMAGES, found, BOXES, [CAPTION] * 3)
+  (axes,) = figure.axes
+  words = [t.get_position()[0] for t in axes.texts
+           if " ".join(t.get_text().split()) == canvas.EQUAL]
+  assert sorted(words) == [3 * 50 + 24] * 3 + [5 * 50 + 24] * 3
+  picture = axes.images[0].get_array()[:48, 5 * 50:5 * 50 + 48]
+  assert np.ptp(picture, -1).max() < 1e-6  # the photo in grey, no colour
+
+
 def test_a_photo_a_map_and_a_verdict():
   figure = map_rows.verdicts(
       IMAGES, HEAT, BOXES, ["Playing the violin, indoors 93%"] * 3,

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -85,6 +86,30 @@ def test_it_says_what_the_run_found(text, tiny_run):
     assert name in words and f"{scores['ap']:.3f}" in words
 
 
+def test_a_score_is_above_the_centre_where_intervals_do_not_overlap():
+  def against(score, low, centre, high):
+    return run_page._against(
+        {"a": score, "b": centre, "ci90": {"a": [low, 1.], "b": [0., high]}},
+        "a", "b")
+
+  assert against(.6, .5, .4, .45) == (True, "above")
+  assert against(.6, .4, .4, .45) == (False, "not told apart from")
+  assert against(.4, .3, .5, .6) == (False, "NOT above")
+  assert not run_page._against({"a": .6, "b": .4}, "a", "b")[0]
+
+
+def test_what_validation_chose_and_where_the_run_is(tiny_run, text):
+  words = " ".join("".join(_Page(text).text).split())
+  assert "on validation, which chose the weights and thresholds" in words
+  assert f"--workdir={tiny_run} --images=FOLDER" in words
+  assert "This flag file repeats the run. Every flag" in words
+  run = runs.load(tiny_run)
+  for keep, chosen in [("last", ""), ("best", "weights")]:
+    assert run_page._chosen(types.SimpleNamespace(
+        result={"thresholds": {}},
+        config=dataclasses.replace(run.config, keep=keep))) == chosen
+
+
 def test_every_picture_says_what_it_shows(text):
   images = _Page(text).images
   assert len(images) == 6  # curves, best and worst twice, histogram
@@ -145,7 +170,9 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
     tiny_run, monkeypatch):
   run = runs.load(tiny_run)
   table = stored_predictions.load_predictions(tiny_run)
-  whole = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
+  pictures = lambda: run_page_figures.pictures(
+      run, None, ["a"], table, run_page_figures.records_of(run))
+  whole = pictures()[0]["alt"]
   first, second = whole.split(". ", 1)[1].split("; ")[:2]
   whole_data = registry.load
 
@@ -155,7 +182,7 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
                                 for r in part} - {first.split(":")[0]})
 
   monkeypatch.setattr(registry, "load", without_the_best)
-  part = run_page_figures.pictures(run, None, ["a"], table)[0]["alt"]
+  part = pictures()[0]["alt"]
   assert part.split(". ", 1)[1].split("; ")[0] == second
 
 

@@ -140,6 +140,42 @@ def test_what_is_said(result, fine, early, words):
   assert "weights kept after" in tables.scores_table({"run": result})
 
 
+def test_a_refitted_probe_is_told():
+  old = {"score": .989, "loss": .2, "updates": 40}
+  row = lambda score, loss: {"val_map_macro": score, "val_loss": loss}
+  assert kept_weights.refitted(row(.982, .1), old, old) == (
+      "the refitted probe is not better (mAP on validation 0.9820 < 0.9890): "
+      "the trained weights of update 40 are kept")
+  assert kept_weights.refitted(row(.99, .1), old, {"refit": True}).endswith(
+      "is better (mAP on validation 0.9900 > 0.9890): the refitted probe is "
+      "kept")
+  assert "the loss decides (0.3000 against 0.2000), the trained" in (
+      kept_weights.refitted(row(.989, .3), old, old))
+
+
+def test_a_choice_by_the_loss_is_told():
+  result = _result(20, 40)
+  result["history"] = [{"step": 20, "val_map_macro": 1., "kept": True},
+                       {"step": 40, "val_map_macro": 1.}]
+  assert kept_weights.warnings(result) == [
+      "2 validations have the same mAP, 1.000, so the lowest validation loss "
+      "chose the weights among them."]
+  assert "lowest validation loss" in kept_weights.judged(result)[1]
+  result["history"][1]["val_map_macro"] = .9
+  assert kept_weights.warnings(result) == []
+
+
+def test_curves_tell_the_refitted_probe_from_the_weights_before():
+  history = [{"step": 10, "val_map_macro": .6},
+             {"step": 20, "val_map_macro": .7, "kept": True},
+             {"step": 20, "val_map_macro": .65, "refit": True}]
+  figure = score_plots.curves(history, ["val_map_macro"])
+  lines = {line.get_label(): line.get_ydata().tolist()
+           for line in figure.axes[0].lines}
+  assert lines == {"trained weights": [.6, .7], "kept weights": [.7],
+                   "probe refitted after training": [.65]}
+
+
 def test_curves_mark_the_kept_weights():
   history = [{"step": 10, "val_map_macro": .6},
              {"step": 20, "val_map_macro": .7, "kept": True}]

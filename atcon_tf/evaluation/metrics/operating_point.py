@@ -5,13 +5,12 @@
 
 `label` is `[N]` of 0 and 1, `score` `[N]` in [0, 1], the probability of the
 second class; `score >= threshold` is an alarm. A share of n images has an
-exact binomial interval (Clopper, Pearson, Biometrika 26, 1934), for any n.
+exact binomial interval, see `proportion`.
 """
 
 import numpy as np
-from scipy import stats
 
-from atcon_tf.evaluation.metrics.statistics import LEVEL
+from atcon_tf.evaluation.metrics import proportion
 
 # The threshold if nothing is asked for: the more probable class.
 HALF = 0.5
@@ -57,35 +56,29 @@ def choose(label, score, wanted):
           "reached": bool(len(good))}
 
 
-def interval(count, number, level=LEVEL):
-  """The exact interval `[low, high]` of a share, `count` of `number`.
-
-  Example:
-    >>> [round(end, 3) for end in operating_point.interval(0, 20)]
-    [0.0, 0.139]
-  """
-  found = stats.binomtest(int(count), int(number)).proportion_ci(level)
-  return [float(found.low), float(found.high)]
-
-
-def measure(label, score, threshold):
+def measure(label, score, threshold, units=None):
   """What a threshold gives on images.
 
+  Args:
+    label, score, threshold: see above.
+    units: `[N]`, the group of each image; None: images are independent.
   Returns:
     `{"threshold", "positives", "negatives", "sensitivity", "specificity",
     "precision", "interval": {name: [low, high]}}`; a share of no image is
-    absent.
+    absent, and so is the interval of images of one group.
   """
   label, alarm = np.asarray(label) > 0, np.asarray(score) >= threshold
+  units = np.arange(len(label)) if units is None else units
   result = {"threshold": float(threshold), "positives": int(label.sum()),
             "negatives": int((~label).sum()), "interval": {}}
-  for name, count, number in [
-      ("sensitivity", (label & alarm).sum(), label.sum()),
-      ("specificity", (~label & ~alarm).sum(), (~label).sum()),
-      ("precision", (label & alarm).sum(), alarm.sum())]:
-    if number:
-      result[name] = float(count / number)
-      result["interval"][name] = interval(count, number)
+  for name, hits, of in [("sensitivity", alarm, label),
+                         ("specificity", ~alarm, ~label),
+                         ("precision", label, alarm)]:
+    if of.any():
+      result[name] = float(hits[of].mean())
+      found = proportion.of_units(hits[of], units[of])
+      if found:
+        result["interval"][name] = found
   return result
 
 
@@ -103,25 +96,27 @@ def measurable(rates, negatives):
           if float(rate) * negatives >= 1 - 1e-9]
 
 
-def without_alarm(label, score, rates):
+def without_alarm(label, score, rates, units=None):
   """What can be said where the negatives are too few for some rates.
 
   Returns:
     `{"rates", "negatives", "rate_below", "sensitivity", "interval"}`: the
     sensitivity of the lowest threshold without a false alarm on these images,
     and the 95 % bound of the true rate of false alarms there; None if every
-    rate is measurable.
+    rate is measurable. An interval that images of one group do not allow is
+    absent, and "rate_below" is then 1.
   """
   label = np.asarray(label)
+  units = np.arange(len(label)) if units is None else units
   negatives = int((label == 0).sum())
   known = measurable(rates, negatives)
   missing = [float(rate) for rate in rates if float(rate) not in known]
   if not missing or len(set(label.tolist())) < 2:
     return None
-  highest = np.asarray(score)[label == 0].max()
-  hits = int((np.asarray(score)[label > 0] > highest).sum())
-  positives = int((label > 0).sum())
+  hits = np.asarray(score) > np.asarray(score)[label == 0].max()
+  below = proportion.of_units(hits[label == 0], units[label == 0])
+  found = proportion.of_units(hits[label > 0], units[label > 0])
   return {"rates": missing, "negatives": negatives,
-          "rate_below": interval(0, negatives)[1],
-          "sensitivity": hits / positives,
-          "interval": interval(hits, positives)}
+          "rate_below": below[1] if below else 1.0,
+          "sensitivity": float(hits[label > 0].mean()),
+          **({"interval": found} if found else {})}

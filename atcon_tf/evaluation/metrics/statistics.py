@@ -4,7 +4,8 @@ There are two sources of chance:
 
 * the choice of the test images: `bootstrap` and `paired_bootstrap`. They do
   not include the chance of training, so a run with another seed can fall
-  outside of such an interval.
+  outside of such an interval. Images of one group, as a patient, are alike:
+  groups are drawn whole.
 * the choice and the order of the training images: `paired_seeds_test`, over
   pairs of runs that differ in the method alone.
 
@@ -19,13 +20,14 @@ from scipy import stats
 LEVEL = 0.90
 
 
-def bootstrap(statistic, n, samples=500, level=LEVEL, seed=0):
+def bootstrap(statistic, n, samples=500, level=LEVEL, seed=0, units=None):
   """Percentile intervals of statistics of n images.
 
   Draws n of n images with replacement, `samples` times (Efron and Tibshirani,
   "An introduction to the bootstrap", 1993, chapter 13), which assumes that
-  images are independent. As usual for this method, intervals of F1 or mean
-  average precision of few images are somewhat narrow.
+  images are independent; or G of G groups of images, each with all its images
+  (Field and Welsh, JRSS B 69, 2007). As usual for this method, intervals of F1
+  or mean average precision of few images are somewhat narrow.
 
       bootstrap(lambda i: evaluate(label[i], probability[i], 0.3), 500)
 
@@ -36,16 +38,17 @@ def bootstrap(statistic, n, samples=500, level=LEVEL, seed=0):
     samples: number of resamples; with 0 the result is empty.
     level: share of the resamples inside of the interval.
     seed: the same seed draws the same images.
+    units: `[n]`, the group of each image; None: images are independent.
   Returns:
     `{name: [low, high]}`, floats, of the resamples that have the name. A name
     that fewer than half of the resamples have is absent.
   """
-  values = _resample(statistic, n, samples, level, seed)
+  values = _resample(statistic, n, samples, level, seed, units)
   return {name: _interval(v, level) for name, v in values.items()}
 
 
 def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
-                     seed=0):
+                     seed=0, units=None):
   """Is a better than b on these images?
 
   Both scores are computed on the same resamples, since the difference of two
@@ -56,7 +59,7 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
 
   Args:
     statistic_a, statistic_b: as in `bootstrap`.
-    n, samples, level, seed: as in `bootstrap`.
+    n, samples, level, seed, units: as in `bootstrap`.
   Returns:
     `{name: {"difference": a - b on all images, "interval": [low, high],
     "p": two-sided}}` for the names that both have.
@@ -66,7 +69,7 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
     return {name: a[name] - b[name] for name in a if name in b}
 
   observed = difference(np.arange(n))
-  values = _resample(difference, n, samples, level, seed)
+  values = _resample(difference, n, samples, level, seed, units)
   return {
       name: {"difference": float(observed[name]),
              "interval": _interval(v, level),
@@ -124,15 +127,27 @@ def paired_seeds_test(differences, level=LEVEL):
           "p": float(p), "seeds": len(means)}
 
 
-def _resample(statistic, n, samples, level, seed):
+def certain(interval):
+  """Whether all resamples gave one value, so that nothing can be said."""
+  return interval[1] - interval[0] < 1e-9
+
+
+def _resample(statistic, n, samples, level, seed, units=None):
   """`{name: its finite values}`, of the names of half of the resamples."""
   if n < 1 or samples < 0 or not 0 < level < 1:
     raise ValueError("n must be at least 1, samples at least 0 and level "
                      f"between 0 and 1, not {n}, {samples} and {level}")
   random = np.random.default_rng(seed)
   values = collections.defaultdict(list)
+  number = np.unique(np.arange(n) if units is None else units,
+                     return_inverse=True)[1]
+  members = np.split(np.argsort(number, kind="stable"),
+                     np.cumsum(np.bincount(number))[:-1])
   for _ in range(samples):
-    for name, value in statistic(random.integers(n, size=n)).items():
+    drawn = random.integers(len(members), size=len(members))
+    indices = np.concatenate([members[i] for i in drawn]) if (
+        len(members) < n) else drawn
+    for name, value in statistic(indices).items():
       if np.isfinite(value):
         values[name].append(value)
   return {name: np.array(v) for name, v in values.items()

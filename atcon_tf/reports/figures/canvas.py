@@ -79,16 +79,35 @@ def overlay(image, heat):
 BLANK = "no evidence for this class"
 
 
-def show_map(axes, image, heat):
-  """Draws `overlay`, and `BLANK` over a map without a positive value."""
-  show_image(axes, overlay(image, heat))
-  say_blank(axes, heat, (.5, .5), axes.transAxes)
+# What an equal map says, one that is no evidence for a place.
+EQUAL = "the same everywhere"
 
 
-def say_blank(axes, heat, middle, transform):
-  """Writes `BLANK` at a point if a map has no positive value."""
+def blank(heat):
+  """Why a map shows nothing, `BLANK` or `EQUAL`; "" for a map that does."""
   if not heat.max() > 0:
-    axes.text(*middle, textwrap.fill(BLANK, 15), ha="center", va="center",
+    return BLANK
+  return EQUAL if np.ptp(heat) <= 1e-6 * heat.max() else ""
+
+
+def shown(image, heat):
+  """`overlay`; the grey image alone where the map shows nothing.
+
+  The overlay of an equal map would be the image in one colour.
+  """
+  return overlay(image, np.zeros_like(heat) if blank(heat) else heat)
+
+
+def show_map(axes, image, heat):
+  """Draws `shown`, and over a map that shows nothing why it does not."""
+  show_image(axes, shown(image, heat))
+  say(axes, blank(heat), (.5, .5), axes.transAxes)
+
+
+def say(axes, words, middle, transform):
+  """Writes words around a point of a picture; nothing for ""."""
+  if words:
+    axes.text(*middle, textwrap.fill(words, 15), ha="center", va="center",
               color="white", fontsize=7, transform=transform,
               bbox={"facecolor": "black", "alpha": .6, "linewidth": 0})
 
@@ -182,6 +201,17 @@ def mosaic(tiles, titles, captions, size=1.55):
 
 
 def wrapped(text, width):
-  """A text whose lines are broken at `width` characters."""
-  return "\n".join(part for line in text.splitlines()
-                   for part in textwrap.wrap(line, width) or [""])
+  """A text whose lines are broken at `width` characters.
+
+  A longer word, as the name of a file, is broken into parts of one length, so
+  that its last letter does not stand alone.
+  """
+  def parts(word):
+    lines = -(-len(word) // width)
+    return textwrap.wrap(word, -(-len(word) // lines),
+                         break_on_hyphens=False) if lines > 1 else [word]
+
+  return "\n".join(
+      part for line in text.splitlines() for part in textwrap.wrap(
+          " ".join(p for word in line.split() for p in parts(word)),
+          width) or [""])

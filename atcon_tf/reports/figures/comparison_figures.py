@@ -13,10 +13,12 @@ import numpy as np
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import statistics
+from atcon_tf.evaluation import scoring
 from atcon_tf.reports.figures.canvas import BAD
 from atcon_tf.reports.figures.canvas import GOOD
 from atcon_tf.reports.figures.canvas import UNCLEAR
 from atcon_tf.reports.figures import score_plots
+from atcon_tf.reports import tables as words
 
 
 def right_and_wrong(table):
@@ -41,18 +43,19 @@ def right_and_wrong(table):
   return positive & shown, positive & ~shown
 
 
-def gain(before, after, names, samples=500):
+def gain(before, after, names, difference, samples=500):
   """Gain of consistency against consistency before, an image a point.
 
   The line is fitted by least squares; its band holds 90 % of bootstrap
-  resamples of the images. The gain lies between `-1 - before` and `1 - before`
-  (dashed). A falling line proves little: if the two values of an image were
+  resamples of the images, or of their groups. The gain lies between
+  `-1 - before` and `1 - before` (dashed). A falling line proves little: if the two values of an image were
   unrelated, it would fall with slope -1. Read how many points lie above 0, and
   where the line crosses 0.
 
   Args:
     before, after: tables of two runs on the same images.
     names: of the two runs.
+    difference: "consistency" of `comparison.compare`, for the title.
     samples: resamples.
   """
   x = before["consistency"]
@@ -64,9 +67,8 @@ def gain(before, after, names, samples=500):
     return {"slope": slope, **dict(enumerate(height + slope * places))}
 
   best = line(np.arange(len(x)))
-  spread = statistics.bootstrap(line, len(x), samples)
-  mean = statistics.bootstrap(lambda i: {"gain": y[i].mean()}, len(x),
-                              samples)["gain"]
+  spread = statistics.bootstrap(line, len(x), samples,
+                                units=scoring.units(after))
   figure = Figure(figsize=(6.4, 5.6), layout="constrained")
   axes = figure.subplots()
   up = y > 0
@@ -83,10 +85,14 @@ def gain(before, after, names, samples=500):
             linewidth=1.8, label=f"fit, slope {best['slope']:.2f} "
             f"[{spread['slope'][0]:.2f}, {spread['slope'][1]:.2f}]\n"
             "(-1: the two values are unrelated)")
+  # The band of few images may leave the scale.
+  bottom, top = axes.get_ylim()
+  axes.set_ylim(max(bottom, -1.1 - places[-1]), min(top, 1.1 - places[0]))
   axes.set_xlabel(f"consistency of an image under {names[0]}")
   axes.set_ylabel(f"gain under {names[1]}")
-  axes.set_title(f"Mean gain of consistency {y.mean():+.3f} "
-                 f"[{mean[0]:+.3f}, {mean[1]:+.3f}]", fontsize=11)
+  axes.set_title(
+      "Mean gain of consistency {:+.3f} [{:+.3f}, {:+.3f}]".format(
+          difference["difference"], *difference["interval"]), fontsize=11)
   axes.grid(alpha=.25)
   axes.legend(fontsize=8, loc="lower left")
   figure.supxlabel(textwrap.fill(
@@ -127,7 +133,31 @@ def positives(tables, names):
     axes.set_xlabel("consistency of an image")
     axes.legend(fontsize=8)
   panels[0].set_ylabel("share of the images")
+  figure.supxlabel(textwrap.fill(
+      "Whether the maps of right answers (green) are more consistent than "
+      "those of wrong ones (red): further to the right is more consistent, "
+      "and in brackets stands a 90 % interval. At 50 % of pairs consistency "
+      "does not tell them apart.", int(14 * figure.get_figwidth())),
+      fontsize=8, color="#444444")
   return figure
+
+
+# The fewest positives of a kind whose distribution says something.
+ENOUGH = 10
+
+
+def too_few(tables, names):
+  """Why `positives` would say nothing; "" if it does.
+
+  Args:
+    tables, names: see `positives`.
+  """
+  for table, name in zip(tables, names):
+    kinds = zip(("true", "false"), right_and_wrong(table))
+    count, word = min((int(rows.sum()), word) for word, rows in kinds)
+    if count < ENOUGH:
+      return (f"{name} has {count} {word} positives, fewer than {ENOUGH}")
+  return ""
 
 
 def _separation(table, right, wrong, samples=500):
@@ -141,7 +171,10 @@ def _separation(table, right, wrong, samples=500):
       return {}
     return {"auc": classification.auc(label[indices], score[indices])}
 
-  low, high = statistics.bootstrap(area, len(rows), samples)["auc"]
+  unit = scoring.units(table)
+  low, high = statistics.bootstrap(
+      area, len(rows), samples,
+      units=None if unit is None else unit[rows])["auc"]
   return (f"true above false in {classification.auc(label, score):.0%} "
           f"[{low:.0%}, {high:.0%}] of pairs")
 
@@ -157,5 +190,5 @@ def classes(differences, name):
             for metric, label in comparison.CLASS_METRICS.items()}
   return score_plots.forest(
       {label: rows for label, rows in panels.items() if rows},
-      f"{name}: difference of each class, 90 % interval over images (grey: "
-      "holds 0)")
+      f"{name}: difference of each class, 90 % interval over "
+      f"{words.drawn(differences)} (grey: holds 0)")

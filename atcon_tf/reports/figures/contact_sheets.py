@@ -22,8 +22,8 @@ from atcon_tf.reports.figures import lettering
 # at this percentile.
 TOP = 99.5
 # Written below each sheet, for a reader who did not make it.
-LEGEND = ("Bright: where the model finds evidence for the class. Box: around "
-          "the brightest part.")
+LEGEND = "Bright: where the model finds evidence for the class."
+BOX_LEGEND = " Box: around the brightest part."
 
 
 def brightness(heat):
@@ -31,15 +31,6 @@ def brightness(heat):
   heat = np.maximum(heat, 0)
   top = np.percentile(heat, TOP) or heat.max()
   return np.clip(heat / top, 0, 1) if top > 0 else heat
-
-
-def note(heat):
-  """Why a map shows nothing, for its caption; "" for a map that does."""
-  if not heat.max() > 0:
-    return canvas.BLANK
-  if np.ptp(heat) <= 1e-6 * np.abs(heat).max():
-    return "the same everywhere"
-  return ""
 
 
 def gathered(heat, share=1 / 20):
@@ -132,6 +123,28 @@ def boxes(heat, threshold=0.5, largest=True):
   return sorted(found, key=lambda one: -one["score"])
 
 
+# A box of more than this share of the picture points at nothing, and so does
+# one with a side of fewer pixels.
+LARGEST, THINNEST = 0.7, 3
+
+
+def pointing(box, size):
+  """Whether a box of `boxes` points at a part of a picture, and why not.
+
+  Args:
+    box: `[x_min, y_min, x_max, y_max]` in units of the picture's sides.
+    size: height and width of the picture in pixels.
+  Returns:
+    "" if it does, else words for the sheet, which does not draw the box.
+  """
+  width, height = box[2] - box[0], box[3] - box[1]
+  if width * height > LARGEST:
+    return "no box: it would hold nearly all of the picture"
+  if min(width * size[1], height * size[0]) < THINNEST:
+    return "no box: it would be a line or a dot"
+  return ""
+
+
 def sheet(image, names, rows, subtitle=""):
   """One image beside its maps: a row for each class, a column each method.
 
@@ -151,12 +164,13 @@ def sheet(image, names, rows, subtitle=""):
   titles = ["\n".join(textwrap.wrap(name.replace("_", " "),
                                     max(1, int(10 * shape[1]))))
             for name in ["image", *names]]
-  legend = textwrap.fill(LEGEND, int(14 * wide))
+  boxed = any(found for _, cells in rows for _, found, _ in cells)
+  legend = textwrap.fill(LEGEND + BOX_LEGEND * boxed, int(14 * wide))
   # A line of text is about a sixth of an inch high.
   lines = (max(title.count("\n") for title in titles) + subtitle.count("\n")
            + legend.count("\n") + 4)
   figure = Figure(figsize=(wide + canvas.MARGIN[1],
-                           len(rows) * (shape[0] + .35) + lines / 6),
+                           len(rows) * (shape[0] + .5) + lines / 6),
                   layout="constrained")
   axes = figure.subplots(len(rows), 1 + len(names), squeeze=False)
   for one, title in zip(axes[0], titles):
@@ -170,7 +184,7 @@ def sheet(image, names, rows, subtitle=""):
     for one, (picture, found, note) in zip(row[1:], cells):
       one.imshow(picture)
       canvas.show_boxes(one, found, image.shape[:2])
-      one.set_xlabel(note, fontsize=8)
+      one.set_xlabel(canvas.wrapped(note, int(13 * shape[1])), fontsize=8)
   for one in axes.flat:
     one.set_xticks([])
     one.set_yticks([])

@@ -32,18 +32,21 @@ def explanations(images, found, boxes, captions):
     # A few pixels hold the largest values: show all up to the 99th percentile.
     top = np.percentile(guided, 99)
     tiles.append([
-        image, canvas.overlay(image, found["first"][i]),
+        image, canvas.shown(image, found["first"][i]),
         grey(guided / (top if top > 0 else 1)), grey(found["mask"][i]),
-        found["seen"][i], canvas.overlay(image, found["first_masked"][i])])
+        found["seen"][i], canvas.shown(image, found["first_masked"][i])])
   figure, axes, corner = canvas.mosaic(tiles, AGREEMENT_COLUMNS, captions)
   size = images.shape[1:3]
   for i in range(len(images)):
-    for column, name in ((0, None), (1, "first"), (5, "first_masked")):
+    for column in (0, 1, 5):
+      canvas.show_boxes(axes, boxes[i], size, corner(i, column))
+    words = {column: canvas.blank(found[name][i]) for column, name in (
+        (1, "first"), (2, "second"), (5, "first_masked"))}
+    words[3] = canvas.EQUAL if canvas.blank(found["mask"][i]) else ""
+    for column, text in words.items():
       top, left = corner(i, column)
-      canvas.show_boxes(axes, boxes[i], size, (top, left))
-      if name:
-        canvas.say_blank(axes, found[name][i], (
-            left + size[1] / 2, top + size[0] / 2), axes.transData)
+      canvas.say(axes, text, (left + size[1] / 2, top + size[0] / 2),
+                 axes.transData)
   return figure
 
 

@@ -30,8 +30,15 @@ def curves(history, names, begins=0):
   figure = Figure(figsize=(3.4 * len(names), 3), layout="constrained")
   axes = figure.subplots(1, len(names), squeeze=False)
   for one, name in zip(axes[0], names):
-    points = [(row["step"], row[name]) for row in history if name in row]
-    one.plot(*zip(*points), marker=".")
+    points = [(row["step"], row[name]) for row in history
+              if name in row and not row.get("refit")]
+    again = [(row["step"], row[name]) for row in history
+             if name in row and row.get("refit")]
+    one.plot(*zip(*points), marker=".",
+             label="trained weights" if again else None)
+    if again:
+      one.plot(*zip(*again), "D", markersize=5, color="#e08214",
+               label="probe refitted after training")
     if begins:
       one.axvline(begins, color=canvas.UNCLEAR, linestyle=":", linewidth=1.2,
                   label="the objective's loss begins")
@@ -63,18 +70,21 @@ def roc(curves, points=None):
     points: `{name: operating point}`, see `operating_point.measure`; each is
       a ring on its curve, with the exact interval of its sensitivity.
   """
-  figure = Figure(figsize=(4.4, 4.4 + .45 * len(points or {})),
+  figure = Figure(figsize=(4.4, 4.4 + .6 * len(points or {})),
                   layout="constrained")
   axes = figure.subplots()
-  for name, curve in curves.items():
+  # The wide dashed line of the first shows where the next lies upon it.
+  for number, (name, curve) in enumerate(curves.items()):
+    style = {} if number else {"linestyle": (0, (4, 2)), "linewidth": 3.5,
+                               "alpha": .55}
     line, = axes.plot(curve["false_alarm_rate"], curve["sensitivity"],
-                      marker=".", label=canvas.entry(name))
+                      **style, marker=".", label=canvas.entry(name))
     point = (points or {}).get(name, {})
     if {"sensitivity", "specificity"} <= set(point):
       x, y = 1 - point["specificity"], point["sensitivity"]
-      low, high = point["interval"]["sensitivity"]
+      low, high = point["interval"].get("sensitivity", (y, y))
       axes.errorbar(
-          x, y, [[y - low], [high - y]], fmt="o", markersize=9,
+          x, y, [[max(0, y - low)], [max(0, high - y)]], fmt="o", markersize=9,
           fillstyle="none", markeredgewidth=2, capsize=3, linewidth=1,
           color=line.get_color(),
           label=canvas.entry(f"{name}, at threshold {point['threshold']:.3f}:"
@@ -82,7 +92,10 @@ def roc(curves, points=None):
   axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
   axes.set_xlabel("false alarm rate", fontsize=9)
   axes.set_ylabel("sensitivity", fontsize=9)
-  figure.legend(fontsize=8, loc="outside lower center", frameon=False)
+  words = ("Ring: the operating point. Bar: the 90 % interval\nof its "
+           "sensitivity. Dotted: chance.") if points else None
+  figure.legend(fontsize=8, loc="outside lower center", frameon=False,
+                title=words, title_fontsize=8)
   axes.set_aspect("equal")
   axes.grid(alpha=.3)
   return figure
