@@ -58,8 +58,10 @@ def main(argv):
   if study.rows:
     if at.studies.study_tables.read(study.out)["grid"] != grid:
       study.save()
-    for path in at.studies.study_tables.render(study.out, values.readme):
-      print(path)
+    written = at.studies.study_tables.render(study.out, values.readme)
+    print(*written, sep="\n")
+    if not any(path.suffix == ".png" for path in written):
+      print("no figure: there is nothing to draw yet")
   if failed:
     logs = ", ".join(f"{study.folder / at.studies.study_grid.name_of(c)}.log"
                      for c in failed[:3])
