@@ -1,4 +1,4 @@
-"""Trains a grid of runs and writes one table of their differences.
+r"""Trains a grid of runs and writes one table of their differences.
 
     python -m atcon_tf.study --grid=FILE --out=ROWS.json --workers=2
 
