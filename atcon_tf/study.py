@@ -1,4 +1,4 @@
-"""Trains a grid of runs and writes one table of their differences.
+r"""Trains a grid of runs and writes one table of their differences.
 
     python -m atcon_tf.study --grid=FILE --out=ROWS.json --workers=2
 
@@ -63,8 +63,10 @@ def main(argv):
   if study.rows:
     if at.studies.study_tables.read(study.out)["grid"] != grid:
       study.save()
-    for path in at.studies.study_tables.render(study.out, values.readme):
-      print(path)
+    written = at.studies.study_tables.render(study.out, values.readme)
+    print(*written, sep="\n")
+    if not any(path.suffix == ".png" for path in written):
+      print("no figure: there is nothing to draw yet")
   if failed:
     logs = ", ".join(f"{study.folder / at.studies.study_grid.name_of(c)}.log"
                      for c in failed[:3])

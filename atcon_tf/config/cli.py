@@ -19,7 +19,7 @@ from atcon_tf.config.errors import StartAgain
 from atcon_tf.config.errors import UserError
 
 
-def run(main, define_flags, arguments=False):
+def run(main, define_flags, arguments=False, hidden=()):
   """Runs `main(argv)` with the flags that `define_flags()` defines.
 
   Args:
@@ -27,6 +27,8 @@ def run(main, define_flags, arguments=False):
     define_flags: function without arguments; it is called before `main`.
     arguments: whether the command line may have words that are no flags.
       Otherwise such a word is an error.
+    hidden: names of flags that --help leaves out, and --helpfull shows: those
+      that a flag file of a run may hold, but the command does not use.
   """
   def parse(argv):
     try:
@@ -65,7 +67,7 @@ def run(main, define_flags, arguments=False):
   # --help shows only the flags that are registered for the started file.
   for module, owned in flags.FLAGS.flags_by_module_dict().items():
     if module.startswith("atcon_tf"):
-      for flag in owned:
+      for flag in (f for f in owned if f.name not in hidden):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(guarded, flags_parser=parse)
 
