@@ -1,4 +1,4 @@
-"""Suggests learning rates: raises them until the loss explodes.
+r"""Suggests learning rates: raises them until the loss explodes.
 
     python -m atcon_tf.find_lr --flagfile=flags/voc_8shot.flags \
       --data_dir=VOCdevkit --out=W/rates/atcon.json

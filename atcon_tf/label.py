@@ -1,4 +1,4 @@
-"""Writes a data set as a list of images labelled by a classifier.
+r"""Writes a data set as a list of images labelled by a classifier.
 
     python -m atcon_tf.label --workdir=RUN --part=train --out=W/train.txt
     python -m atcon_tf.label --model=mine.keras --input_range=-1..1 \

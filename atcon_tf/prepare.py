@@ -1,4 +1,4 @@
-"""Stores a data set as the network sees it, once, for every later run.
+r"""Stores a data set as the network sees it, once, for every later run.
 
     python -m atcon_tf.prepare --dataset=voc --data_dir=VOCdevkit \
       --image_size=161 --out=W/voc_161
@@ -68,7 +68,9 @@ def define_flags():
 
 def run():
   """The console script."""
-  cli.run(main, define_flags)
+  used = ("model", "image_size", "resize", "max_bad_images")
+  cli.run(main, define_flags, hidden=[
+      name for name in config_flags.not_of_data() if name not in used])
 
 
 if __name__ == "__main__":

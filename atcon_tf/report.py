@@ -3,7 +3,8 @@
     python -m atcon_tf.report --workdir=RUN [flags]
 
     --compare=RUN2   another run on the same test images beside it
-    --out=FILE       default: RUN/run_page.html
+    --out=FILE       default: RUN/run_page.html; with --compare, beside it,
+                     RUN/run_page_and_RUN2.html
 
 The page is one HTML file without scripts. Its pictures are in the file, and it
 loads nothing from elsewhere, so that it can be mailed, printed and archived.
@@ -23,7 +24,8 @@ def main(argv):
   """Parses the flags and writes the page."""
   del argv
   values = flags.FLAGS
-  path = values.out or os.path.join(values.workdir, "run_page.html")
+  path = values.out or os.path.join(
+      values.workdir, page_name(values.compare))
   files.check_file("out", path)
   run = at.runs.load(values.workdir)
   other = at.runs.load(values.compare, "compare") if values.compare else None
@@ -32,11 +34,19 @@ def main(argv):
   print(f"{path}: {len(page) / 1e6:.1f} MB, one file")
 
 
+def page_name(compare):
+  """The page's name; a comparison does not replace the page of the run."""
+  if not compare:
+    return "run_page.html"
+  return f"run_page_and_{os.path.basename(os.path.abspath(compare))}.html"
+
+
 def define_flags():
   """The flags of this command."""
   path_flags.path("workdir", "W/run", "folder of the run")
   path_flags.path("compare", "", "folder of a run to compare with")
-  path_flags.path("out", "", "the page; default: run_page.html in workdir")
+  path_flags.path("out", "", "the page; default: in workdir, run_page.html, "
+                  "or run_page_and_RUN2.html with --compare")
 
 
 def run():

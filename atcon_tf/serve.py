@@ -7,6 +7,10 @@ Speaks TensorFlow Serving's protocols, REST at --rest_port and gRPC at
 port also has a demo page at /, /healthz, and the figures for Prometheus at
 /metrics. Needs the packages of the extra `serve` (pip install
 'atcon_tf[serve]').
+
+It listens on this machine alone; before others reach it give it
+--api_key_file, --ssl_certfile and --ssl_keyfile, or put a proxy in front of it
+(docs/security.md).
 """
 
 from absl import flags
@@ -23,16 +27,20 @@ def main(argv):
   values = flags.FLAGS
   try:  # they need the packages of the extra `serve`
     with quiet.loading():
+      from atcon_tf.serving.server import access
       from atcon_tf.serving.server import server
       from atcon_tf.serving.server import served_model
   except ImportError as missing:
     raise UserError(f"{missing.name} is not installed: pip install "
                     "'atcon_tf[serve]'") from missing
+  key = access.read_key(values.api_key_file)
+  access.read_certificate(values.ssl_certfile, values.ssl_keyfile)
   model = served_model.ServedModel(
       values.model, values.name, values.workers, values.waiting,
       values.max_batch, values.max_pixels)
   server.serve(model, values.host, values.rest_port, values.grpc_port,
-               values.timeout, values.max_bytes)
+               values.timeout, values.max_bytes, key, values.ssl_certfile,
+               values.ssl_keyfile)
 
 
 def define_flags():
@@ -52,6 +60,11 @@ def define_flags():
   flags.DEFINE_integer("max_pixels", 100_000_000, "pixels of a request's "
                        "pictures together", 1, 170_000_000)
   flags.DEFINE_float("timeout", 30.0, "seconds a request may take", 0.1)
+  path_flags.path("api_key_file", "", "file with a key; then requests need the "
+                  "header Authorization: Bearer KEY")
+  path_flags.path("ssl_certfile", "", "certificate in PEM, for TLS at both "
+                  "ports; needs --ssl_keyfile")
+  path_flags.path("ssl_keyfile", "", "private key of that certificate")
 
 
 def run():

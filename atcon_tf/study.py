@@ -1,4 +1,4 @@
-"""Trains a grid of runs and writes one table of their differences.
+r"""Trains a grid of runs and writes one table of their differences.
 
     python -m atcon_tf.study --grid=FILE --out=ROWS.json --workers=2
 
@@ -25,6 +25,10 @@ the plot are made from that file alone, also of half a study; --render_only
 makes them without any run, and needs no --grid. A row, or a finished run in
 --folder, whose flags differ from those of the grid is refused.
 
+The same command on several machines that share the folder of --out makes one
+study: each process claims the runs that it makes, and those of a process that
+was killed are taken over. See docs/scale.md.
+
     python -m atcon_tf.study --grid=flags/studies/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
 
@@ -50,7 +54,8 @@ def main(argv):
   files.check_file("out", values.out)
   files.check_folder("folder", pathlib.Path(values.folder))
   grid = _grid(values)
-  study = at.studies.Study(grid, values.out, values.folder, argv[1:])
+  study = at.studies.Study(grid, values.out, values.folder, argv[1:],
+                           values.lease)
   failed = [] if values.render_only else study.run(values.workers,
                                                    values.keep)
   if not study.rows and not failed:
@@ -58,8 +63,10 @@ def main(argv):
   if study.rows:
     if at.studies.study_tables.read(study.out)["grid"] != grid:
       study.save()
-    for path in at.studies.study_tables.render(study.out, values.readme):
-      print(path)
+    written = at.studies.study_tables.render(study.out, values.readme)
+    print(*written, sep="\n")
+    if not any(path.suffix == ".png" for path in written):
+      print("no figure: there is nothing to draw yet")
   if failed:
     logs = ", ".join(f"{study.folder / at.studies.study_grid.name_of(c)}.log"
                      for c in failed[:3])
@@ -86,6 +93,8 @@ def define_flags():
   path_flags.path("out", "W/study.json", "the rows")
   path_flags.path("folder", "W/study", "where the runs are made")
   flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
+  flags.DEFINE_float("lease", 60.0, "seconds after which the runs of a process "
+                     "that does not answer are taken over by another", 1.0)
   flags.DEFINE_bool("keep", False, "keep the folders of finished runs")
   flags.DEFINE_bool("render_only", False, "table and plot, no runs")
   path_flags.path("readme", "", "also put the table into this file, "

@@ -1,4 +1,4 @@
-"""Says up to how many labelled images an objective is worth its time.
+r"""Says up to how many labelled images an objective is worth its time.
 
     python -m atcon_tf.sweep --dataset=folder --data_dir=photos \
       --objective=self_training --shot_list=1,2,4,8 --repeats=3 --out=W/sweep

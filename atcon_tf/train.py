@@ -4,7 +4,8 @@
 
 In a notebook `training.train_and_evaluate(config, workdir)` does the same. A
 run that was stopped at any moment continues when the same command is started
-again, and ends with the same numbers.
+again, and ends with the same numbers. After SIGTERM it writes a checkpoint and
+ends with status 75: start me again.
 """
 
 import os
@@ -15,6 +16,7 @@ from absl import flags
 import atcon_tf as at
 from atcon_tf.config import cli
 from atcon_tf.config import config_flags
+from atcon_tf.config import names
 from atcon_tf.config import path_flags
 
 
@@ -23,8 +25,17 @@ def main(argv):
   del argv
   config = config_flags.from_flags()
   workdir = flags.FLAGS.workdir
-  result = at.training.train_and_evaluate(config, workdir,
-                                          flags.FLAGS.overwrite)
+  strategy = flags.FLAGS.strategy
+  if strategy == "multi_worker":
+    # TensorFlow's threads would write pages about a worker that is gone.
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2":
+      os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+  if flags.FLAGS.deterministic:
+    at.training.determinism.require()
+  result = at.training.train_and_evaluate(
+      config, workdir, flags.FLAGS.overwrite, strategy)
+  if result is None:  # a worker; the first one has the result
+    return
   print(at.reports.tables.scores_table(
       {os.path.basename(os.path.normpath(workdir)): result}))
   for sentence in filter(None, [*at.reports.kept_weights.warnings(result),
@@ -56,6 +67,14 @@ def define_flags():
   flags.DEFINE_bool("overwrite", False, "start a new run even if workdir "
                     "holds one; the old run is deleted when the new one "
                     "writes its first checkpoint")
+  flags.DEFINE_bool("deterministic", True, "let a second run of the same "
+                    "command end with the same bits; docs/reliability.md says "
+                    "where it does")
+  flags.DEFINE_enum(
+      "strategy", "auto", names.STRATEGIES, "what takes the steps. one: the "
+      "first GPU, or the CPU; mirrored: all GPUs of this machine; auto: "
+      "mirrored, or one if there is one; multi_worker: the processes of "
+      "TF_CONFIG or of a Slurm step, see docs/scale.md")
 
 
 def run():

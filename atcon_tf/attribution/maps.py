@@ -50,6 +50,12 @@ def moments(m):
   return mean, square / tf.maximum(n - 1, 1)
 
 
+def constant(m):
+  """Whether each map has one value everywhere, up to rounding; bool `[B]`."""
+  low, high = (f(m, _spatial(m)) for f in (tf.reduce_min, tf.reduce_max))
+  return high - low <= 1e-6 * tf.maximum(tf.abs(low), tf.abs(high))
+
+
 def std(m):
   """Unbiased standard deviation of each map, `[B, 1, ...]`; 1 where it is 0.
 

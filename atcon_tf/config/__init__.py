@@ -20,10 +20,12 @@ ignored in silence. Three places refuse a setting:
 
 Every refusal is a `UserError`: one line with the name, the value and what is
 allowed. In Python the line names an argument (`shots=-1`); a command prints
-the same line with the flag (`--shots=-1`) and ends with status 2.
+the same line with the flag (`--shots=-1`) and ends with status 2. A
+`StartAgain` ends work that the same command continues: one line, status 75.
 """
 
 from atcon_tf.config.config import Config
+from atcon_tf.config.errors import StartAgain
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.config_flags import define_flags
 from atcon_tf.config.config_flags import from_flags

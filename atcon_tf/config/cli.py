@@ -1,8 +1,9 @@
 """Runs a command: defines its flags, parses them, prints its errors.
 
 A `UserError`, or an `OSError` that names a file, ends the command with one
-line and status 2; Ctrl-C ends it with one line and status 130. The flags are
-defined when a command starts, never at import.
+line and status 2; Ctrl-C ends it with one line and status 130, `StartAgain`
+with one line and status 75. The flags are defined when a command starts, never
+at import.
 """
 
 import os
@@ -14,10 +15,11 @@ import PIL.Image
 
 from atcon_tf.config import presets
 from atcon_tf.config import quiet
+from atcon_tf.config.errors import StartAgain
 from atcon_tf.config.errors import UserError
 
 
-def run(main, define_flags, arguments=False):
+def run(main, define_flags, arguments=False, hidden=()):
   """Runs `main(argv)` with the flags that `define_flags()` defines.
 
   Args:
@@ -25,6 +27,8 @@ def run(main, define_flags, arguments=False):
     define_flags: function without arguments; it is called before `main`.
     arguments: whether the command line may have words that are no flags.
       Otherwise such a word is an error.
+    hidden: names of flags that --help leaves out, and --helpfull shows: those
+      that a flag file of a run may hold, but the command does not use.
   """
   def parse(argv):
     try:
@@ -46,6 +50,9 @@ def run(main, define_flags, arguments=False):
       if not error.filename:
         raise
       _stop(f"{error.filename}: {error.strerror}")
+    except StartAgain as early:
+      print(early.line, file=sys.stderr)
+      _leave(early.STATUS)
     except KeyboardInterrupt:
       print("\ninterrupted; the same command continues from the last "
             "checkpoint", file=sys.stderr)
@@ -60,7 +67,7 @@ def run(main, define_flags, arguments=False):
   # --help shows only the flags that are registered for the started file.
   for module, owned in flags.FLAGS.flags_by_module_dict().items():
     if module.startswith("atcon_tf"):
-      for flag in owned:
+      for flag in (f for f in owned if f.name not in hidden):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(guarded, flags_parser=parse)
 

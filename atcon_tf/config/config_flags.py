@@ -6,12 +6,20 @@ import typing
 
 from absl import flags
 
+from atcon_tf.config import clip_settings
 from atcon_tf.config.config import Config
 from atcon_tf.config.config import PATHS
 from atcon_tf.config.errors import UserError
 from atcon_tf.config import image_sizes
 from atcon_tf.config import path_flags
 from atcon_tf.config import presets
+from atcon_tf.config import settings
+
+# The fields of `Data` that say which of the images a training takes, and how.
+_OF_TRAINING = {"objective", "shots", "unlabeled", "single_label_only",
+                "random_labels", "splits", "max_bad_images", "cache",
+                "cache_dir"}
+
 
 class _SizeParser(flags.ArgumentParser):
   """Reads a side, or height and width, as `Config` holds them."""
@@ -51,6 +59,15 @@ def define_flags(flag_values=flags.FLAGS):
       text += " (%s)" % ", ".join(map(str, field.metadata["choices"]))
     define = path_flags.path if field.name in PATHS else _DEFINE[kind]
     define(field.name, default, text, flag_values=flag_values)
+    if "default:" in text:  # the text says it, and --help need not
+      flag_values[field.name].default_as_str = None
+
+
+def not_of_data():
+  """The names of the flags that a command about data alone does not use."""
+  used = {*settings.Data.__annotations__, *clip_settings.Clips.__annotations__,
+          } - _OF_TRAINING
+  return [f.name for f in dataclasses.fields(Config) if f.name not in used]
 
 
 def from_flags(flag_values=flags.FLAGS):

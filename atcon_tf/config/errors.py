@@ -1,4 +1,4 @@
-"""`UserError`: the one error for a mistake of the user's."""
+"""`UserError`, a mistake of the user's, and `StartAgain`, an early end."""
 
 import re
 
@@ -42,6 +42,25 @@ class UserError(ValueError):
       value = ",".join(map(str, value))
     given = "" if value is None else f"={value}"
     return f"--{self.name}{given}: {self.why}"
+
+
+class StartAgain(SystemExit):
+  """Work that stopped early and goes on when it is started again.
+
+  A command prints the line and ends with status 75, which is EX_TEMPFAIL of
+  sysexits.h. As a `SystemExit` it is no `Exception`, so that nothing takes it
+  for a failure of one run among others.
+  """
+
+  STATUS = 75
+
+  def __init__(self, line):
+    """Makes the end; `line` says why, and what continues the work."""
+    super().__init__(self.STATUS)
+    self.line = line
+
+  def __str__(self):
+    return self.line
 
 
 def _python(value):

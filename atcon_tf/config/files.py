@@ -15,8 +15,9 @@ from atcon_tf.config.errors import UserError
 
 # The errors that a person can correct: a full disk, missing rights, or a file
 # or folder that has the name already.
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES,
-                errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
+                errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+                errno.ENAMETOOLONG)
 
 
 def check_file(name, path):

@@ -56,6 +56,8 @@ TARGETS = {
 COLORMAP = "inferno"
 # The probability from which on a class is a label, if nothing chose another.
 THRESHOLD = 0.5
+# What takes the steps of a run.
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 # What a sweep can compare, and the settings that it chooses for each run.
 SWEEP_METRICS = {"map_macro": "mAP", "f1_macro": "macro F1"}
 SWEEP_DRAWS = ("shots", "seed", "split_seed", "splits")

@@ -256,14 +256,15 @@ class Training:
       "any other, however many labelled images show it", choices=(
           "none", "balanced"), needs=CROSS_ENTROPY)
   unlabeled_batch_size: int = flag(
-      8, "unlabelled images in a step", minimum=1,
+      8, "unlabelled images in a step; default: by the objective and the "
+      "start", minimum=1,
       needs={"objective": UNLABELED})
   learning_rate: float = flag(
-      0.0, "rate of Adam for the backbone; default: by the model",
-      minimum=0.0, needs=SUPERVISED)
+      0.0, "rate of Adam for the backbone; default: by the model and the "
+      "objective", minimum=0.0, needs=SUPERVISED)
   head_learning_rate: float = flag(
-      0.0, "rate of Adam for new layers; default: by the model",
-      minimum=0.0, needs=SUPERVISED)
+      0.0, "rate of Adam for new layers; default: by the model and the "
+      "start", minimum=0.0, needs=SUPERVISED)
   consistency_learning_rate: float = flag(
       0.0, "rate of Adam in consistency steps; default: by the model",
       minimum=0.0, needs=CONSISTENCY)
@@ -285,8 +286,9 @@ class Training:
       "layers at the resolution of the last map; default: last_stage for "
       "self_training and agree with --start=ranked_probe, else all",
       choices=("all", "last_stage"), needs=SUPERVISED)
-  eval_every: int = flag(10, "supervised updates between validations",
-                         minimum=1, needs=STEPS)
+  eval_every: int = flag(
+      10, "supervised updates between validations; default: by the objective "
+      "and the start", minimum=1, needs=STEPS)
   patience: int = flag(
       0, "validations without better weights after which training stops; 0: "
       "all --steps are taken", minimum=0, needs=STEPS)

@@ -40,9 +40,9 @@ def find(patterns, say=None):
       here = map(pathlib.Path, local_paths.matches(path))
     here = sorted(here)
     if not here:
-      raise UserError(
-          "images", pattern, "no image there (files ending in "
-          f"{', '.join(image_files.ENDINGS)})")
+      raise UserError("images", pattern, "no image there " + (
+          f"(files ending in {', '.join(image_files.ENDINGS)})"
+          if path.exists() else "(no such file or folder)"))
     found |= dict.fromkeys(here)
   return list(found)
 

@@ -55,6 +55,8 @@ class Predictions:
     of_clips: the images are clips, and the boxes events; see `class_boxes`.
     clip_probability: `[N, K, classes]` of K clips of each recording, whose
       mean is `probability`; None: of the one clip alone.
+    dead: bool `[N]`, whether Grad-CAM of the predicted class is constant, so
+      that it explains nothing; None where `consistency` is None.
     group: `[N]`, see `Record.group`; None: unknown.
   """
 
@@ -73,6 +75,7 @@ class Predictions:
   centre_mask_iou: np.ndarray
   of_clips: bool = False
   clip_probability: np.ndarray | None = None
+  dead: np.ndarray | None = None
   group: np.ndarray | None = None
 
 
@@ -251,7 +254,8 @@ class Predictor:
         result = self._look(pixels, columns, consistency, compiled)
       pairs.add(done, batch, classes, result["maps"].numpy())
       seen.append({name: result[name].numpy() for name in (
-          "logits", "similarity/std", "similarity/none") if name in result})
+          "logits", "similarity/std", "similarity/none", "dead")
+          if name in result})
       done += len(batch)
     columns = {name: np.concatenate([s[name] for s in seen])
                for name in seen[0]}
@@ -270,6 +274,7 @@ class Predictor:
         of_clips=bool(self.classifier.frames), clip_probability=of_views,
         consistency=columns.get("similarity/std"),
         consistency_raw=columns.get("similarity/none"),
+        dead=columns.get("dead"),
         **pairs.columns())
 
 
@@ -301,6 +306,7 @@ def _look(classifier, images, classes, with_consistency):
     if with_consistency:
       target = tf.argmax(pass_.logits, -1)
       first = cam.grad_cam(pass_, target)
+      result["dead"] = maps.constant(first)
       guided = gradient.guided_backprop(pass_, target)
       result |= {"first": first, "second": guided}
       for scale in ("std", "none"):

@@ -20,10 +20,12 @@ result.json has `config`, `versions`, `commit`, `command`, `model_sha256` (of
 a user's model), `data` (images of each part), `steps` (supervised,
 consistency; best, the update of the kept weights; objective_from, if the
 objective's own loss begins later), `seconds`, `peak_gib` (largest memory of
-the process), `thresholds`, `skipped_images`, `val`, `test`, `history` (a row
-for each validation; that of the kept weights has `kept`, that of a head that
-was fitted again `refit`), `operating_point` of two classes, and `head` if the
-run trained one (its layers, size, losses and faithfulness). `val` and `test` hold numbers by name, `per_class`, `ci90`
+the process), `thresholds`, `skipped_images`, `dead_maps` (test images whose
+Grad-CAM is constant), `val`, `test`, `history` (a row for each validation;
+that of the kept weights has `kept`, that of a head that was fitted again
+`refit`), `operating_point` of two classes, and `head` if the run trained one
+(its layers, size, losses and faithfulness). `val` and `test` hold numbers by
+name, `per_class`, `ci90`
 (90 % intervals over the images, or their groups), with one label an image
 `confusion` and, for two classes, `roc`, `operating_point` and
 `without_alarm`. A score that the data do not allow is absent.

@@ -170,9 +170,12 @@ def read_result(workdir):
   Raises:
     UserError: the run is not finished.
   """
-  return _read_json(pathlib.Path(workdir) / "result.json",
-                    "the run is not finished; start the same command again "
-                    "to continue it")
+  path = pathlib.Path(workdir) / "result.json"
+  result = _read_json(path, "the run is not finished; start the same command "
+                      "again to continue it")
+  if not isinstance(result, dict):
+    raise UserError(f"{path}: not the result of a run")
+  return result
 
 
 def _read_json(path, otherwise):

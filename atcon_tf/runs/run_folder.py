@@ -5,8 +5,9 @@
     splits.json       the image ids of every part, and the class names
     model.keras       the user's model with which the run began, if it did;
                       model.h5 of an .h5 file
-    checkpoints/      last.npz (to resume) and best.weights.h5 (the result);
-                      attention.weights.h5, the head of a run that trains one
+    checkpoints/      last.npz and previous.npz (to resume, `checkpoint.py`)
+                      and best.weights.h5 (the result); attention.weights.h5,
+                      the head of a run that trains one
     tb/               TensorBoard
     attribution.csv   average drop and increase in confidence of such a head's
                       maps at each validation
@@ -23,12 +24,11 @@ import os
 import pathlib
 import shutil
 
-import numpy as np
-
 from atcon_tf.config import Config
 from atcon_tf.config import files
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.runs import checkpoint
 from atcon_tf.runs import kept_model
 
 # The files of a run, in the order in which they are set aside. The checkpoint
@@ -108,7 +108,7 @@ class Workdir:
     aside = self.path / ASIDE
     if not aside.exists():
       return
-    if not (self.path / "checkpoints" / "last.npz").exists():
+    if not checkpoint.exists(self.path / "checkpoints"):
       if (aside / "config.json").exists():  # so the others are of the new run
         for name in NAMES:
           _remove(self.path / name)
@@ -157,49 +157,20 @@ class Workdir:
     self._lock.close()
 
   def save_checkpoint(self, variables, progress, arrays=None):
-    """Saves everything that a run needs to continue.
-
-    Args:
-      variables: `{name: keras.Variable}`.
-      progress: dict of JSON values.
-      arrays: `{name: array}`, further arrays; None: no arrays.
-    """
-    path = self.path / "checkpoints" / "last.npz"
-    values = {name: v.numpy() for name, v in variables.items()}
-    values |= {f"array/{name}": a for name, a in (arrays or {}).items()}
-    text = np.frombuffer(json.dumps(progress).encode(), np.uint8)
-    with files.whole(path) as part:
-      with open(part, "wb") as file:
-        np.savez(file, **values, **{"progress.json": text})
+    """Saves everything that a run needs to continue; see `checkpoint.save`."""
+    checkpoint.save(self.path / "checkpoints", variables, progress, arrays)
     self._settle()
 
   def load_checkpoint(self, variables):
-    """Restores the variables.
-
-    Args:
-      variables: `{name: keras.Variable}`.
-    Returns:
-      the progress and the arrays that were saved; None and {} if there is no
-      checkpoint.
-    Raises:
-      UserError: the checkpoint lacks a variable.
-    """
-    path = self.path / "checkpoints" / "last.npz"
-    if not path.exists():
-      return None, {}
-    with np.load(path) as values:
-      missing = set(variables) - set(values.files)
-      if missing:
-        raise UserError(f"{path}: has no {sorted(missing)[0]}; the checkpoint "
-                        "is of another model")
-      for name, variable in variables.items():
-        variable.assign(values[name])
-      arrays = {name.removeprefix("array/"): values[name]
-                for name in values.files if name.startswith("array/")}
-      return json.loads(bytes(values["progress.json"])), arrays
+    """Restores the variables; see `checkpoint.load`."""
+    return checkpoint.load(self.path / "checkpoints", variables)
 
   def save_best(self, classifier):
-    """Saves the weights of a classifier, and of its head, as the best."""
+    """Saves the weights of a classifier, and of its head, as the best.
+
+    Returns:
+      their checksum, for `load_best`.
+    """
     for path, model in weights(self.path, classifier):
       path.parent.mkdir(parents=True, exist_ok=True)
       part = path.with_name("next.weights.h5")  # Keras wants this ending
@@ -209,10 +180,23 @@ class Workdir:
       except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written: {error}") from error
+    return checkpoint.digest(path for path, _ in weights(self.path,
+                                                         classifier))
 
-  def load_best(self, classifier):
-    """Loads the weights of `save_best` into a classifier and its head."""
-    for path, model in weights(self.path, classifier):
+  def load_best(self, classifier, checksum=None):
+    """Loads the weights of `save_best` into a classifier and its head.
+
+    Args:
+      classifier: a `models.Classifier`.
+      checksum: that `save_best` returned; None: it is not compared.
+    Raises:
+      UserError: the checksum is another.
+    """
+    kept = weights(self.path, classifier)
+    if checksum and checkpoint.digest(path for path, _ in kept) != checksum:
+      raise UserError(f"{kept[0][0]} is damaged (its checksum is another); "
+                      "--overwrite begins the run anew")
+    for path, model in kept:
       model.load_weights(path)
 
   def save_figure(self, name, png):

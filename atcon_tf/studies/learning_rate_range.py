@@ -134,8 +134,9 @@ def sweep(config, low, high, count, progress=False):
     factor.assign(value)
     try:
       kind, logs = next(steps)
-    except FloatingPointError:
-      found["stopped"] = "the loss is not finite"
+    except FloatingPointError as error:
+      found["stopped"] = "the loss is not finite" if (
+          "finite" in str(error)) else "the loss exploded"
       break
     found["factor"].append(value)
     found["loss"].append(logs["loss"])

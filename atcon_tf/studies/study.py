@@ -1,7 +1,11 @@
-"""A study: the rows of its finished runs, and the runs still to make."""
+"""A study: the rows of its finished runs, and the runs still to make.
+
+Any number of processes, on machines that share the folder of the file of the
+rows, make one study together: each claims the runs that it makes (`claims.py`),
+and takes over those of a process that has ended.
+"""
 
 import concurrent.futures
-import contextlib
 import json
 import os
 import pathlib
@@ -9,14 +13,23 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 from atcon_tf.config import Config
 from atcon_tf.config import config_flags
 from atcon_tf.config import files
 from atcon_tf.config.progress import about
 from atcon_tf.config import UserError
+from atcon_tf.studies import claims
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_tables
+
+# The claim of whoever writes the rows, and the seconds between two looks for a
+# run that other processes have left.
+_ROWS = "rows"
+_PAUSE = 1.0
+# The command that makes runs.
+WORKER = [sys.executable, "-m", "atcon_tf.studies.worker"]
 
 
 def row_of(grid, cell, result):
@@ -42,7 +55,7 @@ def row_of(grid, cell, result):
 class Study:
   """The rows of the finished runs of a grid, and the runs still to make."""
 
-  def __init__(self, grid, out, folder, extra):
+  def __init__(self, grid, out, folder, extra, lease=claims.LEASE):
     """Reads the rows; makes no run.
 
     Args:
@@ -50,26 +63,39 @@ class Study:
       out: the JSON file of the rows; it need not exist yet.
       folder: for the folders of the runs.
       extra: list of flags for every run that are not stored.
+      lease: seconds after which the runs of a process that does not answer
+        are taken over; see `claims`.
     Raises:
       UserError: a row was made with other flags than the grid has now.
     """
     self.grid, self.out, self.extra = grid, pathlib.Path(out), extra
     self.folder = pathlib.Path(folder)
-    self.rows = study_tables.read(self.out)["rows"]
-    for row in self.rows:
+    self.claims = claims.Claims(
+        self.out.with_name(f".{self.out.name}.claims"), lease)
+    self._lock = threading.RLock()
+    self.rows = self._stored()
+
+  def _stored(self):
+    """The rows in the file, of whatever process.
+
+    Raises:
+      UserError: a row was made with other flags than the grid has now.
+    """
+    rows, grid = study_tables.read(self.out)["rows"], self.grid
+    for row in rows:
       arm = row["arm"]
       if arm in grid["arms"] and row["flags"] != [*grid["flags"],
                                                   *grid["arms"][arm]]:
-        name = study_grid.name_of((arm, row["shots"], row["seed"]))
-        raise UserError("out", out,
+        name = study_grid.name_of(_cell(row))
+        raise UserError("out", self.out,
                         f"its run {name} was made with "
                         f"{' '.join(row['flags'])}, not with what the grid "
                         "has now; use another --out")
-    self._lock = threading.Lock()
+    return rows
 
   def missing(self):
     """The cells without a row."""
-    have = {(r["arm"], r["shots"], r["seed"]) for r in self.rows}
+    have = set(map(_cell, self.rows))
     return [cell for cell in study_grid.cells(self.grid)
             if cell not in have]
 
@@ -142,12 +168,14 @@ class Study:
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads),
                    "OMP_NUM_THREADS": str(threads)}
     with open(self.folder / "stderr.log", "a") as log, subprocess.Popen(
-        [sys.executable, "-m", "atcon_tf.studies.worker"], text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-        env=environment) as process:
-      json.dump([study_grid.command(self.grid, c, self.folder, self.extra)
-                 for c in folders.values()], process.stdin)
-      process.stdin.close()
+        WORKER, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=log, env=environment) as process:
+      for cell in folders.values():
+        self.claims.on_loss(study_grid.name_of(cell), process.kill)
+      # The pipe stays open: the process ends when this one does.
+      print(json.dumps([
+          study_grid.command(self.grid, c, self.folder, self.extra)
+          for c in folders.values()]), file=process.stdin, flush=True)
       for line in process.stdout:
         cell = folders.pop(line.strip(), None)
         if cell:
@@ -157,31 +185,22 @@ class Study:
       tell(cell, False)
 
   def _add(self, cell, keep):
-    """Adds the row of a finished run, and saves all rows."""
+    """Adds the row of a finished run to those of all processes."""
     workdir = self.folder / study_grid.name_of(cell)
     result = json.loads((workdir / "result.json").read_text())
-    with self._lock:
-      self.rows.append(row_of(self.grid, cell, result))
-      self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
-      self.save()
+    with self._lock, self.claims.alone(_ROWS):
+      self.rows = self._stored()
+      if cell not in map(_cell, self.rows):
+        self.rows.append(row_of(self.grid, cell, result))
+        self.rows.sort(key=lambda r: (r["seed"], r["shots"], r["arm"]))
+        self.save()
     if not keep:
-      shutil.rmtree(workdir)
+      shutil.rmtree(workdir, ignore_errors=True)
 
   def save(self):
     """Writes the rows, and the grid as it is now."""
     files.write_text(self.out, json.dumps(
         {"grid": self.grid, "rows": self.rows}, indent=1) + "\n")
-
-  @contextlib.contextmanager
-  def _alone(self):
-    """Locks the file of the rows.
-
-    Raises:
-      UserError: another process has locked it.
-    """
-    with files.locked("out", self.out.with_name(f".{self.out.name}.lock"),
-                      self.out, "another process adds rows to it"):
-      yield
 
   def _time_of(self, cells, workers):
     """How long runs will take, from the finished ones of their arms.
@@ -203,45 +222,83 @@ class Study:
     return f", {about(left / workers)} left"
 
   def run(self, workers, keep):
-    """Makes all missing runs.
+    """Makes all missing runs, with other processes that write the same file.
+
+    Returns when no run is missing but those that failed here.
 
     Args:
-      workers: runs at the same time.
+      workers: runs at the same time in this process.
       keep: whether the folders of finished runs stay.
     Returns:
       list of the cells that failed.
     """
-    with self._alone():
-      self.rows = study_tables.read(self.out)["rows"]
-      return self._run(workers, keep)
-
-  def _run(self, workers, keep):
-    todo, failed = self.missing(), []
+    self.rows = self._stored()
+    todo = self.missing()
     self.check_flags(todo)
     self.check_ready(todo)
     total = len(study_grid.cells(self.grid))
     print(f"{total - len(todo)} of {total} runs are there"
           + self._time_of(todo, workers), flush=True)
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    ahead = set(todo)
+    threads, failed = max(1, (os.cpu_count() or 1) // workers), []
 
     def tell(cell, succeeded):
       with self._lock:
-        if not succeeded:
+        self.claims.release(study_grid.name_of(cell))
+        if not succeeded and cell in self.missing():
           failed.append(cell)
-        ahead.discard(cell)
+        ahead = [c for c in self.missing() if c not in failed]
         print(f"{len(todo) - len(ahead)}/{len(todo)} "
               f"{study_grid.name_of(cell)}: "
               f"{'done' if succeeded else 'FAILED'}"
               + self._time_of(ahead, workers), flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-      work = [pool.submit(self.make, group, threads, keep, tell)
-              for group in study_grid.together(self.grid, todo)]
+    def work():
+      waits = False
+      while (cells := self._claim(failed)) is not None:
+        if cells:
+          self.make(cells, threads, keep, tell)
+        elif not waits:
+          print("other processes make the rest; waiting for them", flush=True)
+        waits = not cells
+        time.sleep(_PAUSE if waits else 0)
+
+    with self.claims, concurrent.futures.ThreadPoolExecutor(workers) as pool:
+      running = [pool.submit(work) for _ in range(workers if todo else 0)]
       try:
-        for future in concurrent.futures.as_completed(work):
+        for future in concurrent.futures.as_completed(running):
           future.result()
       except BaseException:  # runs at work end, no other begins
+        failed += study_grid.cells(self.grid)
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-    return failed
+    self.rows = self._stored()
+    return [cell for cell in failed if cell in self.missing()]
+
+  def _claim(self, failed):
+    """Claims runs that share a process.
+
+    Args:
+      failed: cells that are not tried again.
+    Returns:
+      list of their cells; [] if other processes make all that are missing;
+      None if none is missing.
+    """
+    with self._lock:
+      self.rows = self._stored()
+      todo = [c for c in self.missing() if c not in failed]
+      if not todo:
+        return None
+      for group in study_grid.together(self.grid, todo):
+        own = [c for c in group if self.claims.take(study_grid.name_of(c))]
+        # One that was free because its row had come meanwhile is given back.
+        self.rows = self._stored()
+        ready = [c for c in own if c not in self.missing()]
+        for cell in ready:
+          self.claims.release(study_grid.name_of(cell))
+        if len(own) > len(ready):
+          return [c for c in own if c not in ready]
+      return []
+
+
+def _cell(row):
+  return row["arm"], row["shots"], row["seed"]

@@ -34,33 +34,58 @@ def read_grid(path):
     grid = json.loads(file.read_text())
   except (OSError, ValueError) as error:
     raise UserError("grid", path, f"{error}") from error
+  try:
+    _check(grid)
+  except _Wrong as wrong:
+    raise UserError("grid", path, str(wrong)) from None
+  return grid
+
+
+class _Wrong(Exception):
+  """What is wrong with a grid."""
+
+
+def _check(grid):
+  """Raises `_Wrong` with the first thing that is no part of a grid."""
+  def must(right, text):
+    if not right:
+      raise _Wrong(text)
+
+  must(isinstance(grid, dict), "must be a JSON object")
   for key in ("flags", "arms", "baseline", "shots", "seeds",
               "endpoint_shots"):
-    if key not in grid:
-      raise UserError("grid", path, f"has no '{key}'")
-  if grid["baseline"] not in grid["arms"]:
-    raise UserError("grid", path,
-                    f"the baseline '{grid['baseline']}' is none of the arms "
-                    f"{', '.join(grid['arms'])}")
-  for name, given in {"flags": grid["flags"], **grid["arms"]}.items():
-    if not isinstance(given, list) or not all(
-        str(f).startswith("--") for f in given):
-      raise UserError("grid", path,
-                      f"'{name}' must be a list of flags, each beginning with "
-                      f"--, not {json.dumps(given)}")
+    must(key in grid, f"has no '{key}'")
+  for key in ("arms", "fewer", "variants", "controls"):
+    must(isinstance(grid.get(key, {}), dict), f"'{key}' must be an object")
+  arms = grid["arms"]
+  for arm in arms:  # a part of the name of a folder
+    must(arm and arm.isprintable() and not set(arm) & set("/\\"),
+         f"'{arm}' must be a name without a slash")
+  named = f"one of the arms {', '.join(arms)}"
+  must(isinstance(grid["baseline"], str) and grid["baseline"] in arms,
+       f"the baseline '{grid['baseline']}' is not {named}")
+  for name, given in {"flags": grid["flags"], **arms}.items():
+    must(isinstance(given, list) and all(
+        isinstance(f, str) and f.startswith("--") for f in given),
+         f"'{name}' must be a list of flags, each beginning with --, not "
+         f"{json.dumps(given)}")
+  for key in ("shots", "seeds", "endpoint_shots"):
+    must(_are_numbers(grid[key]), f"'{key}' must be a list of numbers from 0")
   for arm, limits in grid.get("fewer", {}).items():
-    if arm not in grid["arms"] or not set(limits) <= {"shots", "seeds"}:
-      raise UserError("grid", path,
-                      f"'fewer' of '{arm}' must be shots or seeds of one of "
-                      f"the arms {', '.join(grid['arms'])}")
+    must(arm in arms and isinstance(limits, dict) and set(limits) <= {
+        "shots", "seeds"} and all(map(_are_numbers, limits.values())),
+         f"'fewer' of '{arm}' must be shots or seeds of {named}")
   for key in ("variants", "controls"):
     for parent, others in grid.get(key, {}).items():
+      must(isinstance(others, list), f"'{key}' of '{parent}' must be a list")
       for arm in (parent, *others):
-        if arm not in grid["arms"]:
-          raise UserError("grid", path,
-                          f"'{arm}' in {key} of '{parent}' is none of the "
-                          f"arms {', '.join(grid['arms'])}")
-  return grid
+        must(isinstance(arm, str) and arm in arms,
+             f"'{arm}' in {key} of '{parent}' is not {named}")
+
+
+def _are_numbers(values):
+  return isinstance(values, list) and all(
+      type(v) is int and v >= 0 for v in values)
 
 
 def name_of(cell):

@@ -19,6 +19,7 @@ from atcon_tf.reports.figures import score_plots
 from atcon_tf.reports import tables
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_figures
+from atcon_tf.studies import study_seeds
 from atcon_tf.studies.study_figures import TRIVIAL
 
 # Each of these has a test; the metrics of BESIDE have intervals only.
@@ -102,17 +103,6 @@ def mean(rows, arm, shots, metric):
       found) else None
 
 
-def progress(grid, rows):
-  """How many runs of the study are finished, as text."""
-  wanted = set(study_grid.cells(grid))
-  done = wanted & {(r["arm"], r["shots"], r["seed"]) for r in rows}
-  seeds = ", ".join(map(str, grid["seeds"]))
-  if done < wanted:
-    return (f"**Incomplete: {len(done)} of {len(wanted)} runs**, seeds "
-            f"{seeds}")
-  return f"{len(wanted)} runs, seeds {seeds}"
-
-
 def shown(rows):
   """`{metric: label}` of the metrics in SHOWN that some row has."""
   return {metric: label for metric, label in SHOWN.items()
@@ -120,15 +110,18 @@ def shown(rows):
 
 
 def _header(rows):
-  labels = [*shown(rows).values(), "minutes", "GiB"]
+  labels = [*shown(rows).values(), "seeds", "minutes", "GiB"]
   return ["| | " + " | ".join(labels) + " |",
           "|---|" + "---|" * len(labels)]
 
 
 def _absolute(rows, name, arm, shots):
-  """The row of an arm in points."""
-  cells = [_points(mean(rows, arm, shots, m)) for m in shown(rows)]
-  return f"| {name} | " + " | ".join(cells + _cost(rows, arm, shots)) + " |"
+  """The row of an arm in points, of its seeds with all these shots."""
+  seeds = study_seeds.whole(rows, arm, shots)
+  own = [r for r in rows if r["seed"] in seeds]
+  cells = [_points(mean(own, arm, shots, m)) for m in shown(rows)]
+  return f"| {name} | " + " | ".join(
+      [*cells, study_seeds.listed(seeds), *_cost(rows, arm, shots)]) + " |"
 
 
 def _points(value):
@@ -157,10 +150,11 @@ def _differences(rows, arms, baseline, shots, name="{arm}"):
         cells.append(_cell(found[metric][arm], metric,
                            best.get(metric) == arm))
       else:
-        seeds = len(paired(rows, arm, baseline, shots, metric))
-        cells.append(f"- ({seeds} of 2 seeds)")
+        one = list(paired(rows, arm, baseline, shots, metric).values())
+        cells.append(f"{np.mean(one):+.1f}" if one else "-")
+    seeds = study_seeds.listed(study_seeds.whole(rows, arm, shots, baseline))
     lines.append(f"| {name.format(arm=arm)} | " + " | ".join(
-        cells + _cost(rows, arm, shots)) + " |")
+        [*cells, seeds, *_cost(rows, arm, shots)]) + " |")
   return lines
 
 
@@ -179,21 +173,18 @@ def _cell(outcome, metric, best):
                  else f" p {outcome['p']:.2g}")
 
 
-def _count(shots):
-  """A number of labelled images a class, as text: "all" for 0."""
-  return str(shots) if shots else "all"
-
-
 def _legend(grid, shots):
-  listed = " and ".join(", ".join(map(_count, shots)).rsplit(", ", 1))
+  listed = " and ".join(", ".join(
+      map(study_seeds.count, shots)).rsplit(", ", 1))
   return (f"Points on {grid.get('judged_on', 'test')}, "
           f"{'mean of ' if len(shots) > 1 else ''}{listed} "
           "labelled images a class: differences paired by seed, a seed's "
           "mean over the shots counting once, with 90 % intervals; p of the "
           "paired t test for the endpoints (" + ", ".join(ENDPOINTS.values())
           + "). ▲ ▼: the interval leaves out 0. Bold: the best of its column, "
-          "where it has a ▲. equal: too little for the first decimal. `-`: "
-          "fewer than two seeds with all these shots. "
+          "where it has a ▲. equal: too little for the first decimal. seeds: "
+          "those with all these shots, which a row is made of; one of them "
+          "gives no interval, and none gives `-`. "
           "Minutes and peak memory of a run: medians.")
 
 
@@ -220,7 +211,7 @@ def study_table(grid, rows):
   known = {r["arm"] for r in rows} | {baseline}
   every = [a for a in grid["arms"] if a in known]
   arms = [a for a in every if a != baseline]
-  lines = [f"{progress(grid, rows)}. {_legend(grid, shots)}", "",
+  lines = [f"{study_seeds.progress(grid, rows)}. {_legend(grid, shots)}", "",
            *_header(rows),
            _absolute(rows, f"{baseline}, points", baseline, shots),
            _trivial(rows, baseline, shots),
@@ -233,20 +224,21 @@ def study_table(grid, rows):
            *_flags(grid, every)]
   lines += ["", "Means on test by labelled images a class (F1, macro / "
             "mAP, macro / box IoU / pointing game; number of seeds):", "",
-            "| | " + " | ".join(f"{_count(k)} a class" for k in grid["shots"])
+            "| | " + " | ".join(
+                f"{study_seeds.count(k)} a class" for k in grid["shots"])
             + " |",
             "|---|" + "---|" * len(grid["shots"])]
   for arm in every:
     lines.append(f"| {arm} | " + " | ".join(
         _means(rows, arm, k) for k in grid["shots"]) + " |")
-  return "\n".join(lines) + "\n"
+  return "\n".join(lines + study_seeds.unequal(grid, rows, every)) + "\n"
 
 
 def _trivial(rows, baseline, shots):
   cells = [_points(mean(rows, baseline, shots, TRIVIAL[m]))
            if m in TRIVIAL else "" for m in shown(rows)]
   return ("| centred box, centre point: points without looking | "
-          + " | ".join([*cells, "", ""]) + " |")
+          + " | ".join([*cells, "", "", ""]) + " |")
 
 
 def _means(rows, arm, shots):
@@ -259,8 +251,8 @@ def ablation(grid, rows):
   """An ablation as Markdown: each variant over the arm it is a variant of."""
   shots = grid["endpoint_shots"]
   lines = ["# What each switch does", "",
-           f"{progress(grid, rows)}. {_legend(grid, shots)} Of the cells "
-           "without any effect, one in ten gets a sign by chance."]
+           f"{study_seeds.progress(grid, rows)}. {_legend(grid, shots)} Of "
+           "the cells without any effect, one in ten gets a sign by chance."]
   for parent, variants in grid["variants"].items():
     lines += ["", f"## {parent}", *_flags(grid, [parent, *variants]), "",
               *_header(rows),
@@ -313,12 +305,16 @@ def render(path, readme=""):
                        if (r["arm"], r["shots"], r["seed"]) in wanted])
   text = (ablation if "variants" in grid else study_table)(grid, rows)
   figures = {path.with_suffix(".png"): study_figures.by_shots(grid, rows)
-             } if len(grid["shots"]) > 1 else {}
+             if len(grid["shots"]) > 1 else None}
   found = gains(grid, rows)
-  if found:
-    figures[path.with_name(f"{path.stem}_gains.png")] = score_plots.forest(
-        found, f"Difference on {grid.get('judged_on', 'test')} in points, "
-        "90 % interval over seeds (grey: holds 0)")
+  figures[path.with_name(f"{path.stem}_gains.png")] = score_plots.forest(
+      found, f"Difference on {grid.get('judged_on', 'test')} in points, "
+      "90 % interval over seeds (grey: holds 0)") if found else None
+  for name in [name for name, figure in figures.items() if not figure]:
+    name.unlink(missing_ok=True)  # of other rows
+    del figures[name]
+  if not figures:
+    text += "\nNo figure: there is nothing to draw yet.\n"
   for name, figure in figures.items():
     files.write_bytes(name, canvas.to_png(figure, dpi=110))
   files.write_text(path.with_suffix(".md"), text + "".join(

@@ -2,21 +2,25 @@
 
 They differ by seed and shots alone, so that the images are read once and the
 training steps are compiled once. `studies.study` starts this file with a list
-of command lines of `atcon_tf.train` on the standard input, as JSON. The
-process prints the folder of each finished run; the output of the run itself
-goes to FOLDER.log.
+of command lines of `atcon_tf.train` on the standard input, as one line of
+JSON. The process prints the folder of each finished run; the output of the run
+itself goes to FOLDER.log. When the standard input is closed the process ends:
+the study has ended, and others may make its runs.
 """
 
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import sys
+import threading
 import traceback
 
 from atcon_tf.config import config_flags
 from atcon_tf.runs.run_classifier import of_file
 from atcon_tf.runs import run_folder
+from atcon_tf.training import determinism
 from atcon_tf.training import one_run
 
 
@@ -58,8 +62,10 @@ def run(arguments, before):
 
 def main():
   """Makes the runs that the standard input lists."""
-  before = None
-  for arguments in json.load(sys.stdin):
+  before, lines = None, json.loads(sys.stdin.readline())
+  determinism.require()
+  threading.Thread(target=_end_with_the_study, daemon=True).start()
+  for arguments in lines:
     folder = arguments[-1].removeprefix("--workdir=")
     with open(f"{folder}.log", "w") as log, contextlib.redirect_stdout(
         log), contextlib.redirect_stderr(log):
@@ -69,6 +75,13 @@ def main():
         traceback.print_exc()
         continue
     print(folder, flush=True)
+
+
+def _end_with_the_study():
+  # Not by sys.stdin, which Python would wait for when it ends.
+  while os.read(0, 1):
+    pass
+  os._exit(1)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ keeps the mean of the weights over the last quarter of the updates. Scores,
 figures and `tb/kept` are those of the kept weights.
 """
 
+from atcon_tf.training import determinism
 from atcon_tf.training.fit import fit
 from atcon_tf.training.loop import Training
 from atcon_tf.training.one_run import train_and_evaluate

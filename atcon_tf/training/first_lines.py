@@ -7,19 +7,20 @@ from atcon_tf.evaluation import map_cells
 from atcon_tf.reports import kept_weights
 
 
-def of(config, data, classifier):
+def of(config, data, classifier, workers=1):
   """The lines: what is trained, on what, and what may be wrong with it.
 
   Args:
     config: the run's `Config`.
     data: its `run_data.RunData`.
     classifier: its `models.Classifier`.
+    workers: number of processes that train it.
   """
   count = {part: len(records) for part, records in data.records.items()}
   things = f"clips of {config.frames} frames" if config.frames else "images"
   lines = [f"{config.objective}: {config.model}, {count['train_labeled']} "
            f"labelled and {count['train_unlabeled']} other training {things}, "
-           f"{config.steps} updates on {device()}"]
+           f"{config.steps} updates on {device(workers)}"]
   lines.append(map_cells.note(classifier, [
       r for records in data.records.values() for r in records]))
   few = kept_weights.too_few(dict(zip(data.class_names, np.sum(
@@ -29,7 +30,8 @@ def of(config, data, classifier):
   return [line for line in lines if line]
 
 
-def device():
+def device(workers=1):
   """What a run computes on, in words."""
   count = len(tf.config.list_physical_devices("GPU"))
-  return f"{count} GPU{'s' * (count > 1)}" if count else "the CPU"
+  here = f"{count} GPU{'s' * (count > 1)}" if count else "the CPU"
+  return here if workers == 1 else f"{here} of each of {workers} workers"

@@ -18,11 +18,11 @@ class FusedAdam(keras.optimizers.Adam):
   def update_step(self, gradient, variable, learning_rate):
     dtype, index = variable.dtype, self._get_variable_index(variable)
     step = tf.cast(self.iterations.value + 1, dtype)
-    first, second = (tf.cast(beta, dtype) for beta in (
+    first, second = (tf.constant(beta, dtype) for beta in (
         self.beta_1, self.beta_2))
     m, v = self._momentums[index].value, self._velocities[index].value
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle, m=m.handle, v=v.handle,
         beta1_power=tf.pow(first, step), beta2_power=tf.pow(second, step),
         lr=tf.cast(learning_rate, dtype), beta1=first, beta2=second,
-        epsilon=tf.cast(self.epsilon, dtype), grad=tf.cast(gradient, dtype))
+        epsilon=tf.constant(self.epsilon, dtype), grad=tf.cast(gradient, dtype))

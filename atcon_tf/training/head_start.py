@@ -53,7 +53,8 @@ def class_prior(config, data):
   return prior
 
 
-def begin(classifier, data, config, prior, ranked, cache="", prefix=None):
+def begin(classifier, data, config, prior, ranked, cache="", prefix=None,
+          group=None):
   """Fits the head on the features of the network's present weights.
 
   Args:
@@ -63,7 +64,7 @@ def begin(classifier, data, config, prior, ranked, cache="", prefix=None):
     prior: `[classes]`, see `class_prior`; needed if `ranked`.
     ranked: whether pseudo-labels of the unlabelled images, by their ranks,
       are part of the fit.
-    cache, prefix: see `Features`.
+    cache, prefix, group: see `Features`.
   Returns:
     a line that describes the fit, and the logits `[P, classes]` of the P
     unlabelled images; None if not `ranked`.
@@ -75,7 +76,7 @@ def begin(classifier, data, config, prior, ranked, cache="", prefix=None):
   pool = data.records["train_unlabeled"] if ranked else []
   reader = Features(classifier, config.probe_views,
                     pipeline.evaluation_size(config.eval_batch_size), cache,
-                    prefix)
+                    prefix, group)
   if reader.dense.bias is None:
     raise UserError("model", classifier.name,
                     f"its last dense layer, {reader.dense.name}, has no bias, "
@@ -135,7 +136,8 @@ class Features:
     dense: the last dense layer.
   """
 
-  def __init__(self, classifier, views, batch_size, cache="", prefix=None):
+  def __init__(self, classifier, views, batch_size, cache="", prefix=None,
+               group=None):
     """Prepares the features.
 
     Args:
@@ -146,6 +148,8 @@ class Features:
         are not kept.
       prefix: the `FrozenPrefix` of the classifier, which then keeps the
         images' own maps; None: there is none.
+      group: the `WorkerGroup` whose processes each compute a part of them;
+        None, or features that are kept: this process computes all.
     """
     self._embed, _ = halves(classifier)
     self.dense = classifier.logits._keras_history.operation
@@ -153,7 +157,7 @@ class Features:
     self._norm = operation if isinstance(operation, FeatureNorm) else None
     self._classifier = classifier
     self._batch_size = classifier.per_batch(batch_size)
-    self._views, self._cache = views, cache
+    self._views, self._cache, self._group = views, cache, group
 
     # The prefix knows an image as it is, which "five" does not look at.
     self._prefix = prefix if views != "five" else None
@@ -194,6 +198,9 @@ class Features:
     if self._cache:
       features = feature_cache.read(self._cache, self._network(), images,
                                     records, compute)
+    elif self._group and len(records) >= self._group.count:
+      features = self._group.gather(compute(self._group.part(records)),
+                                    len(records))
     else:
       features = compute(records)
     features = features.astype(np.float64)

@@ -1,5 +1,6 @@
 """Trains one run from data to result, by the steps of its plan."""
 
+import contextlib
 import sys
 import time
 
@@ -9,35 +10,45 @@ import tensorflow as tf
 
 from atcon_tf import objectives
 from atcon_tf.config.progress import Progress
+from atcon_tf.config import StartAgain
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.objectives import supervised
 from atcon_tf.objectives.base import Task
 from atcon_tf.reports import kept_weights
-from atcon_tf.runs import warm_start
-from atcon_tf.runs.run_classifier import build_classifier
 from atcon_tf.training import execution
 from atcon_tf.training import first_lines
+from atcon_tf.training import guards
 from atcon_tf.training import head_start
 from atcon_tf.training import optimizers
+from atcon_tf.training import preemption
 from atcon_tf.training import pseudo_labels
 from atcon_tf.training import results
+from atcon_tf.training import run_state
 from atcon_tf.training import schedule
+from atcon_tf.training import strategies
 from atcon_tf.training import streams
 from atcon_tf.training import weight_choice
 from atcon_tf.training.run_state import RunState
 from atcon_tf.training.schedule import CONSISTENCY
 from atcon_tf.training.schedule import SUPERVISED
 from atcon_tf.training.trainer import Trainer
-from atcon_tf.training.trainer import make_strategy
 from atcon_tf.training.trainer import named_variables
 from atcon_tf.training.validation import Validator
+from atcon_tf.training.worker_group import SharedPredictor
+from atcon_tf.training.worker_group import WorkerGroup
 
 
 class Training:
-  """One run; `studies/learning_rate_range.py` takes its steps as well."""
+  """One run; `studies/learning_rate_range.py` takes its steps as well.
 
-  def __init__(self, config, data, classifier=None, like=None):
+  Attributes:
+    saved: the updates in the last checkpoint; None: there is none yet.
+  """
+
+  saved = None
+
+  def __init__(self, config, data, classifier=None, like=None, strategy=None):
     """Builds the model, its objectives and optimisers.
 
     Args:
@@ -46,21 +57,29 @@ class Training:
       classifier: the `models.Classifier` to train; None: the settings
         describe it.
       like: see `prepare`.
+      strategy: see `strategies.make`; None: "auto", or for a classifier that
+        was built before the strategy of that time.
     """
     self.config, self.data = config, data
     self.interactive = sys.stderr.isatty()
     keras.utils.set_random_seed(config.seed)
-    # A model that was built before belongs to the strategy of that time.
-    strategy = tf.distribute.get_strategy() if classifier else make_strategy()
+    if strategy is None:
+      strategy = tf.distribute.get_strategy() if classifier else (
+          strategies.make())
+    self.group = WorkerGroup(strategy)
     with strategy.scope():
       self._build(classifier)
     if like:
       self._take_the_place_of(like)
-    self.plan = self._plan()
+    delay = config.bank_every if self._ranks and (
+        config.start != "ranked_probe") else 0
+    self.plan, self.counted = schedule.of_run(
+        config, data.records, self.trainer.objectives, delay)
 
   def _build(self, classifier):
     config, data = self.config, self.data
-    self.classifier = classifier or self._described()
+    self.classifier = classifier or execution.described(
+        config, data)
     if self.classifier.attention and self.classifier.head_variables and (
         not config.warm_start):
       raise UserError(
@@ -89,22 +108,12 @@ class Training:
       changed = self.classifier.head_variables
     self.predictor = execution.predictor(
         config, data, self.classifier, trained,
-        changed if batch_norm == "freeze" else None)
+        changed if batch_norm == "freeze" else None, self.group)
     self.variables = named_variables(self.trainer)
-
-  def _described(self):
-    """The classifier that the settings describe, with its first weights."""
-    config, data = self.config, self.data
-    prior = np.mean([r.label for r in data.records["train_labeled"]], 0)
-    classifier = build_classifier(config, len(data.class_names),
-                                  data.multi_label, prior=prior)
-    if config.warm_start:
-      warm_start.start_weights(classifier, config.warm_start)
-    return classifier
 
   def _twin(self):
     """A second classifier with the same weights, for a teacher."""
-    twin = self._described()
+    twin = execution.described(self.config, self.data)
     twin.model.set_weights(self.classifier.model.get_weights())
     return execution.of_steps(twin, self.config)
 
@@ -118,22 +127,6 @@ class Training:
     for name in ("classifier", "predictor", "trainer", "variables"):
       setattr(self, name, getattr(like, name))
 
-  def _plan(self):
-    """The kinds of all steps; sets `counted`, the kind that --steps counts."""
-    config = self.config
-    kind = config.schedule
-    if CONSISTENCY not in self.trainer.objectives:
-      kind = "supervised"
-    share = config.supervised_share
-    if config.alpha:
-      share = schedule.supervised_share(
-          config.alpha, len(self.data.records["train_labeled"]),
-          len(self.data.records["train_unlabeled"]))
-    self.counted = CONSISTENCY if kind == "consistency" else SUPERVISED
-    delay = config.bank_every if self._ranks and (
-        config.start != "ranked_probe") else 0
-    return schedule.plan(kind, config.steps, share, config.seed, delay)
-
   @property
   def _ranks(self):
     """Whether the objective ranks the unlabelled pool."""
@@ -141,7 +134,13 @@ class Training:
     return objective is not None and objective.pseudo_labels is not None
 
   def run(self, work):
-    """Takes the remaining steps in a `run_folder.Workdir`, then tests."""
+    """Takes the remaining steps in a `run_folder.Workdir`, then tests.
+
+    Returns:
+      the dict of result.json on the chief; None in the other processes.
+    Raises:
+      StartAgain: SIGTERM has come; the checkpoint is of the step before.
+    """
     self.work, started, config = work, time.time(), self.config
     state = self._resume()
     before = state.seconds
@@ -149,8 +148,8 @@ class Training:
     validator = Validator(
         self.config, self.data, self.predictor, self.work, self.interactive,
         self.trainer.objectives,
-        self._losses if self.classifier.attention else None)
-    try:
+        self._losses if self.classifier.attention else None, self.group)
+    with guards.explained(self, state), contextlib.closing(validator):
       if not state.step and not state.history:
         self.begin(state, validator)
       self._loop(state, validator)
@@ -158,18 +157,8 @@ class Training:
         self._take_mean(state, validator)
       if config.refit == "on" and self._fits_head and not state.refit:
         self._refit(state, validator)
-    except FloatingPointError as error:
-      raise UserError(
-          f"stopped after {state.updates} updates: {error}; try lower "
-          "learning rates") from error
-    except tf.errors.ResourceExhaustedError as error:
-      raise UserError(
-          "batch_size", self.config.batch_size,
-          f"needs more memory than there is, with "
-          f"--image_size={self.config.image_size}; try a smaller batch, or a "
-          "smaller --unlabeled_batch_size or --eval_batch_size") from error
-    finally:
-      validator.close()
+    if not self.group.chief:
+      return None
     return results.finish(self.config, self.data, self.predictor, self.work,
                           validator, state, schedule.summary(
                               self.plan, state.step, self.counted,
@@ -177,12 +166,13 @@ class Training:
 
   def _resume(self):
     """Restores the last checkpoint, and returns its `RunState`."""
-    progress, arrays = self.work.load_checkpoint(self.variables)
-    if progress is None:
-      print(*first_lines.of(self.config, self.data, self.classifier),
-            sep="\n", flush=True)
+    state = run_state.restored(self.work, self.variables, self.group,
+                               self.config.seed)
+    if state is None:
+      print(*first_lines.of(self.config, self.data, self.classifier,
+                            self.group.count), sep="\n", flush=True)
       return RunState()
-    state = RunState.from_arrays(progress, arrays, self.config.seed)
+    self.saved = state.updates
     print(f"continuing after {state.updates} of {self.config.steps} updates",
           flush=True)
     return state
@@ -199,11 +189,12 @@ class Training:
     if self._fits_head:
       line, pool = head_start.begin(
           self.classifier, self.data, config, self.class_prior,
-          config.start == "ranked_probe", config.feature_cache,
-          self.predictor.prefix_of(self.classifier))
+          ranked=config.start == "ranked_probe", cache=config.feature_cache,
+          prefix=self.predictor.prefix_of(self.classifier), group=self.group)
       print(line, flush=True)
+      self.group.follow(self.variables.values())
       if self._ranks and pool is not None:
-        state.pseudo_labels = self._rank(0, state, pool)
+        state.pseudo_labels = self._rank(0, state, *self.group.copies([pool]))
     elif started:
       print(f"note: the head of {config.model} is kept; --start="
             f"{config.start} applies to a new head only", flush=True)
@@ -220,8 +211,10 @@ class Training:
   def _refit(self, state, validator):
     """Fits the head again, on the features of the trained backbone."""
     line, _ = head_start.begin(self.classifier, self.data, self.config,
-                               self.class_prior, ranked=True)
+                               self.class_prior, ranked=True,
+                               group=self.group)
     print(f"again: {line}", flush=True)
+    self.group.follow(self.variables.values())
     state.refit, before = True, state.best
     validator.validate(state)
     print(kept_weights.refitted(state.history[-1], before, state.best),
@@ -241,42 +234,43 @@ class Training:
     """Writes the checkpoint."""
     state.seconds = self.seconds()
     self.work.save_checkpoint(self.variables, *state.to_arrays())
+    self.saved = state.updates
 
   def _loop(self, state, validator):
     config = self.config
     bar = Progress(config.steps, "updates", done=state.updates)
-    last_ones = config.steps - weight_choice.averaged_updates(config.steps)
-    steps = () if self._stopped(state) else self.steps(state, fetch=False)
-    for kinds, logs in steps:
-      state.add(logs)
-      if self.counted not in kinds:
-        continue
-      bar.update(state.updates)
-      if config.keep == "average" and state.updates > last_ones:
-        state.mean = weight_choice.add_to_mean(
-            state.mean, state.averaged,
-            weight_choice.floating(self.classifier))
-        state.averaged += 1
-      last = state.updates == config.steps
-      kept = validator.follow(state)
-      last |= self._stopped(state)
-      # A checkpoint follows new best weights, so that they never belong to a
-      # later step than the checkpoint.
-      if last or kept or state.updates % config.checkpoint_every == 0:
-        self._save(state)
-      if last and state.updates < config.steps:
-        print(f"stopped after {state.updates} of {config.steps} updates: "
-              f"{config.patience} validations without better weights",
-              flush=True)
-        break
+    steps = () if state.out_of_patience(config) else (
+        self.steps(state, fetch=False))
+    with preemption.watched() as asked:
+      for kinds, logs in steps:
+        state.add(logs)
+        if self.counted in kinds:
+          bar.update(state.updates)
+          if self._ends_after(state, validator):
+            break
+        if self.group.any(asked()):
+          self._save(state)
+          raise StartAgain(f"stopped by SIGTERM after {state.updates} "
+                           "updates; the same command continues")
     bar.close()
 
-  def _stopped(self, state):
-    """Whether --patience ends the training here: a function of the state."""
-    every, patience = self.config.eval_every, self.config.patience
-    waited = state.updates - (state.best["updates"] if state.best else 0)
-    return bool(patience) and state.updates % every == 0 and (
-        waited >= patience * every)
+  def _ends_after(self, state, validator):
+    """What follows an update; whether --patience ends the training here."""
+    config = self.config
+    if config.keep == "average":
+      weight_choice.average(state, config.steps, self.classifier)
+    last = state.updates == config.steps
+    kept = validator.follow(state)
+    early = not last and state.out_of_patience(config)
+    # A checkpoint follows new best weights, so that they never belong to a
+    # later step than the checkpoint.
+    if last or early or kept or state.updates % config.checkpoint_every == 0:
+      self._save(state)
+    if early:
+      print(f"stopped after {state.updates} of {config.steps} updates: "
+            f"{config.patience} validations without better weights",
+            flush=True)
+    return early
 
   def steps(self, state, fetch=True):
     """Takes the remaining steps of the plan, one for each iteration.
@@ -288,7 +282,7 @@ class Training:
     Yields:
       `(kinds of the step, {"loss" and each term: float})`.
     Raises:
-      FloatingPointError: the loss is not finite, with `fetch`.
+      FloatingPointError: with `fetch`, the loss is not finite or exploded.
     """
     take = self.trainer.run if fetch else self.trainer.step
     done = {kind: sum(kind in step for step in self.plan[:state.step])

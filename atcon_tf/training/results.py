@@ -30,7 +30,7 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
   Returns:
     the dict of result.json.
   """
-  work.load_best(predictor.classifier)
+  work.load_best(predictor.classifier, state.best.get("sha256"))
   predictions = {}
   for part in ("val", "test"):
     print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
@@ -66,7 +66,8 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
       "seconds": round(seconds(), 1), "peak_gib": round(peak_memory(), 2),
       "thresholds": thresholds,
       **_operating_point(config, data, predictions["val"]),
-      "skipped_images": len(data.images.bad), **scores,
+      "skipped_images": len(data.images.bad),
+      **_dead_maps(predictions["test"]), **scores,
       **scoring.clip_level(predictions["test"], thresholds),
       "history": history}
   _draw(result, predictions["val"], data, work, validator)
@@ -74,6 +75,20 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
     result["head"] = _head(predictor.classifier.attention, validator, data)
   work.save_result(result)
   return result
+
+
+def _dead_maps(predictions):
+  """{"dead_maps": number of test images with a constant Grad-CAM}, and a note.
+
+  {} for a network whose consistency is not measured.
+  """
+  if predictions.dead is None:
+    return {}
+  count = int(predictions.dead.sum())
+  if count:
+    print(f"note: Grad-CAM of the predicted class is constant for {count} of "
+          f"{len(predictions.dead)} test images", flush=True)
+  return {"dead_maps": count}
 
 
 def _operating_point(config, data, predictions):

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from atcon_tf.training import pseudo_labels
 from atcon_tf.training.pseudo_labels import PseudoLabels
 from atcon_tf.training.trainer import fetched
@@ -19,15 +21,16 @@ class RunState:
     updates: number of these steps that --steps counts.
     seconds: seconds that the run has taken.
     best: the kept weights: "updates", "score" and "loss" on validation,
-      "refit" and "averaged"; None: no weights are kept yet.
+      "refit", "averaged" and "sha256"; None: no weights are kept yet.
     history: a dict for each validation: "step", the mean losses since the
       previous validation, and the scores, `val_...`.
     sums: `{loss: (sum, count)}` since the last validation.
     flat_mask: whether a nearly constant soft mask was reported.
+    dead_maps: whether maps that are constant were reported.
     averaged: number of updates whose weights are in `mean`.
     mean_taken: whether the weights are that mean.
     refit: whether the head was fitted again after the last update.
-    mean: list of arrays, see `weight_choice.add_to_mean`.
+    mean: list of arrays, see `weight_choice.average`.
     waiting: the losses of steps that are not in `sums` yet, because they are
       still on the device; see `settle`.
     pseudo_labels: `PseudoLabels` of the pool; None: the pool is not ranked.
@@ -40,6 +43,7 @@ class RunState:
   history: list = dataclasses.field(default_factory=list)
   sums: dict = dataclasses.field(default_factory=dict)
   flat_mask: bool = False
+  dead_maps: bool = False
   averaged: int = 0
   mean_taken: bool = False
   refit: bool = False
@@ -55,11 +59,17 @@ class RunState:
     """Fetches the losses of all steps into `sums`.
 
     Raises:
-      FloatingPointError: a loss is not finite.
+      FloatingPointError: a loss is not finite, or exploded; `step` is then
+        that of the loss.
     """
     steps, self.waiting = self.waiting, []
-    for logs in fetched(steps):
-      for name, value in logs.items():
+    for i, logs in enumerate(steps):
+      try:
+        losses = fetched(logs)
+      except FloatingPointError:
+        self.step -= len(steps) - i
+        raise
+      for name, value in losses.items():
         total, count = self.sums.get(name, (0.0, 0))
         self.sums[name] = total + value, count + 1
 
@@ -74,6 +84,13 @@ class RunState:
              for name, (total, count) in self.sums.items()}
     self.sums = {}
     return means
+
+  def out_of_patience(self, config):
+    """Whether --patience ends the training here: a function of the state."""
+    every, patience = config.eval_every, config.patience
+    waited = self.updates - (self.best["updates"] if self.best else 0)
+    return bool(patience) and self.updates % every == 0 and (
+        waited >= patience * every)
 
   @property
   def kept_row(self):
@@ -111,3 +128,27 @@ class RunState:
       state.pseudo_labels = pseudo_labels.restored(**arrays, **ranked,
                                                    seed=seed)
     return state
+
+
+def restored(work, variables, group, seed):
+  """The state in a run's last checkpoint; its variables get their values.
+
+  Args:
+    work: the run's `run_folder.Workdir`; that of the chief counts.
+    variables: `{name: keras.Variable}`.
+    group: the `WorkerGroup` of the run, whose variables become the chief's.
+    seed: of the run.
+  Returns:
+    a `RunState`; None: there is no checkpoint.
+  """
+  progress, arrays = work.load_checkpoint(variables)
+  group.follow(variables.values())
+  progress = group.same(progress)
+  if progress is None:
+    return None
+  kinds = group.same({name: (a.shape, a.dtype.str)
+                      for name, a in arrays.items()})
+  arrays = dict(zip(kinds, group.copies([
+      arrays[name] if group.chief else np.zeros(*kind)
+      for name, kind in kinds.items()])))
+  return RunState.from_arrays(progress, arrays, seed)

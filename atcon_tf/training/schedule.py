@@ -20,6 +20,24 @@ def supervised_share(alpha, labeled, unlabeled):
   return alpha * labeled / (alpha * labeled + unlabeled)
 
 
+def of_run(config, records, objectives, delay=0):
+  """The plan of a run, and the kind of step that its --steps counts.
+
+  Args:
+    config: a resolved `Config`.
+    records: `{part: list of Record}`.
+    objectives: `{kind: Objective}`.
+    delay: see `plan`.
+  """
+  kind = config.schedule if CONSISTENCY in objectives else "supervised"
+  share = config.supervised_share
+  if config.alpha:
+    share = supervised_share(config.alpha, len(records["train_labeled"]),
+                             len(records["train_unlabeled"]))
+  return (plan(kind, config.steps, share, config.seed, delay),
+          CONSISTENCY if kind == "consistency" else SUPERVISED)
+
+
 def plan(schedule, steps, share, seed, delay=0):
   """The kinds of all steps of a run.
 

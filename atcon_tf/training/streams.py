@@ -13,6 +13,7 @@ from atcon_tf.data import label_pairs
 from atcon_tf.data import pipeline
 from atcon_tf.objectives.base import CONSISTENCY
 from atcon_tf.objectives.base import SUPERVISED
+from atcon_tf.training.pseudo_labels import STREAM as POOL
 
 # The number of each stream.
 STREAMS = {SUPERVISED: 1, CONSISTENCY: 2}
@@ -58,6 +59,31 @@ def batches(kind, objective, data, config, start, stop, pseudo_labels=None):
   return iter(pipeline.training_batches(
       data.images, pool, config.unlabeled_batch_size, config.seed,
       STREAMS[kind], start, stop, config.augment, columns))
+
+
+def ids(kind, objective, data, config, number, pseudo_labels=None):
+  """The ids of the images of a batch, of pairs those of the first ones.
+
+  Args:
+    kind, objective, data, config, pseudo_labels: see `batches`.
+    number: of the batch.
+  """
+  records, size = data.records["train_labeled"], config.batch_size
+  stream, choose = STREAMS[kind], None
+  if kind == CONSISTENCY and not objective.paired:
+    records, size = data.records["train_unlabeled"], (
+        config.unlabeled_batch_size)
+    if objective.pseudo_labels:
+      if pseudo_labels is None:
+        return []
+      records = [records[i] for i in np.flatnonzero(
+          pseudo_labels.label.any(1))]
+      stream = POOL
+  elif not objective.paired:
+    choose = _balanced(records, config)
+  order = choose(number) if choose else pipeline.order(
+      len(records), size, config.seed, stream, number)
+  return [records[i].id for i in order]
 
 
 def _balanced(records, config):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from atcon_tf.config import UserError
 from atcon_tf.models import batch_norm_folding
 from atcon_tf.objectives.base import SUPERVISED
+from atcon_tf.training import determinism
 
 
 def named_variables(trainer):
@@ -27,38 +28,24 @@ def named_variables(trainer):
   return named
 
 
-def fetched(steps):
-  """The losses of several steps as floats.
+# No mean loss of this package comes near it, unless the rates diverge.
+EXPLODED = 1e4
+
+
+def fetched(logs):
+  """The losses of a step as floats.
 
   Args:
-    steps: list of `{"loss" and each term: scalar}`, as `Trainer.step` gives.
+    logs: `{"loss" and each term: scalar}`, as `Trainer.step` gives.
   Raises:
-    FloatingPointError: a loss is not finite.
+    FloatingPointError: a loss is not finite, or above `EXPLODED`.
   """
-  steps = [{name: float(value) for name, value in logs.items()}
-           for logs in steps]
-  for logs in steps:
-    if not all(map(math.isfinite, logs.values())):
-      raise FloatingPointError(f"the loss is not finite: {logs}")
-  return steps
-
-
-def make_strategy(devices=None):
-  """A MirroredStrategy for several devices, a OneDeviceStrategy for one.
-
-  Args:
-    devices: TensorFlow's names of devices; None: all GPUs, or the CPU if there
-      is no GPU.
-  """
-  devices = devices or [
-      d.name for d in tf.config.list_logical_devices("GPU")] or ["/cpu:0"]
-  if len(devices) == 1:
-    return tf.distribute.OneDeviceStrategy(devices[0])
-  # CPUs reduce by collectives, whose keys a second strategy in the same process
-  # would use again ("shape mismatch in the collective instance").
-  cpus = all("cpu" in d.lower() for d in devices)
-  return tf.distribute.MirroredStrategy(
-      devices, tf.distribute.ReductionToOneDevice() if cpus else None)
+  logs = {name: float(value) for name, value in logs.items()}
+  if not all(map(math.isfinite, logs.values())):
+    raise FloatingPointError(f"the loss is not finite: {logs}")
+  if abs(logs["loss"]) > EXPLODED:
+    raise FloatingPointError(f"the loss is {logs['loss']:.3g}")
+  return logs
 
 
 def _times(factor, tensor):
@@ -114,10 +101,12 @@ class Trainer(keras.Model):
     for name, variables in [*self._groups[True], *self._groups[False]]:
       if name in optimizers:
         optimizers[name].build(variables)
-    self._distributed_step = tf.function(
-        lambda batches: self.strategy.run(self.train_step, [batches]),
-        reduce_retracing=True, autograph=False,
-        jit_compile=compiled and self.strategy.num_replicas_in_sync == 1)
+    self._compiled = compiled and self.strategy.num_replicas_in_sync == 1
+    if batch_norm == "train" and self.strategy.num_replicas_in_sync > 1:
+      for layer in self.network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+          layer.synchronized = True  # statistics of the global batch
+    self._distributed_step = None
     self._terms = {kind: tf.function(o.call, reduce_retracing=True,
                                      autograph=False)
                    for kind, o in objectives.items()}
@@ -164,6 +153,19 @@ class Trainer(keras.Model):
                        for v in reached], reached)
     return logs
 
+  def _traced(self, batches):
+    """The first step, which is traced."""
+    self._distributed_step = tf.function(
+        self._step, reduce_retracing=True, autograph=False,
+        jit_compile=self._compiled)
+    return self._distributed_step(batches)
+
+  def _step(self, batches):
+    """The logs of one update, summed over the replicas of all processes."""
+    logs = self.strategy.run(self.train_step, [batches])
+    return {name: self.strategy.reduce("SUM", value, axis=None)
+            for name, value in logs.items()}
+
   def _global_means(self, terms):
     """This replica's share of each term's `sum(value w) / sum(w)`."""
     totals = tf.stack([tf.reduce_sum(w) for _, w in terms.values()])
@@ -183,18 +185,20 @@ class Trainer(keras.Model):
     Raises:
       FloatingPointError: the loss is not finite.
     """
-    logs, = fetched([self.step(batches)])
-    return logs
+    return fetched(self.step(batches))
 
   def step(self, batches):
     """`run` without the wait: the losses are scalars on the device."""
     if self.strategy.num_replicas_in_sync > 1:
       batches = {k: self._split(b, k) for k, b in batches.items()}
-    logs = self._distributed_step(batches)
+    if self._distributed_step is None:
+      logs = determinism.first_step(lambda: self._traced(batches),
+                                    list(named_variables(self).values()))
+    else:
+      logs = self._distributed_step(batches)
     for objective in self.objectives.values():
       objective.after_update()
-    return {name: self.strategy.reduce("SUM", value, axis=None)
-            for name, value in logs.items()}
+    return logs
 
   def losses(self, kind, batches):
     """The mean terms of an objective, without an update.

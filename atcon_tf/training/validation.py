@@ -32,7 +32,7 @@ class Validator:
   """Validates, keeps weights, writes TensorBoard, prints progress."""
 
   def __init__(self, config, data, predictor, work, interactive,
-               objectives, losses=None):
+               objectives, losses=None, group=None):
     """Opens the event file.
 
     Args:
@@ -47,7 +47,9 @@ class Validator:
         `records -> {"loss" and each term: float}`. The loss then chooses the
         weights, because the classifier's scores do not change. None: the
         classifier's mAP chooses them; see `weight_choice`.
+      group: the `WorkerGroup` whose chief's scores count; None: one process.
     """
+    self._group = group
     self.config, self.data, self.work = config, data, work
     self.predictor, self.interactive = predictor, interactive
     self.losses = losses
@@ -119,6 +121,8 @@ class Validator:
     else:
       scores = self._scores(state.updates)
     row |= {f"val_{name}": value for name, value in scores.items()}
+    if self._group:
+      row, scores = self._group.same([row, scores])
     score = -scores["loss"] if self.losses else scores["map_macro"]
     updates = state.updates
     state.history.append({"step": updates, **row,
@@ -131,10 +135,11 @@ class Validator:
            "averaged": state.averaged if state.mean_taken else 0}
     kept = keep and weight_choice.wins(new, state.best, self.config.keep)
     if kept:
-      state.best = new
-      self.work.save_best(self.predictor.classifier)
+      state.best = {**new, "sha256": self.work.save_best(
+          self.predictor.classifier)}
     self._callback.on_epoch_end(updates, row)
     self._report_a_flat_mask_once(state, row)
+    self._report_dead_maps_once(state, row)
     if not self.interactive:
       names = SHOWN_OF_HEADS if self.losses else SHOWN
       shown = [f"{name} {row[name]:.4f}" for name in names if name in row]
@@ -152,6 +157,16 @@ class Validator:
             f"{row['mask_mean']:.3f}, standard deviation {deviation:.4f}), so "
             "the loss compares the maps of two contrasts; --mask_scale=std "
             "makes a mask that varies", flush=True)
+
+  def _report_dead_maps_once(self, state, row):
+    """Prints a note at the first validation with maps that explain nothing."""
+    dead = row.get("val_dead_maps", 0)
+    if dead and not state.dead_maps:
+      state.dead_maps = True
+      print(f"note: Grad-CAM of the predicted class is constant for {dead} of "
+            f"{min(FOLLOWED, len(self.data.records['val']))} validation "
+            "images: such maps explain nothing, and have no consistency",
+            flush=True)
 
   def _scores(self, updates):
     """The scores of the classifier on the validation images."""
@@ -172,6 +187,8 @@ class Validator:
     for name in ("consistency", "consistency_raw"):
       if getattr(followed, name) is not None:
         scores[name] = float(getattr(followed, name).mean())
+    if followed.dead is not None and followed.dead.any():
+      scores["dead_maps"] = int(followed.dead.sum())
     self._callback.on_predictions(updates, label, probability,
                                   self.data.class_names, multi_label,
                                   followed.consistency)

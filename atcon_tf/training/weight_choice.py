@@ -51,7 +51,20 @@ def floating(classifier):
           if keras.backend.is_float_dtype(v.dtype)]
 
 
-def add_to_mean(mean, count, variables):
+def average(state, steps, classifier):
+  """Adds the present weights to the mean of those of the last updates.
+
+  Args:
+    state: a `RunState`, whose `mean` and `averaged` are updated.
+    steps: number of updates of the run.
+    classifier: a `models.Classifier`.
+  """
+  if state.updates > steps - averaged_updates(steps):
+    state.mean = _add_to_mean(state.mean, state.averaged, floating(classifier))
+    state.averaged += 1
+
+
+def _add_to_mean(mean, count, variables):
   """The mean with the variables' present values added to it.
 
   Args:

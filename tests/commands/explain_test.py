@@ -73,6 +73,8 @@ def test_what_is_no_picture(tmp_path):
     pictures.read(tmp_path / "cut.png")
   with pytest.raises(UserError, match="no image there"):
     pictures.find([str(tmp_path / "*.gif")])
+  with pytest.raises(UserError, match=r"none: no image there \(no such file"):
+    pictures.find([str(tmp_path / "none")])
   with pytest.raises(UserError, match="no such file or folder"):
     pictures.frames(tmp_path / "none.mp4")
 

@@ -42,7 +42,8 @@ class DefaultsTest(Case):
 
   @parameterized.parameters(*settings.MODELS)
   def test_every_model_has_a_size_and_rates(self, model):
-    got = parse(f"--model={model}")
+    data = ["--dataset=moving_shapes"] if model in settings.THREE_D else []
+    got = parse(f"--model={model}", *data)
     self.assertGreater(got.image_size, 0)
     self.assertGreater(got.head_learning_rate, 0)
     self.assertIn(got.weights, ("none", "imagenet"))

@@ -118,7 +118,8 @@ class RefusalTest(Case):
   def test_not_used_by_the_model(self):
     line = self.refused("--model=resnet50", "--width=0.5")
     self.assertEqual(line, "--width=0.5: not used with --model=resnet50; it "
-                     "goes with --model=mobilenet or mobilenet_v2")
+                     "goes with --model=mobilenet or mobilenet_v2 or r3d_18 or "
+                     "mc3_18 or r2plus1d_18")
     line = self.refused("--model=vgg16", "--input_range=0..1")
     self.assertStartsWith(line, "--input_range=0..1: not used with "
                           "--model=vgg16, whose range is known")

@@ -79,6 +79,20 @@ def test_images_that_look_alike(root):
   assert all(f.distance <= 4 for f in findings)
 
 
+def test_other_parts_of_one_product_are_suspicious_not_wrong(root):
+  """A hash sees no fine structure; the pixels do."""
+  pixels = np.asarray(PIL.Image.open(root / "train/cat/0.png"), float)
+  fine = 30 * (np.indices(pixels.shape[:2]).sum(0) // 3 % 2 * 2 - 1)
+  PIL.Image.fromarray((.7 * pixels + 38 + fine[..., None]).astype(
+      np.uint8)).save(root / "test/cat/9.png")
+  counts, findings = checked(root, near=8)
+  assert kinds(findings) == []
+  assert kinds(findings, False) == [
+      ("suspicious", "test/cat/9.png", "train/cat/0.png")]
+  text = check_sheet.text(counts, findings)
+  assert "note   'train/cat/0.png'" in text and "nothing is wrong" in text
+
+
 def test_images_without_structure_do_not_look_alike(root):
   for part, value in (("train", 0), ("val", 1), ("test", 200)):
     PIL.Image.new("RGB", [20, 20], (value,) * 3).save(
@@ -152,18 +166,40 @@ def test_the_command(root, tmp_path):
          f"--data_dir={root}", f"--out={tmp_path / 'out.json'}", *flags],
         cwd=ROOT, capture_output=True, text=True)
   shutil.copy(root / "train/cat/0.png", root / "test/cat/9.png")
+  image = PIL.Image.open(root / "train/dog/0.png")
+  image.save(root / "val/dog/9.jpg", quality=80)
   done = run()
   assert done.returncode == 1, done.stderr[-2000:]
   assert "are the same image" in done.stdout
   stored = json.loads((tmp_path / "out.json").read_text())
-  assert stored["wrong"] == 1 and stored["findings"][0]["images"] == [
+  assert "--group_pattern" in done.stdout and "--near=0" in done.stdout
+  assert stored["wrong"] == 2 and stored["findings"][0]["images"] == [
       "train/cat/0.png", "test/cat/9.png"]
   with PIL.Image.open(tmp_path / "out.png") as sheet:
     assert sheet.size[0] > 500
   (root / "test/cat/9.png").unlink()
+  (root / "val/dog/9.jpg").unlink()
   done = run()
   assert done.returncode == 0, done.stderr[-2000:]
-  assert "nothing is wrong" in done.stdout
+  assert "nothing is wrong" in done.stdout and "--near" not in done.stdout
   assert not (tmp_path / "out.png").exists()
   done = run("--data_dir=none")
   assert done.returncode == 2 and "--data_dir=none: no such" in done.stderr
+
+
+def test_help_shows_the_flags_of_data_alone():
+  """Training flags are accepted, as in a run's flag file, but not shown."""
+  code = ("from atcon_tf.config import cli, config_flags; "
+          "cli.run(print, config_flags.define_flags, "
+          "hidden=config_flags.not_of_data())")
+  def run(flag):
+    return subprocess.run([sys.executable, "-c", code, flag], cwd=ROOT,
+                          capture_output=True, text=True).stdout
+  shown = run("--help")
+  for name in ("dataset", "data_dir", "group_pattern", "seed", "frames"):
+    assert f"--{name}:" in shown, name
+  for name in ("learning_rate", "objective", "shots", "steps", "alpha"):
+    assert f"--{name}:" not in shown, name
+  assert run("--learning_rate=0.1").strip() == "['-c']"
+  # A default that the text says does not stand beside it as 0.
+  assert "default: --seed" in shown and "'-1'" not in shown

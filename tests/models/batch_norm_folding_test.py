@@ -1,7 +1,5 @@
 """Folding changes nothing but the number of operations."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -85,34 +83,6 @@ def test_a_pair_gives_the_same_numbers_and_gradients(layers):
         loss, [v.value for v in model.trainable_variables])])
   for before, after in zip(*found):
     np.testing.assert_allclose(before, after, rtol=1e-9, atol=1e-9)
-
-
-def test_passes_share_their_kernels_and_keep_their_gradients(monkeypatch):
-  """Of two passes, and of one in a loop, which has a graph of its own."""
-  folded = batch_norm_folding.fold(_model(*PAIRS["convolution"]()))
-  layer = next(l for l in folded.layers
-               if isinstance(l, batch_norm_folding.FoldedConvolution))
-  made, own = [], layer.kernel_and_offset
-  monkeypatch.setattr(layer, "kernel_and_offset",
-                      lambda: made.append(1) or own())
-
-  def gradients(scope):
-    with tf.GradientTape() as tape, scope():
-      y = folded(_images()) + folded(2 * _images())
-      y += tf.while_loop(lambda i, _: i < 2, lambda i, s: (
-          i + 1, s + folded(_images())), (0, tf.zeros_like(y)),
-                         maximum_iterations=2)[1]
-      loss = tf.reduce_sum(y**3)
-    return tape.gradient(loss, [v.value for v in folded.trainable_variables])
-
-  counts, found = [], []
-  for scope in (contextlib.nullcontext, batch_norm_folding.shared_kernels):
-    made.clear()
-    found.append(tf.function(lambda s=scope: gradients(s))())
-    counts.append(len(made))
-  assert counts == [3, 2]
-  for one, other in zip(*found):
-    np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
 def test_in_training_it_learns_the_batches_statistics():

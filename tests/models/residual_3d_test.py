@@ -4,6 +4,7 @@ import collections
 import io
 import pickle
 import struct
+from unittest import mock
 import zipfile
 
 import keras
@@ -131,7 +132,12 @@ def _state_of(model):
   return found
 
 
+# Networks of few layers, whose names and kinds are those of all.
+_FEW = mock.patch.multiple(residual_3d, STAGES=2, BLOCKS=1)
+
+
 @pytest.mark.parametrize("name", residual_3d.NAMES)
+@_FEW
 def test_weights_of_torchvision(name, tmp_path):
   model = residual_3d.make(name, 4, (16, 16), width=0.07)
   tensors = _state_of(model)
@@ -176,6 +182,7 @@ def test_views_and_byte_orders(tmp_path):
     ("other", "it has no stem.0"),
     ("width", "stem.1 has the shape"),
     ("missing", "no such file")])
+@_FEW
 def test_refusals(kind, why, tmp_path):
   path = tmp_path / "w.pth"
   model = residual_3d.make("r3d_18", 4, (16, 16), width=0.07)
@@ -226,6 +233,7 @@ def test_a_network_of_clips_needs_clips():
     config.Config(dataset="shapes", model="r3d_18").resolve()
 
 
+@_FEW
 def test_weights_file_of_keras(tmp_path):
   built = residual_3d.make("r3d_18", 8, (24, 24), width=0.07)
   built.save_weights(tmp_path / "w.weights.h5")

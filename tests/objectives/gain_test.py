@@ -19,7 +19,7 @@ from atcon_tf.objectives import gain
 from atcon_tf.objectives import supervised
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf import training
-from atcon_tf.training.trainer import make_strategy
+from atcon_tf.training import strategies
 from atcon_tf.training.trainer import Trainer
 from tests.refusals import refused
 
@@ -145,7 +145,7 @@ def test_terms_of_weight_0_are_left_out(classifier):
 
 
 def _steps(devices, count=4):
-  strategy = make_strategy(devices)
+  strategy = strategies.make(devices=devices)
   with strategy.scope():
     classifier = _classifier()
     objective = gain.Gain(classifier, ex_weight=2., am_start_step=1,

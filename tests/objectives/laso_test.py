@@ -17,7 +17,7 @@ from atcon_tf import models
 from atcon_tf.objectives import laso
 from atcon_tf import runs
 from atcon_tf import training
-from atcon_tf.training.trainer import make_strategy
+from atcon_tf.training import strategies
 from atcon_tf.training.trainer import named_variables
 from atcon_tf.training.trainer import Trainer
 from tests.refusals import refused
@@ -180,7 +180,7 @@ def test_batch_statistics_of_the_networks():
 
 def test_one_and_two_replicas_agree(float64):
   def trained(devices):
-    with make_strategy(devices).scope():
+    with strategies.make(devices=devices).scope():
       trainer = _trainer(lambda: keras.optimizers.SGD(0.1, momentum=.9))
     logs = [trainer.run({"supervised": _batch(i, 3)}) for i in range(2)]
     variables = named_variables(trainer).values()

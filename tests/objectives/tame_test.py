@@ -32,7 +32,7 @@ from atcon_tf.serving import formats
 from atcon_tf import training
 from atcon_tf.training import head_scores
 from atcon_tf.training import optimizers
-from atcon_tf.training.trainer import make_strategy
+from atcon_tf.training import strategies
 from atcon_tf.training.trainer import Trainer
 from tests import quiet_process
 from tests.conftest import ROOT
@@ -294,7 +294,7 @@ def test_one_and_two_replicas_agree(float64, size):
                                   dtype=tf.float64)} for _ in range(3)]
 
   def trained(devices):
-    with make_strategy(devices).scope():
+    with strategies.make(devices=devices).scope():
       classifier = explanation_head.attach(models.wrap(_own_model()))
       loss = tame.Tame(classifier)
       trainer = Trainer(

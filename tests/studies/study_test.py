@@ -103,7 +103,27 @@ def test_half_a_study_says_so():
   assert study_tables.test(rows, "new", "base", [2, 4], "map_macro") is None
   text = study_tables.study_table(_grid(), rows)
   assert text.startswith("**Incomplete: 4 of 8 runs**")
-  assert "| new | - (1 of 2 seeds) |" in text
+  # One seed: a difference without interval, and the row names the seed.
+  new, base = (next(l for l in text.splitlines() if l.startswith(start))
+               for start in ("| new |", "| base, points |"))
+  assert new.startswith("| new | +2.0 |") and "[" not in new
+  assert new.endswith("| 0 | 1.5 | 2.5 |")
+  assert base.startswith("| base, points | 55.0 |")
+  assert base.endswith("| 0 | 1.5 | 2.5 |") and "unequal" not in text
+
+
+def test_a_study_of_unequal_seeds_says_which_each_arm_has():
+  rows = [r for r in ROWS if (r["arm"], r["shots"], r["seed"]) not in (
+      ("base", 4, 1), ("new", 2, 0))]
+  text = study_tables.study_table(_grid(), rows)
+  lines = text.splitlines()
+  # No seed has both arms at both shots; the means of what is there remain.
+  assert any(l.startswith("| new | - |") and "| none |" in l for l in lines)
+  assert any(l.startswith("| base, points | 55.0 |") for l in lines)
+  assert "- base: 0, 1 at 2; 0 at 4" in lines
+  assert "- new: 1 at 2; 0, 1 at 4" in lines
+  assert any(l.startswith("| new | 45.0 / ") and l.count("(") == 2
+             for l in lines)
 
 
 def test_an_arm_is_compared_with_its_controls_too():
@@ -190,7 +210,7 @@ def test_a_grid_that_is_none(tmp_path):
   with pytest.raises(UserError, match="has no 'flags'"):
     study_grid.read_grid(path)
   path.write_text(json.dumps(_grid(variants={"new": ["newer"]})))
-  with pytest.raises(UserError, match="'newer' in variants of 'new' is none"):
+  with pytest.raises(UserError, match="'newer' in variants of 'new' is not one"):
     study_grid.read_grid(path)
 
 
@@ -214,15 +234,11 @@ def test_what_goes_to_every_run_is_looked_at_first(extra, message, tmp_path):
   assert not (tmp_path / "W").exists()
 
 
-def test_two_studies_do_not_write_one_file(tmp_path):
-  one, two = (study.Study(_grid(), tmp_path / "rows.json", tmp_path / folder,
-                          []) for folder in "ab")
-  with one._alone(), pytest.raises(UserError, match="another process adds"):
-    two.run(1, False)
-  # Rows that came after this was made are seen.
+def test_rows_that_came_meanwhile_are_seen(tmp_path):
+  made = study.Study(_grid(), tmp_path / "rows.json", tmp_path, [])
   (tmp_path / "rows.json").write_text(json.dumps({"grid": _grid(),
                                                   "rows": ROWS}))
-  assert two.run(1, False) == [] and two.rows == ROWS
+  assert made.run(1, False) == [] and made.rows == ROWS
 
 
 def test_nothing_to_render(tmp_path):
@@ -256,6 +272,42 @@ def test_curves_of_data_without_boxes_and_of_all_images():
   # At log2(2), and one doubling on.
   assert upper.lines[0].get_xdata().tolist() == [1, 2]
   assert len(upper.figure.legends[0].get_texts()) == 2
+
+
+def test_curves_of_unequal_seeds():
+  """Arms are drawn where they are: one seed as an open marker."""
+  rows = [r for r in ROWS if r["arm"] == "base" or r["shots"] == 2
+          or r["seed"] == 0]
+  grid = _grid(shots=[1, 2, 4])
+  axes = study_figures.by_shots(grid, rows).axes
+  upper, lower = axes[0], axes[len(axes) // 2]
+  assert [t.get_text() for t in axes[0].figure.legends[0].get_texts()][:2] == [
+      "base (2 seeds)", "new (1 to 2 seeds)"]
+  curves = [l for l in upper.lines if l.get_linestyle() == "-"]
+  assert [l.get_ydata().tolist() for l in curves] == [
+      pytest.approx([45, 65]), pytest.approx([49, 61])]
+  opened, = [l for l in upper.lines if l.get_markerfacecolor() == "white"]
+  assert opened.get_xdata().tolist() == [2]
+  # A gain of two seeds has an interval, that of one an open marker.
+  assert len(lower.containers) == 1
+  assert [l.get_ydata().tolist() for l in lower.lines
+          if l.get_markerfacecolor() == "white"] == [pytest.approx([1])]
+  # The shots without a run have no place.
+  assert [t.get_text() for t in lower.get_xticklabels()] == ["2", "4"]
+  # A baseline alone has no gains, and no empty half.
+  alone = study_figures.by_shots(grid, [r for r in rows
+                                        if r["arm"] == "base"])
+  assert all(a.lines for a in alone.axes) and len(alone.axes) == len(axes) // 2
+
+
+def test_nothing_to_draw_is_said(tmp_path):
+  out = tmp_path / "rows.json"
+  out.with_suffix(".png").write_bytes(b"of other rows")
+  out.write_text(json.dumps({"grid": _grid(), "rows": [
+      {**r, "test": {"f1_macro_at_half": .5}} for r in ROWS]}))
+  assert study_tables.render(out) == [out.with_suffix(".md")]
+  assert "No figure" in out.with_suffix(".md").read_text()
+  assert not out.with_suffix(".png").exists()
 
 
 def test_the_page_names_the_code_that_made_the_runs(tmp_path):

@@ -52,9 +52,11 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path):
   lines = [[*FLAGS, "--objective=supervised", *more,
             f"--workdir={tmp_path / name}"] for name, more in
            {"bad": ["--classes=hexagon"], "good": []}.items()]
-  done = subprocess.run(
+  with subprocess.Popen(
       [sys.executable, "-m", "atcon_tf.studies.worker"], text=True,
-      input=json.dumps(lines), capture_output=True)
-  assert done.stdout.split() == [str(tmp_path / "good")]
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    # The pipe stays open, as that of a study does.
+    print(json.dumps(lines), file=process.stdin, flush=True)
+    assert process.stdout.read().split() == [str(tmp_path / "good")]
   assert "hexagon" in (tmp_path / "bad.log").read_text()
   assert "updates" in (tmp_path / "good.log").read_text()

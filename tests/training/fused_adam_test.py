@@ -34,4 +34,5 @@ def test_it_is_adam(devices):
                  for make in (FusedAdam, keras.optimizers.Adam))
   assert len(found) == len(want)
   for one, other in zip(found, want):
-    np.testing.assert_allclose(one, other, rtol=1e-12)
+    # Keras rounds beta to float32 in its powers, 1 - 0.999 to 1.3e-5.
+    np.testing.assert_allclose(one, other, rtol=1e-4)

@@ -9,7 +9,7 @@ from atcon_tf import models
 from atcon_tf.objectives import atcon
 from atcon_tf.objectives import supervised
 from atcon_tf.training import schedule
-from atcon_tf.training.trainer import make_strategy
+from atcon_tf.training import strategies
 from atcon_tf.training.trainer import Trainer
 
 
@@ -31,7 +31,7 @@ def _batch(number, size=8):
           "label": tf.constant(rng.uniform(size=[size, 4]) < .4, floatx)}
 
 
-def _train(strategy, kinds, size=8):
+def train(strategy, kinds, size=8):
   with strategy.scope():
     trainer = _trainer(lambda: keras.optimizers.SGD(0.05, momentum=0.9))
   logs = [trainer.run({kind: _batch(10 * i + j, size)
@@ -48,10 +48,10 @@ def test_one_and_two_replicas_agree(float64, how, size):
   assert len(cpus) >= 2, "tests/conftest.py makes two logical CPUs"
   kinds = schedule.plan(how, 20, 0.5, seed=0)[:20]
   assert len({k for step in kinds for k in step}) == 2
-  one = _train(make_strategy(["/cpu:0"]), kinds, size)
-  pair = make_strategy(["/cpu:0", "/cpu:1"])
+  one = train(strategies.make(devices=["/cpu:0"]), kinds, size)
+  pair = strategies.make(devices=["/cpu:0", "/cpu:1"])
   assert isinstance(pair, tf.distribute.MirroredStrategy)
-  two = _train(pair, kinds, size)
+  two = train(pair, kinds, size)
   for a, b in zip(one[0], two[0]):
     assert a.keys() == b.keys()
     for name in a:

@@ -38,6 +38,7 @@ from atcon_tf.data.sources import annotated
 from atcon_tf.data.sources import box_units
 
 UNKNOWN = 255
+_IDS = {"id", "image_id", "category_id"}
 _KEYS = ("images", "annotations", "categories")
 
 
@@ -95,6 +96,11 @@ def _read(name, path):
             and all(isinstance(entry, dict) for entry in content[key])):
       raise UserError(name, path, f"no list '{key}' in it; needs "
                       f"{', '.join(_KEYS)}, as the instances of COCO")
+    for number, entry in enumerate(content[key]):
+      for field in _IDS & set(entry):
+        if not isinstance(entry[field], (int, str)):
+          raise UserError(f"{path}, {key}[{number}]: {field} must be a number "
+                          "or a text")
   return content
 
 
@@ -109,7 +115,8 @@ def _categories(path, content):
       raise UserError(f"{where}: id {entry['id']} or name '{entry['name']}' "
                       "is there twice")
     found[entry["id"]] = str(entry["name"])
-  return dict(sorted(found.items()))
+  return dict(sorted(found.items(), key=lambda item: (
+      isinstance(item[0], str), item[0])))
 
 
 def _images(path, content, categories, top, part, notes):

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from atcon_tf.config import UserError
+from atcon_tf.serving.server import access
 from atcon_tf.serving.server import served_model
 
 _CODES = {400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -23,7 +24,7 @@ _CODES = {400: grpc.StatusCode.INVALID_ARGUMENT,
           504: grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
-def make_server(model, address, timeout, max_bytes, observe):
+def make_server(model, address, timeout, max_bytes, observe, key="", tls=None):
   """Builds a server that is not started yet.
 
   Args:
@@ -32,6 +33,8 @@ def make_server(model, address, timeout, max_bytes, observe):
     timeout: seconds a request may take.
     max_bytes: of a message.
     observe: `prometheus_metrics.Metrics.observe`.
+    key: that calls must have; "": none is needed.
+    tls: the contents of the certificate and its key; None: without TLS.
   Returns:
     the server and its port.
   Raises:
@@ -41,6 +44,7 @@ def make_server(model, address, timeout, max_bytes, observe):
   server = grpc.server(
       futures.ThreadPoolExecutor(model.room, "grpc"),
       maximum_concurrent_rpcs=model.room,
+      interceptors=[access.KeyInterceptor(key)] if key else None,
       options=[("grpc.max_receive_message_length", max_bytes),
                ("grpc.max_send_message_length", -1),
                # Otherwise two servers could listen at one port, and each
@@ -52,7 +56,11 @@ def make_server(model, address, timeout, max_bytes, observe):
   model_service_pb2_grpc.add_ModelServiceServicer_to_server(
       _Model(model), server)
   try:
-    return server, server.add_insecure_port(address)
+    if tls is None:
+      return server, server.add_insecure_port(address)
+    certificate, private = tls
+    return server, server.add_secure_port(
+        address, grpc.ssl_server_credentials([(private, certificate)]))
   except RuntimeError as error:
     host, _, port = address.rpartition(":")
     raise UserError("grpc_port", port, f"cannot listen there on {host}; is "

@@ -64,7 +64,8 @@ class ServedModel:
     base = pathlib.Path(base)
     versions = [p for p in base.glob("*") if p.name.isdecimal()]
     if not versions:
-      raise UserError("model", base, "no numbered version there")
+      raise UserError("model", base, "no numbered version there; it is the "
+                      "folder that `export` wrote")
     path = max(versions, key=lambda p: int(p.name))
     try:
       with quiet.without_warnings():  # an export has no gradients to train by
