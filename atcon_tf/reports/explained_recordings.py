@@ -223,8 +223,8 @@ def _look(explainer, parts):
       if clip:
         seen.append(clip.seen)
         rows.append(n)
-        pictures += [(*wanted[n], clip.pictures[len(clip.pictures) // 2])] * (
-            n in wanted)
+        if n in wanted:
+          pictures.append((*wanted[n], clip.pictures[len(clip.pictures) // 2]))
     if seen:
       probability[rows] = explainer.probability(np.concatenate(seen))
   if not pictures:

@@ -97,7 +97,9 @@ def test_a_clip_is_explained(run, explainer, film, tmp_path, ending):
                                           0))[0], atol=1e-5)
 
 
-def test_events_of_a_long_recording(run, explainer, film, tmp_path):
+def test_events_of_a_long_recording(run, explainer, film, tmp_path,
+                                    monkeypatch):
+  monkeypatch.setattr(timelines, "FRAMES", 3)  # fewer than the windows
   list(explained_recordings.explain_windows(
       explainer, str(film), _cut(run, window_seconds=.2), tmp_path))
   with open(tmp_path / f"{film.name}_events.csv", encoding="utf-8") as file:
