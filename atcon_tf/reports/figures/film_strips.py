@@ -15,6 +15,7 @@ import numpy as np
 from atcon_tf.attribution import maps
 from atcon_tf.config.names import COLORMAP
 from atcon_tf.reports.figures import canvas
+from atcon_tf.reports.figures import contact_sheets
 
 # The most frames of a clip that are shown, and the gap between them in pixels.
 SHOWN, GAP = 8, 2
@@ -156,7 +157,8 @@ def _figure(clips, rows, captions, seconds, heads=None):
 def _strip(axes, clip, kind, values, whole):
   """Draws frames side by side; `whole` has all frames, for the scale."""
   if kind == "map":
-    values = overlays(clip, values, whole.max())
+    values = overlays(clip, values, np.percentile(
+        np.maximum(whole, 0), contact_sheets.TOP) or whole.max())
   elif kind in ("dots", "grey"):
     # A few pixels hold the largest values: show all up to the 99th percentile.
     top = np.percentile(whole, 99) if kind == "dots" else 1
