@@ -137,8 +137,10 @@ def _figure(clips, rows, captions, seconds, heads=None):
     for k, frame in enumerate(at):
       time = f"frame {frame}" if seconds[b] is None else (
           f"{seconds[b][frame]:.2f} s")
-      axes[0].text(_middle(k, width), -4, time, fontsize=6, ha="center",
-                   va="bottom", color="#555555")
+      axes[0].annotate(
+          time, (_middle(k, width), -.5), xytext=(0, 2), fontsize=6,
+          textcoords="offset points", ha="center", va="bottom",
+          color="#555555")
     curves = [(name.replace("\n", " "), evidence(heat[b]))
               for name, kind, heat in rows if kind == "map"]
     _curve(axes[-1], curves, at, width)
