@@ -85,9 +85,18 @@ class FrozenPrefix:
     Args:
       outputs: a symbolic tensor of `classifier.maps`, or a list of them.
     """
-    model = keras.Model(self.tensor, outputs)
+    wanted = keras.tree.flatten(outputs)
+    # A Keras model whose input is one of its outputs has a broken graph.
+    model = keras.Model(self.tensor,
+                        [t for t in wanted if t is not self.tensor])
+
+    def run(x):
+      found = iter(keras.tree.flatten(model(x, training=False)))
+      return keras.tree.pack_sequence_as(outputs, [
+          x if t is self.tensor else next(found) for t in wanted])
+
     return tf.function(
-        lambda x: model(x, training=False), autograph=False,
+        run, autograph=False,
         input_signature=[tf.TensorSpec(self.tensor.shape, self.tensor.dtype)])
 
   def of(self, images, records):

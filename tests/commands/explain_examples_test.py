@@ -56,7 +56,7 @@ def test_the_command(tiny_run, tmp_path):
        f"--out={tmp_path / 'out'}"], capture_output=True, text=True, cwd=ROOT,
       check=False)
   assert done.returncode == 0, done.stderr
-  assert "examples of 1 images" in done.stdout
+  assert "examples of 1 image" in done.stdout
   assert (tmp_path / "out/one_examples.png").exists()
   rows = json.loads((tmp_path / "out/examples.json").read_text())
   assert len(rows["one"]) == 2

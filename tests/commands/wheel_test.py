@@ -94,8 +94,8 @@ def test_every_script_shows_its_flags(installed):
   for name, one in zip(COMMANDS, done):
     assert "Traceback" not in one.stderr, one.stderr[-2000:]
     assert lines[name] in one.stdout, name
-    assert "--model" in one.stdout or "--workdir" in one.stdout or (
-        "--grid" in one.stdout), name
+    assert any(flag in one.stdout for flag in (
+        "--model", "--workdir", "--grid", "--data_dir")), name
 
 
 def test_the_list_needs_no_tensorflow(installed):

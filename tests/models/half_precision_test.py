@@ -76,7 +76,7 @@ def test_features_for_a_probe():
   fast = half_precision.of(classifier, "mixed_bfloat16")
   for one, other in zip(*(c.features(c.normalize(_photos())).numpy().astype(
       np.float32).mean((1, 2)) for c in (classifier, fast))):
-    assert _cosine([one], [other]) > .99
+    assert _cosine([one], [other]) > .9
 
 
 def test_the_factors_of_float16_cancel_out():

@@ -10,6 +10,7 @@ from atcon_tf.config import settings
 from atcon_tf.config import UserError
 from atcon_tf import models
 from atcon_tf.models import backbones
+from atcon_tf.models import residual_3d
 
 APPLICATIONS = keras.applications
 LAYERS = keras.layers
@@ -49,7 +50,7 @@ def _count_relus(model):
 
 
 def test_backbones_of_this_test_are_all():
-  assert set(BACKBONES) == set(settings.MODELS)
+  assert {*BACKBONES, *residual_3d.NAMES} == set(settings.MODELS)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -121,6 +122,8 @@ def test_input_ranges(name):
   expected = {
       "0..1": [0, .5, 1], "-1..1": [-1, 0, 1], "0..255": [0, 127.5, 255],
       "imagenet": [(0 - .485) / .229, (.5 - .456) / .224, (1 - .406) / .225],
+      "kinetics": [(0 - .43216) / .22803, (.5 - .394666) / .22145,
+                   (1 - .37645) / .216989],
       "caffe": [255 - 103.939, 127.5 - 116.779, 0 - 123.68]}[name]
   layer = backbones.Normalize(**backbones.INPUT_RANGES[name])
   np.testing.assert_allclose(layer(image)[0, 0, 0], expected, rtol=1e-5,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf.training.fused_adam import FusedAdam
-from atcon_tf.training.trainer import make_strategy
+from atcon_tf.training import strategies
 
 
 def _weights(make, strategy, steps=5):
@@ -30,7 +30,7 @@ def _weights(make, strategy, steps=5):
 
 @pytest.mark.parametrize("devices", [["/cpu:0"], ["/cpu:0", "/cpu:1"]])
 def test_it_is_adam(devices):
-  found, want = (_weights(make, make_strategy(devices))
+  found, want = (_weights(make, strategies.make(devices=devices))
                  for make in (FusedAdam, keras.optimizers.Adam))
   assert len(found) == len(want)
   for one, other in zip(found, want):

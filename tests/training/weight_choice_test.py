@@ -99,7 +99,7 @@ def test_the_average_is_the_mean_of_the_last_quarter(tmp_path, monkeypatch):
 
 def test_the_last_weights_are_kept_whatever_they_score(tmp_path):
   result = training.train_and_evaluate(tiny(
-      objective="supervised", keep="last", learning_rate=1., steps=3,
+      objective="supervised", keep="last", learning_rate=1e-2, steps=3,
       eval_every=1, bootstrap=0, summary_images=0), tmp_path / "w")
   assert result["steps"]["best"] == 3
   assert result["val"]["map_macro"] == pytest.approx(

@@ -184,7 +184,8 @@ def sheet(image, names, rows, subtitle=""):
     for one, (picture, found, note) in zip(row[1:], cells):
       one.imshow(picture)
       canvas.show_boxes(one, found, image.shape[:2])
-      one.set_xlabel(canvas.wrapped(note, int(13 * shape[1])), fontsize=8)
+      one.set_xlabel(canvas.wrapped(
+          note, max(8, int(13 * shape[1]))), fontsize=8)
   for one in axes.flat:
     one.set_xticks([])
     one.set_yticks([])
