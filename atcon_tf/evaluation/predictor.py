@@ -296,7 +296,8 @@ def _look(classifier, images, classes, with_consistency):
     classes: int `[B, K]`, the classes of the Grad-CAMs.
     with_consistency: whether to compare maps as ATCON does.
   Returns:
-    dict of "logits"; "maps" `[B, K, H, W]`, see `class_boxes.evidence`; and "first", "second" (see
+    dict of "logits"; "maps" `[B, K, H, W]`, see `class_boxes.evidence`; and
+    with consistency "dead", "first" and "second" (see
     `consistency.MapAgreement.compare`), "mask/S", "first_masked/S" and
     "similarity/S" of masks of the scales S, "std" and "none".
   """

@@ -50,8 +50,11 @@ class Claims:
     self._thread.join()
     for name in list(self._held):
       self.release(name)
-    with contextlib.suppress(OSError):  # others are at work
-      self.folder.rmdir()
+    with contextlib.suppress(OSError):
+      # A killed process may have left the file of `_now`; a claim that is
+      # left says that others are at work.
+      if all(name.startswith(".") for name in os.listdir(self.folder)):
+        shutil.rmtree(self.folder, ignore_errors=True)
 
   def take(self, name):
     """Claims a name, a part of a file's name.

@@ -73,5 +73,6 @@ def test_three_processes_make_twelve_runs_and_one_is_killed(tmp_path):
   assert len(rows) == len(set(begun)) == 12
   # Only what the killed process had begun was begun again.
   assert len(begun) <= 13
+  assert not (tmp_path / "shared/.rows.json.claims").exists()
   assert (tmp_path / "alone/rows.json").read_text() == (
       tmp_path / "shared/rows.json").read_text()
