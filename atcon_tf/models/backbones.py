@@ -4,6 +4,8 @@
     normalize = backbones.Normalize(**backbones.INPUT_RANGES["-1..1"])
 """
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -152,9 +154,12 @@ def make(name, weights, size, width=1.0, frames=0):
   else:
     options = {"alpha": width} if "mobilenet" in name else {}
     try:
-      base = BACKBONES[name][0](
-          include_top=False, input_shape=(*image_sizes.pair(size), 3),
-          weights="imagenet" if weights == "imagenet" else None, **options)
+      with warnings.catch_warnings():
+        # Convolutions do not depend on the size that Keras warns of.
+        warnings.filterwarnings("ignore", ".*input_shape")
+        base = BACKBONES[name][0](
+            include_top=False, input_shape=(*image_sizes.pair(size), 3),
+            weights="imagenet" if weights == "imagenet" else None, **options)
     except ValueError as error:
       raise UserError("image_size", image_sizes.short(size),
                       f"--model={name}: {first_line(error)}") from error

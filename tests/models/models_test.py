@@ -1,5 +1,7 @@
 """Classifiers over every named backbone; their weights."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -226,3 +228,14 @@ def test_weights_that_do_not_fit(tmp_path):
 def test_backbone_too_small():
   with pytest.raises(UserError, match="^image_size=40: model=inception_v3: "):
     models.build("inception_v3", 2, image_size=40)
+
+
+def test_a_size_that_keras_warns_of_is_no_warning(monkeypatch):
+  def fails(*_, **__):
+    raise OSError("no network")
+
+  monkeypatch.setattr("keras.src.utils.file_utils.get_file", fails)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    with pytest.raises(UserError, match="cannot download mobilenet_v2 .no ne"):
+      backbones.make("mobilenet_v2", "imagenet", 161)
