@@ -22,7 +22,8 @@ class, `NAME.npz` with the raw maps and, for all images, boxes.json and
 boxes.csv (its score is the mean of a map in the part that the box surrounds,
 over the map's maximum); with --examples also `NAME_examples.png` and
 examples.json;
-`reports/explained_recordings.py` has the files of a classifier of clips.
+`reports/explained_recordings.py` and `reports/recording_events.py` have the
+files of a recording.
 """
 
 import dataclasses
@@ -64,8 +65,8 @@ def main(argv):
   _check_kind(values, classifier)
   if values.cam_layer:
     classifier = classifier.with_cam_layers(values.cam_layer)
-  if values.video:
-    explained_files.check_writable(values.video_format)
+  if values.video_format == "mp4":
+    at.reports.moving_pictures.check_mp4()
   paths = at.data.pictures.find(values.images, print) if values.images else []
   explainer = at.reports.explainer.Explainer(
       classifier, class_names, multi_label, values.methods,
@@ -94,14 +95,9 @@ def main(argv):
       count = at.reports.example_files.explain_by_examples(
           explainer, nearest, paths, folder, values.examples)
       print(f"{folder}: examples of {_many(count, 'image')}")
-  if values.video and classifier.frames:
+  if values.video:
     for line in _recording(values, explainer, folder, choose):
       print(files.printable(line), flush=True)
-  elif values.video:
-    for path, frames in explained_files.explain_video(
-        explainer, values.video, folder, choose, values.video_format,
-        values.colormap, values.alpha):
-      print(f"{path}: {_many(frames, 'frame')}")
 
 
 def _many(count, one, several=""):
@@ -110,20 +106,23 @@ def _many(count, one, several=""):
 
 
 def _recording(values, explainer, folder, choose):
-  """Explains a recording by a classifier of clips; yields lines."""
+  """Explains a recording; yields lines."""
+  recordings = at.reports.explained_recordings
+  look = dict(colormap=values.colormap, alpha=values.alpha)
+  if not explainer.classifier.frames:
+    return recordings.explain_frames(explainer, values.video, folder, choose,
+                                     values.video_format, **look)
   cut = (at.runs.cut_of(values.workdir) if values.workdir else
          at.data.recorded_clip.Cut())
   cut = dataclasses.replace(cut, frames=explainer.classifier.frames,
                             window_seconds=values.window_seconds)
-  look = dict(colormap=values.colormap, alpha=values.alpha)
-  recordings = at.reports.explained_recordings
   if not values.window_seconds:
     return recordings.explain_recording(
         explainer, values.video, cut, folder, choose, values.video_format,
         **look)
   labels = at.reports.explainer.numbers_of(values.label,
                                            explainer.class_names)
-  return recordings.explain_windows(
+  return at.reports.recording_events.explain_windows(
       explainer, values.video, cut, folder, values.video_format,
       values.event_threshold, labels, **look)
 
@@ -178,7 +177,7 @@ def define_flags():
   path_flags.paths("images", "image files, folders or globs")
   path_flags.path("video", "", "a folder of frames, a GIF or a video")
   flags.DEFINE_enum("video_format", "gif", ["gif", "mp4"],
-                    "of the overlay; mp4 needs imageio[pyav]")
+                    "of the overlay")
   flags.DEFINE_float("window_seconds", 0, "classify each window of so many "
                      "seconds of --video; 0: its middle alone", 0)
   flags.DEFINE_float("event_threshold", .5, "probability from which on a "

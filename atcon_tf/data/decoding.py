@@ -18,7 +18,6 @@ import io
 import numpy as np
 import PIL.Image
 import PIL.ImageChops
-import PIL.ImageSequence
 import simplejpeg
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF",
@@ -218,10 +217,3 @@ def several(image):
   """Whether a PIL image has frames or pages after the first."""
   # The further pictures of a camera's JPEG (MPO) are views of the first.
   return image.format != "MPO" and getattr(image, "is_animated", False)
-
-
-def frames(file):
-  """All frames of a picture file, a list of uint8 `[height, width, 3]`."""
-  with open_image(file) as image:
-    return [np.asarray(to_rgb(frame))
-            for frame in PIL.ImageSequence.Iterator(image)]

@@ -1,4 +1,4 @@
-"""Pictures and clips of the user's own, as RGB arrays of their own size."""
+"""Pictures of the user's own, as RGB arrays of their own size."""
 
 import pathlib
 import warnings
@@ -87,53 +87,6 @@ def frames_note(paths):
   return [f"note: {len(paths)} of the pictures have several frames or pages, "
           f"of which the first is used: {min(map(str, paths))}"
           + ", ..." * (len(paths) > 1)] if paths else []
-
-
-def frames(path):
-  """The frames of a clip.
-
-  Args:
-    path: a folder of images (in the order of their names), an animated GIF,
-      or a video file, which needs imageio with a video plugin.
-  Returns:
-    list of uint8 `[height, width, 3]`.
-  Raises:
-    UserError: no frame can be read, or frames differ in size.
-  """
-  path = pathlib.Path(local_paths.local("video", path))
-  if path.is_dir():
-    try:
-      found = [read(p) for p in find([str(path)])]
-    except UserError as error:
-      if error.name != "images":
-        raise
-      raise UserError("video", error.value, error.why) from error
-  elif not path.is_file():
-    raise UserError("video", path, "no such file or folder")
-  elif path.suffix.lower() in image_files.ENDINGS:
-    try:
-      found = decoding.frames(path)
-    except Exception as error:  # decoders raise almost anything
-      raise UserError("video", path, f"does not decode ({error})") from error
-  else:
-    found = _video(path)
-  if not found:
-    raise UserError("video", path, "has no frames")
-  if len({frame.shape for frame in found}) > 1:
-    raise UserError("video", path, "its frames differ in size")
-  return found
-
-
-def _video(path):
-  """The frames of a video file."""
-  try:
-    import imageio.v3 as imageio  # only here: an optional package
-    return [frame[..., :3] for frame in imageio.imiter(path)]
-  except Exception as error:  # not installed, or no plugin for this format
-    first = str(error).strip().splitlines() or [type(error).__name__]
-    raise UserError("video", path,
-                    f"cannot be read ({first[0]}); install imageio[pyav], or "
-                    "give a folder of frames or a GIF") from error
 
 
 def squeeze(image, size):

@@ -38,6 +38,12 @@ class Recording:
   rate: float
   pictures: tuple[str, ...] = ()
 
+  @property
+  def frame_seconds(self):
+    """A second inside each frame, at the mean rate; a list of floats."""
+    count = max(1, round(self.seconds * self.rate))
+    return [(n + .5) / self.rate for n in range(count)]
+
   def each(self, seconds, lost):
     """Yields the frames that are shown at some seconds, uint8 `[H, W, 3]`.
 

@@ -10,6 +10,7 @@ One frame at a time is in memory.
 
 import contextlib
 
+import av
 import numpy as np
 
 # Time stamps are rounded; a frame this close to a second counts as shown then.
@@ -25,13 +26,8 @@ def opened(path):
   """A video file as PyAV's container and stream.
 
   Raises:
-    ValueError: PyAV is not installed, or the file has no video stream.
+    ValueError: the file has no video stream.
   """
-  try:
-    import av  # pylint: disable=g-import-not-at-top  an optional package
-  except ImportError:
-    raise ValueError("needs PyAV: pip install av, or give folders of frames"
-                     ) from None
   try:
     container = av.open(path)
   except av.FFmpegError as error:
@@ -168,7 +164,6 @@ def _timeline(path, first, length):
 
 def _decoded(container, stream, first, length):
   """As `_timeline`, from the key frame before `first` if there is an index."""
-  import av  # pylint: disable=g-import-not-at-top
   if first > 0:
     with contextlib.suppress(av.FFmpegError):
       container.seek((stream.start_time or 0) + int(first / stream.time_base),

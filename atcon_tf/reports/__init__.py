@@ -13,7 +13,9 @@ from atcon_tf.reports import explainer
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports import kept_weights
 from atcon_tf.reports import leaderboard_page
+from atcon_tf.reports import moving_pictures
 from atcon_tf.reports import predicted_labels
+from atcon_tf.reports import recording_events
 from atcon_tf.reports import tables
 from atcon_tf.reports import two_classes
 from atcon_tf.reports.compare_runs import compare

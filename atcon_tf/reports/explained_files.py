@@ -1,4 +1,4 @@
-"""The files that `explain` writes: sheets, overlays, raw maps, boxes, clips.
+"""The files that `explain` writes: sheets, overlays, raw maps, boxes.
 
     NAME_sheet.png           the picture beside all its maps; NAME is that of
                              the picture's file, with a number where two
@@ -6,15 +6,13 @@
     NAME_METHOD_CLASS.png    one map over the picture
     NAME.npz                 the raw maps, "METHOD/CLASS" -> [S, S]
     boxes.json, boxes.csv    the boxes of all pictures, with their paths
-    CLIP_METHOD_CLASS.gif    one map over a clip
 
-`explained_recordings` has the files of a classifier of clips.
+`explained_recordings` has the files of recordings.
 """
 
 import csv
 import io
 import json
-import pathlib
 import re
 import unicodedata
 
@@ -82,46 +80,6 @@ def explain_images(explainer, paths, folder, choose, box_format="pascal",
   return sheets, len(rows), notes
 
 
-def explain_video(explainer, video, folder, choose, ending="gif",
-                  colormap=explainers.COLORMAP, alpha=0.6):
-  """Explains a clip: writes it once for each method and class.
-
-  Args:
-    explainer: an `Explainer`.
-    video: path of the clip; see `pictures.frames`.
-    folder: a `pathlib.Path` to write into.
-    choose: mean probabilities of the frames `[classes]` -> list of the classes
-      to explain.
-    ending: "gif" or "mp4".
-    colormap, alpha: see `contact_sheets.overlay`.
-  Yields:
-    the path of each file, and its number of frames.
-  """
-  clip = pictures.frames(video)
-  seen = np.concatenate([explainer.see(frame) for frame in clip])
-  classes = choose(explainer.probability(seen).mean(0))
-  stem, = unique_names([pathlib.Path(video).stem])
-  labels = labels_of(explainer)
-  for method in explainer.methods:
-    for c in classes:
-      path = folder / f"{stem}_{method}_{labels[c]}.{ending}"
-      write_clip(path, explainers.explain_clip(
-          explainer, clip, c, method, colormap, alpha))
-      yield path, len(clip)
-
-
-def check_writable(ending):
-  """Refuses a kind of clip, "gif" or "mp4", that cannot be written here."""
-  if ending == "mp4":
-    try:
-      import av  # only here: an optional package
-      del av
-    except ImportError as error:
-      raise UserError("video_format", ending,
-                      f"needs a package ({error}); install imageio[pyav], or "
-                      "use gif") from error
-
-
 def write_clip(path, images, seconds=0.1):
   """Writes uint8 images `[height, width, 3]` as an animated GIF or an MP4.
 
@@ -130,15 +88,9 @@ def write_clip(path, images, seconds=0.1):
     images: list of frames of one size.
     seconds: that each is shown.
   """
-  with files.whole(path) as part:
-    if path.suffix == ".mp4":
-      import imageio.v3 as imageio
-      # Colour has half the resolution there: sides must be even.
-      height, width = (n - n % 2 for n in images[0].shape[:2])
-      imageio.imwrite(part, np.stack(images)[:, :height, :width],
-                      plugin="pyav", codec="libx264", fps=round(1 / seconds))
-      return
-    part.write_bytes(moving_pictures.gif(images, seconds))
+  write = (moving_pictures.mp4 if path.suffix == ".mp4" else
+           moving_pictures.gif)
+  files.write_bytes(path, write(images, seconds))
 
 
 def unique_names(words):

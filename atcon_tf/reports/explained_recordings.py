@@ -1,4 +1,10 @@
-"""The files that `explain --video` writes for a classifier of clips.
+"""The files that `explain --video` writes.
+
+Of a classifier of images, which sees every frame alone:
+
+    NAME_METHOD_CLASS.gif    the recording with one map over it (or .mp4)
+
+Of a classifier of clips:
 
     NAME_METHOD_CLASS.gif    the clip with one map over it, and the evidence
                              over time below (or .mp4)
@@ -6,16 +12,9 @@
     NAME.npz                 the raw maps, "METHOD/CLASS" -> [T, S, S], and the
                              "seconds" of the frames
 
-With --window_seconds, of a long recording:
-
-    NAME_events.csv          start, end, class, probability of each event
-    NAME_windows.csv         the probability of every class in each window
-    NAME_timeline.png        both over the recording's frames
-    NAME_at_START_...        the files above, of the best window of each class
-                             that has an event
+`recording_events` has the files of --window_seconds.
 """
 
-import csv
 import io
 import pathlib
 import typing
@@ -24,26 +23,18 @@ import numpy as np
 
 from atcon_tf.config import files
 from atcon_tf.config import local_paths
-from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import clip_store
+from atcon_tf.data import recordings
 from atcon_tf.reports import explained_files
+from atcon_tf.reports import explainer as explainers
 from atcon_tf.reports import moving_pictures
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import contact_sheets
 from atcon_tf.reports.figures import film_strips
-from atcon_tf.reports.figures import timelines
 
-# Windows of a class with an event are drawn for at most so many classes.
-DRAWN = 5
-
-
-class Event(typing.NamedTuple):
-  """What a classifier says happens in a part of a recording, in seconds."""
-  start: float
-  end: float
-  class_index: int
-  probability: float
+# A frame is shown for at least so many seconds, alone and beside its curve.
+_SHORTEST, _READABLE = .04, .1
 
 
 class Clip(typing.NamedTuple):
@@ -57,41 +48,6 @@ class Clip(typing.NamedTuple):
   pictures: list
   seen: np.ndarray
   seconds: np.ndarray
-
-
-def events_of(windows, probability, multi_label, threshold=.5):
-  """Neighbouring windows of one class, joined.
-
-  Args:
-    windows: list of N `(start, end)` in seconds, ascending.
-    probability: `[N, classes]`.
-    multi_label: whether a window can show several classes; otherwise only its
-      most probable one counts.
-    threshold: least probability of a class in a window.
-  Returns:
-    list of `Event` by their start; the probability is the mean over the
-    event's windows, weighted by their lengths.
-
-  Example:
-    >>> events_of([(0, 2), (2, 4), (4, 6)],
-    ...           np.array([[.9, .1], [.7, .3], [.2, .8]]), False)[0]
-    Event(start=0, end=4, class_index=0, probability=0.8)
-  """
-  found = []
-  for c in range(probability.shape[1]):
-    inside = probability[:, c] >= threshold
-    if not multi_label:
-      inside &= probability.argmax(1) == c
-    start = 0
-    for n in range(1, len(windows) + 1):
-      if n < len(windows) and inside[n] == inside[start]:
-        continue
-      if inside[start]:
-        length = [b - a for a, b in windows[start:n]]
-        found.append(Event(windows[start][0], windows[n - 1][1], c, float(
-            np.average(probability[start:n, c], weights=length))))
-      start = n
-  return sorted(found)
 
 
 def read(explainer, clip):
@@ -116,6 +72,39 @@ def read(explainer, clip):
   return Clip(pictures, np.concatenate(seen)[np.newaxis], clip.seconds), notes
 
 
+def explain_frames(explainer, video, folder, choose, ending="gif", **look):
+  """Explains every frame of a recording by a classifier of images.
+
+  Args:
+    explainer: an `explainer.Explainer`.
+    video: path of a video file or a folder of frames.
+    folder: a `pathlib.Path` to write into.
+    choose: mean probabilities of the frames `[classes]` -> list of the classes
+      to explain.
+    ending: "gif" or "mp4".
+    **look: "colormap" and "alpha" of `contact_sheets.overlay`.
+  Yields:
+    lines on what was written.
+  """
+  path, lost = path_of(video), []
+  try:
+    recording = recordings.recording(str(path))
+    frames = list(recording.each(recording.frame_seconds, lost))
+  except (ValueError, OSError) as error:
+    raise UserError("video", video, f"does not decode ({error})") from error
+  yield from clip_store.notes({str(path): {"lost": lost, "still": False}})
+  seen = np.concatenate([explainer.see(frame) for frame in frames])
+  name, = explained_files.unique_names([path.stem])
+  labels = explained_files.labels_of(explainer)
+  for c in choose(explainer.probability(seen).mean(0)):
+    for method in explainer.methods:
+      file = folder / f"{name}_{method}_{labels[c]}.{ending}"
+      explained_files.write_clip(
+          file, explainers.explain_clip(explainer, frames, c, method, **look),
+          max(1 / recording.rate, _SHORTEST))
+      yield f"{file}: {count_of(frames, 'frame')}"
+
+
 def explain_recording(explainer, video, cut, folder, choose, ending="gif",
                       **look):
   """Explains the clip in the middle of a recording.
@@ -131,61 +120,14 @@ def explain_recording(explainer, video, cut, folder, choose, ending="gif",
   Yields:
     lines on what was written.
   """
-  path = _path(video)
+  path = path_of(video)
   clip, notes = read(explainer, cut.whole(str(path), path.name)[1])
   yield from notes
   name, = explained_files.unique_names([path.stem])
-  yield from _explain(explainer, clip, folder, name, choose, ending, look)
+  yield from save_clip(explainer, clip, folder, name, choose, ending, look)
 
 
-def explain_windows(explainer, video, cut, folder, ending="gif", threshold=.5,
-                    labels=(), **look):
-  """Explains a long recording window by window.
-
-  Args:
-    explainer, video, cut, folder, ending, look: see `explain_recording`; the
-      cut has `window_seconds`.
-    threshold: see `events_of`.
-    labels: indices of the classes whose events are wanted; empty: all.
-  Yields:
-    lines on what was written.
-  """
-  path = _path(video)
-  name, = explained_files.unique_names([path.stem])
-  parts = cut.clips(str(path), path.name)
-  if parts[0][1].end is None:  # it says itself why it cannot be read
-    read(explainer, parts[0][1])
-  windows = [clip.span for _, clip in parts]
-  needed = parts[0][1].needed_seconds
-  if needed > cut.window_seconds + 1e-6:
-    yield (f"note: the classifier's clips last {needed:.2f} s, longer than a "
-           "window, whose last frame is repeated; a larger --window_seconds "
-           "shows it more")
-  probability, pictures, notes = _look(explainer, parts)
-  yield from notes
-  events = events_of(windows, probability, explainer.multi_label, threshold)
-  events = [e for e in events if not labels or e.class_index in labels]
-  _write_tables(folder, name, windows, probability, events,
-                explainer.class_names)
-  files.write_bytes(folder / f"{name}_timeline.png", canvas.to_png(
-      timelines.timeline(
-          pictures, windows, probability, explainer.class_names, events,
-          threshold, f"{files.printable(path.name)}: {_count(events)}"),
-      dpi=120))
-  yield (f"{folder / name}_events.csv: {_count(events)} in {len(windows)} "
-         f"windows; {name}_windows.csv, {name}_timeline.png")
-  best = {}
-  for c in dict.fromkeys(e.class_index for e in sorted(
-      events, key=lambda e: -e.probability)):
-    best.setdefault(int(probability[:, c].argmax()), []).append(c)
-  for n, classes in list(best.items())[:DRAWN]:
-    clip, _ = read(explainer, parts[n][1])
-    yield from _explain(
-        explainer, clip, folder, f"{name}_at_{windows[n][0]:g}s",
-        lambda _, these=classes: these, ending, look)
-
-
-def _path(video):
+def path_of(video):
   """The path of a recording that exists."""
   path = pathlib.Path(local_paths.local("video", video))
   if not path.exists():
@@ -193,79 +135,21 @@ def _path(video):
   return path
 
 
-def _count(events):
-  return f"{len(events)} event{'s' * (len(events) != 1)}"
+def count_of(things, one):
+  """The number of things, as "1 frame"."""
+  return f"{len(things)} {one}{'s' * (len(things) != 1)}"
 
 
-def _look(explainer, parts):
-  """Classifies every window, a few at a time.
+def save_clip(explainer, clip, folder, name, choose, ending, look):
+  """Writes the files of one clip.
 
-  Returns:
-    probabilities `[N, classes]`; the pictures of `timelines.timeline`; lines
-    on frames that did not decode. A window without a frame has probability 0.
+  Args:
+    explainer, folder, choose, ending, look: see `explain_recording`.
+    clip: a `Clip`.
+    name: of the clip, in the names of its files.
+  Yields:
+    lines on what was written.
   """
-  at_once = explainer.classifier.per_batch(explainer.batch_size)
-  classes = len(explainer.class_names)
-  probability = np.zeros([len(parts), classes])
-  wanted = _strip(parts)
-  pictures, notes = [], []
-  bar = Progress(len(parts), "windows")
-  for first in range(0, len(parts), at_once):
-    seen, rows = [], []
-    for n in range(first, min(first + at_once, len(parts))):
-      try:
-        clip, more = read(explainer, parts[n][1])
-      except UserError as error:
-        notes.append(f"left out: {error}")
-        clip, more = None, []
-      notes += more
-      bar.add()
-      if clip:
-        seen.append(clip.seen)
-        rows.append(n)
-        if n in wanted:
-          pictures.append((*wanted[n], clip.pictures[len(clip.pictures) // 2]))
-    if seen:
-      probability[rows] = explainer.probability(np.concatenate(seen))
-  if not pictures:
-    raise UserError("video", parts[0][1].path, f"no window can be read; "
-                    f"{notes[0]}")
-  return probability, pictures, notes
-
-
-def _strip(parts):
-  """`{window: (start, end) of its picture in the strip}`."""
-  spans = [clip.span for _, clip in parts]
-  end, count = spans[-1][1], min(timelines.FRAMES, len(parts))
-  middles = np.array([(a + b) / 2 for a, b in spans])
-  edges = np.linspace(0, end, count + 1)
-  found = {}
-  for a, b in zip(edges[:-1], edges[1:]):
-    n = int(np.abs(middles - (a + b) / 2).argmin())
-    found[n] = (found.get(n, (a, b))[0], b)
-  return found
-
-
-def _write_tables(folder, name, windows, probability, events, class_names):
-  """Writes the events and the windows as CSV."""
-  files.write_text(folder / f"{name}_events.csv", _csv(
-      ["start", "end", "class", "probability"],
-      [[f"{e.start:.2f}", f"{e.end:.2f}", class_names[e.class_index],
-        f"{e.probability:.4f}"] for e in events]))
-  files.write_text(folder / f"{name}_windows.csv", _csv(
-      ["start", "end", *class_names],
-      [[f"{a:.2f}", f"{b:.2f}", *(f"{v:.4f}" for v in row)]
-       for (a, b), row in zip(windows, probability)]))
-
-
-def _csv(head, rows):
-  text = io.StringIO()
-  csv.writer(text, lineterminator="\n").writerows([head, *rows])
-  return text.getvalue()
-
-
-def _explain(explainer, clip, folder, name, choose, ending, look):
-  """Writes the files of one clip; yields lines on them."""
   probability = explainer.probability(clip.seen)[0]
   classes = choose(probability)
   labels = explained_files.labels_of(explainer)
@@ -284,8 +168,8 @@ def _explain(explainer, clip, folder, name, choose, ending, look):
               **look),
           film_strips.evidence(heat), clip.seconds, said)
       path = folder / f"{name}_{method}_{labels[c]}.{ending}"
-      explained_files.write_clip(path, frames, max(step, .1))
-      yield f"{path}: {len(frames)} frames"
+      explained_files.write_clip(path, frames, max(step, _READABLE))
+      yield f"{path}: {count_of(frames, 'frame')}"
       arrays[f"{method}/{explainer.class_names[c]}"] = heat
       maps.append(heat[np.newaxis])
       rows.append(f"{method.replace('_', ' ')}\n{said}")

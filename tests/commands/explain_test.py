@@ -12,16 +12,19 @@ import pytest
 from atcon_tf.config import UserError
 from atcon_tf.data import image_files
 from atcon_tf.data import pictures
+from atcon_tf.data import recordings
 from atcon_tf.data.sources import folder
 from atcon_tf import models
 from atcon_tf.models.build import stock
 from atcon_tf.reports import explained_files
+from atcon_tf.reports import explained_recordings
 from atcon_tf.reports.explainer import choose_classes
-from atcon_tf.reports.explainer import explain_clip
 from atcon_tf.reports.explainer import explain_image
 from atcon_tf.reports.explainer import Explainer
+from atcon_tf.reports import moving_pictures
 from atcon_tf.runs.run import load_classifier
 from tests import quiet_process
+from tests.data import drawn_clips
 
 NAMES = ("cat", "dog", "pot plant")
 
@@ -75,8 +78,6 @@ def test_what_is_no_picture(tmp_path):
     pictures.find([str(tmp_path / "*.gif")])
   with pytest.raises(UserError, match=r"no image there \(no such file"):
     pictures.find([str(tmp_path / "none")])
-  with pytest.raises(UserError, match="no such file or folder"):
-    pictures.frames(tmp_path / "none.mp4")
 
 
 def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
@@ -190,34 +191,40 @@ def test_a_very_tall_picture_has_a_sheet(explainer):
   assert explained_files.draw(explainer, image, result, [0])[:4] == b"\x89PNG"
 
 
-def test_a_clip(explainer, tmp_path):
-  frames = [np.asarray(_picture()) // (i + 1) for i in range(3)]
-  explained_files.write_clip(tmp_path / "clip.gif", frames)
-  clip = pictures.frames(tmp_path / "clip.gif")
-  assert len(clip) == 3
-  shown = explain_clip(explainer, clip, 1, "grad_cam")
-  assert len(shown) == 3 and shown[0].shape == (30, 40, 3)
+def test_a_recording(explainer, tmp_path):
+  """Every frame alone; the file plays as fast as the recording."""
+  times = [0, .1, .2, .7]  # the third is shown for as long as five others
+  path = drawn_clips.write(tmp_path / "walk.mp4", times, key_every=1,
+                           damaged=[1])
+  lines = list(explained_recordings.explain_frames(
+      explainer, path, tmp_path / "out", lambda p: [1], "mp4"))
+  assert lines[0] == (f"note: {path}: 1 frame from 0.10 s on did not decode; "
+                      "each is replaced by the nearest earlier one")
+  assert [line.rpartition("/")[2] for line in lines[1:]] == [
+      "walk_grad_cam_dog.mp4: 4 frames", "walk_gradient_dog.mp4: 4 frames"]
+  shown = recordings.recording(str(tmp_path / "out/walk_grad_cam_dog.mp4"))
+  assert shown.seconds == pytest.approx(.8, abs=.05)
 
 
-def test_a_clip_as_mp4(tmp_path):
-  """Sides that are odd lose a row or a column; colours are compressed."""
-  pytest.importorskip("av")
+@pytest.mark.parametrize("write", [moving_pictures.gif, moving_pictures.mp4])
+def test_what_is_written_is_read(write, tmp_path):
+  """In H.264 sides that are odd lose a row or a column."""
   frames = [np.full([31, 41, 3], 60 * i, np.uint8) for i in (1, 2, 3)]
-  explained_files.check_writable("mp4")
-  explained_files.write_clip(tmp_path / "clip.mp4", frames)
-  clip = pictures.frames(tmp_path / "clip.mp4")
-  assert [frame.shape for frame in clip] == [(30, 40, 3)] * 3
-  for before, after in zip(frames, clip):
+  path = tmp_path / f"clip.{write.__name__}"
+  path.write_bytes(write(frames, .2))
+  found = recordings.recording(str(path))
+  assert found.seconds == pytest.approx(.6) and found.rate == pytest.approx(5)
+  read = list(found.each(found.frame_seconds, []))
+  odd = write is moving_pictures.gif
+  assert [f.shape for f in read] == [(30 + odd, 40 + odd, 3)] * 3
+  for before, after in zip(frames, read):
     assert abs(after.mean() - before.mean()) < 4
 
 
-def test_mp4_without_its_package(monkeypatch, tmp_path):
-  monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
-  with pytest.raises(UserError, match="video_format='mp4': .*imageio.pyav"):
-    explained_files.check_writable("mp4")
-  (tmp_path / "clip.mp4").write_bytes(b"x")
-  with pytest.raises(UserError, match="clip.mp4': cannot be read .*GIF"):
-    pictures.frames(tmp_path / "clip.mp4")
+def test_mp4_without_its_encoder(monkeypatch):
+  monkeypatch.setattr(moving_pictures.av, "codecs_available", {"mpeg4"})
+  with pytest.raises(UserError, match="video_format='mp4': needs .*libx264"):
+    moving_pictures.check_mp4()
 
 
 def test_stock_models_and_what_to_explain():
@@ -263,13 +270,18 @@ def test_a_file_that_is_no_classifier_is_refused(end, says, tmp_path):
     load_classifier(model=path)
 
 
-def test_broken_clips(tmp_path):
+def test_broken_recordings(explainer, tmp_path):
   (tmp_path / "bad.gif").write_bytes(b"GIF89a, and no more")
+  (tmp_path / "bad.txt").write_text("no video")
   (tmp_path / "empty").mkdir()
-  for name, says in [("bad.gif", "does not decode"), ("empty", "no image"),
+  for name, says in [("bad.gif", "does not decode"),
+                     ("bad.txt", r"does not decode \(no video, or cut off"),
+                     ("empty", r"does not decode \(holds no frame \(0 s"),
                      ("none.gif", "no such file")]:
     with pytest.raises(UserError, match=f"video='.*{name}': {says}"):
-      pictures.frames(tmp_path / name)
+      list(explained_recordings.explain_frames(
+          explainer, str(tmp_path / name), tmp_path / "out", lambda p: [0]))
+  assert not (tmp_path / "out").exists()
 
 
 def _command(*arguments):

@@ -62,6 +62,34 @@ def write(path, times, codec="libx264", size=SIZE, key_every=5, damaged=(),
   return str(path)
 
 
+def of_two_sizes(path):
+  """Writes six frames, a tenth apart, of which the last three are smaller."""
+  tick, small = fractions.Fraction(1, 10), (SIZE[0] // 2, SIZE[1] // 2)
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("mjpeg", rate=10)
+    other = av.CodecContext.create("mjpeg", "w")
+    for encoder, size in ((stream.codec_context, SIZE), (other, small)):
+      encoder.width, encoder.height = size
+      encoder.pix_fmt, encoder.time_base = "yuvj420p", tick
+    for n in range(6):
+      encoder, size = (stream, SIZE) if n < 3 else (other, small)
+      frame = av.VideoFrame.from_ndarray(picture(n, size), "rgb24")
+      for packet in encoder.encode(frame.reformat(format="yuvj420p")):
+        packet.pts = packet.dts = n
+        packet.time_base, packet.stream = tick, stream
+        container.mux(packet)
+  return str(path)
+
+
+def nothing(path):
+  """Writes a video file without a frame."""
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("mpeg4", rate=10)
+    stream.width, stream.height = SIZE
+    container.start_encoding()
+  return str(path)
+
+
 def _noise(packet):
   """The packet with noise behind its first bytes."""
   rng, data = random.Random(0), bytearray(bytes(packet))

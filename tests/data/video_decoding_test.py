@@ -124,9 +124,15 @@ def _no_frames(tmp_path):
     (_empty, "cut off at 0 s"), (_headless, "cut off at 0 s"),
     (_no_frames, r"holds no frame \(0 s\)"),
     (_sizes, "changes its size from 48x32 to 9x9 at 0.08 s"),
+    (lambda p: drawn_clips.of_two_sizes(p / "s.mkv"),
+     "changes its size from 48x32 to 24x16 at 0.30 s"),
+    (lambda p: drawn_clips.of_two_sizes(p / "s.avi"),
+     "changes its size from 48x32 to 24x16 at 0.30 s"),
+    (lambda p: drawn_clips.nothing(p / "n.avi"), r"holds no frame \(0 s\)"),
+    (lambda p: drawn_clips.nothing(p / "n.mp4"), "cut off at 0 s"),
     (lambda p: p / "absent.mp4", "No such file")])
 def test_what_is_wrong(tmp_path, make, why):
-  clip = Cut(frames=4).whole(str(make(tmp_path)), "x")[1]
+  clip = Cut(frames=4, stride=1).whole(str(make(tmp_path)), "x")[1]
   with pytest.raises((ValueError, OSError), match=why):
     clip()
 

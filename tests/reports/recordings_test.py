@@ -15,6 +15,7 @@ from atcon_tf.config import UserError
 from atcon_tf.reports import explained_recordings
 from atcon_tf.reports import explainer as explainers
 from atcon_tf.reports import moving_pictures
+from atcon_tf.reports import recording_events
 from atcon_tf.reports import run_page
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import film_strips
@@ -100,7 +101,7 @@ def test_a_clip_is_explained(run, explainer, film, tmp_path, ending):
 def test_events_of_a_long_recording(run, explainer, film, tmp_path,
                                     monkeypatch):
   monkeypatch.setattr(timelines, "FRAMES", 3)  # fewer than the windows
-  list(explained_recordings.explain_windows(
+  list(recording_events.explain_windows(
       explainer, str(film), _cut(run, window_seconds=.2), tmp_path))
   with open(tmp_path / f"{film.name}_events.csv", encoding="utf-8") as file:
     rows = list(csv.DictReader(file))
@@ -118,7 +119,7 @@ def test_what_cannot_be_explained(run, explainer, tmp_path):
   for path, why in ((tmp_path / "none.mp4", "no such file or folder"),
                     (sound, r"does not decode \(no video stream, only audio")):
     for cut in (_cut(run), _cut(run, window_seconds=1.)):
-      function = (explained_recordings.explain_windows if cut.window_seconds
+      function = (recording_events.explain_windows if cut.window_seconds
                   else explained_recordings.explain_recording)
       more = () if cut.window_seconds else (lambda p: [0],)
       with pytest.raises(UserError, match=f"^video='{path}': {why}"):
@@ -131,7 +132,7 @@ def test_events_by_hand():
   p = np.array([[.9, .1], [.6, .4], [.2, .8], [.45, .55]])
   def shown(*options):
     return [(*e[:3], round(e.probability, 4))
-            for e in explained_recordings.events_of(windows, p, *options)]
+            for e in recording_events.events_of(windows, p, *options)]
   assert shown(False) == [(0, 4, 0, .75), (4, 9, 1, round(3.5 / 5, 4))]
   assert shown(False, .7) == [(0, 2, 0, .9), (4, 7, 1, .8)]
   assert shown(True, .4) == [(0, 4, 0, .75), (2, 9, 1, round(4.3 / 7, 4)),
@@ -170,7 +171,7 @@ def test_a_timeline_of_many_classes():
   p = np.full([30, 40], .01)
   p[:10, 7] = p[20:, 3] = .6
   picture = np.zeros([9, 16, 3], np.uint8)
-  events = explained_recordings.events_of(windows, p, False)
+  events = recording_events.events_of(windows, p, False)
   figure = timelines.timeline([(0, 150, picture)], windows, p, [
       f"class {c}" for c in range(40)], events, .5, "long.mp4")
   assert [a.get_ylabel() for a in figure.axes[1:]] == ["class 7", "class 3"]

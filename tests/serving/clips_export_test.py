@@ -3,23 +3,40 @@
 import base64
 import io
 import json
+import socket
+import threading
 
 import keras
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+import uvicorn
 
 from atcon_tf import attribution
+from atcon_tf.data import recorded_clip
+from atcon_tf.reports.figures import film_strips
 from atcon_tf.serving import formats
 from atcon_tf.serving import saved_model
+from atcon_tf.serving.server import grpc_api
+from atcon_tf.serving.server import prometheus_metrics
+from atcon_tf.serving.server import rest_api
 from atcon_tf.serving.server import served_model
 from atcon_tf.serving.server import tf_serving_json
+from tests.data import drawn_clips
 from tests import small_clips
 from tests.small_clips import FRAMES
 from tests.small_clips import SIZE
 
+grpc = pytest.importorskip("grpc")
+predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
+
 NAMES = ["walk", "run", "fall"]
+METADATA = {"class_names": NAMES, "methods": ["grad_cam", "guided_backprop"],
+            "input": {"size": [SIZE, SIZE], "frames": FRAMES},
+            "config": {"model": "tiny_cnn", "objective": "probe", "shots": 2,
+                       "stride": 1, "fps": 0, "clip_seconds": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +47,30 @@ def classifier():
 @pytest.fixture(scope="module")
 def served(classifier, tmp_path_factory):
   """The exported classifier as the server holds it."""
-  folder = tmp_path_factory.mktemp("session") / "clips"
-  saved_model.ServingModule(classifier, NAMES, False).save(folder / "1")
-  return served_model.ServedModel(folder)
+  root = tmp_path_factory.mktemp("session")
+  (root / "metadata.json").write_text(json.dumps(METADATA))
+  saved_model.ServingModule(classifier, NAMES, False).save(
+      root / "clips" / "1", root / "metadata.json")
+  return served_model.ServedModel(root / "clips")
+
+
+@pytest.fixture(scope="module")
+def ports(served):
+  """Its server at work in threads: the ports of REST and of gRPC."""
+  metrics = prometheus_metrics.Metrics(served.inputs)
+  remote, grpc_port = grpc_api.make_server(served, "127.0.0.1:0", 60, 1 << 24,
+                                           metrics.observe)
+  remote.start()
+  listening = socket.create_server(("127.0.0.1", 0))
+  web = uvicorn.Server(uvicorn.Config(
+      rest_api.Rest(served, metrics, 60, 1 << 24).app(), ws="none",
+      log_level="warning"))
+  thread = threading.Thread(target=web.run, args=[[listening]])
+  thread.start()
+  yield listening.getsockname()[1], grpc_port
+  web.should_exit = True
+  thread.join()
+  remote.stop(0).wait()
 
 
 def _pictures(clip):
@@ -84,6 +122,86 @@ def test_pictures_of_the_frames_over_rest(served):
     for overlay in one["overlay_bytes"]:
       drawn = PIL.Image.open(io.BytesIO(base64.b64decode(overlay["b64"])))
       assert drawn.size == (SIZE, SIZE)
+
+
+def test_clips_over_grpc(served, ports):
+  """Tensors of clips, and T JPEG frames of each, as docs/serving.md has it."""
+  packed, pixels = zip(*map(_pictures, small_clips.clips(2)))
+  with grpc.insecure_channel(f"127.0.0.1:{ports[1]}") as channel:
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+    def ask(signature, **inputs):
+      request = predict_pb2.PredictRequest()
+      request.model_spec.name = "clips"
+      request.model_spec.signature_name = signature
+      for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+      return {name: tf.make_ndarray(value) for name, value
+              in stub.Predict(request, timeout=60).outputs.items()}
+
+    whole = ask("explain", images=np.stack(pixels), class_index=[-1, 2])
+    wanted = served.predict("explain", {"images": np.stack(pixels),
+                                        "class_index": np.array([-1, 2])})
+    assert set(whole) == set(wanted)
+    read = ask("explain_bytes", image_bytes=list(packed), class_index=[-1, 2])
+    for name in ("probabilities", "class_index", "grad_cam",
+                 "guided_backprop"):
+      for found in (whole, read):
+        np.testing.assert_allclose(found[name], wanted[name], atol=1e-4)
+    assert read["overlay_bytes"].shape == (2, FRAMES)
+    assert PIL.Image.open(io.BytesIO(read["overlay_bytes"][1, 3])).size == (
+        SIZE, SIZE)
+    for frames in (FRAMES - 1, FRAMES + 1):
+      with pytest.raises(grpc.RpcError, match=f"must be .*{FRAMES}") as found:
+        ask("serve_bytes", image_bytes=[packed[0][:1] * frames])
+      assert found.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_page_plays_a_clip(served, ports, browser_page, tmp_path):
+  path = drawn_clips.write(tmp_path / "walk.mp4", drawn_clips.tenths(20))
+  page = browser_page()
+  page.goto(f"http://127.0.0.1:{ports[0]}/")
+  page.wait_for_selector("#methods input", state="attached")
+  page.set_input_files("#file", path)
+  page.wait_for_selector("#classes li")
+  # The frames of training: a tenth of a second apart, in the middle.
+  clip = recorded_clip.Cut(frames=FRAMES, stride=1).whole(path, "walk")[1]
+  sent = [base64.b64decode(b) for b in page.evaluate("source.bytes")]
+  assert drawn_clips.numbers(np.asarray(PIL.Image.open(io.BytesIO(b)))
+                             for b in sent) == drawn_clips.numbers(clip())
+  np.testing.assert_allclose(page.evaluate("source.seconds"), clip.seconds,
+                             atol=.05)
+  heat = served.predict("explain_bytes", {
+      "image_bytes": np.array([sent], object), "class_index": np.array([-1])})
+  curve = page.get_attribute("#curve", "data-evidence")
+  np.testing.assert_allclose([float(v) for v in curve.split(",")],
+                             film_strips.evidence(heat["grad_cam"])[0],
+                             atol=2e-3)
+  # It plays, until it is stopped at a frame.
+  page.wait_for_function("() => shown > 1")
+  page.fill("#frame", "3")
+  assert page.inner_text("#time").startswith("frame 4 of 8, 0.9")
+  assert page.inner_text("#play") == "Play"
+  page.check("input[value=guided_backprop]")
+  page.locator("#classes button").nth(1).click()
+  second = int(np.argsort(-heat["probabilities"][0])[1])
+  page.wait_for_function("c => answer.class_index === c", arg=second)
+  page.fill("#place", "0")
+  page.wait_for_function("() => source.seconds[0] === 0")
+  # Pictures of the frames, of which the middle ones are sent.
+  drawn_clips.folder(tmp_path / "frames", 12)
+  page.set_input_files("#file", sorted(
+      str(p) for p in (tmp_path / "frames").iterdir()))
+  page.wait_for_function(
+      "() => source.pictures[0] instanceof ImageBitmap")
+  assert drawn_clips.numbers(
+      np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(b))))
+      for b in page.evaluate("source.bytes")) == list(range(2, 10))
+  assert not page.mistakes
+  (tmp_path / "no.mp4").write_bytes(b"no video")
+  page.set_input_files("#file", str(tmp_path / "no.mp4"))
+  page.wait_for_selector("#note.bad")
+  assert "no.mp4: this browser cannot play it" in page.inner_text("#note")
 
 
 @pytest.mark.parametrize("value, why", [

@@ -23,10 +23,11 @@ from atcon_tf.serving.server import tf_serving_json
 # Bodies in memory at once, in multiples of the largest; more get a 503.
 _HELD = 16
 _PAGE = pathlib.Path(__file__).with_name("demo.html")
-# The page may only show pictures that it made, and only ask this server.
+# The page may only show what it was given, and only ask this server.
 _PAGE_HEADERS = {"Content-Security-Policy": (
     "default-src 'none'; script-src 'unsafe-inline'; style-src "
-    "'unsafe-inline'; img-src blob: data:; connect-src 'self'")}
+    "'unsafe-inline'; img-src blob: data:; media-src blob:; "
+    "connect-src 'self'")}
 
 
 class Rest:
