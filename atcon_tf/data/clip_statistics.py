@@ -6,6 +6,7 @@ and the number of groups (recordings, patients).
 """
 
 import concurrent.futures
+import contextlib
 import os
 
 import numpy as np
@@ -53,6 +54,28 @@ def _length(one):
     return end - start
   except (ValueError, OSError):
     return np.nan
+
+
+def short_note(records):
+  """A list with the line on clips that are longer than their recordings.
+
+  Args:
+    records: as of `table`.
+  """
+  clips, most = 0, {}
+  for one in (r for found in records.values() for r in found):
+    if isinstance(one.image, recorded_clip.RecordedClip):
+      clips += 1
+      with contextlib.suppress(ValueError, OSError):  # it cannot be read
+        if one.image.at_end > 1:
+          most[one.id] = one.image.at_end
+  if not most:
+    return []
+  name = max(most, key=most.get)
+  return [f"note: {len(most)} of {clips} clips are longer than their "
+          f"recordings and repeat the last frame ({name}: "
+          f"{most[name]} times); a smaller --stride, or --clip_seconds, takes "
+          "frames that are closer together"]
 
 
 def _spread(lengths):

@@ -165,6 +165,12 @@ class RecordedClip(record.Clip):
     """The seconds that the frames show, float `[T]`."""
     return seconds_of(*self.span, self.cut.frames, self._step, self.share)
 
+  @property
+  def at_end(self):
+    """How many frames are the last one of a part that is too short."""
+    seconds = self.seconds
+    return int((seconds == seconds[-1]).sum())
+
   def each(self, lost=None):
     """Yields the T frames, uint8 `[H, W, 3]`.
 

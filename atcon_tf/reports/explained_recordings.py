@@ -154,27 +154,30 @@ def save_clip(explainer, clip, folder, name, choose, ending, look):
   classes = choose(probability)
   labels = explained_files.labels_of(explainer)
   arrays, maps, rows = {"seconds": clip.seconds}, [], []
+  photo = clip.pictures[0].shape[:2]
+
+  def on_pictures(heat):
+    return np.stack([explainer.on_photo(one, photo) for one in heat])
+
   step = float(np.median(np.diff(clip.seconds))) if len(
       clip.seconds) > 1 else 0
   for method in explainer.methods:
     for c in classes:
       heat = explainer.maps(clip.seen, method, c)[0]
       said = f"{explainer.class_names[c]} {probability[c]:.0%}"
-      light = contact_sheets.brightness(heat)
-      photo = clip.pictures[0].shape[:2]
       frames = moving_pictures.with_curve(
           moving_pictures.overlays(
-              clip.pictures, [explainer.on_photo(one, photo) for one in light],
-              **look),
-          film_strips.evidence(heat), clip.seconds, said)
+              clip.pictures, on_pictures(contact_sheets.brightness(heat)),
+              **look), film_strips.evidence(heat), clip.seconds, said)
       path = folder / f"{name}_{method}_{labels[c]}.{ending}"
       explained_files.write_clip(path, frames, max(step, _READABLE))
       yield f"{path}: {count_of(frames, 'frame')}"
       arrays[f"{method}/{explainer.class_names[c]}"] = heat
-      maps.append(heat[np.newaxis])
+      maps.append(on_pictures(heat)[np.newaxis])
       rows.append(f"{method.replace('_', ' ')}\n{said}")
-  figure = film_strips.side_by_side(clip.seen, maps, rows, [name],
-                                    [clip.seconds])
+  figure = film_strips.side_by_side(
+      np.stack(clip.pictures)[np.newaxis] / 255, maps, rows, [name],
+      [clip.seconds])
   files.write_bytes(folder / f"{name}_strip.png", canvas.to_png(figure, 110))
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)

@@ -66,15 +66,14 @@ def predict(run, paths, progress=False):
       classifier.image_size, config.resize)
   clips = [record.Record(clip_id, clip, label, frame=frame)
            for path in paths for clip_id, clip in cut.clips(path, path)]
-  views = [v for one in clips
-           for v in recorded_clip.views(one, config.test_clips)]
-  images = image_store.Images(views, classifier.image_size, len(views),
+  views = {one.id: recorded_clip.views(one, config.test_clips)
+           for one in clips}
+  every = [v for of in views.values() for v in of]
+  images = image_store.Images(every, classifier.image_size, len(every),
                               progress)
   known = {v.id for v in images.records}
-  read = [one for one in clips if all(
-      v.id in known for v in recorded_clip.views(one, config.test_clips))]
-  views = [v for one in read
-           for v in recorded_clip.views(one, config.test_clips)]
+  read = [name for name, of in views.items() if known >= {v.id for v in of}]
+  views = [v for name in read for v in views[name]]
   logits = tf.function(
       lambda x: classifier.model(x, training=False),
       input_signature=[tf.TensorSpec([None, *classifier.image_shape],
@@ -89,5 +88,5 @@ def predict(run, paths, progress=False):
     return [], np.zeros([0, classifier.num_classes]), images.bad
   probability = probabilities.probability(np.concatenate(found),
                                           run.multi_label)
-  return [one.id for one in read], probability.reshape(
+  return read, probability.reshape(
       len(read), -1, classifier.num_classes).mean(1), images.bad

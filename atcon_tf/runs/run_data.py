@@ -90,6 +90,7 @@ def load(config, stored, progress=False, images=None):
                     "--unlabeled_dir, or --unlabeled=labeled")
   clips = clip_statistics.table(records, data.class_names)
   _tell(clip_statistics.text(clips))
+  _tell(clip_statistics.short_note(records))
   return RunData(images, records, split, clips)
 
 

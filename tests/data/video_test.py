@@ -297,6 +297,11 @@ def test_statistics_by_hand(tmp_path):
       "all   run        3    0.24      0.16  0.21     0.72       2",
       "all   walk       3    0.20      0.20  0.00     0.60       3"]
   assert clip_statistics.table({"all": []}, found.class_names) == []
+  # Of two frames, 0.04 s each, the second stands for the third and fourth.
+  assert clip_statistics.short_note({"all": every}) == [
+      "note: 1 of 6 clips are longer than their recordings and repeat the last "
+      "frame (run/v_run_g00_c00: 2 times); a smaller --stride, or "
+      "--clip_seconds, takes frames that are closer together"]
 
 
 def test_real_clips(data_dir):

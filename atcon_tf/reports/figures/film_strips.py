@@ -170,7 +170,7 @@ def _strip(axes, clip, kind, values, whole):
   film = np.ones([height, len(values) * (width + GAP) - GAP, 3])
   for k, frame in enumerate(values):
     film[:, k * (width + GAP):k * (width + GAP) + width] = frame
-  axes.imshow(np.clip(film, 0, 1), interpolation="nearest", aspect="auto")
+  axes.imshow(np.clip(film, 0, 1), interpolation="antialiased", aspect="auto")
   axes.set_xticks([])
   axes.set_yticks([])
   for side in axes.spines.values():
