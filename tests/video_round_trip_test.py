@@ -45,7 +45,7 @@ def _run(clips):
   with contextlib.redirect_stdout(io.StringIO()) as said:
     training.train_and_evaluate(Config(
         dataset="video", data_dir=str(clips), frames=4, stride=1,
-        image_size=24, shots=2, objective="probe", start="probe",
+        image_size=24, shots=0, objective="probe", start="probe",
         model="tiny_cnn", bootstrap=0, summary_images=0,
         clip_cache=str(clips.parent / "cache")).resolve(),
                                 clips.parent / "run")

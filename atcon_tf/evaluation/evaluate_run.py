@@ -26,7 +26,8 @@ def evaluate(run, split="test", data_dir="", progress=False, **other):
                         pipeline.evaluation_size(config.eval_batch_size),
                         config.xla)
   if progress:
-    print(f"scoring {split} ({len(records)} images)", flush=True)
+    print(f"scoring {split} ({len(records)} "
+          f"{'clips' if config.frames else 'images'})", flush=True)
   predictions = predictor.predict(images, records, progress,
                                   views=config.test_clips)
   table = scoring.tabulate(predictions, thresholds, run.class_names,

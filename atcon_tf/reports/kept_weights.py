@@ -8,19 +8,20 @@ _STARTS = {"prior": "the first weights", "probe": "the probe",
 ENOUGH = 10
 
 
-def too_few(counts):
+def too_few(counts, things="images"):
   """A sentence if the validation images are too few to choose by, else "".
 
   Args:
     counts: `{class: number of validation images that show it}`.
+    things: "images" or "clips".
   """
   name, least = min(counts.items(), key=lambda item: item[1])
   if least >= ENOUGH:
     return ""
-  return (f"Of class '{name}' validation has {least:.0f} images, fewer than "
-          f"{ENOUGH}, which are too few to choose weights by: --keep=average "
-          "needs no choice, and runs with other values of --split_seed show "
-          "what the draw does.")
+  return (f"Of class '{name}' validation has {least:.0f} {things}, fewer "
+          f"than {ENOUGH}, which are too few to choose weights by: "
+          "--keep=average needs no choice, and runs with other values of "
+          "--split_seed show what the draw does.")
 
 
 def short(steps):

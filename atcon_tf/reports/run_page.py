@@ -185,8 +185,9 @@ def _checks(run):
                  f"validation{', which chose the ' * bool(chosen)}{chosen}, "
                  f"and {test['map_macro']:.3f} on test."))
   checks.append(kept_weights.judged(run.result))
+  things = "clips" if run.classifier.frames else "images"
   few = kept_weights.too_few({name: row["support"] for name, row in
-                              val["per_class"].items()})
+                              val["per_class"].items()}, things)
   if few and run.config.trains and run.config.keep == "best":
     checks.append((False, few))
   checks.append(_random_network(run))

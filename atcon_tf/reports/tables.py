@@ -65,7 +65,7 @@ def interval_notes(scores, things="images"):
            + f", of the effective number of {things}" * ("groups" in scores)
            + "."]
   if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
-    notes.append(CERTAIN)
+    notes.append(CERTAIN.replace("images", things))
   return notes
 
 

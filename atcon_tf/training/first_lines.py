@@ -17,14 +17,15 @@ def of(config, data, classifier, workers=1):
     workers: number of processes that train it.
   """
   count = {part: len(records) for part, records in data.records.items()}
-  things = f"clips of {config.frames} frames" if config.frames else "images"
+  things = "clips" if config.frames else "images"
+  of = f" of {config.frames} frames" if config.frames else ""
   lines = [f"{config.objective}: {config.model}, {count['train_labeled']} "
-           f"labelled and {count['train_unlabeled']} other training {things}, "
-           f"{config.steps} updates on {device(workers)}"]
+           f"labelled and {count['train_unlabeled']} other training {things}"
+           f"{of}, {config.steps} updates on {device(workers)}"]
   lines.append(map_cells.note(classifier, [
       r for records in data.records.values() for r in records]))
   few = kept_weights.too_few(dict(zip(data.class_names, np.sum(
-      [r.label for r in data.records["val"]], 0))))
+      [r.label for r in data.records["val"]], 0))), things)
   if few and config.trains and config.keep == "best":
     lines.append(f"note: {few}")
   return [line for line in lines if line]

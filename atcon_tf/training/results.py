@@ -33,7 +33,8 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
   work.load_best(predictor.classifier, state.best.get("sha256"))
   predictions = {}
   for part in ("val", "test"):
-    print(f"scoring {part} ({len(data.records[part])} images)", flush=True)
+    print(f"scoring {part} ({len(data.records[part])} "
+          f"{'clips' if config.frames else 'images'})", flush=True)
     predictions[part] = predictor.predict(
         data.images, data.records[part], progress=True,
         consistency=part == "test",

@@ -181,6 +181,14 @@ def test_windows_of_a_table(place, tmp_path):
   assert named("unlabeled") == {"0.5,1": "", "1.5,2": ""}
 
 
+def test_a_class_that_no_window_shows_is_named(place, tmp_path):
+  rows = [*ROWS, "2.mp4,fall,0.8,0.9,train"]
+  rows[2] = "2.mp4,walk,0,0.8,train"
+  found = _table(place, tmp_path, rows, HEAD, window_seconds=1)
+  assert found.class_names == ("run", "walk")
+  assert "left out: 1 classes without an image: fall" in found.notes
+
+
 @pytest.mark.parametrize("row, line", [
     ("1.mp4,walk,1.5,0.5", "the end at 0.5 s is not after the start at 1.5 s "
      "of {0}/1.mp4"),

@@ -78,7 +78,8 @@ def load(table, cut, data_dir="", classes=(), group_column="", seed=0):
     clips += _windows(rows, cut) if cut.window_seconds else [
         _annotated(row, *_clip(row, cut)) for row in rows]
   _check_once(clips)
-  labels = {one.names[0] for one in clips if one.names}
+  labels = {row.label for rows in by_recording.values() for row in rows
+            if row.label}
   if not labels:
     raise UserError("table", table, "no row has a label")
   labelled_table.check_parts(clips)
