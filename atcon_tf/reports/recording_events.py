@@ -86,11 +86,11 @@ def explain_windows(explainer, video, cut, folder, ending="gif", threshold=.5,
   if parts[0][1].end is None:  # it says itself why it cannot be read
     explained_recordings.read(explainer, parts[0][1])
   windows = [clip.span for _, clip in parts]
-  needed = parts[0][1].needed_seconds
-  if needed > cut.window_seconds + 1e-6:
-    yield (f"note: the classifier's clips last {needed:.2f} s, longer than a "
-           "window, whose last frame is repeated; a larger --window_seconds "
-           "shows it more")
+  first = parts[0][1]
+  if first.at_end > 1:
+    yield (f"note: the classifier's clips last {first.needed_seconds:.2f} s, "
+           "longer than a window, whose last frame is repeated; a larger "
+           "--window_seconds shows it more")
   probability, pictures, notes = _look(explainer, parts)
   yield from notes
   events = events_of(windows, probability, explainer.multi_label, threshold)
