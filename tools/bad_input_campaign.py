@@ -27,6 +27,7 @@ from atcon_tf.config import cli
 from atcon_tf.config import files
 from atcon_tf.config import UserError
 from tools import bad_inputs
+from tools import bad_requests
 
 MARKS = ("<!-- bad_input_campaign.py begins -->",
          "<!-- bad_input_campaign.py ends -->")
@@ -110,7 +111,7 @@ def attack(name, inputs, seconds, watch, folder):
       outcome = "refused"
       if "\n" in error.as_flags().strip():
         fault = f"more than a line: {error.as_flags()!r}"
-    except bad_inputs.Answer as answer:
+    except bad_requests.Answer as answer:
       outcome = "refused" if 400 <= answer.status < 500 else "taken"
       if not (answer.status == 200 or outcome == "refused"):
         fault = f"status {answer.status}"

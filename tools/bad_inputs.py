@@ -5,17 +5,14 @@ its value what is read, a file as a rule; and the function of the package that
 reads it.
 """
 
-import asyncio
 import dataclasses
 import io
 import json
-import re
 
 from hypothesis import strategies as st
 import keras
 import numpy as np
 import PIL.Image
-import tensorflow as tf
 
 from atcon_tf import models
 from atcon_tf.config import Config
@@ -37,6 +34,7 @@ from atcon_tf.runs import stored_predictions
 from atcon_tf.studies import learning_rate_range
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_tables
+from tools import bad_requests
 from tools.bad_values import JSON
 from tools.bad_values import SCALAR
 from tools.bad_values import TEXT
@@ -45,12 +43,6 @@ from tools.bad_values import changed_json
 from tools.bad_values import texts
 
 SIZE = 16
-class Answer(Exception):
-  """The answer of the server to a request."""
-
-  def __init__(self, status):
-    super().__init__(status)
-    self.status = status
 
 
 def _file(path, read, *arguments):
@@ -270,49 +262,6 @@ def _predictions(folder):
           lambda _: stored_predictions.load_predictions(folder))
 
 
-def _requests(folder):
-  from atcon_tf.serving.server import prometheus_metrics
-  from atcon_tf.serving.server import rest_api
-  from atcon_tf.serving.server import served_model
-  module = tf.Module()
-  module.double = tf.function(
-      lambda images, image_bytes: {"twice": 2 * images},
-      input_signature=[tf.TensorSpec([None, 2], tf.float32, "images"),
-                       tf.TensorSpec([None], tf.string, "image_bytes")])
-  tf.saved_model.save(module, str(folder / "own/1"), {
-      "serving_default": module.double})
-  model = served_model.ServedModel(folder / "own")
-  app = rest_api.Rest(model, prometheus_metrics.Metrics(model.inputs), 5,
-                      10000).app()
-  valid = {"signature_name": "serving_default", "instances": [
-      {"images": [1., 2.], "image_bytes": {"b64": "aGVsbG8="}}]}
-  body = st.one_of(changed_json(valid).map(lambda v: json.dumps(v).encode(
-      "utf-8", "surrogatepass")), changed_bytes(json.dumps(valid).encode()))
-  path = st.one_of(st.just("/v1/models/own:predict"), st.from_regex(re.compile(
-      r"/(v1/models/)?[a-z.%/0-9:]{0,20}", re.A), fullmatch=True))
-  return st.tuples(st.sampled_from(["POST", "GET", "PUT"]), path, body), (
-      lambda value: value), lambda value: asyncio.run(_ask(app, *value))
-
-
-async def _ask(app, method, path, body):
-  """Sends a request to the application; raises `Answer`."""
-  sent, status = [{"type": "http.request", "body": body}], []
-
-  async def receive():
-    return sent.pop() if sent else {"type": "http.disconnect"}
-
-  async def send(message):
-    if message["type"] == "http.response.start":
-      status.append(message["status"])
-
-  await app({"type": "http", "method": method, "path": path, "headers": [],
-             "raw_path": path.encode(), "query_string": b"", "root_path": "",
-             "scheme": "http", "http_version": "1.1",
-             "asgi": {"version": "3.0"},
-             "server": ("x", 1), "client": ("y", 2)}, receive, send)
-  raise Answer(status[0])
-
-
 KINDS = {
     "flags": _flags, "flag files": _presets,
     "grids": _document("grid.json", _grid, _read_grid),
@@ -330,4 +279,5 @@ KINDS = {
     "rate sweeps": _document("rates.json", lambda _: {
         "rates": {"learning_rate": 1}, "factor": [1, 2], "loss": [1, 2],
         "smoothed": [1, 2], "suggested": 1}, learning_rate_range.read),
-    "predictions.npz": _predictions, "REST requests": _requests}
+    "predictions.npz": _predictions, "REST requests": bad_requests.rest,
+    "gRPC requests": bad_requests.grpc}

@@ -1,99 +1,125 @@
 """Kills, damaged checkpoints and full disks: `python -m tools.fault_campaign`.
 
-A run of the drawn data set is killed (SIGKILL) --kills times: at random
-moments, while a checkpoint is written, while the pool is scored, while the
-test images are scored, and while it is exported; a study is killed, too.
---damaged newest checkpoints are cut or get a flipped bit; the disk becomes full
-or read-only. Each time the same command is started again, and right is that it
-ends with the numbers of the run that nothing happened to, or says in one line
-what is wrong. The table goes into --doc.
+Runs of the drawn data set are killed (SIGKILL) --kills times: at random steps,
+while a checkpoint is written, while the pool is scored, while the test images
+are scored, and while a run is exported; `atcon_tf.prepare` is killed --prepared
+times, and one of three processes of a study --studies times. --damaged newest
+checkpoints are cut or get a flipped bit; the disk becomes full or read-only,
+or has no locks. Each time the same command is started again, and right is that
+it ends with the numbers of the run that nothing happened to, or says in one
+line what is wrong.
+
+A process is killed at a call of a function that --seed draws
+(`kill_points.kill_at`), so that every kill hits the work. With --folder the
+rows that are made stay there, and the same command makes the others. The table
+goes into --doc.
 """
 
+import functools
 import json
 import pathlib
 import shutil
 import subprocess
 import tempfile
-import time
 
 from absl import flags
 
 from atcon_tf.config import cli
 from atcon_tf.config import files
+from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
 from tools import faulty_runs
-from tools.faulty_runs import FLAGS
+from tools import kill_points
+from tools import killed_commands
 
 MARKS = ("<!-- fault_campaign.py begins -->",
          "<!-- fault_campaign.py ends -->")
+ROWS = "rows.json"
+# What is killed: the objective of the run; the functions, with the last call
+# that is drawn; and the seconds within the call.
+KILLED = {
+    "while a checkpoint is written": ("atcon", [
+        ("atcon_tf.runs.checkpoint:save", 3)], 0.03),
+    "at a random step": ("atcon", [
+        ("atcon_tf.training.trainer:Trainer.step", 5)], 0.05),
+    "while the pool is scored": ("bank", [
+        ("atcon_tf.training.pseudo_labels:rank", 2)], 0.2),
+    "while the kept weights are tested": ("atcon", [
+        ("atcon_tf.evaluation.predictor:Predictor.predict", 2),
+        ("atcon_tf.evaluation.scoring:tabulate", 2),
+        ("atcon_tf.runs.stored_predictions:save_predictions", 1),
+        ("atcon_tf.training.results:_draw", 1),
+        ("atcon_tf.runs.run_folder:Workdir.save_result", 1)], 0.3)}
+
+
 class Campaign(faulty_runs.Runs):
   """The faults, and what came of them.
 
   Attributes:
-    rows: list of `(what, times, what happened)`.
+    rows: `{what: (times, what happened)}`.
   """
 
   def __init__(self, folder, seed=0):
     """Prepares a campaign; `folder` is a `pathlib.Path` for all its files."""
     super().__init__(folder, seed)
-    self.rows = []
+    self.rows, self._stored = {}, {}
+    if (folder / ROWS).exists():
+      self._stored = json.loads((folder / ROWS).read_text())
 
-  def kill(self, what, kind, times, moment):
-    """Kills runs, up to four times each, and lets them end.
+  def row(self, what, times, make):
+    """Makes a row of the table, unless it was made before.
 
     Args:
-      what: is killed, for the table.
-      kind: a key of `RUNS`.
-      times: number of kills.
-      moment: function of the process and the run's folder that returns when
-        it is time, or when the process has ended.
+      what: happens.
+      times: how often; 0: no row.
+      make: function of `what` and `times` that returns what came of it.
     """
-    done = right = runs = 0
-    while done < times:
-      path, killed = self.fresh(), 0
-      while killed < min(4, times - done):
-        process = self.train(kind, path)
-        moment(process, path)
-        if process.is_alive():
-          process.kill()
-          killed += 1
-        process.join()
-        if process.exitcode == 0:
-          break
-        if process.exitcode > 0:
-          self.wrong.append(f"{what}: {self.said()[-800:]}")
-          return
-      if killed:
-        done, runs = done + killed, runs + 1
-        if faulty_runs.result_of(path) is None:
-          right += self.finish(kind, path, what)
-        else:
-          right += faulty_runs.result_of(path) == self.whole(kind)[0]
-      shutil.rmtree(path)
-    self.rows.append((f"SIGKILL {what}", done,
-                      f"{right} of {runs} runs end as the uninterrupted"))
+    if not times:
+      return
+    key, before = f"{self.seed} {times} {what}", len(self.wrong)
+    if key not in self._stored:
+      outcome = make(what, times)
+      if len(self.wrong) == before:
+        self._stored[key] = outcome
+        files.write_text(self.folder / ROWS, json.dumps(self._stored))
+    self.rows[what] = times, self._stored.get(key) or "FAILS"
+    print(f"{what}: {times}: {self.rows[what][1]}", flush=True)
 
-  def damage(self, times):
+  def kill(self, what, times):
+    """Kills runs, up to four times each, and lets them end."""
+    kind, functions, seconds = KILLED[what.removeprefix("SIGKILL ")]
+    draw, killed, runs, right, parts = self.draws(what), 0, 0, 0, 0
+    while killed < times:
+      path = self.fresh()
+      for _ in range(min(4, times - killed)):
+        target, last = draw.choice(functions)
+        status = self.train(kind, path, functools.partial(
+            kill_points.kill_at, target, draw.randint(1, last),
+            draw.uniform(0, seconds)))
+        if not self.is_killed(what, status):
+          return ""
+        killed += 1
+        parts += any(path.rglob(".part-*"))
+      right += self.finish(kind, path, what)
+      runs += 1
+      shutil.rmtree(path)
+    return (f"{right} of {runs} runs end as the uninterrupted"
+            + (f"; {parts} kills left half a file" if parts else ""))
+
+  def damage(self, what, times):
     """Damages the newest checkpoint of half a run."""
-    half, right = self.fresh(), 0
-    while not (half / "checkpoints/previous.npz").exists():
-      process = self.train("atcon", half)
-      while process.is_alive() and not (
-          half / "checkpoints/previous.npz").exists():
-        time.sleep(0.005)
-      process.kill()
-      process.join()
+    half, right, draw = self.fresh(), 0, self.draws(what)
+    self.is_killed(what, self.train("atcon", half, functools.partial(
+        kill_points.kill_at, "atcon_tf.training.trainer:Trainer.step", 9)))
     for number in range(times):
       path = shutil.copytree(half, self.fresh())
       newest = path / "checkpoints/last.npz"
-      if not newest.exists():  # killed between two names
-        (path / "checkpoints/previous.npz").rename(newest)
       data = bytearray(newest.read_bytes())
-      place = self.random.randrange(len(data))
+      place = draw.randrange(len(data))
       if number % 2:
         data = data[:place]
       else:
-        data[place] ^= 1 << self.random.randrange(8)
+        data[place] ^= 1 << draw.randrange(8)
       newest.write_bytes(bytes(data))
       ended = self.finish("atcon", path, f"damage {number} at {place}")
       said = "is damaged (" in self.said()
@@ -101,36 +127,42 @@ class Campaign(faulty_runs.Runs):
         self.wrong.append(f"damage {number} at {place}: nothing was said")
       right += ended and said
       shutil.rmtree(path)
-    self.rows.append(("newest checkpoint cut or with a flipped bit", times,
-                      f"{right} say so in a line, and end as the "
-                      "uninterrupted"))
+    return f"{right} say so in a line, and end as the uninterrupted"
 
-  def refuse(self, what, path, spoil, mend, limit=0):
+  def refuse(self, what, path, spoil=lambda: None, mend=lambda: None,
+             within=None):
     """Spoils the place of a run, expects one line, mends it and goes on."""
-    process = self.train("atcon", path)
-    while process.is_alive() and not (path / "checkpoints/last.npz").exists():
-      time.sleep(0.005)
-    process.kill()
-    process.join()
+    self.is_killed(what, self.train("atcon", path, functools.partial(
+        kill_points.kill_at, "atcon_tf.training.trainer:Trainer.step", 5)))
     spoil()
-    process = self.train("atcon", path, limit)
-    process.join()
+    status = self.train("atcon", path, within)
     said = [l for l in self.said().splitlines() if l.startswith("error: ")]
     mend()
-    one = process.exitcode == 2 and len(said) == 1 and (
-        "Traceback" not in self.said())
-    if not one:
-      self.wrong.append(f"{what}: status {process.exitcode}: "
-                        f"{self.said()[-800:]}")
-    right = self.finish("atcon", path, what)
-    line = said[0].replace(str(path), "RUN")[:90] if one else "FAILS"
-    self.rows.append((what, 1, f"`{line}`, then it "
-                      + ("ends as the uninterrupted" if right else "FAILS")))
+    if status != 2 or len(said) != 1 or "Traceback" in self.said():
+      self.wrong.append(f"{what}: status {status}: {self.said()[-800:]}")
+      return ""
+    self.finish("atcon", path, what)
+    return (f"`{said[0].replace(str(path), 'RUN')[:90]}`, then it ends as the "
+            "uninterrupted")
+
+  def no_locks(self, what, times):
+    """Kills a run and continues it where no file can be locked."""
+    del times
+    path = self.fresh()
+    self.is_killed(what, self.train("atcon", path, functools.partial(
+        kill_points.kill_at, "atcon_tf.training.trainer:Trainer.step", 5)))
+    self.finish("atcon", path, what, kill_points.without_locks)
+    if "has no locks" not in self.said():
+      self.wrong.append(f"{what}: nothing was said")
+    return "a note says so; it ends as the uninterrupted"
 
   def disks(self):
-    """A full disk and a read-only one."""
+    """Full disks and a read-only one."""
+    self.row("files limited to 64 KiB", 1, lambda what, _: self.refuse(
+        what, self.fresh(), within=functools.partial(
+            kill_points.limit_files, 1 << 16)))
     disk = self.folder / "disk"
-    disk.mkdir()
+    disk.mkdir(exist_ok=True)
 
     def mount(options):
       return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs",
@@ -140,104 +172,39 @@ class Campaign(faulty_runs.Runs):
       return lambda: subprocess.run(
           ["mount", "-o", f"remount,{options}", disk], check=True)
 
+    def fill():
+      with open(disk / "filler", "wb") as file:
+        try:
+          while file.write(bytes(1 << 16)):
+            file.flush()
+        except OSError:
+          pass
+
     if not mount("size=64m"):
-      self.refuse("files limited to 64 KiB, as on a full disk", self.fresh(),
-                  lambda: None, lambda: None, 1 << 16)
+      print("no tmpfs can be mounted here: no full disk, no read-only one")
       return
     try:
-      def fill():
-        with open(disk / "filler", "wb") as file:
-          try:
-            while file.write(bytes(1 << 16)):
-              file.flush()
-          except OSError:
-            pass
-
-      self.refuse("full disk (tmpfs)", disk / "run", fill,
-                  (disk / "filler").unlink)
-      self.refuse("read-only disk (tmpfs)", disk / "other", again("ro"),
-                  again("rw"))
+      self.row("full disk (tmpfs)", 1, lambda what, _: self.refuse(
+          what, disk / "run", fill, (disk / "filler").unlink))
+      self.row("read-only disk (tmpfs)", 1, lambda what, _: self.refuse(
+          what, disk / "other", again("ro"), again("rw")))
     finally:
       subprocess.run(["umount", "-l", disk], check=False)
 
-  def export(self, times):
-    """Kills exports of the run that nothing happened to."""
-    self.whole("atcon")
-    out, right = self.folder / "served", 0
-    words = [f"--workdir={self.folder / 'whole_atcon'}", f"--out={out}"]
-    started = time.time()
-    self.start("export", words).join()
-    seconds = time.time() - started
-    wanted = faulty_runs.tree(out / "1")
-    for _ in range(times):
-      process = self.start("export", words)
-      process.join(seconds * self.random.uniform(0.2, 1))
-      process.kill()
-      process.join()
-      process = self.start("export", words)
-      process.join()
-      versions = [p for p in out.iterdir() if p.name.isdecimal()]
-      good = process.exitcode == 0 and all(faulty_runs.tree(p) == wanted
-                                           for p in versions)
-      right += good
-      if not good:
-        self.wrong.append(f"export: {self.said()[-500:]}")
-    self.rows.append(("SIGKILL while a run is exported", times,
-                      f"{right}: every version there is whole"))
-
-  def study(self, times):
-    """Kills a study of four runs, and compares its rows."""
-    grid = self.folder / "grid.json"
-    grid.write_text(json.dumps({
-        "flags": [*FLAGS, "--unlabeled=24"], "arms": {
-            "base": ["--objective=supervised"], "new": ["--objective=atcon"]},
-        "baseline": "base", "shots": [2], "seeds": [0, 1],
-        "endpoint_shots": [2]}))
-
-    def start(name):
-      return self.start("study", [
-          f"--grid={grid}", f"--out={self.folder / name}.json",
-          f"--folder={self.folder / name}"])
-
-    def rows(name):
-      stored = json.loads((self.folder / f"{name}.json").read_text())["rows"]
-      return [{k: r[k] for k in ("arm", "seed", "steps", "val", "test")}
-              for r in stored]
-
-    started = time.time()
-    start("alone").join()
-    seconds, right = time.time() - started, 0
-    for number in range(times):
-      name = f"killed_{number}"
-      process = start(name)
-      process.join(seconds * self.random.uniform(0.1, 0.9))
-      process.kill()
-      process.join()
-      start(name).join()
-      right += rows(name) == rows("alone")
-    if right < times:
-      self.wrong.append("study: other rows")
-    self.rows.append(("SIGKILL of a study of four runs", times,
-                      f"{right} have the same rows, each run once"))
-
-
-def run(folder, kills, damaged, seed=0):
-  """A campaign; returns the `Campaign` after it."""
+def run(folder, kills=0, damaged=0, prepared=0, studies=0, seed=0):
+  """A campaign of kills and damage; returns the `Campaign` after it."""
   one = Campaign(folder, seed)
   part = [kills * i // 5 for i in range(6)]
-  part = [b - a for a, b in zip(part, part[1:])]
-  writing = one.when(lambda path: (
-      path / "checkpoints/.part-last.npz").exists())
-  one.kill("while a checkpoint is written", "atcon", part[4], writing)
-  one.kill("at random moments", "atcon", part[3], one.at_random(0, 1))
-  one.kill("while the pool is scored", "bank", part[2],
-           one.at_random(0.3, 0.8))
-  one.kill("while the test images are scored", "atcon", part[1], one.when(
-      lambda path: "scoring" in one.said(), 0.4))
-  if part[0]:
-    one.export(part[0])
-  if damaged:
-    one.damage(damaged)
+  part = [b - a for a, b in zip(part, part[1:])][::-1]
+  for what, times in zip(KILLED, part):
+    one.row(f"SIGKILL {what}", times, one.kill)
+  one.row("SIGKILL while a run is exported", part[-1], functools.partial(
+      killed_commands.export, one))
+  one.row("SIGKILL while data are prepared", prepared, functools.partial(
+      killed_commands.prepare, one))
+  one.row("SIGKILL of one of three processes of a study of 12 runs", studies,
+          functools.partial(killed_commands.study, one))
+  one.row("newest checkpoint cut or with a flipped bit", damaged, one.damage)
   return one
 
 
@@ -246,15 +213,17 @@ def main(argv):
   del argv
   values = flags.FLAGS
   with tempfile.TemporaryDirectory() as folder:
-    one = run(pathlib.Path(folder), values.kills, values.damaged, values.seed)
+    one = run(pathlib.Path(values.folder or folder).absolute(), values.kills,
+              values.damaged, values.prepared, values.studies, values.seed)
+    one.row("file system without locks", 1, one.no_locks)
     one.disks()
-    if values.studies:
-      one.study(values.studies)
   text = "\n".join([
       "| what happened | times | outcome |", "|---|---|---|",
-      *("| %s | %s | %s |" % row for row in one.rows), "",
+      *(f"| {what} | {times} | {outcome} |"
+        for what, (times, outcome) in one.rows.items()), "",
       f"Command: `python -m tools.fault_campaign --kills={values.kills} "
-      f"--damaged={values.damaged} --studies={values.studies}`.", ""])
+      f"--prepared={values.prepared} --studies={values.studies} "
+      f"--damaged={values.damaged}`.", ""])
   print(text)
   if values.doc:
     files.between(values.doc, MARKS, text)
@@ -266,9 +235,12 @@ def main(argv):
 def define_flags():
   """The flags of this tool."""
   flags.DEFINE_integer("kills", 30, "kills of runs and exports", 0)
+  flags.DEFINE_integer("prepared", 10, "kills while data are prepared", 0)
+  flags.DEFINE_integer("studies", 2, "kills in a study", 0)
   flags.DEFINE_integer("damaged", 10, "damaged checkpoints", 0)
-  flags.DEFINE_integer("studies", 2, "kills of a study", 0)
   flags.DEFINE_integer("seed", 0, "of the moments", 0)
+  path_flags.path("folder", "", "for the runs and finished rows; default: a "
+                  "temporary one")
   flags.DEFINE_string("doc", "", "write the table into this document")
 
 

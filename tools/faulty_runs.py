@@ -1,13 +1,14 @@
 """The runs of tools/fault_campaign.py: started, killed, compared."""
 
+import hashlib
 import importlib
 import json
 import multiprocessing
 import os
 import random
-import resource
+import shutil
+import signal
 import sys
-import time
 
 from atcon_tf.config import UserError
 
@@ -23,16 +24,17 @@ SAME = ("val", "test", "history", "thresholds", "steps")
 _FORKS = multiprocessing.get_context("forkserver")
 
 
-def _command(name, words, log, limit):
+def _command(name, words, log, spoil):
   """Runs a command of the package, as a shell would."""
   os.setsid()
   file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
   for number in (1, 2):
     os.dup2(file, number)
-  if limit:  # a write beyond it fails, as on a full disk
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+  module = importlib.import_module(f"atcon_tf.{name}")
+  if spoil:
+    spoil()
   sys.argv = [name, *words]
-  importlib.import_module(f"atcon_tf.{name}").run()
+  module.run()
 
 
 class Runs:
@@ -41,87 +43,77 @@ class Runs:
   Attributes:
     folder: `pathlib.Path`.
     wrong: list of lines, what did not end well.
-    random: `random.Random`.
   """
 
   def __init__(self, folder, seed=0):
     """Prepares the process that the commands are forks of."""
-    self.folder, self.wrong = folder, []
-    self.random, self._whole, self._count = random.Random(seed), {}, 0
+    self.folder, self.wrong, self.seed = folder, [], seed
+    self._whole, self._count = {}, 0
+    folder.mkdir(parents=True, exist_ok=True)
     _FORKS.set_forkserver_preload([
-        "tools.faulty_runs", "atcon_tf.training", "atcon_tf.reports",
-        "atcon_tf.serving", "atcon_tf.train", "atcon_tf.export"])
+        "tools.kill_points", "atcon_tf.data", "atcon_tf.training",
+        "atcon_tf.reports", "atcon_tf.serving", "atcon_tf.train",
+        "atcon_tf.studies"])
 
-  def start(self, name, words, limit=0):
-    """Starts a command; its output goes to the log beside --workdir."""
+  def draws(self, what):
+    """The `random.Random` of a row, whatever rows were made before it."""
+    return random.Random(f"{self.seed} {what}")
+
+  def start(self, name, words, spoil=None):
+    """Starts a command; `spoil` is called in its process before it begins."""
     process = _FORKS.Process(target=_command, args=(
-        name, [str(w) for w in words], str(self.folder / "log.txt"), limit))
+        name, [str(w) for w in words], str(self.folder / "log.txt"), spoil))
     (self.folder / "log.txt").unlink(missing_ok=True)
     process.start()
     return process
+
+  def end(self, *arguments):
+    """Starts a command and waits for its end; returns its status."""
+    process = self.start(*arguments)
+    process.join()
+    return process.exitcode
+
+  def is_killed(self, what, status):
+    """Whether a process was killed; otherwise that is wrong."""
+    if status != -signal.SIGKILL:
+      self.wrong.append(f"{what}: not killed, status {status}: "
+                        f"{self.said()[-800:]}")
+    return status == -signal.SIGKILL
 
   def said(self):
     """What the command said that was started last."""
     path = self.folder / "log.txt"
     return path.read_text("utf-8", "replace") if path.exists() else ""
 
-  def train(self, kind, workdir, limit=0):
-    """Starts a training; `kind` is a key of `RUNS`."""
-    return self.start("train", [*FLAGS, *RUNS[kind],
-                                 f"--workdir={workdir}"], limit)
+  def train(self, kind, workdir, spoil=None):
+    """Trains to the end; `kind` is a key of `RUNS`. Returns the status."""
+    return self.end("train", [*FLAGS, *RUNS[kind], f"--workdir={workdir}"],
+                    spoil)
 
   def whole(self, kind):
-    """The result of the run that nothing happens to, and its seconds."""
+    """The result of the run that nothing happens to."""
     if kind not in self._whole:
-      path, started = self.folder / f"whole_{kind}", time.time()
-      process = self.train(kind, path)
-      process.join()
-      if process.exitcode:
-        raise UserError(f"the run ended with {process.exitcode}: "
-                        f"{self.said()[-800:]}")
-      self._whole[kind] = result_of(path), time.time() - started
+      path = self.folder / f"whole_{kind}"
+      status = self.train(kind, path)
+      if status:
+        raise UserError(f"the run ended with {status}: {self.said()[-800:]}")
+      self._whole[kind] = result_of(path)
     return self._whole[kind]
 
   def fresh(self):
     """The path of a new run."""
     self._count += 1
-    return self.folder / f"run_{self._count}"
+    path = self.folder / f"run_{self._count}"
+    shutil.rmtree(path, ignore_errors=True)
+    return path
 
-  def finish(self, kind, path, what):
-    """Starts a run again until it ends; whether its numbers are right."""
-    wanted, _ = self.whole(kind)
-    for _ in range(3):
-      process = self.train(kind, path)
-      process.join()
-      if process.exitcode == 0:
-        break
-    right = process.exitcode == 0 and result_of(path) == wanted
+  def finish(self, kind, path, what, spoil=None):
+    """Starts a run again, once; whether it ends with the right numbers."""
+    status = self.train(kind, path, spoil)
+    right = status == 0 and result_of(path) == self.whole(kind)
     if not right:
-      self.wrong.append(f"{what}: status {process.exitcode}: "
-                        f"{self.said()[-800:]}")
+      self.wrong.append(f"{what}: status {status}: {self.said()[-800:]}")
     return right
-
-  def at_random(self, first, last):
-    """A moment between two shares of the time that a run takes."""
-    def moment(process, path):
-      del path
-      _, seconds = self.whole("atcon")
-      process.join(seconds * self.random.uniform(first, last))
-    return moment
-
-  def when(self, seen, most=0.0):
-    """A moment up to `most` seconds after `seen(path)` becomes true."""
-    skip = self.random
-
-    def moment(process, path):
-      times = skip.randint(1, 6)
-      while process.is_alive() and times:
-        if seen(path):
-          times -= 1 if most == 0 else times
-          time.sleep(0.01)
-        time.sleep(0.0003)
-      process.join(skip.uniform(0, most))
-    return moment
 
 
 def result_of(path):
@@ -136,3 +128,9 @@ def result_of(path):
 def tree(path):
   """The files below a folder."""
   return sorted(str(p.relative_to(path)) for p in path.rglob("*"))
+
+
+def digests(path):
+  """`{name: SHA-256}` of the files of a folder that are no remains."""
+  return {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+          for p in path.iterdir() if not p.name.startswith(".")}

@@ -1,19 +1,23 @@
-"""Two steps of ATCON on each source of annotated images, judged, explained."""
+"""Two steps of ATCON on each source of images, judged and explained."""
 
 import functools
 import json
 
-import numpy as np
-import PIL.Image
 import pytest
 
 from atcon_tf.config import Config
+from atcon_tf.config import settings
+from atcon_tf.data import registry
+from atcon_tf.data import shard_writer
 from atcon_tf.evaluation import evaluate_run
 from atcon_tf.reports import explained_files
+from atcon_tf.reports import explained_recordings
 from atcon_tf.reports import explainer
 from atcon_tf import runs
 from atcon_tf import training
+from tests import voc_devkit
 from tests.data import coco_test
+from tests.data import drawn_clips
 from tests.data import drawn_files
 from tests.data import labelling_tools_test
 from tests.data import svhn_files
@@ -65,11 +69,75 @@ def tfds(root):
               no_download=True)
 
 
-@pytest.mark.parametrize("make", [csv, coco, label_studio, cvat, svhn, tfds],
-                         ids=lambda make: make.__name__)
+def folder(root):
+  for drawn in drawn_files.draw(root / "all", 24):
+    name = root / "photos" / drawn.name / drawn.path
+    name.parent.mkdir(parents=True, exist_ok=True)
+    (root / "all" / drawn.path).rename(name)
+  return dict(dataset="folder", data_dir=str(root / "photos"))
+
+
+def image_list(root):
+  lines = [f"{d.path} {d.name}\n" for d in drawn_files.draw(root, 24)]
+  for part, chosen in {"train": lines[:14], "val": lines[14:]}.items():
+    (root / f"{part}.txt").write_text("".join(chosen))
+  return dict(dataset="image_list", data_dir=str(root), train_list=str(
+      root / "train.txt"), val_list=str(root / "val.txt"))
+
+
+def voc(root):
+  year = root / "VOCdevkit/VOC2007"
+  for name in ("Annotations", "ImageSets/Main"):
+    (year / name).mkdir(parents=True)
+  drawn = drawn_files.draw(year / "JPEGImages", 24)
+  for one in drawn:
+    stem = one.path.partition(".")[0]
+    shape = voc_devkit.OBJECT.format(one.name, *one.box, difficult=0)
+    (year / f"Annotations/{stem}.xml").write_text(voc_devkit.XML.format(
+        width=drawn_files.WIDTH, height=drawn_files.HEIGHT, objects=shape))
+  stems = [f"{one.path.partition('.')[0]}\n" for one in drawn]
+  for part, chosen in {"train": stems[:12], "val": stems[12:18],
+                       "test": stems[18:]}.items():
+    (year / f"ImageSets/Main/{part}.txt").write_text("".join(chosen))
+  return dict(dataset="voc", data_dir=str(root / "VOCdevkit"))
+
+
+def prepared(root):
+  (root / "raw").mkdir()
+  config = Config(**TINY, **coco(root / "raw")).resolve()
+  shard_writer.write(registry.load(config), config, root / "stored")
+  return dict(dataset="prepared", data_dir=str(root / "stored"), image_size=0)
+
+
+def video(root):
+  for i in range(12):
+    drawn_clips.folder(root / ("run", "walk")[i % 2] / f"{i}", 6)
+  return dict(dataset="video", data_dir=str(root), frames=4,
+              clip_cache=str(root.parent / "cache"))
+
+
+def moving_shapes(root):
+  del root
+  return dict(dataset="moving_shapes", frames=9, unlabeled="8",
+              classes=("left", "right"))
+
+
+SOURCES = (csv, coco, label_studio, cvat, svhn, tfds, folder, image_list, voc,
+           prepared, video, moving_shapes)
+# Whose runs are judged and explained by other tests, of `tiny_run` and of
+# data/binary_masks_runs_test.py.
+ELSEWHERE = {"shapes", "binary_masks"}
+
+
+def test_every_source_has_a_run():
+  own = {settings.TFDS if make is tfds else make.__name__ for make in SOURCES}
+  assert own | ELSEWHERE == set(settings.DATASETS)
+
+
+@pytest.mark.parametrize("make", SOURCES, ids=lambda make: make.__name__)
 def test_a_run(make, tmp_path):
   (tmp_path / "data").mkdir()
-  config = Config(**TINY, **make(tmp_path / "data")).resolve()
+  config = Config(**{**TINY, **make(tmp_path / "data")}).resolve()
   result = training.train_and_evaluate(config, tmp_path / "run")
   assert result["steps"]["consistency"] or result["steps"]["supervised"]
   assert result["data"]["train_unlabeled"]
@@ -77,18 +145,25 @@ def test_a_run(make, tmp_path):
   if make is csv:
     assert result["groups"] == split["groups"]
     assert sum(result["groups"].values()) >= 10
-  assert ("box_iou" in result["test"]) == (make is not svhn)
-  assert ("mask_iou" in result["test"]) == (make in (coco, cvat))
+  assert ("box_iou" in result["test"]) == (
+      make not in (svhn, folder, image_list, video, moving_shapes))
+  assert ("mask_iou" in result["test"]) == (make in (coco, cvat, prepared))
   run = runs.load(tmp_path / "run")
   assert run.config.dataset == config.dataset
   again = evaluate_run.evaluate(run)["test"]
   assert again["map_macro"] == pytest.approx(result["test"]["map_macro"])
-  picture = tmp_path / "one.png"
-  PIL.Image.fromarray(np.random.default_rng(0).integers(
-      0, 255, [40, 48, 3], np.uint8)).save(picture)
   one = explainer.Explainer(run.classifier, run.class_names, run.multi_label,
                             ["grad_cam"])
-  sheets, _, _ = explained_files.explain_images(
-      one, [picture], tmp_path / "explained", functools.partial(
-          explainer.choose_classes, class_names=one.class_names))
-  assert sheets == 1 and list((tmp_path / "explained").iterdir())
+  choose = functools.partial(explainer.choose_classes,
+                             class_names=one.class_names)
+  if run.classifier.frames:
+    drawn_clips.folder(tmp_path / "clip", 12)
+    assert list(explained_recordings.explain_recording(
+        one, str(tmp_path / "clip"), runs.cut_of(run.path), tmp_path / "out",
+        choose, "gif"))
+  else:
+    drawn_files.draw(tmp_path, 1)
+    sheets, _, _ = explained_files.explain_images(
+        one, [tmp_path / "00.png"], tmp_path / "out", choose)
+    assert sheets == 1
+  assert list((tmp_path / "out").iterdir())
