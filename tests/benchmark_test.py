@@ -1,9 +1,12 @@
 """The benchmark: functions in turn, and the page of all machines."""
 
 import json
+import time
 
 import pytest
 
+from atcon_tf.data import pipeline
+from tools.benchmarks import input_waits
 from tools.benchmarks import results_page
 from tools.benchmarks import timing
 
@@ -19,6 +22,27 @@ def test_functions_run_in_turn_and_ratios_are_of_one_round():
                            "fast", images=2)
   assert slow["ratio"] == 2 and fast["ratio"] == 1  # of 2, 4 and 1
   assert (slow["low"], slow["ms"], slow["high"]) == (1000, 1500, 4000)
+
+
+def test_a_wait_is_a_share_of_its_step(monkeypatch):
+  class Slow:
+    """A stream of which each batch takes 20 ms."""
+
+    def __init__(self, *_):
+      self.made = pipeline.training_batches(*_)
+
+    def __iter__(self):
+      for batch in self.made:
+        time.sleep(.02)
+        yield batch
+
+  stream = type("pipeline", (), {"training_batches": Slow})
+  monkeypatch.setattr(input_waits, "pipeline", stream)
+  whole, wait, batch, step = input_waits.measure("tiny_cnn", 32, 2, 5, 2)
+  assert whole["ratio"] == 1 and step["ratio"] < 1
+  # Of two images, each waits for 10 ms.
+  assert wait["low"] >= 10 and batch["low"] >= 10
+  assert wait["ratio"] * whole["ms"] > 9
 
 
 def _figures(ratio):

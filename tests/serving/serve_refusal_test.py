@@ -5,11 +5,9 @@ import contextlib
 import http.client
 import json
 import socket
-import struct
 import subprocess
 import sys
 import time
-import zlib
 
 import numpy as np
 import pytest
@@ -21,6 +19,8 @@ from tests.server_process import MAX_BYTES
 from tests.server_process import Server
 from tests.server_process import some_images
 from tests.server_process import some_png
+from tools import attack_server
+from tools.attack_server import huge_picture
 
 pytest.importorskip("starlette")
 grpc = pytest.importorskip("grpc")
@@ -79,16 +79,6 @@ def test_a_short_message_of_a_huge_tensor_takes_no_memory(server):
     assert _grpc_code(server, change) == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def _huge_png(width, height):
-  """A valid header of an image that would fill the memory."""
-  def chunk(kind, data):
-    return (struct.pack(">I", len(data)) + kind + data
-            + struct.pack(">I", zlib.crc32(kind + data)))
-  return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(
-      ">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-          + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
-
-
 def _explain(index, count=1):
   return {"signature_name": "explain", "instances": [
       {"images": np.full([64, 64, 3], 0.5).tolist(), "class_index": index}
@@ -137,11 +127,12 @@ BAD = {
     "half a picture": ({"signature_name": "serve_bytes", "instances": [
         b64(some_png()[:90])]}, ""),
     "a bomb": ({"signature_name": "serve_bytes", "instances": [
-        b64(_huge_png(60_000, 60_000))]}, "pixels"),
+        b64(huge_picture(60_000, 60_000))]}, "pixels"),
     "a large picture": ({"signature_name": "serve_bytes", "instances": [
-        b64(_huge_png(11_000, 11_000))]}, "11000 x 11000 pixels"),
+        b64(huge_picture(11_000, 11_000))]}, "11000 x 11000 pixels"),
     "large pictures together": ({"signature_name": "serve_bytes", "instances": [
-        b64(_huge_png(7_000, 7_000))] * 3}, "makes 147000000 in this request"),
+        b64(huge_picture(7_000, 7_000))] * 3},
+                               "makes 147000000 in this request"),
 }
 
 
@@ -197,6 +188,16 @@ def test_a_slow_client_gets_408_and_holds_up_nobody(server, sent):
     one.settimeout(20)
     assert one.recv(100).startswith(b"HTTP/1.1 408")
     one.close()
+
+
+def test_attacks_of_the_tool_get_their_answers(server):
+  assert attack_server.in_turn(server.rest, 0, 9) == {"200": 3, "left": 6}
+  assert attack_server.slow(server.rest, 1, 3) == {"408": 3}
+  found = attack_server.noise(server.rest, .5)
+  assert set(found) <= {"400", "404", "closed"} and found["404"]
+  row = {"attack": "noise", "answers": dict(found), "honest": {"200": 7},
+         "p50_ms": 1.2, "p99_ms": 3.4, "memory_mib": 9, "open_files": 8}
+  assert "| 7, 1, 3 | 9 | 8 |" in attack_server.table([row])
 
 
 def test_many_half_sent_bodies_are_not_all_held(server):

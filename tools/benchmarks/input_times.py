@@ -1,4 +1,4 @@
-"""Pictures from files to batches: decoding, and the stream of training."""
+"""Pictures from files to batches: decoding, the stream, and who waits for it."""
 
 import pathlib
 import tempfile
@@ -9,6 +9,7 @@ import PIL.Image
 from atcon_tf.data import image_store
 from atcon_tf.data import pipeline
 from atcon_tf.data.record import Record
+from tools.benchmarks import input_waits
 from tools.benchmarks import timing
 
 # Photos of VOC's size.
@@ -16,10 +17,10 @@ COUNT, SIDES = 64, (500, 375)
 
 
 def measure(options, peer):
-  """Rows of decoding and of the batches of a step.
+  """Rows of decoding, of the batches of a step, and of its wait for them.
 
   Args:
-    options: has image_size, batch_size, rounds.
+    options: has model, image_size, batch_size, rounds.
     peer: not used.
   """
   del peer
@@ -34,12 +35,14 @@ def measure(options, peer):
           images, records, options.batch_size, 0, 1, 0, count, augment):
         batch["image"].numpy()
 
-    return timing.rows(timing.alternate({
+    rows = timing.rows(timing.alternate({
         "decode": lambda: image_store.Images(records, size) and None,
         "batches": lambda: batches(()),
         "batches, crop and flip": lambda: batches(("crop", "flip")),
         "batches, randaugment": lambda: batches(("randaugment",))},
         options.rounds, warm_up=1), "decode", COUNT)
+  return rows + input_waits.measure(
+      options.model, size, options.batch_size, max(20, 3 * options.rounds))
 
 
 def _photos(folder):
