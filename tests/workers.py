@@ -32,11 +32,10 @@ RUNS = {
     "atcon": dict(objective="atcon", steps=4, eval_every=4,
                   unlabeled_batch_size=3, **QUICK),
     "self_training": dict(steps=4, eval_every=4, **BANK, **QUICK),
-    # Stopped on the way.
-    "preempted": dict(objective="atcon", steps=24, eval_every=8,
-                      checkpoint_every=2, unlabeled_batch_size=3, **QUICK),
-    "killed": dict(objective="supervised", steps=5000, eval_every=5000,
-                   checkpoint_every=2, **QUICK)}
+    # Stopped on the way, by SIGTERM and by SIGKILL.
+    **dict.fromkeys(("preempted", "killed"), dict(
+        objective="atcon", steps=24, eval_every=8, checkpoint_every=2,
+        unlabeled_batch_size=3, **QUICK))}
 KINDS = schedule.plan("alternating", 6, 0.5, seed=0)
 
 

@@ -53,7 +53,9 @@ def epoch(data, config):
 
 
 def test_the_second_run_decodes_nothing(settings, tmp_path, decoded):
-  plain = epoch(*load(settings, tmp_path))
+  memory = load(settings, tmp_path)
+  plain = epoch(*memory)
+  epoch(*memory)  # the second one
   first = len(decoded)
   assert first == 24
   disk = dict(cache="disk", cache_dir=str(tmp_path / "cache"))

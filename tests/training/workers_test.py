@@ -27,7 +27,7 @@ LONG = "ATCON_LONG_TESTS" in os.environ
 WHOLE = ("self_training", *(LONG and (
     "supervised", "atcon", "supervised_float64", "atcon_float64",
     "self_training_float64")))
-PREEMPTED = "preempted_float64"
+PREEMPTED, KILLED = "preempted_float64", "killed_float64"
 
 
 def _wait(what, process, seconds=300):
@@ -53,13 +53,13 @@ def group(request, tmp_path_factory):
                          "type": "worker", "index": index}})}
       processes.append(subprocess.Popen(
           [sys.executable, "-m", "tests.workers", folder, *WHOLE, PREEMPTED,
-           "killed"], cwd=ROOT, env=environment, stdout=said, stderr=said))
+           KILLED], cwd=ROOT, env=environment, stdout=said, stderr=said))
   first, *others = processes
   try:
     begun = "{}/checkpoints/last.npz"
     _wait((folder / begun.format(PREEMPTED)).exists, first, 900)
     others[-1].send_signal(signal.SIGTERM)
-    _wait((folder / begun.format("killed")).exists, first)
+    _wait((folder / begun.format(KILLED)).exists, first)
     others[0].kill()
     killed = time.time()
     for process in (first, *others[1:]):
@@ -156,14 +156,16 @@ def test_preempted_and_continued_on_one_device(group, alone):
   _same_run(group / PREEMPTED, alone(PREEMPTED))
 
 
-def test_the_end_of_a_worker_ends_the_others(group):
+def test_the_end_of_a_worker_ends_the_others(group, alone):
   count = _count(group)
   for index in {*range(count)} - {1}:
-    line = (group / f"killed_{index}.txt").read_text()
+    line = (group / f"{KILLED}_{index}.txt").read_text()
     assert line.startswith(
         f"worker 1 is gone, so worker {index} of {count} stops; start ")
   assert float((group / "seconds.txt").read_text()) < 60
-  assert not (group / "killed_1.txt").exists()
+  assert not (group / f"{KILLED}_1.txt").exists()
+  workers.run(KILLED, group)
+  _same_run(group / KILLED, alone(PREEMPTED))  # a run of the same settings
 
 
 def test_one_folder_and_a_log(group):
