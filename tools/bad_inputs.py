@@ -176,10 +176,10 @@ def _table(folder):
 
 
 def _list(folder):
-  text = "".join(f"{name} {i % 2}\n"
-                 for i, name in enumerate(_pictures(folder)))
-  (folder / "val.txt").write_text(text)
-  return texts(text), *_file(
+  lines = [f"{name} {i % 2}\n"
+           for i, name in enumerate(_pictures(folder, 12))]
+  (folder / "val.txt").write_text("".join(lines[6:]))
+  return texts("".join(lines[:6])), *_file(
       folder / "train.txt", lambda path: image_list.load(
           str(folder), path, str(folder / "val.txt")))
 

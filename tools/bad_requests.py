@@ -4,10 +4,13 @@
 """
 
 import asyncio
+import base64
+import io
 import json
 import re
 
 from hypothesis import strategies as st
+import PIL.Image
 import tensorflow as tf
 
 from tools.bad_values import changed_bytes
@@ -35,6 +38,13 @@ def _model(folder):
   return served_model.ServedModel(folder / "own")
 
 
+def _picture():
+  """A PNG of one pixel."""
+  buffer = io.BytesIO()
+  PIL.Image.new("RGB", [1, 1]).save(buffer, "PNG")
+  return buffer.getvalue()
+
+
 def rest(folder):
   """Requests over HTTP, of any address and body."""
   from atcon_tf.serving.server import prometheus_metrics
@@ -43,7 +53,8 @@ def rest(folder):
   app = rest_api.Rest(model, prometheus_metrics.Metrics(model.inputs), 5,
                       10000).app()
   valid = {"signature_name": "serving_default", "instances": [
-      {"images": [1., 2.], "image_bytes": {"b64": "aGVsbG8="}}]}
+      {"images": [1., 2.], "image_bytes": {
+          "b64": base64.b64encode(_picture()).decode()}}]}
   body = st.one_of(changed_json(valid).map(lambda v: json.dumps(v).encode(
       "utf-8", "surrogatepass")), changed_bytes(json.dumps(valid).encode()))
   path = st.one_of(st.just("/v1/models/own:predict"), st.from_regex(re.compile(
@@ -94,7 +105,7 @@ def grpc(folder):
   valid = predict_pb2.PredictRequest()
   valid.model_spec.name = "own"
   valid.inputs["images"].CopyFrom(tf.make_tensor_proto([[1., 2.]]))
-  valid.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([b"hello"]))
+  valid.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([_picture()]))
 
   def declared(shape, kind, values):
     request = predict_pb2.PredictRequest.FromString(valid.SerializeToString())

@@ -35,21 +35,21 @@ from tools import killed_commands
 MARKS = ("<!-- fault_campaign.py begins -->",
          "<!-- fault_campaign.py ends -->")
 ROWS = "rows.json"
-# What is killed: the objective of the run; the functions, with the last call
-# that is drawn; and the seconds within the call.
+# What is killed: the objective of the run, and functions, each with the last
+# call that is drawn and the most seconds within it.
 KILLED = {
     "while a checkpoint is written": ("atcon", [
-        ("atcon_tf.runs.checkpoint:save", 3)], 0.03),
+        ("atcon_tf.runs.checkpoint:save", 3, 0.03)]),
     "at a random step": ("atcon", [
-        ("atcon_tf.training.trainer:Trainer.step", 5)], 0.05),
+        ("atcon_tf.training.trainer:Trainer.step", 5, 0.05)]),
     "while the pool is scored": ("bank", [
-        ("atcon_tf.training.pseudo_labels:rank", 2)], 0.2),
+        ("atcon_tf.training.pseudo_labels:rank", 2, 0.2)]),
     "while the kept weights are tested": ("atcon", [
-        ("atcon_tf.evaluation.predictor:Predictor.predict", 2),
-        ("atcon_tf.evaluation.scoring:tabulate", 2),
-        ("atcon_tf.runs.stored_predictions:save_predictions", 1),
-        ("atcon_tf.training.results:_draw", 1),
-        ("atcon_tf.runs.run_folder:Workdir.save_result", 1)], 0.3)}
+        ("atcon_tf.evaluation.predictor:Predictor.predict", 2, 0.3),
+        ("atcon_tf.evaluation.scoring:tabulate", 2, 0.02),
+        ("atcon_tf.runs.stored_predictions:save_predictions", 1, 0.01),
+        ("atcon_tf.training.results:_draw", 1, 0.3),
+        ("atcon_tf.runs.run_folder:Workdir.save_result", 1, 0.)])}
 
 
 class Campaign(faulty_runs.Runs):
@@ -87,12 +87,12 @@ class Campaign(faulty_runs.Runs):
 
   def kill(self, what, times):
     """Kills runs, up to four times each, and lets them end."""
-    kind, functions, seconds = KILLED[what.removeprefix("SIGKILL ")]
+    kind, functions = KILLED[what.removeprefix("SIGKILL ")]
     draw, killed, runs, right, parts = self.draws(what), 0, 0, 0, 0
     while killed < times:
       path = self.fresh()
       for _ in range(min(4, times - killed)):
-        target, last = draw.choice(functions)
+        target, last, seconds = draw.choice(functions)
         status = self.train(kind, path, functools.partial(
             kill_points.kill_at, target, draw.randint(1, last),
             draw.uniform(0, seconds)))
@@ -236,7 +236,7 @@ def define_flags():
   """The flags of this tool."""
   flags.DEFINE_integer("kills", 30, "kills of runs and exports", 0)
   flags.DEFINE_integer("prepared", 10, "kills while data are prepared", 0)
-  flags.DEFINE_integer("studies", 2, "kills in a study", 0)
+  flags.DEFINE_integer("studies", 1, "kills in a study", 0)
   flags.DEFINE_integer("damaged", 10, "damaged checkpoints", 0)
   flags.DEFINE_integer("seed", 0, "of the moments", 0)
   path_flags.path("folder", "", "for the runs and finished rows; default: a "

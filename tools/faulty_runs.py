@@ -94,9 +94,8 @@ class Runs:
     """The result of the run that nothing happens to."""
     if kind not in self._whole:
       path = self.folder / f"whole_{kind}"
-      status = self.train(kind, path)
-      if status:
-        raise UserError(f"the run ended with {status}: {self.said()[-800:]}")
+      if result_of(path) is None and self.train(kind, path):
+        raise UserError(f"the run failed: {self.said()[-800:]}")
       self._whole[kind] = result_of(path)
     return self._whole[kind]
 

@@ -15,10 +15,11 @@ from tools import faulty_runs
 from tools import kill_points
 from tools.faulty_runs import FLAGS
 
-EXPORT = ["atcon_tf.serving.saved_model:ServingModule.save",
-          "atcon_tf.serving.formats:keras_only",
-          "atcon_tf.serving.export_run:_write_formats",
-          "atcon_tf.serving.export_run:_write_warmup"]
+# Functions, each with the most seconds within it.
+EXPORT = [("atcon_tf.serving.saved_model:ServingModule.save", 0.3),
+          ("atcon_tf.serving.formats:keras_only", 0.05),
+          ("atcon_tf.serving.export_run:_write_formats", 0.3),
+          ("atcon_tf.serving.export_run:_write_warmup", 0.)]
 PICTURES, SHARD = 330, 10
 _SHORT = [f for f in FLAGS if not f.startswith(("--steps=", "--eval_every="))]
 
@@ -32,8 +33,9 @@ def export(runs, what, times):
   runs.end("export", words)
   wanted = faulty_runs.tree(out / "1")
   for number in range(times):
+    target, seconds = draw.choice(EXPORT)
     status = runs.end("export", words, functools.partial(
-        kill_points.kill_at, draw.choice(EXPORT), 1, draw.uniform(0, 0.3)))
+        kill_points.kill_at, target, 1, draw.uniform(0, seconds)))
     if not runs.is_killed(what, status):
       return ""
     status = runs.end("export", words)
@@ -57,15 +59,17 @@ def prepare(runs, what, times):
            f"--shard_images={SHARD}"]
   runs.end("prepare", [*words, f"--out={whole}"])
   wanted, words = faulty_runs.digests(whole), [*words, f"--out={out}"]
-  most, kept, halves = PICTURES // (times + 1), [], 0
-  for number in range(times):
-    # A picture or a file, in turn; never more than are left.
-    target, last, seconds = (
-        ("atcon_tf.config.files:whole", most // SHARD, 0.01) if number % 2
-        else ("atcon_tf.config.progress:Progress.add", most, 0.0))
+  moments = sorted(draw.sample(range(1, PICTURES - SHARD), times))
+  kept, halves = [0], 0
+  for number, moment in enumerate(moments):
+    # A picture or a file, in turn; a shard is two files.
+    target, call, seconds = "atcon_tf.config.progress:Progress.add", moment, 0.
+    call -= SHARD * kept[-1]
+    if number % 2:
+      target, seconds = "atcon_tf.config.files:whole", draw.uniform(0, 0.01)
+      call = 2 * (moment // SHARD - kept[-1]) + draw.randint(1, 2)
     status = runs.end("prepare", words, functools.partial(
-        kill_points.kill_at, target, draw.randint(1, last),
-        draw.uniform(0, seconds)))
+        kill_points.kill_at, target, max(1, call), seconds))
     if not runs.is_killed(what, status):
       return ""
     kept.append(len(list(out.glob("*.jsonl"))))
@@ -75,7 +79,7 @@ def prepare(runs, what, times):
     runs.wrong.append(f"{what}: status {status}, other files: "
                       f"{runs.said()[-500:]}")
   return (f"{PICTURES} JPEG files in {PICTURES // SHARD} shards: "
-          f"{', '.join(map(str, kept))} shards were whole after the kills, "
+          f"{', '.join(map(str, kept[1:]))} shards were whole after the kills, "
           f"{halves} left half a file; the last start ends with the same "
           "manifest and files")
 

@@ -137,7 +137,8 @@ def test_every_source_has_a_run():
 @pytest.mark.parametrize("make", SOURCES, ids=lambda make: make.__name__)
 def test_a_run(make, tmp_path):
   (tmp_path / "data").mkdir()
-  config = Config(**{**TINY, **make(tmp_path / "data")}).resolve()
+  config = Config(**{**TINY, "eval_every": 2, "summary_images": 0,
+                     **make(tmp_path / "data")}).resolve()
   result = training.train_and_evaluate(config, tmp_path / "run")
   assert result["steps"]["consistency"] or result["steps"]["supervised"]
   assert result["data"]["train_unlabeled"]
