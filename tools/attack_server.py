@@ -300,7 +300,7 @@ def main(argv):
 def define_flags():
   """The flags of this tool."""
   path_flags.path("model", "W/served", "folder of the model's versions")
-  flags.DEFINE_float("seconds", 15.0, "of an attack", 1)
+  flags.DEFINE_float("seconds", 10.0, "of an attack", 1)
   flags.DEFINE_string("doc", "", "write the table into this document")
 
 
