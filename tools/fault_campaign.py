@@ -35,13 +35,15 @@ from tools import killed_commands
 MARKS = ("<!-- fault_campaign.py begins -->",
          "<!-- fault_campaign.py ends -->")
 ROWS = "rows.json"
+# Its n-th call comes after n - 1 checkpoints.
+UPDATE = "atcon_tf.training.loop:Training._ends_after"
 # What is killed: the objective of the run, and functions, each with the last
 # call that is drawn and the most seconds within it.
 KILLED = {
     "while a checkpoint is written": ("atcon", [
         ("atcon_tf.runs.checkpoint:save", 3, 0.03)]),
     "at a random step": ("atcon", [
-        ("atcon_tf.training.trainer:Trainer.step", 5, 0.05)]),
+        ("atcon_tf.training.trainer:Trainer.step", 15, 0.05)]),
     "while the pool is scored": ("bank", [
         ("atcon_tf.training.pseudo_labels:rank", 2, 0.2)]),
     "while the kept weights are tested": ("atcon", [
@@ -110,7 +112,7 @@ class Campaign(faulty_runs.Runs):
     """Damages the newest checkpoint of half a run."""
     half, right, draw = self.fresh(), 0, self.draws(what)
     self.is_killed(what, self.train("atcon", half, functools.partial(
-        kill_points.kill_at, "atcon_tf.training.trainer:Trainer.step", 9)))
+        kill_points.kill_at, UPDATE, 6)))
     for number in range(times):
       path = shutil.copytree(half, self.fresh())
       newest = path / "checkpoints/last.npz"
@@ -133,7 +135,7 @@ class Campaign(faulty_runs.Runs):
              within=None):
     """Spoils the place of a run, expects one line, mends it and goes on."""
     self.is_killed(what, self.train("atcon", path, functools.partial(
-        kill_points.kill_at, "atcon_tf.training.trainer:Trainer.step", 5)))
+        kill_points.kill_at, UPDATE, 3)))
     spoil()
     status = self.train("atcon", path, within)
     said = [l for l in self.said().splitlines() if l.startswith("error: ")]
@@ -150,7 +152,7 @@ class Campaign(faulty_runs.Runs):
     del times
     path = self.fresh()
     self.is_killed(what, self.train("atcon", path, functools.partial(
-        kill_points.kill_at, "atcon_tf.training.trainer:Trainer.step", 5)))
+        kill_points.kill_at, UPDATE, 3)))
     self.finish("atcon", path, what, kill_points.without_locks)
     if "has no locks" not in self.said():
       self.wrong.append(f"{what}: nothing was said")
