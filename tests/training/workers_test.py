@@ -7,6 +7,7 @@ devices of one process, and every objective in float32 and in float64.
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -160,8 +161,9 @@ def test_the_end_of_a_worker_ends_the_others(group, alone):
   count = _count(group)
   for index in {*range(count)} - {1}:
     line = (group / f"{KILLED}_{index}.txt").read_text()
-    assert line.startswith(
-        f"worker 1 is gone, so worker {index} of {count} stops; start ")
+    # Of three, TensorFlow does not always say which one.
+    assert re.match(rf"(worker 1|another worker) is gone, so worker {index} "
+                    rf"of {count} stops; start ", line)
   assert float((group / "seconds.txt").read_text()) < 60
   assert not (group / f"{KILLED}_1.txt").exists()
   workers.run(KILLED, group)
