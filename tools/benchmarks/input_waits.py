@@ -34,7 +34,7 @@ def measure(model, image_size, batch_size, steps, warm_up=5):
     steps: that are timed.
     warm_up: steps before them.
   Returns:
-    rows of the step with its wait, whose ratio is 1; of the wait, whose ratio
+    rows of a step with its wait, whose ratio is 1; of the wait, whose ratio
     is the share of all steps; and of a batch and a step alone.
   """
   keras.utils.set_random_seed(0)
@@ -70,16 +70,16 @@ def measure(model, image_size, batch_size, steps, warm_up=5):
       seconds[name].append(time.perf_counter() - started)
   seconds = {name: each[warm_up:] for name, each in seconds.items()}
   about = f"{model}, {batch_size} images of {image_size} px"
-  titles = {"whole": f"step with its wait ({about})", "wait": "its wait",
+  titles = {"whole": f"step and wait ({about})", "wait": "its wait for data",
             "batch": "a batch alone", "step": "the step alone"}
   rows = []
   for name, title in titles.items():
     ms = sorted(1e3 * s / batch_size for s in seconds[name])
     rows.append({
         "name": title, "ms": statistics.median(ms), "low": ms[len(ms) // 4],
-        "high": ms[-1 - len(ms) // 4], "of": titles["whole"],
+        "high": ms[-1 - len(ms) // 4], "of": "step and wait",
         "ratio": sum(seconds[name]) / sum(seconds["whole"]),
         "peak_gib": timing.device_peak()})
     print(f"{title}: {rows[-1]['ms']:.1f} ms an image, "
-          f"{rows[-1]['ratio']:.1%} of the step with its wait", flush=True)
+          f"{rows[-1]['ratio']:.1%} of step and wait", flush=True)
   return rows
