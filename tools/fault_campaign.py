@@ -144,8 +144,8 @@ class Campaign(faulty_runs.Runs):
       self.wrong.append(f"{what}: status {status}: {self.said()[-800:]}")
       return ""
     self.finish("atcon", path, what)
-    return (f"`{said[0].replace(str(path), 'RUN')[:90]}`, then it ends as the "
-            "uninterrupted")
+    line = said[0].replace(str(path), "RUN").partition(";")[0]
+    return f"`{line}`, then it ends as the uninterrupted"
 
   def no_locks(self, what, times):
     """Kills a run and continues it where no file can be locked."""
