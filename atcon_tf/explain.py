@@ -3,7 +3,9 @@
     python -m atcon_tf.explain --images=... --workdir=RUN [flags]
 
     --images=photo.jpg,folder,'*.png'     files, folders, globs
-    --methods=grad_cam,guided_backprop    any of attribution.METHODS
+    --methods=grad_cam,guided_backprop    any of attribution.METHODS; default:
+                                          these two, or what won the run's
+                                          tournament (evaluate --methods=auto)
     --label=dog --top=3 --positive        which classes; default: the best
     --workdir=RUN, --model=FILE.keras or --model=resnet50
     --video=clip.gif                      an animated overlay of a clip, as
@@ -54,6 +56,7 @@ def main(argv):
     raise UserError("colormap", values.colormap,
                     "matplotlib has none of this name; for example inferno, "
                     "viridis, jet")
+  methods = _methods(values)
   run = at.runs.load(values.workdir) if values.examples else None
   classifier, class_names, multi_label = (
       (run.classifier, run.class_names, run.multi_label) if run else
@@ -69,7 +72,7 @@ def main(argv):
     at.reports.moving_pictures.check_mp4()
   paths = at.data.pictures.find(values.images, print) if values.images else []
   explainer = at.reports.explainer.Explainer(
-      classifier, class_names, multi_label, values.methods,
+      classifier, class_names, multi_label, methods,
       values.smooth_views, values.batch_size,
       at.runs.resize_of(values.workdir) if values.workdir else values.resize)
   choose = functools.partial(
@@ -81,7 +84,7 @@ def main(argv):
     nearest.check(values.examples)
   if paths:
     print(f"explaining {_many(len(paths), 'picture')} by "
-          + _many(len(values.methods), "method"), flush=True)
+          + _many(len(methods), "method"), flush=True)
     sheets, boxes, notes = explained_files.explain_images(
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
@@ -98,6 +101,22 @@ def main(argv):
   if values.video:
     for line in _recording(values, explainer, folder, choose):
       print(files.printable(line), flush=True)
+
+
+def _methods(values):
+  """The methods of the flags, or the one that won the run's tournament."""
+  if (values["methods"].present or not values.workdir
+      or values.list_layers):
+    return values.methods
+  outcome = at.runs.trusted_method.read(values.workdir)
+  if outcome is None:
+    return values.methods
+  if not outcome["method"]:
+    print(f"note: {outcome['sentence']}", flush=True)
+    return values.methods
+  print(f"method: {outcome['method']}, which the tournament of this run chose "
+        f"({at.runs.trusted_method.NAME}); --methods names others", flush=True)
+  return [outcome["method"]]
 
 
 def _many(count, one, several=""):

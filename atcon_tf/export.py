@@ -32,7 +32,8 @@ def main(argv):
   if values.method:
     names.check("method", values.method, names.SERVED)
   path = at.serving.export(at.runs.load(values.workdir), values.out,
-                           tuple(values.method), values.version)
+                           tuple(values.method), values.version,
+                           examples=values.examples)
   print(f"{path}: {', '.join(sorted(p.name for p in path.rglob('*.*')))}\n"
         f"{serve(values.out)}")
 
@@ -49,6 +50,9 @@ def define_flags():
   flags.DEFINE_list(
       "method", [], "maps that explain, the first one draws the overlay: any "
       f"of {', '.join(names.SERVED)}; default: all the network can have")
+  flags.DEFINE_integer("examples", 0, "`explain` also names the so many "
+                       "nearest labelled training images; their ids and "
+                       "features become a part of the model", 0)
   flags.DEFINE_integer("version", 0, "number of the version; 0: the next",
                        lower_bound=0)
 

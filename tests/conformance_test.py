@@ -364,8 +364,9 @@ METRIC_CASES = {
     "energy_pointing_game": 1, "box_iou": 1, "mask_iou": 1,
     "faithfulness_correlation": 1, "sensitivity_n": 1, "mu_fidelity": 1,
     "faithfulness_estimate": 1, "monotonicity": 1, "irof": None,
-    "average_sensitivity": 0, "random_logit": 1, "coherency": 1,
-    "adcc": .75, "complexity": np.log(50), "relevance_mass_accuracy": 1,
+    "average_sensitivity": 0, "relative_input_stability": 0,
+    "random_logit": 1, "random_weights": 1, "coherency": 1, "adcc": .75,
+    "complexity": np.log(50), "relevance_mass_accuracy": 1,
     "relevance_rank_accuracy": 1,
 }
 
@@ -378,7 +379,7 @@ def test_metric(name):
   evidence = Evidence(
       heat, images, lambda x, pairs: x.sum((1, 2, 3)),
       lambda x: heat, lambda: heat, [np.array([[0, 0, .5, 1]])] * 2,
-      heat.astype(np.uint8))
+      heat.astype(np.uint8), explain_random=lambda: heat)
   score = METRICS[name](evidence)
   assert score.shape == (2,)
   assert np.all(np.isfinite(score))

@@ -20,6 +20,8 @@ METHODS = (
     "rise", "occlusion", "lime", "kernel_shap", "meaningful_perturbation")
 # Those of the package tf-keras-vis begin so.
 TF_KERAS_VIS = "tf_keras_vis:"
+# Stands for the method that wins a tournament.
+AUTO = "auto"
 # A map that depends on no image: it is highest in the middle.
 CENTRE = "(centre)"
 # The maps that a served model answers with.
@@ -32,8 +34,9 @@ METRICS = (
     "increase_in_confidence_15", "average_gain", "insertion", "deletion",
     "deletion_blur", "road", "infidelity", "faithfulness_correlation",
     "sensitivity_n", "mu_fidelity", "faithfulness_estimate", "monotonicity",
-    "irof", "max_sensitivity", "average_sensitivity", "random_logit",
-    "coherency", "adcc", "sparseness", "complexity", "pointing_game",
+    "irof", "max_sensitivity", "average_sensitivity",
+    "relative_input_stability", "random_logit", "random_weights", "coherency",
+    "adcc", "sparseness", "complexity", "pointing_game",
     "energy_pointing_game", "box_iou", "mask_iou", "relevance_mass_accuracy",
     "relevance_rank_accuracy")
 # The scores of a leaderboard by default.

@@ -24,9 +24,11 @@ What the frozen layers of a network give for an image is computed once in a
 run (`frozen_prefix.py`), and kept in at most a gigabyte.
 """
 
+from atcon_tf.evaluation import map_agreement
 from atcon_tf.evaluation import map_cells
 from atcon_tf.evaluation import metrics
 from atcon_tf.evaluation import randomization
+from atcon_tf.evaluation import tournament
 from atcon_tf.evaluation.cases import cases_of
 from atcon_tf.evaluation.comparison import compare
 from atcon_tf.evaluation.evaluate_run import evaluate

@@ -25,6 +25,8 @@ class Cases:
     class_index: int `[P]`.
     boxes: list of P arrays `[n, 4]`, the boxes of the class.
     masks: `[P, H, W]`, see `metrics.Evidence`.
+    groups: list of P names of what is drawn at random: the group of an image
+      (a patient, a part), or the image itself; None: images are independent.
   """
 
   ids: list
@@ -32,12 +34,21 @@ class Cases:
   class_index: np.ndarray
   boxes: list
   masks: np.ndarray
+  groups: list | None = None
 
   def part(self, chosen):
     """The cases of a slice."""
     return Cases(self.ids[chosen], self.images[chosen],
                  self.class_index[chosen], self.boxes[chosen],
-                 self.masks[chosen])
+                 self.masks[chosen], self.groups and self.groups[chosen])
+
+  def pick(self, indices):
+    """The cases with these numbers, in this order."""
+    indices = np.asarray(indices, int)
+    return Cases(*([part[i] for i in indices] if isinstance(part, list)
+                   else part if part is None else part[indices]
+                   for part in (self.ids, self.images, self.class_index,
+                                self.boxes, self.masks, self.groups)))
 
 
 def cases_of(classifier, records, images, target="box", limit=0):
@@ -84,7 +95,21 @@ def cases_of(classifier, records, images, target="box", limit=0):
     masks.append(class_masks.class_mask(record.mask and record.mask(), c,
                                         pixels.shape[1:3]))
   return Cases([r.id for r in records], pixels, np.array(chosen), boxes,
-               np.stack(masks))
+               np.stack(masks), groups_of(records))
+
+
+def groups_of(records):
+  """What is drawn at random: groups of images, or images; None: no groups.
+
+  Args:
+    records: list of `Record`.
+  Returns:
+    list of names, the same for two records of one group; None if no record
+    is in a group.
+  """
+  if not any(r.group for r in records):
+    return None
+  return [f"group {r.group}" if r.group else f"image {r.id}" for r in records]
 
 
 def _taking_turns(records):

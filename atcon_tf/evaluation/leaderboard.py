@@ -3,7 +3,8 @@
     board = leaderboard.judge(classifier, cases, methods, metrics)
     print(leaderboard_page.leaderboard_table(board))
 
-Scores are means over the cases with 90 % bootstrap intervals. Box IoU and
+Scores are means over the cases with 90 % bootstrap intervals, over the images
+or, where they have some, over their groups. Box IoU and
 mask IoU need a threshold, a share of a map's maximum. The cases with an even
 number choose that of the cases with an odd number, and the other way round,
 so no case has a part in the choice of its own threshold.
@@ -46,7 +47,8 @@ def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
       is stored.
     samples: bootstrap resamples; 0: no intervals.
   Returns:
-    `{"pairs", "methods": {method: {metric: mean, "ci90": {metric: [low,
+    `{"pairs", "groups" (their number, if the images have some), "methods":
+    {method: {metric: mean, "ci90": {metric: [low,
     high]}, "pairs", "images_a_second", "forward_passes"}}, "skipped":
     {method: reason}}`.
   Raises:
@@ -56,6 +58,8 @@ def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
   method_scores.check_methods(methods)
   metrics, methods = (tuple(dict.fromkeys(n)) for n in (metrics, methods))
   board = {"pairs": len(pairs.ids), "methods": {}, "skipped": {}}
+  if pairs.groups:
+    board["groups"] = len(set(pairs.groups))
   weights, code = _checksum(classifier), _checksum_of_code()
   parts = {m: pairs.part(slice(0, method_scores.limit(m, slow_limit)))
            for m in methods}
@@ -81,7 +85,7 @@ def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
 
       try:
         rows[method] = method_scores.judgement(
-            classifier, method, metrics, multi_label)(part, tell)
+            classifier, method, multi_label)(part, metrics, tell)
       except UserError as error:
         board["skipped"][method] = str(error)
         tell(len(part.ids) - judged)
@@ -89,7 +93,7 @@ def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
       if kept[method]:
         files.write_text(kept[method], json.dumps(
             {**wanted[method], "row": rows[method]}))
-    board["methods"][method] = _summary(rows[method], samples)
+    board["methods"][method] = _summary(rows[method], samples, part.groups)
   if not board["methods"]:
     skipped = "; ".join(f"{m}: {why}" for m, why in board["skipped"].items())
     raise UserError("methods", methods,
@@ -159,8 +163,8 @@ def _known(path, wanted):
   return row if stored == wanted else None
 
 
-def _summary(row, samples):
-  """Means and intervals of one method's scores."""
+def _summary(row, samples, groups):
+  """Means and intervals of one method's scores; see `Cases` for `groups`."""
   scores = {m: np.array(s) for m, s in row["scores"].items()}
   count = len(next(iter(scores.values())))
 
@@ -172,5 +176,5 @@ def _summary(row, samples):
             "images_a_second": row["images_a_second"],
             "forward_passes": row["forward_passes"]}
   if samples:
-    result["ci90"] = statistics.bootstrap(means, count, samples)
+    result["ci90"] = statistics.bootstrap(means, count, samples, units=groups)
   return result

@@ -16,6 +16,7 @@ from atcon_tf.config.names import CENTRE
 from atcon_tf.evaluation.metrics import Evidence
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import METRICS
+from atcon_tf.evaluation import random_weights
 
 # The metrics that need a threshold, and the field of `Evidence` that has it.
 CUT = {"box_iou": "box_threshold", "mask_iou": "mask_threshold"}
@@ -41,17 +42,17 @@ def limit(method, slow_limit):
   return slow_limit if method != CENTRE and METHODS[method].slow else None
 
 
-def judgement(classifier, method, metrics, multi_label):
+def judgement(classifier, method, multi_label):
   """A function that scores one method; TensorFlow traces it once.
 
   Args:
     classifier: a `models.Classifier`.
     method: a key of `attribution.METHODS`, or CENTRE.
-    metrics: keys of `metrics.METRICS`.
     multi_label: the probability is a sigmoid; otherwise a softmax.
   Returns:
-    `fn(pairs, tell=None) -> {"scores": {metric: [P]}, "images_a_second",
-    "forward_passes"}`; `tell(images)` is called after each batch.
+    `fn(pairs, metrics, tell=None) -> {"scores": {metric: [P]},
+    "images_a_second", "forward_passes"}`, metrics keys of `metrics.METRICS`;
+    `tell(images)` is called after each batch.
   """
   output = forward_pass.own_output(multi_label)
   predict = tf.function(
@@ -69,9 +70,14 @@ def judgement(classifier, method, metrics, multi_label):
         lambda x: explain(x, part.class_index, True),
         lambda: explain(part.images, another_class(
             part.class_index, classifier.num_classes)),
-        part.boxes, part.masks, black=black[0, 0, 0])
+        part.boxes, part.masks, black=black[0, 0, 0],
+        explain_random=lambda: of_random_weights(part))
 
-  def judged(pairs, tell=None):
+  def of_random_weights(part):
+    with random_weights.of(classifier):
+      return explain(part.images, part.class_index)
+
+  def judged(pairs, metrics, tell=None):
     seconds = []
     rows = {metric: [] for metric in metrics}
     for first in range(0, len(pairs.ids), BATCH):
@@ -87,7 +93,7 @@ def judgement(classifier, method, metrics, multi_label):
     scores = {metric: np.concatenate(parts) for metric, parts in rows.items()}
     for metric in CUT.keys() & scores.keys():
       scores[metric] = cross_fit(scores[metric])
-    # The first batch includes the tracing, and the last may be smaller.
+    # The first batch is slower, and the last may be smaller.
     timed = seconds[1:-1] or seconds[-1:]
     return {"scores": {m: s.tolist() for m, s in scores.items()},
             "images_a_second": sum(n for _, n in timed) / sum(

@@ -8,69 +8,14 @@ The other takes a second classifier, which was trained on labels in random
 order. `metrics.sanity` compares the maps and gives the verdicts.
 """
 
-import contextlib
-
 import numpy as np
 
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import sanity
+from atcon_tf.evaluation import random_weights
 from atcon_tf import runs
-
-# The number of steps in which the layers below the logits become random.
-STEPS = 4
-
-
-def stages(classifier, steps=STEPS):
-  """Groups of a classifier's layers, the one nearest to the logits first.
-
-  Args:
-    classifier: a `models.Classifier`.
-    steps: number of groups below the logits.
-  Returns:
-    `{name: variables}`: "logits", then "25%" to "100%" of the layers below.
-    Each variable is in one group.
-  """
-  layers = [layer for layer in reversed(classifier.network.layers)
-            if layer.variables]
-  parts = [layers[:1], *np.array_split(np.array(layers[1:], object), steps)]
-  names = ["logits", *(f"{(i + 1) / steps:.0%}" for i in range(steps))]
-  groups, seen = {}, set()
-  for name, part in zip(names, parts):
-    own = [v for layer in part for v in layer.variables if id(v) not in seen]
-    seen |= {id(v) for v in own}
-    if own:
-      groups[name] = own
-  return groups
-
-
-def shuffle(variables, seed):
-  """Puts the numbers of each variable in random order.
-
-  This removes what was learned and keeps the distribution of each variable.
-  With weights drawn anew activations may explode or vanish.
-
-  Args:
-    variables: list of Keras variables.
-    seed: of the order, an int or a list of ints.
-  """
-  random = np.random.default_rng(seed)
-  for variable in variables:
-    values = variable.numpy()
-    variable.assign(random.permutation(values.ravel()).reshape(values.shape))
-
-
-@contextlib.contextmanager
-def restored(variables):
-  """Restores the values of variables when the block ends."""
-  before = [variable.numpy() for variable in variables]
-  try:
-    yield
-  finally:
-    for variable, value in zip(variables, before):
-      variable.assign(value)
-
 
 def load_other(run, workdir):
   """The classifier that was trained on labels in random order.
@@ -100,7 +45,7 @@ def load_other(run, workdir):
 
 
 def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
-          multi_label=True):
+          multi_label=True, independent=False):
   """The sanity checks of methods.
 
   Args:
@@ -112,45 +57,56 @@ def judge(classifier, pairs, methods, other=None, slow_limit=50, seed=0,
     slow_limit: number of pairs on which a slow method is judged.
     seed: of the random order.
     multi_label: the probability is a sigmoid; otherwise a softmax.
+    independent: also make each group of layers random alone, with all others
+      as they were trained.
   Returns:
     `{"passes_below", "fails_above", "stages", "methods": {method: {"pairs",
     "parameters": {stage: similarity}, "parameters_ssim": {stage: ssim},
-    "parameters_verdict", "labels", "labels_verdict"}}, "skipped": {method:
-    reason}}`; "labels" only with `other`. A similarity and an SSIM are means
-    over the pairs, in [-1, 1].
+    "parameters_verdict", "independent", "independent_ssim", "labels",
+    "labels_verdict"}}, "skipped": {method: reason}}`; "labels" only with
+    `other`, "independent" (without a verdict: the papers have no threshold)
+    if asked for. A similarity and an SSIM are means over the pairs, in
+    [-1, 1].
   """
   method_scores.check_methods(methods)
-  groups = stages(classifier)
+  groups = random_weights.stages(classifier)
   board = {"passes_below": sanity.PASSES, "fails_above": sanity.FAILS,
            "stages": list(groups), "methods": {}, "skipped": {}}
   parts = {m: pairs.part(slice(0, method_scores.limit(m, slow_limit)))
            for m in methods}
-  passes = {m: len(parts[m].ids) * (len(groups) + 1) * (
+  passes = {m: len(parts[m].ids) * (
+      1 + len(groups) * (1 + independent)) * (
       1 + method_scores.passes(classifier, m)) for m in methods}
   bar = Progress(sum(passes.values()), "passes")
   for method, part in parts.items():
     try:
       board["methods"][method] = _judge_one(
-          classifier, part, method, groups, other, seed, multi_label)
+          classifier, part, method, groups, other, seed, multi_label,
+          independent)
     except UserError as error:
       board["skipped"][method] = str(error)
     bar.add(passes[method])
   return board
 
 
-def _judge_one(classifier, pairs, method, groups, other, seed, multi_label):
+def _judge_one(classifier, pairs, method, groups, other, seed, multi_label,
+               independent):
   numbers = {name: i for i, name in enumerate(groups)}
   explain = _explain(classifier, method, pairs, multi_label)
   trained = explain()
-  with restored([v for group in groups.values() for v in group]):
-    rows = sanity.parameter_randomization(
-        explain, lambda name: shuffle(groups[name], [seed, numbers[name]]),
-        groups)
-  row = {"pairs": len(pairs.ids),
-         "parameters": {r["layer"]: r["similarity"] for r in rows},
-         "parameters_ssim": {r["layer"]: r["ssim"] for r in rows},
-         "parameters_verdict": sanity.verdict(
-             [r["similarity"] for r in rows])}
+  row = {"pairs": len(pairs.ids)}
+  with random_weights.restored(
+      [v for group in groups.values() for v in group]) as restore:
+    for name, after in [("parameters", None)] + [
+        ("independent", restore)] * independent:
+      restore()
+      rows = sanity.parameter_randomization(
+          explain, lambda stage: random_weights.shuffle(
+              groups[stage], [seed, numbers[stage]]), groups, after)
+      row |= {name: {r["layer"]: r["similarity"] for r in rows},
+              f"{name}_ssim": {r["layer"]: r["ssim"] for r in rows}}
+  row["parameters_verdict"] = sanity.verdict(
+      list(row["parameters"].values()))
   if other is not None:
     similarity = sanity.data_randomization(
         trained, _explain(other, method, pairs, multi_label)())

@@ -17,6 +17,7 @@ from atcon_tf.reports import moving_pictures
 from atcon_tf.reports import predicted_labels
 from atcon_tf.reports import recording_events
 from atcon_tf.reports import tables
+from atcon_tf.reports import tournament_page
 from atcon_tf.reports import two_classes
 from atcon_tf.reports.compare_runs import compare
 from atcon_tf.reports.run_page import report

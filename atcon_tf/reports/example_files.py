@@ -1,6 +1,7 @@
-"""The files of `explain --examples`: the nearest training images.
+"""The files of `explain --examples`: training images that explain a picture.
 
-    NAME_examples.png     the picture beside them
+    NAME_examples.png     the picture, the nearest training images, and the
+                          most typical one of the class that is predicted
     examples.json         their names, classes and similarities
 """
 
@@ -14,6 +15,9 @@ from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.reports.explained_files import unique_names
 from atcon_tf.reports.figures import canvas
+
+# Of a figure of prototypes: classes, prototypes of each, pictures in a row.
+CLASSES, EACH, WIDE = 40, 2, 8
 
 
 def explain_by_examples(explainer, nearest, paths, folder, count):
@@ -34,36 +38,82 @@ def explain_by_examples(explainer, nearest, paths, folder, count):
       image = pictures.read(path)
     except UserError:
       continue  # `explain_images` has said so
-    found, = nearest(explainer.see(image), count)
-    rows[name] = [{"id": one.record.id, "classes": list(one.classes),
-                   "similarity": round(one.similarity, 4)} for one in found]
-    files.write_bytes(folder / f"{name}_examples.png",
-                      canvas.to_png(strip(image, found), dpi=100))
+    seen = explainer.see(image)
+    found, = nearest(seen, count)
+    best = int(explainer.probability(seen)[0].argmax())
+    class_name = explainer.class_names[best]
+    typical = nearest.prototypes(best)
+    rows[name] = {"nearest": [_told(one) for one in found],
+                  "predicted": class_name,
+                  "prototype": _told(typical[0]) if typical else None}
+    files.write_bytes(folder / f"{name}_examples.png", canvas.to_png(
+        strip(image, found, class_name, typical), dpi=100))
   files.write_text(folder / "examples.json", json.dumps(rows, indent=1))
   return len(rows)
 
 
-def strip(image, found):
-  """A picture and, beside it, its nearest training images.
+def _told(one):
+  return {"id": one.record.id, "classes": list(one.classes),
+          "similarity": round(one.similarity, 4)}
+
+
+def strip(image, found, class_name="", typical=()):
+  """A picture and, beside it, training images that explain it.
 
   Args:
     image: uint8 `[height, width, 3]`.
-    found: list of `runs.nearest_images.Neighbour`.
+    found: list of `runs.nearest_images.Neighbour`, the nearest ones.
+    class_name: of the class that is predicted.
+    typical: list of `Neighbour`, prototypes of this class.
   Returns:
     a matplotlib figure.
   """
-  figure = Figure(figsize=(1.9 * (1 + len(found)), 2.5), layout="constrained")
-  axes = figure.subplots(1, 1 + len(found))
-  captions = [(", ".join(one.classes) or "no class",
-               f"{one.similarity:.2f}\n{one.record.id}") for one in found]
-  shown = [image, *(one.pixels for one in found)]
-  for one, pixels, (title, below) in zip(axes, shown,
-                                         [("image", ""), *captions]):
+  legend = ("Training images with the most similar features; 1 is the same "
+            "direction.")
+  if typical:
+    legend += (f" Last: the most typical training image of {class_name}, "
+               "which the picture was predicted to show.")
+  return _row([(image, "image", ""), *map(_tile, found), *(
+      _tile(one, f"typical: {class_name}") for one in typical)], 0, legend)
+
+
+def prototypes(nearest, class_names):
+  """The most typical training images of each class, as a figure.
+
+  Args:
+    nearest: a `runs.nearest_images.NearestImages`.
+    class_names: of the run's classes; the first `CLASSES` are shown.
+  Returns:
+    a matplotlib figure.
+  """
+  tiles = [_tile(one, name) for c, name in enumerate(class_names[:CLASSES])
+           for one in nearest.prototypes(c, EACH)]
+  return _row(tiles, WIDE, "")
+
+
+def _tile(one, title=None):
+  """`(pixels, title, caption)` of a `Neighbour`."""
+  return (one.pixels, (", ".join(one.classes) or "no class")
+          if title is None else title,
+          f"{one.similarity:.2f}\n{one.record.id}")
+
+
+def _row(tiles, wide, legend):
+  """Pictures in rows of `wide`; 0: in one row."""
+  wide = min(wide or len(tiles), len(tiles))
+  tall = -(-len(tiles) // wide)
+  figure = Figure(figsize=(1.9 * wide, 2.3 * tall + .2), layout="constrained")
+  axes = figure.subplots(tall, wide, squeeze=False).flat
+  for one in axes:
+    one.set_axis_off()
+  for one, (pixels, title, below) in zip(axes, tiles):
+    one.set_axis_on()
     one.imshow(pixels)
     one.set_title(textwrap.shorten(title, 24), fontsize=9)
     one.set_xlabel(textwrap.shorten(below, 30), fontsize=7)
     one.set_xticks([])
     one.set_yticks([])
-  figure.supxlabel("Training images with the most similar features; 1 is the "
-                   "same direction.", fontsize=7, color="#555555")
+  if legend:
+    figure.supxlabel("\n".join(textwrap.wrap(legend, 26 * wide)), fontsize=7,
+                     color="#555555")
   return figure

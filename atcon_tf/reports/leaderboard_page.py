@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 
 from matplotlib.figure import Figure
@@ -11,6 +12,7 @@ from atcon_tf.config.names import CENTRE
 from atcon_tf.config.names import TARGETS
 from atcon_tf.evaluation.metrics import LOWER_IS_BETTER
 from atcon_tf.evaluation.metrics import METRICS
+from atcon_tf.evaluation.metrics import sanity
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports import tables
 
@@ -46,7 +48,9 @@ def _name(metric):
 def leaderboard_table(board, intervals=False):
   """A board as text, or with `intervals` as a Markdown table."""
   columns = _columns(board)
-  lines = [["method", *map(_name, columns), "images/s", "passes", "pairs"]]
+  sane = "random_weights" in columns
+  lines = [["method", *["sanity"] * sane, *map(_name, columns), "images/s",
+            "passes", "pairs"]]
   for method, row in board["methods"].items():
     cells = []
     for metric in columns:
@@ -56,6 +60,8 @@ def leaderboard_table(board, intervals=False):
         text += f" ({low:.3g}–{high:.3g})"
       cells.append(text)
     speed = row["images_a_second"]
+    if sane:
+      cells.insert(0, sanity.verdict(row.get("random_weights", math.nan)))
     lines.append([method, *cells, f"{speed:.3g}" if speed else "-",
                   str(row["forward_passes"]), str(row["pairs"])])
   if intervals:
@@ -98,19 +104,20 @@ def markdown(board, picture):
     picture: path of the plot as the page should name it.
   """
   out = io.StringIO()
+  units = f"{board['groups']} groups" if "groups" in board else "images"
   out.write(f"""# Attribution methods compared
 
 Written by `{board['command']}`; do not edit by hand. The numbers are in
 `{board['json']}`.
 
-{board['about']} Means over {board['pairs']} pairs of an image and
+{board['about']} {_about_training(board)}Means over {board['pairs']} pairs of an image and
 {TARGETS[board['target']]} (fewer for the methods that need hundreds of passes:
-the last column), with 90 % bootstrap intervals over the images. ↑: higher is
+the last column), with 90 % bootstrap intervals over the {units}. ↑: higher is
 better, ↓: lower is. `{CENTRE}` is a bright spot in the middle that sees no
 image: what a map has to beat. The cut of box IoU and mask IoU is chosen on
 every other pair. Average drop and increase in confidence are percentages; 50
 and 15: of the map only the highest 50 or 15 % of the pixels are kept.
-
+{_about_sanity(board)}
 ![Scores of the methods]({picture})
 
 {leaderboard_table(board, intervals=True)}
@@ -118,3 +125,19 @@ and 15: of the map only the highest 50 or 15 % of the pixels are kept.
   for method, reason in board["skipped"].items():
     out.write(f"\nNot measured: {method} ({reason}).\n")
   return out.getvalue()
+
+
+def _about_training(board):
+  """How the run was trained, if the board knows it."""
+  known = board.get("trained")
+  return f"The run:\n`{known}`.\n" if known else ""
+
+
+def _about_sanity(board):
+  if "random_weights" not in _columns(board):
+    return ""
+  return (
+      "Random weights: Spearman's correlation of |map| with that of the "
+      "network whose\nweights are all in random order. Sanity: a method "
+      f"passes below {sanity.PASSES} and fails\nabove {sanity.FAILS}; a map "
+      "that fails explains the image and not the network.\n")

@@ -12,7 +12,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import clip_statistics
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation import map_cells
-from atcon_tf.evaluation import randomization
+from atcon_tf.evaluation import random_weights
 from atcon_tf.reports import glossary
 from atcon_tf.reports import kept_weights
 from atcon_tf.reports import run_page_figures
@@ -22,6 +22,7 @@ from atcon_tf.reports.tables import ROWS
 from atcon_tf.reports import two_classes
 from atcon_tf.reports.figures import score_plots
 from atcon_tf.runs import stored_predictions
+from atcon_tf.runs import trusted_method
 
 CLASS_COLUMNS = {"support": "images", "predicted": "predicted",
                  "recall": "found ↑", "precision": "correct ↑", "f1": "F1 ↑",
@@ -51,11 +52,12 @@ def report(run, other=None):
       loader=jinja2.PackageLoader("atcon_tf.reports", "."), autoescape=True,
       trim_blocks=True)
   coarse = missing = ""
-  pictures = []
+  pictures, prototypes = [], None
   try:
     known = run_page_figures.records_of(run)
     coarse = map_cells.note(run.classifier, list(known.values()))
     pictures = run_page_figures.pictures(run, other, names, tables[0], known)
+    prototypes = run_page_figures.prototypes(run, known)
   except UserError as error:  # the data may have moved since
     missing = str(error)
   things = "clips" if run.classifier.frames else "images"
@@ -84,7 +86,8 @@ def report(run, other=None):
               kept_weights.warnings(other.result) if other else ())],
       curves=run_page_figures.curves(run, other, names),
       class_columns=_class_columns(result).values(), classes=_classes(result),
-      pictures=pictures, no_pictures=missing,
+      pictures=pictures, prototypes=prototypes,
+      trusted=trusted_method.read(run.path), no_pictures=missing,
       consistency=run_page_figures.histogram(tables, names),
       class_names=run.class_names,
       flags=run.config.public().to_flags(),
@@ -237,8 +240,8 @@ def _random_network(run):
   target = np.arange(count) % classifier.num_classes
   learned = attribution.explain(classifier, images, "grad_cam", target)
   variables = classifier.network.variables
-  with randomization.restored(variables):
-    randomization.shuffle(variables, 0)
+  with random_weights.restored(variables):
+    random_weights.shuffle(variables, 0)
     random = attribution.explain(classifier, images, "grad_cam", target)
   alike = float(np.mean(np.abs(maps.pearson(learned, random))))
   return alike < 0.5, (

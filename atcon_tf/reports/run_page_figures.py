@@ -10,6 +10,7 @@ from atcon_tf.config import UserError
 from atcon_tf.data import image_store
 from atcon_tf.data import registry
 from atcon_tf.evaluation import class_boxes
+from atcon_tf.reports import example_files
 from atcon_tf.reports import moving_pictures
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import classifier_maps
@@ -17,9 +18,12 @@ from atcon_tf.reports.figures import contact_sheets
 from atcon_tf.reports.figures import film_strips
 from atcon_tf.reports.figures import map_rows
 from atcon_tf.reports.figures import score_plots
+from atcon_tf.runs import nearest_images
 
 # Best, and as many worst, images.
 SHOWN = 4
+# Labelled images of a class among which its prototypes are sought.
+CANDIDATES = 30
 
 
 # What the boxes are, see `class_boxes.kind`.
@@ -188,6 +192,39 @@ def pictures(run, other, names, table, known):
           f"The same images: where {names[1]} and where {names[0]} find "
           "evidence for a class that is there (Grad-CAM).", "png"))
   return out
+
+
+def prototypes(run, known):
+  """The most typical labelled training images of each class.
+
+  Args:
+    run: a `runs.Run`.
+    known: its images, see `records_of`.
+  Returns:
+    what `inline` gives; None for clips, and where the data, or a vector that
+    a last dense layer reads, are missing.
+  """
+  count, ids = np.zeros(len(run.class_names)), []
+  for i in run.split["train_labeled"]:
+    if i in known and np.any((known[i].label > 0) & (count < CANDIDATES)):
+      count += known[i].label > 0
+      ids.append(i)
+  if run.classifier.frames or not ids:
+    return None
+  try:
+    nearest = nearest_images.NearestImages(run, ids)
+  except UserError:
+    return None
+  words = "; ".join(
+      f"{name}: {', '.join(one.record.id for one in found)}"
+      for c, name in enumerate(run.class_names)
+      for found in [nearest.prototypes(c, example_files.EACH)] if found)
+  return inline(
+      example_files.prototypes(nearest, run.class_names),
+      f"Prototypes. {words}.",
+      f"The most typical of the labelled training images of each class "
+      f"(medoids in the features of the network, of at most {CANDIDATES} of "
+      "each); the number is the mean similarity to the others.", "png")
 
 
 def _playing(run, clips, records, kind):

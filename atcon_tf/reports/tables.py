@@ -148,12 +148,36 @@ def randomization_table(board):
                   row["parameters_verdict"]])
     if labels:
       lines[-1] += [f"{row['labels']:.2f}", row["labels_verdict"]]
+  alone = {method: row["independent"] for method, row in
+           board["methods"].items() if "independent" in row}
+  if alone:
+    lines += [[""] * len(lines[0]), ["each alone"]] + [
+        [method, *(f"{s:.2f}" for s in row.values())]
+        for method, row in alone.items()]
+    lines = [line + [""] * (len(lines[0]) - len(line)) for line in lines]
   either = " or the labels were" if labels else ""
   return (f"Similarity of the maps once the logits, and then so much of the "
           f"layers below, are random{either}. The column with * decides, where "
           f"all weights are random: a method passes below "
           f"{board['passes_below']} and fails above {board['fails_above']}."
           f"\n\n{align(lines)}")
+
+
+def agreement_table(board):
+  """How far the maps of two runs agree, as text, a line a method.
+
+  Args:
+    board: from `map_agreement.judge`.
+  """
+  columns = {"mege": "MeGe ↑", "reco": "ReCo ↑", "distance": "distance ↓"}
+  lines = [["method", *columns.values(), "both right", "one right", "images"]]
+  for method, row in board["methods"].items():
+    lines.append([method, *(cell(row, c) for c in columns),
+                  str(row["both_right"]), str(row["one_right"]),
+                  str(row["pairs"])])
+  return ("MeGe (0.5 to 1): the maps of images that both runs classify "
+          "correctly are alike. ReCo (0 to 1): they are more alike than those "
+          "of images that one of them does.\n\n" + align(lines))
 
 
 # The scores in the order of a table, and their labels.

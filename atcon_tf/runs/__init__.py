@@ -39,6 +39,7 @@ own split of them.
 from atcon_tf.runs import picture_labels
 from atcon_tf.runs import provenance
 from atcon_tf.runs import recording_labels
+from atcon_tf.runs import trusted_method
 from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs.run import Run
 from atcon_tf.runs.run import config_of

@@ -13,6 +13,9 @@
                       maps at each validation
     predictions.npz   per-image results on the test split
     figures/*.png     pictures
+    tournament.json, tournament.png
+                      which attribution method to trust; only of
+                      `evaluate --methods=auto`
     result.json       every number; written last
 
 Other files in the folder are never changed.
@@ -30,13 +33,14 @@ from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
 from atcon_tf.runs import checkpoint
 from atcon_tf.runs import kept_model
+from atcon_tf.runs import trusted_method
 
 # The files of a run, in the order in which they are set aside. The checkpoint
 # comes first, so that its absence shows that a process was killed before all
 # files were moved.
 NAMES = ("checkpoints", "result.json", "tb", "attribution.csv",
-         "predictions.npz", "figures", "splits.json", "flags.txt",
-         *kept_model.NAMES, "config.json")
+         "predictions.npz", "figures", *trusted_method.NAMES, "splits.json",
+         "flags.txt", *kept_model.NAMES, "config.json")
 # The folder in which --overwrite keeps the old run until the new one has a
 # checkpoint.
 ASIDE = ".before"

@@ -17,6 +17,7 @@ from atcon_tf.config.config import PATHS
 from atcon_tf.config import files
 from atcon_tf.config import local_paths
 from atcon_tf.config import UserError
+from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs import picture_labels
 from atcon_tf.runs.provenance import environment
 from atcon_tf.serving import formats
@@ -27,7 +28,7 @@ NEEDS = {"onnx": "tf2onnx"}
 WARMUP = "tf_serving_warmup_requests"
 
 
-def export(run, out, methods=(), version=0, say=print):
+def export(run, out, methods=(), version=0, say=print, examples=0):
   """Writes a run as the next version of a served model.
 
   Args:
@@ -37,11 +38,14 @@ def export(run, out, methods=(), version=0, say=print):
       all that the network can have.
     version: its number; 0: one more than the highest in `out`.
     say: called with a line for each file that is left out, and why.
+    examples: how many of the nearest labelled training images `explain`
+      names; their ids and features become a part of the model. 0: none.
   Returns:
     the path of the version.
   Raises:
     UserError: the run is not finished, `out` holds something else, the
-      version exists, or the disk is full. Then nothing is left in `out`.
+      version exists, the disk is full, or the training images are asked for
+      and missing. Then nothing is left in `out`.
 
   Example:
     export(runs.load("W/run"), "W/served")
@@ -49,12 +53,16 @@ def export(run, out, methods=(), version=0, say=print):
   out = pathlib.Path(local_paths.local("out", out))
   files.check_folder("out", out)
   methods = tuple(methods) or saved_model.usable(run.classifier)
+  if examples and run.classifier.frames:
+    raise UserError("examples", examples, "for images; this run sees clips")
+  nearest = NearestImages(run) if examples else None
   data = metadata(run, methods)
   module = saved_model.ServingModule(run.classifier, run.class_names,
                                      run.multi_label, methods,
                                      run.config.resize,
                                      picture_labels.threshold_of(
-                                         run.result["thresholds"]))
+                                         run.result["thresholds"]), nearest,
+                                     examples)
   version = _version(out, version)
   with _whole(out / str(version)) as part:
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,9 @@ class ServingModule(tf.Module):
       serve_bytes: image_bytes `[B]`, JPEG or PNG of any size -> the same.
       explain: images, class_index int32 `[B]` (-1: the highest
         probability) -> the same, "class_index" `[B]`, and a raw map `[B, H,
-        W]` under the name of each method.
+        W]` under the name of each method; with `nearest` also "example_ids"
+        and "example_similarities" `[B, K]`, the labelled training images
+        with the most similar features, and their cosines.
       explain_bytes: image_bytes, class_index -> the same, and
         "overlay_bytes" `[B]`, PNG pictures of the first method's map.
     Of a classifier of clips, images are `[B, T, H, W, 3]`, image_bytes and
@@ -43,7 +45,7 @@ class ServingModule(tf.Module):
   """
 
   def __init__(self, classifier, class_names, multi_label, methods=(),
-               resize="squeeze", threshold=None):
+               resize="squeeze", threshold=None, nearest=None, examples=0):
     """Checks the methods; the functions are traced when they are first used.
 
     Args:
@@ -55,6 +57,10 @@ class ServingModule(tf.Module):
       resize: how pictures are fitted to the network: "squeeze", "crop" or
         "pad".
       threshold: of labels; see `probabilities.labels`.
+      nearest: a `runs.nearest_images.NearestImages` of the run, whose
+        features and ids become a part of the graph; None: there are no
+        examples.
+      examples: K, how many of them explain an image.
     Raises:
       UserError: a method is unknown, or the network cannot have it.
     """
@@ -73,6 +79,9 @@ class ServingModule(tf.Module):
     self._class_names = list(class_names)
     self._multi_label, self._resize = multi_label, resize
     self._threshold = threshold
+    self._nearest, self._examples = _Untracked(nearest), examples
+    if nearest:
+      nearest.check(examples)
     self.model_variables = list(classifier.model.variables)
     images = tf.TensorSpec([None, *classifier.image_shape], tf.float32,
                            "images")
@@ -140,7 +149,21 @@ class ServingModule(tf.Module):
     for name, method in self._methods.items():
       heat = attribution.enlarge(classifier, method(pass_, target))
       answer[name] = tf.cast(heat, tf.float32)
+    if self._nearest.value:
+      answer |= self._nearest_images(images)
     return answer
+
+  def _nearest_images(self, images):
+    """The training images whose features are most like those of images."""
+    classifier, nearest = self._classifier.value, self._nearest.value
+    features = tf.cast(nearest.model(classifier.normalize(tf.cast(
+        images, classifier.maps.input.dtype)), training=False), tf.float32)
+    similarity = tf.matmul(tf.math.l2_normalize(features, 1), tf.constant(
+        nearest.features, tf.float32), transpose_b=True)
+    best, index = tf.math.top_k(similarity, self._examples)
+    return {"example_ids": tf.gather(
+        tf.constant([r.id for r in nearest.records]), index),
+            "example_similarities": best}
 
   def _explain_bytes(self, image_bytes, class_index):
     images = self._decode(image_bytes)

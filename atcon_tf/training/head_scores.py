@@ -36,7 +36,7 @@ class HeadScores:
     self._classifier, self._data = classifier, data
     self._target = "label" if config.target == "labels" else "prediction"
     self._judge = method_scores.judgement(
-        classifier, config.objective, METRICS, data.multi_label)
+        classifier, config.objective, data.multi_label)
     # Kept for every call, because a frozen classifier's predictions stay.
     self._pairs = {}
 
@@ -46,7 +46,7 @@ class HeadScores:
       self._pairs[part] = cases.cases_of(
           self._classifier, spread(self._data.records[part], IMAGES),
           self._data.images, self._target)
-    scores = self._judge(self._pairs[part])["scores"]
+    scores = self._judge(self._pairs[part], METRICS)["scores"]
     return {name: float(np.mean(scores[name])) for name in METRICS}
 
 

@@ -13,6 +13,7 @@ from atcon_tf.data import pictures
 from atcon_tf import runs
 from atcon_tf.reports import example_files
 from atcon_tf.reports.explainer import Explainer
+from atcon_tf.runs import medoids
 from atcon_tf.runs.nearest_images import NearestImages
 from tests.conftest import ROOT
 
@@ -42,8 +43,12 @@ def test_a_training_image_is_its_own_nearest(tiny_run, tmp_path):
   assert example_files.explain_by_examples(
       explainer, nearest, [path, tmp_path / "broken.png"], out, 2) == 1
   rows = json.loads((out / "examples.json").read_text())
-  assert [one["id"] for one in rows["one"]] == [record.id, other.record.id]
-  assert rows["one"][0]["similarity"] == 1
+  nearest_two = rows["one"]["nearest"]
+  assert [one["id"] for one in nearest_two] == [record.id, other.record.id]
+  assert nearest_two[0]["similarity"] == 1
+  said = run.class_names[explainer.probability(image)[0].argmax()]
+  assert rows["one"]["predicted"] == said
+  assert said in rows["one"]["prototype"]["classes"]
   assert pictures.read(out / "one_examples.png").shape[1] > 300
 
 
@@ -59,4 +64,30 @@ def test_the_command(tiny_run, tmp_path):
   assert "examples of 1 image" in done.stdout
   assert (tmp_path / "out/one_examples.png").exists()
   rows = json.loads((tmp_path / "out/examples.json").read_text())
-  assert len(rows["one"]) == 2
+  assert len(rows["one"]["nearest"]) == 2
+
+
+def test_prototypes_are_the_medoids_of_a_class(tiny_run):
+  run = runs.load(tiny_run)
+  nearest = NearestImages(run)
+  own = [i for i, r in enumerate(nearest.records) if r.label[1] > 0]
+  similarity = nearest.features[own] @ nearest.features[own].T
+  one, = nearest.prototypes(1)
+  assert one.record is nearest.records[own[similarity.mean(1).argmax()]]
+  assert one.similarity == pytest.approx(similarity.mean(1).max())
+  assert len(nearest.prototypes(1, 99)) == len(own)
+  few = NearestImages(run, [r.id for r in nearest.records[:3]])
+  assert [r.id for r in few.records] == [r.id for r in nearest.records[:3]]
+  figure = example_files.prototypes(nearest, run.class_names)
+  titles = [a.get_title() for a in figure.axes if a.get_title()]
+  assert set(titles) == set(run.class_names)
+
+
+def test_medoids():
+  """Two clusters: the middle of each; the larger one first."""
+  points = np.array([0, 1, 2, 10, 11.])
+  similarity = -np.abs(points[:, None] - points)
+  assert medoids.medoids(similarity, 2) in ([1, 3], [1, 4])
+  # Without the exchange the first one, 2, would stay: 2 is the middle of all.
+  assert medoids.medoids(similarity, 1) == [2]
+  assert medoids.medoids(similarity[:0, :0], 2) == []

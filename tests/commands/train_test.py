@@ -125,7 +125,10 @@ def test_the_labels_of_the_pool_are_told_to_no_loss(tmp_path):
 
 @pytest.mark.parametrize("arguments, line", [
     (["--voc_year=2012"], "--voc_year=2012: needs --methods"),
-    (["--compare=W/b", "--split=val"], "--split=val: not used with --compare")])
+    (["--compare=W/b", "--split=val"], "--split=val: not used with --compare"),
+    (["--methods=auto", "--split=test"],
+     "--split=test: not used with --methods=auto"),
+    (["--methods=cam", "--passes=9"], "--passes=9: goes with --methods=auto")])
 def test_judgements_refuse_what_they_do_not_use(arguments, line):
   done = subprocess.run([sys.executable, "-m", "atcon_tf.evaluate",
                          *arguments], capture_output=True, text=True)

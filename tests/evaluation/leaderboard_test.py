@@ -168,6 +168,31 @@ def test_classes_that_come_one_after_the_other_take_turns(classifier):
   assert pairs.ids == ["0", "4", "8", "1", "5"]
 
 
+def test_intervals_are_over_groups():
+  """Twelve images of two patients who differ say as much as two images."""
+  row = {"scores": {"sparseness": [0.] * 6 + [1.] * 6},
+         "images_a_second": 1., "forward_passes": 1}
+  width = lambda groups: np.ptp(leaderboard._summary(
+      row, 200, groups)["ci90"]["sparseness"])
+  assert width(["a"] * 6 + ["b"] * 6) == 1 > .6 > width(None)
+
+
+def test_cases_know_the_groups_of_their_images(classifier):
+  records, images = _images(4)
+  none = cases.cases_of(classifier, records, images, "prediction")
+  assert none.groups is None and none.pick([1, 0]).groups is None
+  records[0] = dataclasses.replace(records[0], group="a")
+  records[2] = dataclasses.replace(records[2], group="a")
+  pairs = cases.cases_of(classifier, records, images, "prediction")
+  assert pairs.groups == ["group a", "image 1", "group a", "image 3"]
+  assert pairs.part(slice(1, 3)).groups == ["image 1", "group a"]
+  board = leaderboard.judge(classifier, pairs, ["gradient"], ["sparseness"])
+  assert board["groups"] == 3
+  page = leaderboard_page.markdown(board | {
+      "command": "", "json": "", "about": "", "target": "label"}, "")
+  assert "over the 3 groups" in page
+
+
 def test_what_cannot_be_measured_at_all_is_said(classifier):
   records, images = _images(3)
   pairs = cases.cases_of(classifier, records, images, "prediction")

@@ -5,6 +5,7 @@ import pytest
 
 from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation.metrics import adcc
+from atcon_tf.evaluation.metrics import algorithmic_stability
 from atcon_tf.evaluation.metrics import complexity
 from atcon_tf.evaluation.metrics import removal_correlation
 from atcon_tf.evaluation.metrics import sanity
@@ -117,6 +118,39 @@ def test_sensitivities_and_random_logit():
   assert sensitivity.random_logit(maps[:1], maps[1:2]) < 0
   other = method_scores.another_class(np.array([0, 1, 2, 2]), 3)
   assert np.all(other != [0, 1, 2, 2]) and set(other) <= {0, 1, 2}
+
+
+def test_relative_input_stability_is_in_percent_of_map_and_image():
+  """A map that is twice the image changes as much, in percent."""
+  images, _ = _three_maps()
+  images = np.abs(images) + 1
+  explain = lambda x: 2 * x[..., 0]
+  score = lambda explain: sensitivity.relative_input_stability(
+      explain, images[..., :1], explain(images[..., :1]))
+  np.testing.assert_allclose(score(explain), 1)
+  np.testing.assert_allclose(score(lambda x: x[..., 0]**2), 2, rtol=.1)
+  dead = images[..., :1] * 0 + 1
+  dead[0, 0, 0] = 0  # a pixel that is 0 is divided by 1e-6
+  assert np.isfinite(sensitivity.relative_input_stability(
+      lambda x: x[..., 0], dead, dead[..., 0])).all()
+
+
+def test_maps_of_two_networks():
+  """By hand: S= is .1 and .3, S!= is .2 and .9; the last pair is neither."""
+  d = np.array([.1, .3, .2, .9, 0.])
+  first, second = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 1, 0]], bool)
+  assert algorithmic_stability.mean_generalizability(
+      d, first, second) == pytest.approx(1 / 1.2)
+  # At .3 both of S= are below, and one of S!= above: 1 + 1/2 - 1.
+  assert algorithmic_stability.relative_consistency(
+      d, first, second) == pytest.approx(.5)
+  assert np.isnan(algorithmic_stability.relative_consistency(
+      d, first, first))
+  maps = np.random.default_rng(0).normal(size=[2, 8, 8])
+  np.testing.assert_allclose(algorithmic_stability.distances(
+      maps, -maps), 0)
+  assert np.all(algorithmic_stability.distances(
+      maps, np.abs(maps)) > .5)  # the signs count
 
 
 def test_relevance_accuracies():

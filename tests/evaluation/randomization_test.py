@@ -13,8 +13,10 @@ from atcon_tf import data
 from atcon_tf.evaluation import cases
 from atcon_tf.evaluation import leaderboard
 from atcon_tf.evaluation import method_scores
+from atcon_tf.evaluation import random_weights
 from atcon_tf.evaluation import randomization
 from atcon_tf import models
+from atcon_tf.reports import leaderboard_page
 from atcon_tf.reports import tables
 from atcon_tf.runs import run_data
 from atcon_tf import training
@@ -58,7 +60,7 @@ def test_finished_methods_are_found_again_for_the_same_weights_only(
 
 
 def test_stages_hold_every_variable_once_from_the_logits_down(classifier):
-  stages = randomization.stages(classifier)
+  stages = random_weights.stages(classifier)
   assert list(stages)[0] == "logits" and list(stages)[-1] == "100%"
   ids = [id(v) for group in stages.values() for v in group]
   assert sorted(ids) == sorted(id(v) for v in classifier.model.variables)
@@ -69,8 +71,8 @@ def test_stages_hold_every_variable_once_from_the_logits_down(classifier):
 def test_shuffled_weights_are_the_same_numbers_and_come_back(classifier):
   variable = classifier.model.variables[0]
   before = variable.numpy()
-  with pytest.raises(KeyError), randomization.restored([variable]):
-    randomization.shuffle([variable], 0)
+  with pytest.raises(KeyError), random_weights.restored([variable]):
+    random_weights.shuffle([variable], 0)
     assert (variable.numpy() != before).any()
     np.testing.assert_array_equal(np.sort(variable.numpy().ravel()),
                                   np.sort(before.ravel()))
@@ -91,8 +93,35 @@ def test_a_map_that_sees_no_network_fails(classifier, pairs):
   assert cam["labels"] == pytest.approx(1)  # of the very same network
   for a, b in zip(before, classifier.model.get_weights()):
     np.testing.assert_array_equal(a, b)
+  assert "independent" not in cam
   lines = tables.randomization_table(board).splitlines()
   assert lines[-1].startswith("(centre)") and lines[-1].endswith("fails")
+
+
+def test_each_stage_alone(classifier, pairs):
+  board = randomization.judge(classifier, pairs, ["gradient"],
+                              independent=True)
+  row = board["methods"]["gradient"]
+  alone, together = row["independent"], row["parameters"]
+  assert list(alone) == list(together) == board["stages"]
+  assert alone["logits"] == together["logits"]
+  assert alone["100%"] != together["100%"]
+  lines = tables.randomization_table(board).splitlines()
+  assert "each alone" in lines and lines[-1].startswith("gradient")
+
+
+def test_random_weights_as_a_score(classifier, pairs):
+  before = classifier.model.get_weights()
+  board = leaderboard.judge(classifier, pairs, ["gradient", "(centre)"],
+                            ["random_weights"], samples=20)
+  row = board["methods"]["gradient"]
+  assert -1 <= row["random_weights"] < .9 and "random_weights" in row["ci90"]
+  assert board["methods"]["(centre)"]["random_weights"] == pytest.approx(1)
+  for a, b in zip(before, classifier.model.get_weights()):
+    np.testing.assert_array_equal(a, b)
+  lines = leaderboard_page.leaderboard_table(board).splitlines()
+  assert lines[0].split()[:2] == ["method", "sanity"]
+  assert lines[-1].split()[:2] == ["(centre)", "fails"]
 
 
 def test_random_labels_are_those_of_the_others():

@@ -19,6 +19,7 @@ from atcon_tf.reports import run_page
 from atcon_tf.reports import run_page_figures
 from atcon_tf import runs
 from atcon_tf.runs import stored_predictions
+from atcon_tf.runs import trusted_method
 from atcon_tf import training
 from tests import quiet_process
 
@@ -112,10 +113,21 @@ def test_what_validation_chose_and_where_the_run_is(tiny_run, text):
 
 def test_every_picture_says_what_it_shows(text):
   images = _Page(text).images
-  assert len(images) == 6  # curves, best and worst twice, histogram
+  # Curves, best and worst twice, prototypes, histogram.
+  assert len(images) == 7
+  assert sum(i["alt"].startswith("Prototypes. ") for i in images) == 1
   for image in images:
     assert len(image["alt"]) > 40
   assert re.search(r"mAP, validation of run goes from 0\.\d{3}", text)
+
+
+def test_the_tournament_of_a_run_is_told(tiny_run, tmp_path):
+  path = tmp_path / "run"
+  shutil.copytree(tiny_run, path)
+  trusted_method.keep(path / trusted_method.NAME, {
+      "method": "grad_cam", "sentence": "On your 9 images use <it>."})
+  assert "Which map to trust: On your 9 images use &lt;it&gt;." in (
+      run_page.report(runs.load(path)))
 
 
 def test_it_is_readable_on_a_phone_and_has_contrast(text, browser_page,

@@ -5,7 +5,8 @@ boxes, `segmentation` compares them with masks. `faithfulness`,
 `removal_correlation`, `segment_removal` and `road` compare maps with the
 classifier's output for changed images, `sensitivity` and `adcc` with maps of
 changed images or other classes. `complexity` looks at a map alone. `sanity`
-checks whether a map depends on what was learned. `statistics` gives intervals
+checks whether a map depends on what was learned, `algorithmic_stability`
+whether two networks agree on it. `statistics` gives intervals
 and tests of such numbers. This folder uses no TensorFlow, no model and no
 file.
 

@@ -26,6 +26,8 @@ class Evidence:
     box_threshold: share of a map's maximum that bounds its box.
     mask_threshold: share of a map's maximum that bounds its mask.
     black: the value of a black pixel in `images`, a number or `[C]`.
+    explain_random: `() -> maps [P, H, W]`, of the same images and classes by
+      the network with all its weights in random order.
   """
 
   maps: np.ndarray
@@ -38,6 +40,7 @@ class Evidence:
   box_threshold: float = 0.5
   mask_threshold: float = 0.5
   black: np.ndarray | float = 0.0
+  explain_random: typing.Callable | None = None
 
   def __post_init__(self):
     self._whole, self._masked, self._coherency = None, {}, None

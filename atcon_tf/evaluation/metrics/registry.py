@@ -8,6 +8,7 @@ from atcon_tf.evaluation.metrics import faithfulness
 from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import removal_correlation
 from atcon_tf.evaluation.metrics import road
+from atcon_tf.evaluation.metrics import sanity
 from atcon_tf.evaluation.metrics import segment_removal
 from atcon_tf.evaluation.metrics import segmentation
 from atcon_tf.evaluation.metrics import sensitivity
@@ -63,8 +64,11 @@ METRICS = {
         e.explain, e.images, e.maps),
     "average_sensitivity": lambda e: sensitivity.average_sensitivity(
         e.explain, e.images, e.maps),
+    "relative_input_stability": lambda e: (
+        sensitivity.relative_input_stability(e.explain, e.images, e.maps)),
     "random_logit": lambda e: sensitivity.random_logit(
         e.maps, e.explain_other()),
+    "random_weights": lambda e: sanity.similarity(e.maps, e.explain_random()),
     "coherency": lambda e: e.coherency(),
     "adcc": lambda e: adcc.adcc(*e.masked(), e.coherency(),
                                 adcc.map_size(e.maps)),
@@ -91,4 +95,5 @@ NEEDS = {"pointing_game": "boxes", "energy_pointing_game": "boxes",
 LOWER_IS_BETTER = frozenset([
     "average_drop", "average_drop_50", "average_drop_15", "deletion",
     "deletion_blur", "infidelity", "max_sensitivity", "average_sensitivity",
-    "random_logit", "complexity"])
+    "relative_input_stability", "random_logit", "random_weights",
+    "complexity"])

@@ -19,7 +19,7 @@ from atcon_tf.evaluation.metrics import faithfulness
 PASSES, FAILS = 0.3, 0.6
 
 
-def similarity(first, second):
+def similarity(first, second, absolute=True):
   """Spearman correlation of |map| of two sets of maps, `[P]`.
 
   Absolute values are compared, since a gradient may change its sign
@@ -27,13 +27,16 @@ def similarity(first, second):
 
   Args:
     first, second: `[P, H, W]`.
+    absolute: False: of the maps themselves.
 
   Example:
     >>> sanity.similarity(maps, 3 * maps)
     array([1., 1.])
   """
   result = np.zeros(len(first))
-  for pair, (a, b) in enumerate(zip(np.abs(first), np.abs(second))):
+  if absolute:
+    first, second = np.abs(first), np.abs(second)
+  for pair, (a, b) in enumerate(zip(first, second)):
     a, b = (stats.rankdata(m) for m in (a, b))
     if a.std() and b.std():
       result[pair] = np.corrcoef(a, b)[0, 1]

@@ -1,0 +1,206 @@
+"""The tournament: who is out and why, who wins, what the run keeps."""
+
+import json
+import shutil
+import types
+
+import numpy as np
+import pytest
+
+from atcon_tf.config import names
+from atcon_tf.config import UserError
+from atcon_tf import evaluate
+from atcon_tf import explain
+from atcon_tf.evaluation import cases
+from atcon_tf.evaluation import method_scores
+from atcon_tf.evaluation import tournament
+from atcon_tf.reports import tournament_page
+from atcon_tf import runs
+from atcon_tf.runs import run_folder
+from atcon_tf.runs import trusted_method
+
+COSTS = {"grad_cam": 1, "gradient": 1, "guided_backprop": 1, "cam": 1,
+         "layer_cam": 1, "smooth_grad": 26, "rise": 501, "(centre)": 0}
+
+
+def _cases(count=60, groups=None):
+  """Cases whose one pixel is the number of the image."""
+  images = np.arange(count, dtype=np.float32).reshape([count, 1, 1, 1])
+  return cases.Cases([f"{i}.jpg" for i in range(count)], images,
+                     np.zeros(count, int), [np.zeros([1, 4])] * count,
+                     np.zeros([count, 1, 1], np.uint8), groups)
+
+
+@pytest.fixture(name="hold")
+def _hold(monkeypatch):
+  """A tournament of methods whose scores are known."""
+  better = {"guided_backprop": .5, "gradient": .2, "smooth_grad": .1,
+            "layer_cam": -.1, "cam": 0, "grad_cam": 0, "rise": .9,
+            "(centre)": -.3}
+
+  def hold(count=60, passes=5000, groups=None, methods=(), boxes=0,
+           **changes):
+    points = {**better, **changes}
+    seen = []
+
+    def judgement(classifier, method, multi_label):
+      if method == "full_grad":
+        raise UserError("full_grad: has no meaning here")
+
+      def scores(part, metrics):
+        number = part.images[:, 0, 0, 0].astype(int)
+        seen.extend((method, n, "random_weights" in metrics) for n in number)
+        base = .5 + .1 * np.sin(number)
+        # Each method has a noise of its own, but "cam" that of grad_cam.
+        own = list(better).index("grad_cam" if method == "cam" else method)
+        noise = .02 * np.cos(number * (1 + own))
+        alike = .9 if method == "guided_backprop" else .1
+        return {"scores": {
+            "random_weights": np.full(len(number), alike),
+            "insertion": base + points[method] + noise, "deletion": base,
+            "energy_pointing_game": np.full(
+                len(number), boxes * points[method] or np.nan)}}
+
+      return scores
+
+    monkeypatch.setattr(method_scores, "judgement", judgement)
+    monkeypatch.setattr(method_scores, "passes", lambda _, m: COSTS[m])
+    methods = methods or [m for m in COSTS if m != "(centre)"] + ["full_grad"]
+    return tournament.hold(None, _cases(count, groups), methods,
+                           passes=passes, samples=200), seen
+
+  return hold
+
+
+def test_who_is_out_and_who_wins(hold):
+  outcome, seen = hold()
+  why = {m: row["out"] for m, row in outcome["methods"].items()}
+  assert why["guided_backprop"] == "fails the sanity check"
+  assert why["cam"] == "the map of grad_cam on this network"
+  assert why["full_grad"] == "not here: full_grad: has no meaning here"
+  assert why["rise"].startswith("too dear: 2004 passes")
+  assert why["layer_cam"] == "lost in round 1"
+  assert why["gradient"] == why["grad_cam"] == ""
+  assert outcome["method"] == outcome["final"]["method"] == "gradient"
+  row = outcome["final"]["differences"]["faithfulness"]
+  assert row["difference"] == pytest.approx(.2, abs=.02)
+  assert row["interval"][0] > .1
+  # The final is held on images that nobody saw before.
+  early, late = map(set, tournament.halves(_cases()))
+  of = lambda m: [n for method, n, sane in seen if method == m and not sane]
+  assert set(of("smooth_grad")) <= early
+  last = of("gradient")[-outcome["final"]["images"]:]
+  assert set(last) <= late and set(of("gradient")[:-len(last)]) <= early
+  assert len(of("gradient")) == len(set(of("gradient")))  # none is paid twice
+  assert outcome["passes"] <= 5000
+  text = tournament_page.sentence(outcome)
+  assert text.startswith("On your 60 validation images use gradient, which "
+                         "beats grad_cam: insertion minus deletion +0.")
+  assert f"over {outcome['final']['images']} of them that had no" in text
+  lines = tournament_page.table(outcome).splitlines()
+  assert lines[4].split()[0] == "gradient" and "cam of" not in lines[4]
+
+
+def test_a_costly_method_sees_fewer_images(hold):
+  outcome, seen = hold(passes=1400)
+  of = lambda m: sum(method == m and not sane for method, _, sane in seen)
+  assert 4 <= of("smooth_grad") < of("layer_cam") == 8
+  assert outcome["passes"] <= 1400
+
+
+def test_nothing_beats_grad_cam(hold):
+  outcome, _ = hold(gradient=0., smooth_grad=-.1)
+  assert outcome["method"] == "grad_cam"
+  text = tournament_page.sentence(outcome)
+  assert "no method beats grad_cam: use grad_cam. The best other" in text
+
+
+def test_better_in_one_and_worse_in_the_other_is_no_win(hold):
+  won, _ = hold(boxes=1)
+  assert won["method"] == "gradient"
+  assert set(won["final"]["differences"]) == {"faithfulness", "localisation"}
+  lost, _ = hold(boxes=-1, methods=["gradient"])
+  assert lost["final"]["method"] == "gradient"
+  assert lost["method"] == "grad_cam"
+
+
+def test_few_images_say_nothing(hold):
+  outcome, _ = hold(count=10)
+  assert outcome["final"]["units"] < tournament.LEAST_UNITS
+  assert outcome["method"] == "grad_cam"
+  assert "too few images to tell" in tournament_page.sentence(outcome)
+  with pytest.raises(UserError, match="needs two images"):
+    hold(count=1)
+
+
+def test_groups_are_not_divided(hold):
+  patients = [f"group {i // 10}" for i in range(60)]
+  early, late = tournament.halves(_cases(groups=patients))
+  assert not {patients[i] for i in early} & {patients[i] for i in late}
+  outcome, _ = hold(groups=patients)
+  assert outcome["groups"] == 6 and outcome["final"]["units"] == 3
+  assert outcome["method"] == "grad_cam"  # of three patients, whatever they say
+
+
+def test_the_shares():
+  # The cheap one needs 8 of its 100, so 192 are left for the other.
+  assert tournament.shares(200, {"b": 12, "a": 1}, {"a": 8, "b": 99}) == {
+      "a": 8, "b": 16}
+  won = tournament.shares_won({"a": {"x": [3, 2, np.nan]},
+                               "b": {"x": [1, 2, 3, 9]},
+                               "c": {"y": [1]}})
+  assert won["a"] == .75 and won["b"] == .25 and np.isnan(won["c"])
+
+
+class _Values(dict):
+  """Flags, as absl gives them."""
+
+  def __init__(self, **values):
+    super().__init__({name: types.SimpleNamespace(
+        present=name == "methods" and value != [], value=value)
+                      for name, value in values.items()})
+    self.__dict__.update(values)
+
+
+def test_the_run_keeps_the_method(tiny_run, tmp_path, monkeypatch, capsys):
+  path = tmp_path / "run"
+  shutil.copytree(tiny_run, path)
+  monkeypatch.setattr(names, "METHODS", ("grad_cam", "gradient", "layer_cam"))
+  looked = []
+  load_part = runs.load_part
+  monkeypatch.setattr(runs, "load_part", lambda run, split, *a, **k: (
+      looked.append(split), load_part(run, split, *a, **k))[1])
+  given = _Values(target=None, images=20, passes=1500, out="")
+  evaluate._hold_tournament(runs.load(path), given)
+  said = capsys.readouterr().out
+  assert looked == ["val"]
+  outcome = json.loads((path / "tournament.json").read_text())
+  assert outcome["sentence"] in said and outcome["images"] == 20
+  assert (path / "tournament.png").stat().st_size > 10000
+  assert set(outcome["methods"]) == {"grad_cam", "gradient", "layer_cam",
+                                     "(centre)"}
+  assert set(trusted_method.NAMES) <= set(run_folder.NAMES)
+
+  outcome["method"] = "layer_cam"
+  (path / "tournament.json").write_text(json.dumps(outcome))
+  default = ["grad_cam", "guided_backprop"]
+  flags = _Values(methods=[], workdir=str(path), list_layers=False)
+  flags.methods = default
+  assert explain._methods(flags) == ["layer_cam"]
+  assert "method: layer_cam, which the tournament" in capsys.readouterr().out
+  flags["methods"].present = True
+  assert explain._methods(flags) == default
+  flags["methods"].present, outcome["method"] = False, None
+  (path / "tournament.json").write_text(json.dumps(outcome))
+  assert explain._methods(flags) == default
+  for text, line in [('{"method": "nonsense", "sentence": ""}', "which is no"),
+                     ("{", "not the outcome of a tournament")]:
+    (path / "tournament.json").write_text(text)
+    with pytest.raises(UserError, match=line):
+      explain._methods(flags)
+
+  other = tmp_path / "other.json"
+  (path / "tournament.json").unlink()
+  given.out = str(other)
+  evaluate._hold_tournament(runs.load(path), given)
+  assert other.exists() and not (path / "tournament.json").exists()
