@@ -72,6 +72,7 @@ def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
   rows = {m: _known(kept[m], wanted[m]) for m in methods}
   passes = {m: method_scores.passes(classifier, m)
             + PASSES_OF_A_METRIC * len(metrics) for m in methods}
+  predict = method_scores.predictor(classifier, multi_label)
   bar = Progress(sum(passes[m] * len(parts[m].ids) for m in methods
                      if rows[m] is None), "passes")
   for method, part in parts.items():
@@ -85,7 +86,7 @@ def judge(classifier, pairs, methods, metrics=names.DEFAULT_METRICS,
 
       try:
         rows[method] = method_scores.judgement(
-            classifier, method, multi_label)(part, metrics, tell)
+            classifier, method, multi_label, predict)(part, metrics, tell)
       except UserError as error:
         board["skipped"][method] = str(error)
         tell(len(part.ids) - judged)

@@ -42,23 +42,36 @@ def limit(method, slow_limit):
   return slow_limit if method != CENTRE and METHODS[method].slow else None
 
 
-def judgement(classifier, method, multi_label):
+def predictor(classifier, multi_label):
+  """The probability of a class as a compiled function.
+
+  Args:
+    classifier: a `models.Classifier`.
+    multi_label: the probability is a sigmoid; otherwise a softmax.
+  Returns:
+    `fn(normalised images [n], class_index [n]) -> [n]`, traced once.
+  """
+  output = forward_pass.own_output(multi_label)
+  return tf.function(
+      lambda x, c: forward_pass.score(classifier, x, c, output),
+      input_signature=[tf.TensorSpec([None, *classifier.maps.input.shape[1:]]),
+                       tf.TensorSpec([None], tf.int64)])
+
+
+def judgement(classifier, method, multi_label, predict=None):
   """A function that scores one method; TensorFlow traces it once.
 
   Args:
     classifier: a `models.Classifier`.
     method: a key of `attribution.METHODS`, or CENTRE.
     multi_label: the probability is a sigmoid; otherwise a softmax.
+    predict: of `predictor`, if many methods share it; None: one is made.
   Returns:
     `fn(pairs, metrics, tell=None) -> {"scores": {metric: [P]},
     "images_a_second", "forward_passes"}`, metrics keys of `metrics.METRICS`;
     `tell(images)` is called after each batch.
   """
-  output = forward_pass.own_output(multi_label)
-  predict = tf.function(
-      lambda x, c: forward_pass.score(classifier, x, c, output),
-      input_signature=[tf.TensorSpec([None, *classifier.maps.input.shape[1:]]),
-                       tf.TensorSpec([None], tf.int64)])
+  predict = predict or predictor(classifier, multi_label)
   black = classifier.normalize(np.zeros(
       [1, 1, 1, classifier.image_shape[-1]], np.float32)).numpy()
   explain = maps_of(classifier, method, multi_label)

@@ -168,10 +168,11 @@ class _Contest:
 
   def enter(self, methods):
     """Builds the methods; those without a meaning here are out."""
+    predict = method_scores.predictor(self._classifier, self._multi_label)
     for method in dict.fromkeys([REFERENCE, *methods, CENTRE]):
       try:
         self._judges[method] = method_scores.judgement(
-            self._classifier, method, self._multi_label)
+            self._classifier, method, self._multi_label, predict)
       except UserError as error:
         self.rows[method] = {"out": f"not here: {error}"}
         continue
