@@ -23,7 +23,7 @@ def distances(first, second):
     first, second: `[P, H, W]`, of the same images and classes.
 
   Example:
-    >>> algorithmic_stability.distances(maps, -2 * maps)
+    >>> algorithmic_stability.distances(maps, -2 * maps).round(3)
     array([0., 0.])
   """
   rho = sanity.similarity(first, second, absolute=False)
