@@ -103,7 +103,7 @@ def _row(tiles, wide, legend):
   wide = min(wide or len(tiles), len(tiles))
   tall = -(-len(tiles) // wide)
   figure = Figure(figsize=(1.9 * wide, 2.3 * tall + .2), layout="constrained")
-  axes = figure.subplots(tall, wide, squeeze=False).flat
+  axes = list(figure.subplots(tall, wide, squeeze=False).flat)
   for one in axes:
     one.set_axis_off()
   for one, (pixels, title, below) in zip(axes, tiles):
