@@ -9,8 +9,9 @@
    half of them is out after each round: successive halving (Jamieson and
    Talwalkar, arXiv 1502.07943). What is halved is a budget of forward passes
    and not a time, so that the outcome is the same on every machine. All
-   methods of a round get equal shares, so a costly one sees fewer images, and
-   one that cannot see `LEAST` of them is out, by name.
+   methods of a round get equal shares, so a costly one sees fewer images; if
+   the budget is short the dearest ones, which could not see `LEAST`, are out,
+   by name.
 3. *Final.* The winner of the rounds meets Grad-CAM on the other half of the
    images, which had no part in choosing it, so that the intervals of the
    differences are honest. It is trusted if it is better in one criterion, at
@@ -102,15 +103,17 @@ def halves(cases, seed=0):
   return [np.flatnonzero(order[number] % 2 == half) for half in (0, 1)]
 
 
-def shares(budget, costs, most):
+def shares(budget, costs, most, least=0):
   """How many images each method sees for equal shares of a budget.
 
-  What a cheap method does not need goes to the dearer ones.
+  What a cheap method does not need goes to the dearer ones. If the budget is
+  short, the cheap ones still see `least`, and the dearest ones nothing.
 
   Args:
     budget: forward passes.
     costs: `{method: forward passes of one image}`.
     most: `{method: the most images}`.
+    least: of images, for all methods while the budget lasts.
   Returns:
     `{method: int}`, the cheapest first.
 
@@ -120,8 +123,10 @@ def shares(budget, costs, most):
   """
   counts = {}
   for method, cost in sorted(costs.items(), key=lambda item: item[1]):
-    share = budget / (len(costs) - len(counts))
-    counts[method] = int(min(most[method], max(share, 0) // cost))
+    count = max(budget / (len(costs) - len(counts)), 0) // cost
+    if count < least <= budget // cost:
+      count = least
+    counts[method] = int(min(most[method], count))
     budget -= counts[method] * cost
   return counts
 
@@ -203,7 +208,7 @@ class _Contest:
     most = min(FIRST, len(self._early.ids))
     least = min(LEAST_SANE, most)
     for method, count in shares(budget, costs,
-                                dict.fromkeys(costs, most)).items():
+                                dict.fromkeys(costs, most), least).items():
       if count < least:
         self._too_dear(method, least * costs[method])
         continue
@@ -223,8 +228,10 @@ class _Contest:
     """
     most, number = FIRST, 1
     while self._challengers():
-      rounds = max(1, int(np.ceil(np.log2(len(self._challengers())))))
-      budget = (self._passes - kept_back - self.spent) / rounds
+      # The first rounds have the most methods: half of what is left, each.
+      budget = self._passes - kept_back - self.spent
+      if len(self._challengers()) > 2:
+        budget /= 2
       self._play(budget, min(most, len(self._early.ids)), number == 1)
       won = {m: w for m, w in shares_won(self._scores).items()
              if np.isfinite(w)}
@@ -248,7 +255,8 @@ class _Contest:
     least = min(LEAST, len(self._early.ids))
     seen = {m: len(self._scores[m]["faithfulness"]) for m in costs}
     new = {m: max(most - seen[m], 0) for m in costs}
-    for method, count in shares(budget, costs, new).items():
+    for method, count in shares(budget, costs, new,
+                                least if first else 0).items():
       if first and count < least and method not in (REFERENCE, CENTRE):
         self._too_dear(method, least * costs[method])
         continue

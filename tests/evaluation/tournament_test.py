@@ -40,7 +40,7 @@ def _hold(monkeypatch):
 
   def hold(count=60, passes=5000, groups=None, methods=(), boxes=0,
            **changes):
-    points = {**better, **changes}
+    points = {**{m: -.2 for m in methods}, **better, **changes}
     seen = []
 
     def judgement(classifier, method, multi_label, predict):
@@ -52,7 +52,7 @@ def _hold(monkeypatch):
         seen.extend((method, n, "random_weights" in metrics) for n in number)
         base = .5 + .1 * np.sin(number)
         # Each method has a noise of its own, but "cam" that of grad_cam.
-        own = list(better).index("grad_cam" if method == "cam" else method)
+        own = list(points).index("grad_cam" if method == "cam" else method)
         noise = .02 * np.cos(number * (1 + own))
         alike = .9 if method == "guided_backprop" else .1
         return {"scores": {
@@ -65,7 +65,7 @@ def _hold(monkeypatch):
 
     monkeypatch.setattr(method_scores, "judgement", judgement)
     monkeypatch.setattr(method_scores, "predictor", lambda *_: None)
-    monkeypatch.setattr(method_scores, "passes", lambda _, m: COSTS[m])
+    monkeypatch.setattr(method_scores, "passes", lambda _, m: COSTS.get(m, 1))
     methods = methods or [m for m in COSTS if m != "(centre)"] + ["full_grad"]
     return tournament.hold(None, _cases(count, groups), methods,
                            passes=passes, samples=200), seen
@@ -110,6 +110,14 @@ def test_a_costly_method_sees_fewer_images(hold):
   assert outcome["passes"] <= 1200
 
 
+def test_thirty_cheap_methods_all_play(hold):
+  """Of a budget that gives each of them less than four images a round."""
+  many = [f"m{i}" for i in range(30)]
+  outcome, _ = hold(passes=9000, methods=many, count=160)
+  assert all(outcome["methods"][m]["images"] >= 4 for m in many)
+  assert outcome["passes"] <= 9000
+
+
 def test_nothing_beats_grad_cam(hold):
   outcome, _ = hold(gradient=0., smooth_grad=-.1)
   assert outcome["method"] == "grad_cam"
@@ -148,6 +156,10 @@ def test_the_shares():
   # The cheap one needs 8 of its 100, so 192 are left for the other.
   assert tournament.shares(200, {"b": 12, "a": 1}, {"a": 8, "b": 99}) == {
       "a": 8, "b": 16}
+  # Too little for all: the cheap ones see `least`, the dearest one nothing.
+  same = dict.fromkeys("abc", 8)
+  assert tournament.shares(200, {"a": 20, "b": 25, "c": 30}, same, 4) == {
+      "a": 4, "b": 4, "c": 0}
   won = tournament.shares_won({"a": {"x": [3, 2, np.nan]},
                                "b": {"x": [1, 2, 3, 9]},
                                "c": {"y": [1]}})
