@@ -44,7 +44,8 @@ def test_sobol_of_a_linear_network_is_its_share_of_the_variance():
            ).numpy().sum(-1).reshape(2, 2, 3, 2, 3).sum((2, 4))
   expected = drops**2 / (drops**2).sum((1, 2), keepdims=True)
   heat = attribution.explain(classifier, _images(), "sobol", 1, cells=2,
-                             masks=5 * 1024, output="logit")
+                             masks=5 * 1024, output="logit",
+                             batch_size=2048)
   np.testing.assert_allclose(heat.numpy()[MIDDLE], expected, atol=.02)
 
 
@@ -76,7 +77,8 @@ def test_rank_correlation_with_xplique(method, masks, same, seeded):
   for seed, least in ((None, same), (0, seeded)):
     heat = attribution.explain(
         model, stored["images"], method, stored["target"], cells=4,
-        masks=masks, output="logit", seed=seed).numpy()[:, 1::3, 1::3]
+        masks=masks, output="logit", seed=seed,
+        batch_size=1024).numpy()[:, 1::3, 1::3]
     for ours, theirs in zip(heat, stored[method]):
       assert stats.spearmanr(ours.ravel(), theirs.ravel())[0] > least
 

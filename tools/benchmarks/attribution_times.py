@@ -22,9 +22,7 @@ METHODS = {
     "deep_lift": ("deep_lift", {}, None),
     "expected_gradients (8 samples)": (
         "expected_gradients", {"samples": 8}, None),
-    "rise (500 masks)": ("rise", {"masks": 500}, None),
-    "sobol (16 designs)": ("sobol", {"masks": 800}, None),
-    "hsic (512 masks)": ("hsic", {"masks": 512}, None)}
+    "rise (500 masks)": ("rise", {"masks": 500}, None)}
 BOTH = "grad_cam and guided_backprop"
 
 

@@ -27,11 +27,7 @@ def maps(count, size):
       "integrated_gradients (32 steps)": attributions.IntegratedGradients(
           model, steps=32, batch_size=32),
       "rise (500 masks)": attributions.Rise(model, nb_samples=500,
-                                           batch_size=32),
-      "sobol (16 designs)": attributions.SobolAttributionMethod(
-          model, grid_size=7, nb_design=16, batch_size=32),
-      "hsic (512 masks)": attributions.HsicAttributionMethod(
-          model, grid_size=7, nb_design=512, batch_size=32)}
+                                           batch_size=32)}
   found = {f"xplique:{name}": lambda one=one: one(images, target)
            for name, one in made.items()}
   found["xplique:grad_cam and guided_backprop"] = lambda: (

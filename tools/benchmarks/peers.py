@@ -17,9 +17,7 @@ PACKAGES = {
                "zennit==0.5.1"]],
     "xplique": [["--no-deps", "xplique==2.0.2"],
                 ["--no-deps", "opencv-python-headless", "scikit-image",
-                 "lazy-loader", "networkx", "tifffile", "einops", "deprecated",
-                 "wrapt", "tensorflow-probability==0.25.0",
-                 "tf-keras==2.21.0", "dm-tree", "decorator", "cloudpickle"]]}
+                 "lazy-loader", "networkx", "tifffile"]]}
 _SCRIPTS = pathlib.Path(__file__).parent
 
 
