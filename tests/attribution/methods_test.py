@@ -301,7 +301,7 @@ def _no_map():
     (_dense_head, "guided_backprop", {}, "has no ReLU"),
     (_dense_head, "guided_grad_cam", {}, "has no ReLU"),
     (_dense_head, "smooth_grad", {"of": "guided_backprop"}, "no ReLU"),
-    (_dense_head, "attention_rollout", {}, "no attention to roll out"),
+    (_dense_head, "attention_rollout", {}, "has no attention to read"),
     (_no_map, "grad_cam", {}, "no layer with a spatial map"),
     (_dense_head, "integrated_gradients", {"baseline": "white"},
      "baseline='white': must be one of zero, black"),
