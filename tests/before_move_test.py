@@ -13,9 +13,10 @@ import pytest
 
 from atcon_tf import runs
 from atcon_tf.models import backbones  # registers the layers
+from atcon_tf.models.edge_padding import ReflectionPadding
 from atcon_tf.models import guided_relu
+from atcon_tf.models import token_grid
 from atcon_tf.models import vit
-from atcon_tf.models.graph import ReflectionPadding
 
 FOLDER = pathlib.Path(__file__).parent / "before_move"
 
@@ -42,8 +43,9 @@ def test_a_run():
 def test_the_names_under_which_keras_knows_the_layers():
   """A saved model holds these names: a class that is renamed is lost."""
   layers = [backbones.Normalize, guided_relu.GuidedReLU, ReflectionPadding,
-            vit.Attention, vit.Attend, vit.Position]
+            vit.Attention, vit.Attend, vit.Position,
+            token_grid.TokenGrid, token_grid.GridTokens]
   assert [keras.saving.get_registered_name(c) for c in layers] == [
       "atcon_tf>Normalize", "atcon_tf>GuidedReLU",
       "atcon_tf>ReflectionPadding", "atcon_tf>Attention", "atcon_tf>Attend",
-      "atcon_tf>Position"]
+      "atcon_tf>Position", "atcon_tf>TokenGrid", "atcon_tf>GridTokens"]

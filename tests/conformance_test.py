@@ -40,6 +40,7 @@ CASES = {
     "cam": {}, "grad_cam": {}, "grad_cam_plus_plus": {}, "xgrad_cam": {},
     "hires_cam": {}, "layer_cam": {}, "eigen_cam": {}, "finer_cam": {},
     "score_cam": dict(batch_size=16), "ablation_cam": dict(batch_size=16),
+    "shapley_cam": {},
     "gradient": {}, "input_x_gradient": {}, "guided_backprop": {},
     "guided_grad_cam": {},
     "integrated_gradients": dict(steps=3, batch_size=4),
@@ -47,6 +48,7 @@ CASES = {
     "var_grad": dict(samples=3, batch_size=4),
     "square_grad": dict(samples=3, batch_size=4),
     "blur_integrated_gradients": dict(steps=3, batch_size=4),
+    "guided_integrated_gradients": dict(steps=3),
     "expected_gradients": dict(samples=6, batch_size=4),
     "full_grad": {},
     "lrp": {}, "lrp_epsilon": {}, "lrp_gamma": {}, "lrp_alpha_beta": {},
@@ -54,11 +56,13 @@ CASES = {
     "deep_lift": {}, "deep_shap": dict(batch_size=4),
     "rise": dict(masks=6, batch_size=4),
     "occlusion": dict(window=8, batch_size=4),
+    "sobol": dict(masks=40, cells=4, batch_size=8),
+    "hsic": dict(masks=16, cells=4, batch_size=8),
     "lime": dict(samples=20, parts=9, batch_size=4),
     "kernel_shap": dict(samples=20, parts=9, batch_size=4),
     "meaningful_perturbation": dict(
         fill="noise", steps=5, cells=4, batch_size=4),
-    "attention_rollout": {}, "gradient_rollout": {},
+    "attention_rollout": {}, "gradient_rollout": {}, "legrad": {},
     "tame": {}, "l_cam": {},
 }
 VIT = [name for name, method in attribution.METHODS.items()

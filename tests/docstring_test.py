@@ -19,6 +19,7 @@ from atcon_tf.evaluation import metrics
 from atcon_tf import models
 from atcon_tf.models import explanation_head
 from atcon_tf.models import vit
+from tests.conftest import ROOT
 
 
 def _modules(package):
@@ -68,3 +69,8 @@ def test_every_method_and_score_has_an_example():
   for function in [*methods, *scores, attribution.explain, attribution.build,
                    attribution.enlarge]:
     assert ">>>" in function.__doc__, function.__name__
+
+
+def test_every_method_is_on_the_page_of_its_family():
+  page = (ROOT / "docs/methods.md").read_text("utf-8")
+  assert [m for m in attribution.METHODS if f"`{m}`" not in page] == []

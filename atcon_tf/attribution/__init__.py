@@ -26,6 +26,10 @@ whose guided gradient equals its plain one on a random image: a forward pass
 inside its own `tf.function` traces its backward pass by the plain rule, and
 no error says so.
 
+Methods of attention read the scores of every attention layer that a
+transformer's graph shows (`attention_scores.py`). The tokens lie on a grid of
+patches, after those of a class and of registers (`models/token_grid.py`).
+
 LRP and DeepLIFT hand the logit, or its difference from a baseline's, down
 through the network by a rule for each kind of layer (`propagation.py`). Their
 maps are signed sums over the colours, so that a map adds up to what it

@@ -61,7 +61,7 @@ class Pass:
     """
     with self.tape:
       score = pick(self.logits, class_index, output)
-    return self._gradient(score, source)
+    return self.gradient_of_score(score, source)
 
   def gradient_of(self, weights, source):
     """`d (sum_c weights_c y_c) / d source` of the logits y, see `gradient`.
@@ -72,9 +72,15 @@ class Pass:
     """
     with self.tape:
       score = tf.reduce_sum(weights * self.logits, -1)
-    return self._gradient(score, source)
+    return self.gradient_of_score(score, source)
 
-  def _gradient(self, score, source):
+  def gradient_of_score(self, score, source):
+    """`d score / d source`, see `gradient`.
+
+    Args:
+      score: `[B]`, computed in a block `with pass_.tape`.
+      source: as for `gradient`.
+    """
     known = {id(cast): own for cast, own in zip(self.features, self.recorded)}
     # A gradient of 1e-5 has few digits in float16, one of 1e-2 has them all.
     scaled = any(t.dtype == tf.float16 for t in self.recorded)

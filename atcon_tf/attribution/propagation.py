@@ -39,8 +39,8 @@ from atcon_tf.models import batch_norm_folding
 from atcon_tf.models import edge_padding
 from atcon_tf.models import feature_norm
 from atcon_tf.models import frames_model
-from atcon_tf.models import graph
 from atcon_tf.models import guided_relu
+from atcon_tf.models import token_grid
 from atcon_tf.models import vit
 
 # Keras's layers and operations by the name of their class.
@@ -62,7 +62,8 @@ _ACTIVATIONS = frozenset("""
     tanh""".split())
 _OWN = {
     guided_relu.GuidedReLU: "activation", feature_norm.FeatureNorm: "unit",
-    graph.ReflectionPadding: "sum", vit.Position: "sum", vit.Attend: "sum",
+    edge_padding.ReflectionPadding: "sum", token_grid.TokenGrid: "sum",
+    token_grid.GridTokens: "sum", vit.Position: "sum", vit.Attend: "sum",
     vit.Attention: "attention", batch_norm_folding.FoldedConvolution: "linear",
     edge_padding.EdgePadding: "sum", frames_model.MergeTime: "sum",
     frames_model.SplitTime: "sum", keras.layers.Conv3D: "linear",

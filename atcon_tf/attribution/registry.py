@@ -11,6 +11,7 @@ import typing
 import weakref
 
 from atcon_tf.attribution import applicability
+from atcon_tf.attribution import attention_scores
 from atcon_tf.attribution import forward_pass
 from atcon_tf.attribution.methods import attention_rollout
 from atcon_tf.attribution.methods import blur_integrated_gradients
@@ -19,11 +20,15 @@ from atcon_tf.attribution.methods import combined
 from atcon_tf.attribution.methods import deep_lift
 from atcon_tf.attribution.methods import expected_gradients
 from atcon_tf.attribution.methods import full_grad
+from atcon_tf.attribution.methods import global_sensitivity
 from atcon_tf.attribution.methods import gradient
+from atcon_tf.attribution.methods import guided_integrated_gradients
 from atcon_tf.attribution.methods import integrated_gradients
+from atcon_tf.attribution.methods import legrad
 from atcon_tf.attribution.methods import meaningful_perturbation
 from atcon_tf.attribution.methods import perturbation
 from atcon_tf.attribution.methods import relevance_propagation
+from atcon_tf.attribution.methods import shapley_cam
 from atcon_tf.attribution.methods import smooth_grad
 from atcon_tf.attribution.methods import surrogate
 from atcon_tf.attribution.methods import trained_head
@@ -133,7 +138,6 @@ def _by_rules(kinds, passes):
 
 _LEARNED = dict(prepare=explanation_head.with_features,
                 check=explanation_head.check)
-_ROLLOUT = dict(prepare=attention_rollout.with_attention)
 _PERTURBATION = dict(output="probability", differentiable=False, many=True,
                      slow=True)
 
@@ -150,6 +154,8 @@ METHODS: dict[str, Method] = {row.name: row for row in (
            variations=lambda classifier: classifier.maps.outputs[-2].shape[-1]),
     # Its variations run the head alone.
     Method("ablation_cam", perturbation.ablation_cam, "cam", many=True,
+           differentiable=False, check=applicability.check_head),
+    Method("shapley_cam", shapley_cam.shapley_cam, "cam", output="probability",
            differentiable=False, check=applicability.check_head),
     Method("gradient", gradient.gradient, "gradient"),
     Method("input_x_gradient", gradient.input_x_gradient, "gradient"),
@@ -170,6 +176,10 @@ METHODS: dict[str, Method] = {row.name: row for row in (
            blur_integrated_gradients.blur_integrated_gradients, "gradient",
            many=True, variations=lambda _: 1 + _default(
                blur_integrated_gradients.blur_attributions, "steps")),
+    Method("guided_integrated_gradients",
+           guided_integrated_gradients.guided_integrated_gradients, "gradient",
+           differentiable=False, variations=lambda _: _default(
+               guided_integrated_gradients.guided_attributions, "steps")),
     Method("expected_gradients", expected_gradients.expected_gradients,
            "gradient", many=True, variations=lambda _: _default(
                expected_gradients.expected_gradients, "samples")),
@@ -186,10 +196,10 @@ METHODS: dict[str, Method] = {row.name: row for row in (
            **_by_rules(deep_lift.KINDS, 2)),
     Method("deep_shap", deep_lift.deep_shap, "gradient", many=True,
            **_by_rules(deep_lift.KINDS, 2 * len(deep_lift.GREYS))),
-    Method("attention_rollout", attention_rollout.attention_rollout,
-           "rollout", **_ROLLOUT),
-    Method("gradient_rollout", attention_rollout.gradient_rollout,
-           "rollout", **_ROLLOUT),
+    *(Method(function.__name__, function, "rollout", prepare=functools.partial(
+        attention_scores.with_attention, method=function.__name__))
+      for function in (attention_rollout.attention_rollout,
+                       attention_rollout.gradient_rollout, legrad.legrad)),
     Method("tame", trained_head.class_map, "learned", **_LEARNED),
     Method("l_cam", trained_head.class_map, "learned", **_LEARNED),
     Method("rise", perturbation.rise, "perturbation", **_PERTURBATION,
@@ -197,6 +207,11 @@ METHODS: dict[str, Method] = {row.name: row for row in (
     Method("occlusion", perturbation.occlusion, "perturbation",
            **_PERTURBATION, variations=lambda classifier: (
                perturbation.windows(classifier.extent))),
+    *(Method(function.__name__, function, "perturbation", **_PERTURBATION,
+             variations=lambda classifier, function=function: (
+                 global_sensitivity.passes(function.__name__,
+                                           classifier.extent)))
+      for function in (global_sensitivity.sobol, global_sensitivity.hsic)),
     Method("lime", surrogate.lime, "perturbation", **_PERTURBATION,
            check=applicability.check_images,
            variations=lambda _: _default(surrogate.lime, "samples")),

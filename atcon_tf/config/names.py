@@ -12,12 +12,14 @@ from atcon_tf.config.errors import UserError
 METHODS = (
     "cam", "grad_cam", "grad_cam_plus_plus", "xgrad_cam", "hires_cam",
     "layer_cam", "finer_cam", "eigen_cam", "score_cam", "ablation_cam",
-    "gradient", "input_x_gradient", "guided_backprop", "guided_grad_cam",
-    "integrated_gradients", "smooth_grad", "var_grad", "square_grad",
-    "blur_integrated_gradients", "expected_gradients", "full_grad", "lrp",
-    "lrp_epsilon", "lrp_gamma", "lrp_alpha_beta", "lrp_z_plus", "deep_lift",
-    "deep_shap", "attention_rollout", "gradient_rollout", "tame", "l_cam",
-    "rise", "occlusion", "lime", "kernel_shap", "meaningful_perturbation")
+    "shapley_cam", "gradient", "input_x_gradient", "guided_backprop",
+    "guided_grad_cam", "integrated_gradients", "smooth_grad", "var_grad",
+    "square_grad", "blur_integrated_gradients", "guided_integrated_gradients",
+    "expected_gradients", "full_grad", "lrp", "lrp_epsilon", "lrp_gamma",
+    "lrp_alpha_beta", "lrp_z_plus", "deep_lift", "deep_shap",
+    "attention_rollout", "gradient_rollout", "legrad", "tame", "l_cam", "rise",
+    "occlusion", "sobol", "hsic", "lime", "kernel_shap",
+    "meaningful_perturbation")
 # Those of the package tf-keras-vis begin so.
 TF_KERAS_VIS = "tf_keras_vis:"
 # Stands for the method that wins a tournament.

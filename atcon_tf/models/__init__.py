@@ -50,6 +50,10 @@ map that is compared with a box or drawn over a picture is resized by it.
 `geometry.resize` is two matrix products, because `tf.image.resize` has no
 second derivative.
 
+**Transformers.** A layer that holds attention layers is run part by part, if
+it shows all of them. Before each `keras.layers.MultiHeadAttention` the tokens
+pass over their grid of patches, a map of the image (`token_grid.py`).
+
 **The bias of a new head** starts at the class prior. With a zero bias and
 features that are never negative, a few-shot head pushes its weights negative,
 and its Grad-CAM comes out inverted.

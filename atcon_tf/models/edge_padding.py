@@ -1,6 +1,24 @@
-"""Padding that repeats the edge: the "replicate" padding of PyTorch."""
+"""Padding by what is there: a reflection, or the edge again and again."""
 
 import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("atcon_tf")
+class ReflectionPadding(keras.layers.Layer):
+  """Pads rows and columns by reflection, without repeating the edge."""
+
+  def __init__(self, amounts, **kwargs):
+    super().__init__(**kwargs)
+    self.amounts = amounts
+
+  def call(self, x):
+    return tf.pad(x, [[0, 0], *self.amounts, [0, 0]], mode="REFLECT")
+
+  def compute_output_shape(self, shape):
+    (top, bottom), (left, right) = self.amounts
+    return (shape[0], shape[1] + top + bottom, shape[2] + left + right,
+            shape[3])
 
 
 @keras.saving.register_keras_serializable("atcon_tf")
@@ -8,7 +26,8 @@ class EdgePadding(keras.layers.Layer):
   """Pads the axes between batch and channels by their outermost values.
 
   ATCON's published code pads every convolution of its network of clips so: a
-  map of a few frames has no room for a reflection.
+  map of a few frames has no room for a reflection. PyTorch's name for it is
+  "replicate".
 
   Example:
     >>> row = np.reshape([1., 2., 3.], [1, 1, 1, 3, 1])

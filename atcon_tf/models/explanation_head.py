@@ -26,8 +26,8 @@ import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf.models.classifier import map_layers
+from atcon_tf.models.edge_padding import ReflectionPadding
 from atcon_tf.models import geometry
-from atcon_tf.models.graph import ReflectionPadding
 
 # The most cells of the fused map along an axis; the number of fused layers.
 CAP = 56

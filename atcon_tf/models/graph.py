@@ -6,30 +6,14 @@ object, and so every variable, with the model; only the calls are new.
 """
 
 import keras
-import tensorflow as tf
 
 from atcon_tf.config import UserError
 from atcon_tf.models.edge_padding import EdgePadding
+from atcon_tf.models.edge_padding import ReflectionPadding
 from atcon_tf.models import frames_model
 from atcon_tf.models import geometry
 from atcon_tf.models import guided_relu
-
-
-@keras.saving.register_keras_serializable("atcon_tf")
-class ReflectionPadding(keras.layers.Layer):
-  """Pads rows and columns by reflection, without repeating the edge."""
-
-  def __init__(self, amounts, **kwargs):
-    super().__init__(**kwargs)
-    self.amounts = amounts
-
-  def call(self, x):
-    return tf.pad(x, [[0, 0], *self.amounts, [0, 0]], mode="REFLECT")
-
-  def compute_output_shape(self, shape):
-    (top, bottom), (left, right) = self.amounts
-    return (shape[0], shape[1] + top + bottom, shape[2] + left + right,
-            shape[3])
+from atcon_tf.models import token_grid
 
 
 class ModelGraph:
@@ -114,10 +98,14 @@ class ModelGraph:
     def call(operation, *args, **kwargs):
       if not args:  # called by keyword: layer(inputs=x)
         args = (kwargs.pop(next(iter(kwargs))),)
-      if isinstance(operation, keras.Model):
-        output = self._build(operation, args[0], f"{prefix}{operation.name}/")
+      inner = (operation, args[0]) if isinstance(operation, keras.Model) else (
+          token_grid.opened(operation, args, kwargs))
+      if inner:
+        output = self._build(*inner, f"{prefix}{operation.name}/")
       else:
         output = self._call(operation, args, kwargs)
+      if not isinstance(output, keras.KerasTensor):
+        return output
       for name in dict.fromkeys([operation.name, prefix + operation.name]):
         self.tensors.pop(name, None)  # its last call gives its place
         self.tensors[name] = output
@@ -135,6 +123,8 @@ class ModelGraph:
     if self._leaves_out(operation, operation):
       return source
     self.merged |= isinstance(operation, frames_model.MergeTime)
+    if isinstance(operation, keras.layers.MultiHeadAttention):
+      args, kwargs = self._on_grid(operation, source, args, kwargs)
     if self._reflect and isinstance(operation, _PADDING):
       output = self._reflected(operation, source, operation.padding)
     else:
@@ -145,6 +135,25 @@ class ModelGraph:
     if isinstance(output, keras.KerasTensor):
       self._locate(operation, source, output)
     return output
+
+  def _on_grid(self, attention, tokens, args, kwargs):
+    """The arguments of an attention layer, with its tokens on their grid."""
+    found = len(tokens.shape) == 3 and not isinstance(
+        tokens._keras_history.operation, token_grid.GridTokens) and (
+            token_grid.find(tokens))
+    if not found:
+      return args, kwargs
+    grid, source = found
+    name = self.unique(f"{attention.name}_grid")
+    cells = token_grid.TokenGrid(grid, name=name, dtype=tokens.dtype)(tokens)
+    same = token_grid.GridTokens(name=self.unique(f"{attention.name}_tokens"),
+                                 dtype=tokens.dtype)(tokens, cells)
+    place = self._place.get(id(source), (None, None))[1]
+    self._place[id(cells)] = cells, place and geometry.recut(
+        place, source.shape[1:3], grid)
+    self.tensors[name], self.geometry[name] = cells, self._place[id(cells)][1]
+    return keras.tree.map_structure(
+        lambda x: same if x is tokens else x, (args, kwargs))
 
   def _run(self, operation, dtype, args, kwargs):
     """Calls the layers that stand in for an operation."""

@@ -11,8 +11,8 @@ attribution maps, similarities, masks and losses are computed in float32, too.
 import keras
 
 from atcon_tf.config import UserError
+from atcon_tf.models.edge_padding import ReflectionPadding
 from atcon_tf.models import stand_ins
-from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models.guided_relu import altered
 from atcon_tf.models.guided_relu import GuidedReLU
 

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from atcon_tf.models import backbones
 from atcon_tf.models.edge_padding import EdgePadding
+from atcon_tf.models.edge_padding import ReflectionPadding
 from atcon_tf.models.feature_norm import FeatureNorm
 from atcon_tf.models.frames_model import MergeTime
 from atcon_tf.models.frames_model import SplitTime
-from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
+from atcon_tf.models.token_grid import GridTokens
 
 
 def keras_only(classifier, multi_label):
@@ -65,6 +66,8 @@ def _call(operation, *args, **kwargs):
     return keras.ops.pad(args[0], amounts, mode="reflect")
   elif isinstance(operation, (MergeTime, SplitTime, EdgePadding)):
     return operation.call(*args)  # operations of Keras alone
+  elif isinstance(operation, GridTokens):
+    return args[0]  # the same tokens
   return operation(*args, **kwargs)
 
 

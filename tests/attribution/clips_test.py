@@ -32,9 +32,11 @@ SMALL = {
     "expected_gradients": dict(samples=3), "rise": dict(masks=6),
     "occlusion": dict(window=24, window_frames=4),
     "meaningful_perturbation": dict(steps=2, cells=4),
+    "guided_integrated_gradients": dict(steps=3),
+    "sobol": dict(masks=36, cells=2), "hsic": dict(masks=16, cells=2),
 }
 REFUSED = {"lime", "kernel_shap", "attention_rollout", "gradient_rollout",
-           "tame", "l_cam"}
+           "legrad", "tame", "l_cam"}
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,8 @@ def test_no_more_images_at_once_than_the_batch_size():
 def test_the_batch_size_does_not_matter(method, batch_size):
   small = {"rise": dict(masks=5), "meaningful_perturbation": dict(steps=2),
            "integrated_gradients": dict(steps=2), "score_cam": dict(channels=4),
-           "smooth_grad": dict(samples=2), "var_grad": dict(samples=2)}
+           "smooth_grad": dict(samples=2), "var_grad": dict(samples=2),
+           "sobol": dict(masks=20, cells=2), "hsic": dict(masks=8, cells=2)}
   classifier, _ = _linear()
   one, other = (attribution.explain(classifier, _images(), method, [0, 1],
                                     batch_size=size, **small.get(method, {}))
@@ -251,7 +252,9 @@ def test_forward_passes_an_image():
   classifier = _tiny()  # 96 channels; windows of 6 pixels at steps of 3
   wanted = {"grad_cam": 1, "ablation_cam": 1, "score_cam": 97,
             "integrated_gradients": 34, "smooth_grad": 26, "var_grad": 26,
-            "rise": 501, "occlusion": 101, "meaningful_perturbation": 151}
+            "rise": 501, "occlusion": 101, "meaningful_perturbation": 151,
+            "shapley_cam": 1, "guided_integrated_gradients": 51,
+            "sobol": 801, "hsic": 513, "legrad": 1}
   assert {name: registry.METHODS[name].passes(classifier)
           for name in wanted} == wanted
 
@@ -298,7 +301,7 @@ def _no_map():
     (_dense_head, "guided_backprop", {}, "has no ReLU"),
     (_dense_head, "guided_grad_cam", {}, "has no ReLU"),
     (_dense_head, "smooth_grad", {"of": "guided_backprop"}, "no ReLU"),
-    (_dense_head, "attention_rollout", {}, "no attention to roll out"),
+    (_dense_head, "attention_rollout", {}, "has no attention to read"),
     (_no_map, "grad_cam", {}, "no layer with a spatial map"),
     (_dense_head, "integrated_gradients", {"baseline": "white"},
      "baseline='white': must be one of zero, black"),

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from atcon_tf.config import UserError
+from atcon_tf.models.edge_padding import ReflectionPadding
 from atcon_tf.models.graph import ModelGraph
-from atcon_tf.models.graph import ReflectionPadding
 from atcon_tf.models import guided_relu
 
 LAYERS = keras.layers

@@ -18,6 +18,10 @@ METHODS = {
     "gradient": ("gradient", {}, "saliency"),
     "integrated_gradients (32 steps)": (
         "integrated_gradients", {"steps": 32}, None),
+    "lrp_epsilon": ("lrp_epsilon", {}, None),
+    "deep_lift": ("deep_lift", {}, None),
+    "expected_gradients (8 samples)": (
+        "expected_gradients", {"samples": 8}, None),
     "rise (500 masks)": ("rise", {"masks": 500}, None)}
 BOTH = "grad_cam and guided_backprop"
 

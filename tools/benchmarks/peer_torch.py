@@ -5,6 +5,7 @@ goes alone through three passes. "batched" is the same mathematics, as well as
 we can write it in PyTorch.
 """
 
+import copy
 import sys
 import time
 
@@ -122,6 +123,87 @@ def steps(count, size):
           consistency(m, x[i:i + 1]).mean() / count for i in range(count)))}
 
 
+class _Block(torch.nn.Module):
+  """A bottleneck with a module for each activation and for the sum.
+
+  captum's LRP and DeepLIFT ask for modules that are used once.
+  """
+
+  def __init__(self, block):
+    super().__init__()
+    from captum.attr._utils import custom_modules
+    self.way = torch.nn.Sequential(
+        block.conv1, block.bn1, torch.nn.ReLU(), block.conv2, block.bn2,
+        torch.nn.ReLU(), block.conv3, block.bn3)
+    self.skip = block.downsample
+    self.add, self.last = custom_modules.Addition_Module(), torch.nn.ReLU()
+
+  def forward(self, x):
+    skip = x if self.skip is None else self.skip(x)
+    return self.last(self.add(self.way(x), skip))
+
+
+class _Once(torch.nn.Module):
+  """A ResNet50 of modules that are used once."""
+
+  def __init__(self, m):
+    super().__init__()
+    stages = (m.layer1, m.layer2, m.layer3, m.layer4)
+    self.features = torch.nn.Sequential(
+        m.conv1, m.bn1, torch.nn.ReLU(), m.maxpool,
+        *(_Block(block) for stage in stages for block in stage), m.avgpool)
+    self.fc = m.fc
+
+  def forward(self, x):
+    return self.fc(torch.flatten(self.features(x), 1))
+
+
+def _rules(m, x):
+  """LRP of captum and zennit, DeepLIFT and gradient SHAP of captum."""
+  from captum import attr
+  from captum.attr._utils import lrp_rules
+  import zennit.attribution
+  import zennit.core
+  import zennit.layer
+  import zennit.rules
+  import zennit.torchvision
+  import zennit.types
+  y = torch.zeros(len(x), dtype=torch.long, device=DEVICE)
+  once = _Once(copy.deepcopy(m)).eval()
+  zero, grey = torch.zeros_like(x), torch.linspace(
+      0, 1, 5, device=DEVICE)[:, None, None, None].expand(5, *x.shape[1:])
+
+  def captum_lrp():
+    for layer in once.modules():
+      if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+        layer.rule = lrp_rules.EpsilonRule(epsilon=1e-6)
+    return attr.LRP(once).attribute(x, target=y)
+
+  def rule_of(unused_context, unused_name, module):
+    if isinstance(module, zennit.types.Activation):
+      return zennit.rules.Pass()
+    if isinstance(module, (zennit.types.AvgPool, zennit.layer.Sum)):
+      return zennit.rules.Norm()
+    if isinstance(module, zennit.types.Linear):
+      return zennit.rules.Epsilon(1e-6)
+
+  attributor = zennit.attribution.Gradient(
+      copy.deepcopy(m), zennit.core.Composite(
+          module_map=rule_of,
+          canonizers=[zennit.torchvision.ResNetCanonizer()]))
+  attributor.__enter__()  # it stays registered
+  one_hot = torch.eye(20, device=DEVICE)[y]
+  return {
+      "captum:lrp_epsilon": captum_lrp,
+      "zennit:lrp_epsilon": lambda: attributor(
+          x.clone(), lambda logits: logits * one_hot),
+      "captum:deep_lift": lambda: attr.DeepLift(once).attribute(
+          x.clone(), zero, target=y),
+      "captum:expected_gradients (8 samples)": lambda: (
+          attr.GradientShap(m).attribute(x, grey, n_samples=8, stdevs=0.0,
+                                         target=y))}
+
+
 def maps(count, size):
   """`{package:method: function}`."""
   from captum import attr
@@ -145,7 +227,8 @@ def maps(count, size):
       "captum:integrated_gradients (32 steps)": lambda: (
           attr.IntegratedGradients(m).attribute(
               x, target=y, n_steps=32, internal_batch_size=32)),
-      "pytorch-grad-cam:grad_cam": lambda: grad_cam(x, wanted)}
+      "pytorch-grad-cam:grad_cam": lambda: grad_cam(x, wanted),
+      **_rules(m, x)}
 
 
 def serve(functions):

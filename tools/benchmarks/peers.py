@@ -13,7 +13,8 @@ import sys
 # What pip installs, and with which options. xplique asks for an older
 # TensorFlow than it runs with.
 PACKAGES = {
-    "torch": [["torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7"]],
+    "torch": [["torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7",
+               "zennit==0.5.1"]],
     "xplique": [["--no-deps", "xplique==2.0.2"],
                 ["--no-deps", "opencv-python-headless", "scikit-image",
                  "lazy-loader", "networkx", "tifffile"]]}

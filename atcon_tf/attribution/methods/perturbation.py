@@ -25,14 +25,14 @@ from atcon_tf.config import UserError
 from atcon_tf.models import geometry
 
 
-def _masked_score(pass_, class_index, image, mask, output):
+def masked_score(pass_, class_index, image, mask, output):
   """y_c of images `[n]` under masks `[n, (T,) H, W]`."""
   return forward_pass.score(
       pass_.classifier, tf.gather(pass_.normalized, image) * mask[
           ..., tf.newaxis], tf.gather(class_index, image), output)
 
 
-def _at_least_one(**options):
+def at_least_one(**options):
   """Refuses options below 1."""
   for name, value in options.items():
     if value < 1:
@@ -75,7 +75,7 @@ def score_cam(pass_, class_index, layer=-1, channels=0, weighting="softmax",
 
   def score(image, sample):
     one = tf.gather_nd(a, tf.stack([image, sample], 1))
-    return _masked_score(
+    return masked_score(
         pass_, class_index, image,
         maps.min_max(geometry.resize(one, size, alignment)), output)
 
@@ -145,7 +145,7 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
     >>> attribution.explain(classifier, images, "rise", masks=20).shape
     TensorShape([2, 32, 32])
   """
-  _at_least_one(masks=masks, cells=cells)
+  at_least_one(masks=masks, cells=cells)
   if not 0 < share < 1:
     raise UserError("share", share, "must be between 0 and 1")
   size, dtype = pass_.normalized.shape[1:-1], tf.float32
@@ -171,7 +171,7 @@ def rise(pass_, class_index, masks=500, cells=8, share=0.5,
       mask = tf.einsum("nst,nthw->nshw", *times, mask)
     mask = tf.einsum("nyh,n...hw,nxw->n...yx", rows, mask, columns)
     mask = tf.cast(mask, pass_.normalized.dtype)
-    value = _masked_score(pass_, class_index, image, mask, output)
+    value = masked_score(pass_, class_index, image, mask, output)
     value = integrated_gradients.column(value, mask)
     return [tf.cast(value, like.dtype) * tf.cast(mask, like.dtype)]
 
@@ -202,7 +202,7 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
   """
   size = pass_.normalized.shape[1:-1]
   window, stride = _sliding(size, window, stride)
-  _at_least_one(window=window, stride=stride)
+  at_least_one(window=window, stride=stride)
   if window > min(size[-2:]):
     raise UserError("window", window, "the image is only "
                     f"{size[-2]}x{size[-1]} pixels")
@@ -218,7 +218,7 @@ def occlusion(pass_, class_index, window=0, stride=0, output="probability",
                       sample // int(step) % len(axis))
       square *= tf.reshape(one, [-1, *(
           n if i == j else 1 for j, n in enumerate(size))])
-    value = _masked_score(
+    value = masked_score(
         pass_, class_index, image,
         tf.cast(1 - square, pass_.normalized.dtype), output)
     return [integrated_gradients.column(tf.gather(whole, image) - value,
