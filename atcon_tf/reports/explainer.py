@@ -65,7 +65,7 @@ class Explainer:
   """A classifier with the methods that explain it."""
 
   def __init__(self, classifier, class_names, multi_label, methods,
-               smooth_views=False, batch_size=32, resize="squeeze"):
+               smooth_views=False, batch_size=0, resize="squeeze"):
     """Checks that each method works for this classifier.
 
     Args:
@@ -74,7 +74,7 @@ class Explainer:
       multi_label: whether a probability is a sigmoid or a softmax.
       methods: list of names of `attribution.METHODS`.
       smooth_views: average each map over mirrored views.
-      batch_size: images at once.
+      batch_size: images at once; 0: see `attribution.explain`.
       resize: how pictures are fitted to the network, see `data.framing`.
     Raises:
       UserError: a method does not work; the error names the first.
@@ -102,7 +102,7 @@ class Explainer:
 
   def probability(self, images):
     """`[B, classes]` of images `[B, S, S, 3]`, or clips `[B, T, S, S, 3]`."""
-    many = self.classifier.per_batch(self.batch_size)
+    many = self.classifier.per_batch(self.batch_size or registry.BATCH_SIZE)
     logits = [self.classifier.model(tf.constant(images[i:i + many]),
                                     training=False).numpy()
               for i in range(0, len(images), many)]

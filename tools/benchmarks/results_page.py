@@ -7,6 +7,7 @@ A measurement replaces the one of the same kind of machine alone. So figures of
 a GPU stay when a CPU renews its own.
 """
 
+import itertools
 import json
 import pathlib
 
@@ -16,7 +17,8 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 FIGURES, PAGE = DOCS / "results" / "performance.json", DOCS / "performance.md"
 WHAT = {"steps": "Training steps", "attribution": "Attribution maps",
         "input": "Pictures to batches", "run": "Whole runs",
-        "serving": "Serving", "scaling": "Cost of an image as a size grows"}
+        "serving": "Serving", "memory": "Recomputation for large images",
+        "scaling": "Cost of an image as a size grows"}
 MACHINES = {"cpu": "CPU", "gpu": "GPU"}
 
 TOP = """\
@@ -83,16 +85,33 @@ def page(figures):
       if found is None:
         lines += [f"On a {name}: not measured yet.", ""]
         continue
+      commit = f"commit {found['commit']}; " if "commit" in found else ""
+      whole = "" if found.get("whole", True) else "; stopped before its end"
       lines += [f"On a {name}: {found['machine']}; load "
                 f"{found['load']} at the start; {found['versions']}; "
-                f"{found['date']}.", "", "```sh", found["command"], "```", "",
-                "| | ms | quartiles | ratio | to | GiB |",
-                "|---|---|---|---|---|---|"]
-      lines += [_row(row) for row in found["rows"]] + [""]
+                f"{commit}{found['date']}{whole}.", "", "```sh",
+                found["command"], "```", ""]
+      for group, rows in itertools.groupby(found["rows"],
+                                           lambda row: row.get("group", "")):
+        lines += _table(group, list(rows))
+      if what == "scaling":
+        lines += [f"![Time of an image as a size grows]"
+                  f"(images/scaling_{kind}.png)", ""]
   return "\n".join(lines)
 
 
-def _row(row):
-  peak = "" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
-  return (f"| {row['name']} | {row['ms']:.1f} | {row['low']:.1f} to "
-          f"{row['high']:.1f} | {row['ratio']:.2f} | {row['of']} | {peak} |")
+def _table(group, rows):
+  """A table of the rows of one group."""
+  slow = all(row["ms"] >= 1e4 for row in rows)
+  unit, factor = ("s", 1e-3) if slow else ("ms", 1)
+  noted = any(row.get("note") for row in rows)
+  lines = [f"| {group} | {unit} | quartiles | ratio | to | GiB |"
+           + " scores |" * noted, "|---" * (6 + noted) + "|"]
+  for row in rows:
+    value, low, high = (f"{factor * row[key]:.1f}"
+                        for key in ("ms", "low", "high"))
+    peak = "" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
+    lines.append(
+        f"| {row['name']} | {value} | {low} to {high} | {row['ratio']:.2f} | "
+        f"{row['of']} | {peak} |" + f" {row.get('note', '')} |" * noted)
+  return [*lines, ""]
