@@ -6,8 +6,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from atcon_tf.data import pipeline
 from tools.benchmarks import input_waits
 from tools.benchmarks import results_page
@@ -101,7 +99,6 @@ def test_the_clock_of_a_run_sees_its_first_step(tmp_path):
 
 
 def test_the_page_is_that_of_the_figures():
-  if not results_page.FIGURES.exists():
-    pytest.skip("nothing was measured")
-  assert results_page.PAGE.read_text() == results_page.page(json.loads(
-      results_page.FIGURES.read_text()))
+  figures = json.loads(results_page.FIGURES.read_text()) if (
+      results_page.FIGURES.exists()) else {}
+  assert results_page.PAGE.read_text() == results_page.page(figures)

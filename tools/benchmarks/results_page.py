@@ -55,6 +55,26 @@ of images and classes; Grad-CAM of a pooled head takes no gradient; AutoGraph is
 off; Adam is one operation for a variable; the passes of a step share the folded
 kernels; a validation scores no boxes that nobody reads; frozen layers are
 computed once for an image; ranks are sorted once.
+
+## What can be chosen
+
+| | what it does | measured on one processor that other work shared |
+|---|---|---|
+| `--xla=on`, `steps` | XLA compiles; `train` lets it keep what it compiled in `atcon_tf/xla` of the user's cache (`XDG_CACHE_HOME` or `~/.cache`), unless `TF_XLA_FLAGS` names another folder | first call of Grad-CAM, MobileNetV2, 96 pixels: 10.8 s; in the next process 1.3 s |
+| `--recompute` | a step keeps the tensors between parts of the network alone, and computes the others again for the gradient | "Recomputation for large images", below |
+| `--eval_batch_size=auto` | batches of evaluation of 32 images on a CPU, 256 on a GPU | |
+| `explain --batch_size=0` | RISE, integrated gradients and the like run as many images at once as 4 GiB hold the outputs of all layers of, at most 64 | ResNet50, 224 pixels: RISE 67, 65, 70, 82 and 89 ms a mask with 8, 16, 32, 64 and 128 at once; integrated gradients 388, 324 and 274 ms a step with 8, 17 and 33 |
+| nothing | the scale of a batch normalisation multiplies the kernel before it, or the output where that has fewer numbers | ResNet50, 224 pixels, 8 images: multiplying all kernels takes 12 to 18 % of a forward pass |
+
+## How to measure
+
+```sh
+python -m tools.benchmark --what=all --peers --page
+python -m tools.benchmark --what=run --cases=1,2,3 --rounds=1 --voc_flags=--data_dir=VOCdevkit --page
+```
+
+Each part says beforehand how long it takes, and writes what it has after each
+group of rows. `--rounds=3` is enough where the machine does nothing else.
 """
 
 
