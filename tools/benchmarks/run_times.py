@@ -8,6 +8,7 @@ measured, which another program on the machine disturbs less.
 import json
 import os
 import pathlib
+import re
 import resource
 import shlex
 import subprocess
@@ -75,7 +76,7 @@ def _case(name, more, trees, rounds, folder):
   seconds, scores = {}, {}
   for round_ in range(rounds):
     for tree_name, tree in trees.items():
-      runs = folder / f"{tree_name} {name} {round_}".replace(" ", "_")
+      runs = folder / re.sub(r"\W+", "_", f"{tree_name} {name} {round_}")
       for part, value in _run(tree, CASES[name], more, runs).items():
         seconds.setdefault(part, {}).setdefault(tree_name, []).append(value)
       scores[tree_name] = _scores(runs / SCORED / "result.json")
