@@ -311,7 +311,7 @@ class Evaluation:
   """What is measured and shown."""
 
   eval_batch_size: int = flag(
-      0, "images in a batch of evaluation; auto or 0: 32 on a CPU, 256 on a GPU",
+      0, "images at once in evaluation; auto or 0: 32 on a CPU, 256 on a GPU",
       minimum=0, zero="auto")
   bootstrap: int = flag(
       500, "resamples for the 90 % intervals; 0: no intervals", minimum=0)
