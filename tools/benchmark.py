@@ -1,7 +1,7 @@
 """Times and memory: `python -m tools.benchmark --what=steps --peers --page`.
 
-`--what=all` measures every part but `run`, which takes a quarter of an hour
-for each case and round. With `--page` the figures go into
+`--what=all` measures every part but `run`, which takes five minutes for each
+case and round. With `--page` the figures go into
 docs/results/performance.json, and docs/performance.md is written again,
 whenever something has been measured: a benchmark that is stopped keeps what
 it has. The figures of other kinds of machines stay.
@@ -36,10 +36,10 @@ MEASURES = {"steps": step_times.measure,
             "scaling": scaling_times.measure, "run": run_times.measure}
 ALL = tuple(what for what in MEASURES if what != "run")
 # Seconds on two cores: to begin and for a round, alone; the same of peers.
-ABOUT = {"steps": (150, 15, 40, 14), "attribution": (120, 12, 120, 20),
-         "input": (15, 3, 0, 0), "memory": (150, 20, 0, 0),
-         "serving": (120, 20, 0, 0), "scaling": (200, 8, 0, 0),
-         "run": (0, 500, 0, 0)}
+ABOUT = {"steps": (140, 12, 30, 8), "attribution": (110, 5, 200, 6),
+         "input": (15, 3, 0, 0), "memory": (135, 13, 0, 0),
+         "serving": (90, 8, 0, 0), "scaling": (120, 4, 0, 0),
+         "run": (0, 300, 0, 0)}
 
 
 def main(argv):
