@@ -82,7 +82,8 @@ class Explainer:
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
     self.options = {"smooth_views": True} if smooth_views else {}
-    self.batch_size, self.resize = batch_size, resize
+    self._asked, self.resize = batch_size, resize
+    self.batch_size = batch_size or registry.BATCH_SIZE
     for method in methods:
       attribution.build(classifier, method)
 
@@ -102,7 +103,7 @@ class Explainer:
 
   def probability(self, images):
     """`[B, classes]` of images `[B, S, S, 3]`, or clips `[B, T, S, S, 3]`."""
-    many = self.classifier.per_batch(self.batch_size or registry.BATCH_SIZE)
+    many = self.classifier.per_batch(self.batch_size)
     logits = [self.classifier.model(tf.constant(images[i:i + many]),
                                     training=False).numpy()
               for i in range(0, len(images), many)]
@@ -113,7 +114,7 @@ class Explainer:
     """Raw maps at the network's size, `[B, S, S]`, of clips `[B, T, S, S]`."""
     heat = attribution.explain(
         self.classifier, images, method, class_index,
-        batch_size=self.batch_size, **self.options,
+        batch_size=self._asked, **self.options,
         **registry.output_of(method, self.multi_label))
     return attribution.enlarge(self.classifier, heat).numpy()
 
