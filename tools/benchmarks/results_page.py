@@ -125,7 +125,7 @@ def _table(group, rows):
   slow = all(row["ms"] >= 1e4 for row in rows)
   unit, factor = ("s", 1e-3) if slow else ("ms", 1)
   noted = any(row.get("note") for row in rows)
-  lines = [f"| {group} | {unit} | quartiles | ratio | to | GiB |"
+  lines = [f"| {group or 'what'} | {unit} | quartiles | ratio | to | GiB |"
            + " scores |" * noted, "|---" * (6 + noted) + "|"]
   for row in rows:
     value, low, high = (f"{factor * row[key]:.1f}"
