@@ -208,7 +208,9 @@ def define_flags():
   flags.DEFINE_bool("positive", False, "explain all classes above 0.5")
   flags.DEFINE_list("cam_layer", [], "layers of the maps; several are fused")
   flags.DEFINE_bool("smooth_views", False, "average over mirrored views")
-  flags.DEFINE_integer("batch_size", 32, "images at once", 1)
+  flags.DEFINE_integer("batch_size", 0, "images at once; 0: 32, and of methods "
+                       "that look at many variations of an image as many as "
+                       "4 GiB hold, at most 64", 0)
   flags.DEFINE_string("colormap", names.COLORMAP, "of matplotlib")
   flags.DEFINE_float("alpha", 0.6, "opacity of the colour", 0, 1)
   flags.DEFINE_float("threshold", 0.5, "share of the maximum inside a box",

@@ -18,6 +18,7 @@ from atcon_tf.config import cli
 from atcon_tf.config import config_flags
 from atcon_tf.config import names
 from atcon_tf.config import path_flags
+from atcon_tf.config import xla_cache
 
 
 def main(argv):
@@ -25,6 +26,8 @@ def main(argv):
   del argv
   config = config_flags.from_flags()
   workdir = flags.FLAGS.workdir
+  if config.xla != "off":
+    xla_cache.keep()
   strategy = flags.FLAGS.strategy
   if strategy == "multi_worker":
     # TensorFlow's threads would write pages about a worker that is gone.

@@ -86,7 +86,7 @@ def check_class_index(class_index, count, num_classes):
 
 
 def explain(model, images, method="grad_cam", class_index=None,
-            batch_size=registry.BATCH_SIZE, **options):
+            batch_size=None, **options):
   """Attribution maps of a batch of images.
 
   Args:
@@ -96,7 +96,9 @@ def explain(model, images, method="grad_cam", class_index=None,
     method: a key of `METHODS`; or, to compare, one of
       `tf_keras_vis_methods.METHODS`.
     class_index: int, or int `[B]`; None: each image's highest logit.
-    batch_size: most images, or frames of clips, in the network at once.
+    batch_size: most images, or frames of clips, in the network at once; None:
+      32, and of a method with many variations of an image as many as
+      `variations.at_once` says.
     **options: of the method.
   Returns:
     `[B, h, w]`, raw: of the method's own size, of any sign and scale; of
@@ -111,10 +113,10 @@ def explain(model, images, method="grad_cam", class_index=None,
     TensorShape([2, 32, 32])
   """
   classifier = as_classifier(model)
-  batch_size = classifier.per_batch(batch_size)
   row = registry.METHODS.get(method)
-  if row and row.many:
-    options = {**options, "batch_size": batch_size}
+  if batch_size and row and row.many:
+    options = {**options, "batch_size": classifier.per_batch(batch_size)}
+  batch_size = classifier.per_batch(batch_size or registry.BATCH_SIZE)
   function = build(classifier, method, **options)
   images = tf.convert_to_tensor(images)
   wanted = classifier.image_shape

@@ -33,7 +33,9 @@ from atcon_tf.attribution.methods import smooth_grad
 from atcon_tf.attribution.methods import surrogate
 from atcon_tf.attribution.methods import trained_head
 from atcon_tf.attribution import propagation
+from atcon_tf.attribution import variations
 from atcon_tf.config import UserError
+from atcon_tf.models import batch_norm_folding
 from atcon_tf.models import explanation_head
 
 BATCH_SIZE = 32
@@ -58,7 +60,8 @@ class Method:
     differentiable: a loss can be trained through the map.
     output: what of the class is explained by default, its "logit" or its
       "probability" (a softmax).
-    many: looks at many variations of each image, `batch_size` at once.
+    many: looks at many variations of each image, `batch_size` at once, by
+      default as many as `variations.at_once` says.
     slow: needs hundreds of forward passes an image.
     variations: `fn(classifier) -> int`, further forward passes of the whole
       network for an image, by default options; None: there are none.
@@ -101,7 +104,7 @@ class Method:
     if self.prepare:
       classifier = self.prepare(classifier)
     if self.many:
-      options = {"batch_size": classifier.per_batch(BATCH_SIZE), **options}
+      options = {"batch_size": variations.at_once(classifier), **options}
     explain = self.explain
     if self.family == "cam" and len(classifier.cam_layers) > 1 and (
         "layer" not in options):
@@ -109,8 +112,12 @@ class Method:
     explain = functools.partial(explain, **options)
     if smooth_views:
       explain = combined.smooth_views(explain)
-    return lambda images, class_index: explain(
-        forward_pass.forward(classifier, images), class_index)
+
+    def of_images(images, class_index):
+      with batch_norm_folding.shared_kernels():
+        return explain(forward_pass.forward(classifier, images), class_index)
+
+    return of_images
 
   def passes(self, classifier):
     """Forward passes of the whole network an image, by default options."""

@@ -34,6 +34,22 @@ class _SizeParser(flags.ArgumentParser):
                        ) from error
 
 
+class _CountParser(flags.IntegerParser):
+  """Reads a number, or a word that stands for 0."""
+
+  def __init__(self, zero):
+    super().__init__()
+    self._zero = zero
+
+  def convert(self, argument):
+    if argument == self._zero:
+      return 0
+    try:
+      return super().convert(argument)
+    except ValueError as error:
+      raise ValueError(f"must be {self._zero} or a number") from error
+
+
 def define_size(name, default, text, flag_values=flags.FLAGS):
   """Defines a flag of an image size."""
   flags.DEFINE(_SizeParser(), name, default, text, flag_values=flag_values,
@@ -58,7 +74,12 @@ def define_flags(flag_values=flags.FLAGS):
     if field.metadata["choices"]:
       text += " (%s)" % ", ".join(map(str, field.metadata["choices"]))
     define = path_flags.path if field.name in PATHS else _DEFINE[kind]
-    define(field.name, default, text, flag_values=flag_values)
+    if field.metadata["zero"]:
+      flags.DEFINE(_CountParser(field.metadata["zero"]), field.name, default,
+                   text, flag_values=flag_values,
+                   serializer=flags.ArgumentSerializer())
+    else:
+      define(field.name, default, text, flag_values=flag_values)
     if "default:" in text:  # the text says it, and --help need not
       flag_values[field.name].default_as_str = None
 

@@ -10,7 +10,7 @@ AUGMENTATIONS = ("crop", "flip", "color", "rotation", "vertical_flip",
 
 
 def flag(default, text, *, choices=None, minimum=None, maximum=None,
-         needs=None):
+         needs=None, zero=""):
   """A field that is also a flag.
 
   Args:
@@ -20,10 +20,11 @@ def flag(default, text, *, choices=None, minimum=None, maximum=None,
     minimum, maximum: the allowed range; None: no limit.
     needs: `{other field: values}`. If the other field has none of these
       values, nothing uses this field, and a given value is refused.
+    zero: a word that a command line may have in place of 0; "": there is none.
   """
   return dataclasses.field(default=default, metadata=dict(
       help=text, choices=choices, minimum=minimum, maximum=maximum,
-      needs=needs or {}))
+      needs=needs or {}, zero=zero))
 
 
 def check_augment(name, value):

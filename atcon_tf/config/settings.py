@@ -49,12 +49,11 @@ TWO_CLASSES = {"dataset": ("binary_masks", "folder", "image_list", "csv",
 # What --operating_point can ask for.
 GOALS = ("sensitivity", "precision")
 
-# The runs that have labelled batches, that use the supervised optimisers, and
-# that use the consistency optimiser.
+# The runs with labelled batches, with supervised and consistency optimisers.
 STEPS = {"objective": TRAINED}
 LABELED = {**STEPS, "schedule": ("", "alternating", "combined")}
-SUPERVISED = {**LABELED,
-              "objective": tuple(o for o in TRAINED if o not in HEADS)}
+FINE_TUNED = {"objective": tuple(o for o in TRAINED if o not in HEADS)}
+SUPERVISED = {**LABELED, **FINE_TUNED}
 # The runs whose labelled images have the plain supervised loss.
 CROSS_ENTROPY = {**LABELED, "objective": ("supervised", *UNLABELED)}
 CONSISTENCY = {"objective": UNLABELED,
@@ -273,7 +272,11 @@ class Training:
       "trained, validated and ranks the pool; maps, losses, weights, the "
       "probe and the last scores are float32",
       choices=("float32", "mixed_bfloat16", "mixed_float16"),
-      needs={"objective": tuple(o for o in TRAINED if o not in HEADS)})
+      needs=FINE_TUNED)
+  recompute: bool = flag(
+      False, "compute activations again for the gradient instead of keeping "
+      "them: less memory for large images, and a third more time",
+      needs={**FINE_TUNED, "batch_norm": ("freeze",)})
   batch_norm: str = flag(
       "freeze", "train: supervised steps use and update batch statistics; "
       "freeze: every step uses the moving statistics",
@@ -308,8 +311,8 @@ class Evaluation:
   """What is measured and shown."""
 
   eval_batch_size: int = flag(
-      0, "images in a batch of evaluation; 0: 32 on a CPU, 256 on a GPU",
-      minimum=0)
+      0, "images at once in evaluation; auto or 0: 32 on a CPU, 256 on a GPU",
+      minimum=0, zero="auto")
   bootstrap: int = flag(
       500, "resamples for the 90 % intervals; 0: no intervals", minimum=0)
   evaluate_first: bool = flag(
@@ -328,9 +331,8 @@ class Evaluation:
       minimum=0)
   xla: str = flag(
       "auto", "what XLA compiles. on: Grad-CAM of the evaluation; auto: the "
-      "same, where a GPU and very many images repay the compilation; steps: "
-      "Grad-CAM and the training steps of supervised and atcon, which takes "
-      "minutes at first; off: nothing",
+      "same, where a GPU and very many images repay it; steps: Grad-CAM and "
+      "the training steps of supervised and atcon, in minutes; off: nothing",
       choices=("auto", "on", "off", "steps"))
   tf32: str = flag(
       "on", "float32 products on a GPU with the 10 bits of TensorFloat-32, "

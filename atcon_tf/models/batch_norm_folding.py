@@ -6,13 +6,16 @@ With the moving statistics, `BN(conv(x, W) + b)` is one convolution:
     y = conv(x, W s) + beta + (b - mean) s
 
 The result is the same, but no operation of the normalisation, and none of
-its derivatives, runs over the activations. W, gamma and beta are trained
-through the product `W s`. With `training=True` the two layers run one after
-the other, on the statistics of the batch.
+its derivatives, runs over the activations. Where W has more numbers than the
+outputs of a small batch, as in the last layers of many networks, the scale
+comes after the convolution, `conv(x, W) s`, which is cheaper there. W, gamma
+and beta are trained through the product. With `training=True` the two layers
+run one after the other, on the statistics of the batch.
 """
 
 import collections
 import contextlib
+import math
 import threading
 
 import keras
@@ -20,6 +23,9 @@ import tensorflow as tf
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D,
                  keras.layers.Conv3D)
+# The images of a small batch. It is the same for all batches, so that an image
+# gives the same bits in any of them.
+FEW = 8
 
 
 class _Shared(threading.local):
@@ -74,25 +80,48 @@ class FoldedConvolution(keras.layers.Layer):
     """
     if training:
       return self.normalization(self.convolution(x), training=True)
-    kernel, offset = self._kernel_and_offset()
     x = tf.cast(x, self.compute_dtype)
+    if self._has_large_kernel(x):
+      kernel, scale, offset = self._shared_parts("apart", lambda: (
+          tf.convert_to_tensor(self.convolution.kernel),
+          *self._scale_and_offset()))
+      return tf.nn.bias_add(
+          convolve(self.convolution, x, kernel) * scale, offset)
+    kernel, offset = self._shared_parts("folded", self.kernel_and_offset)
     return tf.nn.bias_add(convolve(self.convolution, x, kernel), offset)
 
-  def _kernel_and_offset(self):
-    """`kernel_and_offset` in the precision of the layer."""
+  def _has_large_kernel(self, x):
+    """Whether W has more numbers than the outputs of `FEW` images."""
+    shape = self.convolution.compute_output_shape(x.shape)[1:]
+    return None not in shape and FEW * math.prod(shape) < math.prod(
+        self.convolution.kernel.shape)
+
+  def _shared_parts(self, name, function):
+    """What a function gives, in the precision of the layer.
+
+    In `shared_kernels` it is computed once.
+    """
+    def cast():
+      return [tf.cast(t, self.compute_dtype) for t in function()]
+
     if _shared.kernels is None:
-      return [tf.cast(t, self.compute_dtype) for t in self.kernel_and_offset()]
-    # A loop in the block has a graph of its own.
+      return cast()
+    # A loop in the block has a graph of its own, which may read what the
+    # graph around it has computed, but not the other way round.
     graph = None if tf.executing_eagerly() else (
         tf.compat.v1.get_default_graph())
-    key = id(self), graph
+    key, around = (id(self), name, graph), graph
+    while around is not None and (id(self), name, around) not in (
+        _shared.kernels):
+      around = getattr(around, "outer_graph", None)
+    if around is not None:
+      key = id(self), name, around
     if key not in _shared.kernels:
-      _shared.kernels[key] = [tf.cast(t, self.compute_dtype)
-                              for t in self.kernel_and_offset()]
+      _shared.kernels[key] = cast()
     return _shared.kernels[key]
 
-  def kernel_and_offset(self):
-    """`W s` and `beta + (b - mean) s`, in the variables' precision."""
+  def _scale_and_offset(self):
+    """s and `beta + (b - mean) s`, in the variables' precision."""
     convolution, norm = self.convolution, self.normalization
     scale = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
     if norm.scale:
@@ -102,7 +131,13 @@ class FoldedConvolution(keras.layers.Layer):
       offset += norm.beta
     if convolution.use_bias:
       offset += convolution.bias * scale
-    return convolution.kernel * _like_kernel(convolution, scale), offset
+    return scale, offset
+
+  def kernel_and_offset(self):
+    """`W s` and `beta + (b - mean) s`, in the variables' precision."""
+    scale, offset = self._scale_and_offset()
+    return (self.convolution.kernel * _like_kernel(self.convolution, scale),
+            offset)
 
   def compute_output_shape(self, input_shape):
     return self.convolution.compute_output_shape(input_shape)

@@ -58,15 +58,31 @@ def relu(x, max_value=None):
 
     def backward(dy):
       gate = tf.stop_gradient(y)
-      if _rule.guided:
-        dy = tf.nn.relu(dy)
-      if max_value:
-        return tf.raw_ops.Relu6Grad(gradients=dy, features=gate)
-      return tf.raw_ops.ReluGrad(gradients=dy, features=gate)
+
+      def passed(dy):
+        if max_value:
+          return tf.raw_ops.Relu6Grad(gradients=dy, features=gate)
+        return tf.raw_ops.ReluGrad(gradients=dy, features=gate)
+
+      return _guided(passed, dy) if _rule.guided else passed(dy)
 
     return y, backward
 
   return forward(x)
+
+
+def _guided(passed, dy):
+  """`passed(relu(dy))`; its derivative is 1 where it is positive, else 0.
+
+  That is one operation, where those of the two functions are two.
+  """
+  @tf.custom_gradient
+  def rule(dy):
+    dx = passed(tf.nn.relu(dy))
+    return dx, lambda ddx: tf.raw_ops.ReluGrad(
+        gradients=ddx, features=tf.stop_gradient(dx))
+
+  return rule(dy)
 
 
 @keras.saving.register_keras_serializable("atcon_tf")

@@ -65,7 +65,7 @@ class Explainer:
   """A classifier with the methods that explain it."""
 
   def __init__(self, classifier, class_names, multi_label, methods,
-               smooth_views=False, batch_size=32, resize="squeeze"):
+               smooth_views=False, batch_size=0, resize="squeeze"):
     """Checks that each method works for this classifier.
 
     Args:
@@ -74,7 +74,7 @@ class Explainer:
       multi_label: whether a probability is a sigmoid or a softmax.
       methods: list of names of `attribution.METHODS`.
       smooth_views: average each map over mirrored views.
-      batch_size: images at once.
+      batch_size: images at once; 0: see `attribution.explain`.
       resize: how pictures are fitted to the network, see `data.framing`.
     Raises:
       UserError: a method does not work; the error names the first.
@@ -82,7 +82,8 @@ class Explainer:
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
     self.options = {"smooth_views": True} if smooth_views else {}
-    self.batch_size, self.resize = batch_size, resize
+    self._asked, self.resize = batch_size, resize
+    self.batch_size = batch_size or registry.BATCH_SIZE
     for method in methods:
       attribution.build(classifier, method)
 
@@ -113,7 +114,7 @@ class Explainer:
     """Raw maps at the network's size, `[B, S, S]`, of clips `[B, T, S, S]`."""
     heat = attribution.explain(
         self.classifier, images, method, class_index,
-        batch_size=self.batch_size, **self.options,
+        batch_size=self._asked, **self.options,
         **registry.output_of(method, self.multi_label))
     return attribution.enlarge(self.classifier, heat).numpy()
 

@@ -166,6 +166,17 @@ def test_no_more_images_at_once_than_the_batch_size():
   assert max(seen) <= 4 and len(seen) == 4
 
 
+def test_as_many_images_at_once_as_the_bound_holds(monkeypatch):
+  classifier, _ = _linear()
+  assert variations.at_once(classifier) == variations.MOST
+  # Images of 3 and a map of 4 channels, then vectors of 4 and 3.
+  size = 4 * (SIZE * SIZE * (3 + 4) + 4 + 3)
+  monkeypatch.setattr(variations, "BOUND", 5 * size)
+  assert variations.at_once(classifier) == 5
+  monkeypatch.setattr(variations, "BOUND", 1)
+  assert variations.at_once(classifier) == 1
+
+
 @pytest.mark.parametrize("batch_size", [3, 100])
 @pytest.mark.parametrize("method", sorted(
     m.name for m in registry.METHODS.values() if m.many))

@@ -2,6 +2,7 @@
 
 import json
 
+from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -47,7 +48,7 @@ RUNS = (
     ("--schedule=consistency", "--warm_start=W/base",
      "--consistency_learning_rate=5e-5", "--bootstrap=0",
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
-     "--tf32=off", "--precision=mixed_bfloat16",
+     "--tf32=off", "--precision=mixed_bfloat16", "--recompute",
      "--augment=color,rotation,vertical_flip"),
     ("--supervised_share=0.5", "--weights=none", "--keep=average"),
     ("--dataset=binary_masks", "--data_dir=parts", "--shots=0",
@@ -148,6 +149,12 @@ class RoundTripTest(Case):
                       "--head_learning_rate=0.002",
                       "--consistency_learning_rate=0.0002",
                       "--trained_layers=all"])
+
+  def test_auto_stands_for_zero(self):
+    self.assertEqual(parse("--eval_batch_size=auto").eval_batch_size, 0)
+    self.assertEqual(parse("--eval_batch_size=8").eval_batch_size, 8)
+    with self.assertRaisesRegex(flags.Error, "auto or a number"):
+      parse("--eval_batch_size=many")
 
 
 if __name__ == "__main__":

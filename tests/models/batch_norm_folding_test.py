@@ -64,7 +64,29 @@ PAIRS = {
     "neither scale nor centre": lambda: [
         LAYERS.Conv2D(4, 3),
         LAYERS.BatchNormalization(scale=False, center=False)],
+    # Their kernels have more numbers than the outputs of a small batch.
+    "large kernel": lambda: [LAYERS.Conv2D(4, 8, strides=2),
+                             LAYERS.BatchNormalization()],
+    "large depthwise kernel": lambda: [
+        LAYERS.DepthwiseConv2D(8, depth_multiplier=2, use_bias=False),
+        LAYERS.BatchNormalization()],
 }
+
+
+def test_the_scale_of_a_large_kernel_comes_after_it():
+  for name in PAIRS:
+    folded = batch_norm_folding.fold(_model(*PAIRS[name]()))
+    traced = tf.function(folded, autograph=False).get_concrete_function(
+        tf.constant(_images()))
+    (layer,) = _folded(folded)
+    large = 8 * np.prod(folded.output_shape[1:]) < np.prod(
+        layer.convolution.kernel.shape)
+    assert large == name.startswith("large")
+    product = [op.inputs for op in traced.graph.get_operations()
+               if op.type == "Mul" and op.outputs[0].shape.rank == 4]
+    # A convolution times the scale, or the kernel times it.
+    assert [any("Conv2d" in x.op.type or "Conv2D" in x.op.type
+                for x in pair) for pair in product] == [large]
 
 
 @pytest.mark.parametrize("layers", PAIRS.values(), ids=PAIRS)
@@ -158,3 +180,26 @@ def test_a_file_of_weights_is_the_same_wherever_the_map_is(tmp_path):
   _random(model, seed=5)
   early.stored.load_weights(tmp_path / "w.weights.h5")
   np.testing.assert_allclose(early.model(_images()), before, rtol=1e-9)
+
+
+def test_a_loop_reads_the_kernels_of_the_graph_around_it():
+  folded = batch_norm_folding.fold(_model(*PAIRS["convolution"]()))
+
+  def run(first):
+    with batch_norm_folding.shared_kernels():
+      x = tf.constant(_images())
+      y = folded(x) if first else 0.
+      loop = tf.while_loop(lambda i, _: i < 2, lambda i, y: (
+          i + 1, y + folded(x)), (0, tf.zeros([2, 7, 7, 4], x.dtype)))[1]
+      return y + loop + folded(x)
+
+  want = folded(_images())
+  for first in (True, False):
+    traced = tf.function(run, autograph=False).get_concrete_function(first)
+    graph = traced.graph.as_graph_def()
+    inside = sum(node.op == "Rsqrt" for function in graph.library.function
+                 for node in function.node_def)
+    # Of a loop that comes first nothing can be read outside.
+    assert inside == (0 if first else 1)
+    assert sum(node.op == "Rsqrt" for node in graph.node) == 1
+    np.testing.assert_allclose(traced(), (3 + first) * want)

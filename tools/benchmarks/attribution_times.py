@@ -24,39 +24,46 @@ METHODS = {
         "expected_gradients", {"samples": 8}, None),
     "rise (500 masks)": ("rise", {"masks": 500}, None)}
 BOTH = "grad_cam and guided_backprop"
+CASES = (("resnet50", 224, 8),)
+# One image, and at most so many rounds, of methods with many passes.
+SLOW = {"integrated_gradients (32 steps)": 5,
+        "expected_gradients (8 samples)": 5, "rise (500 masks)": 2}
 
 
 def measure(options, peer):
-  """Rows of methods, each beside the same of every peer that has it.
+  """Yields the rows of methods, each beside the same of every peer that has it.
 
   Args:
     options: has model, image_size, batch_size, rounds, methods.
     peer: function that opens a `peers.Peer`, or None.
   """
-  built = networks.classifier(options.model, options.image_size)
-  images = networks.images_for(built, options.batch_size)
-  target = tf.zeros([options.batch_size], tf.int64)
-  peers = [one for one in (peer(name, "attribution", options.batch_size,
-                                built.image_size[0])
-                           for name in ("torch", "xplique")) if one
-           ] if peer else []
-  found = []
-  for name in options.methods or (*METHODS, BOTH):
-    tasks = {name: _ours(built, name, images, target)}
-    vis = METHODS[name][2] if name in METHODS else None
-    if vis:
-      other = attribution.build(built, f"tf_keras_vis:{vis}")
-      tasks[f"tf-keras-vis, {name}"] = functools.partial(
-          _call, other, images, target)
-    for one in peers:
-      tasks |= {f"{own.partition(':')[0]}, {name}": functools.partial(
-          one.seconds, own)
-                for own in one.names if own.partition(":")[2] == name}
-    found += timing.rows(timing.alternate(
-        tasks, options.rounds, warm_up=1), name, options.batch_size)
-  for one in peers:
-    one.close()
-  return found
+  for model, side, count in networks.cases(options, CASES):
+    built, peers = networks.classifier(model, side), {}
+    for name in options.methods or (*METHODS, BOTH):
+      number, rounds = count, options.rounds
+      if name in SLOW:
+        number, rounds = 1, min(rounds, SLOW[name])
+      images = networks.images_for(built, number)
+      target = tf.zeros([number], tf.int64)
+      if number not in peers:
+        peers[number] = [peer(package, "attribution", number, side)
+                         for package in ("torch", "xplique")
+                         ] if peer and model == "resnet50" else []
+      tasks = {name: _ours(built, name, images, target)}
+      vis = METHODS[name][2] if name in METHODS else None
+      if vis:
+        tasks[f"tf-keras-vis, {name}"] = functools.partial(
+            _call, attribution.build(built, f"tf_keras_vis:{vis}"), images,
+            target)
+      for one in peers[number]:
+        tasks |= {f"{own.partition(':')[0]}, {name}": functools.partial(
+            one.seconds, own)
+                  for own in one.names if own.partition(":")[2] == name}
+      yield timing.rows(timing.alternate(
+          tasks, rounds, warm_up=1 if name in SLOW else 2), name, number,
+                        networks.title(model, side, number))
+    for one in sum(peers.values(), []):
+      one.close()
 
 
 def _ours(built, name, images, target):

@@ -10,39 +10,45 @@ from atcon_tf.data import image_store
 from atcon_tf.data import pipeline
 from atcon_tf.data.record import Record
 from tools.benchmarks import input_waits
+from tools.benchmarks import networks
 from tools.benchmarks import timing
 
 # Photos of VOC's size.
 COUNT, SIDES = 64, (500, 375)
+CASES = (("mobilenet_v2", 161, 8),)
 
 
 def measure(options, peer):
-  """Rows of decoding, of the batches of a step, and of its wait for them.
+  """Yields rows of decoding and batches, then of a step's wait for them.
 
   Args:
-    options: has model, image_size, batch_size, rounds.
+    options: has model ("": mobilenet_v2), image_size (0: 161), batch_size
+      (0: 8), rounds.
     peer: not used.
   """
   del peer
-  size = options.image_size
+  ((model, size, each),) = networks.cases(options, CASES)
   with tempfile.TemporaryDirectory() as folder:
     records = _photos(pathlib.Path(folder))
     images = image_store.Images(records, size)
 
     def batches(augment):
-      count = COUNT // options.batch_size or 1
+      count = COUNT // each or 1
       for batch in pipeline.training_batches(
-          images, records, options.batch_size, 0, 1, 0, count, augment):
+          images, records, each, 0, 1, 0, count, augment):
         batch["image"].numpy()
 
-    rows = timing.rows(timing.alternate({
+    yield timing.rows(timing.alternate({
         "decode": lambda: image_store.Images(records, size) and None,
         "batches": lambda: batches(()),
         "batches, crop and flip": lambda: batches(("crop", "flip")),
         "batches, randaugment": lambda: batches(("randaugment",))},
-        options.rounds, warm_up=1), "decode", COUNT)
-  return rows + input_waits.measure(
-      options.model, size, options.batch_size, max(20, 3 * options.rounds))
+        options.rounds, warm_up=1), "decode", COUNT,
+                      f"{COUNT} photos of {SIDES[0]} x {SIDES[1]} px, as "
+                      f"{size} px, batches of {each}")
+  yield [{"group": networks.title(model, size, each), **row}
+         for row in input_waits.measure(model, size, each,
+                                        max(20, 3 * options.rounds))]
 
 
 def _photos(folder):

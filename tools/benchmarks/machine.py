@@ -8,6 +8,8 @@ import re
 
 import tensorflow as tf
 
+from atcon_tf.runs import provenance
+
 
 def kind():
   """"gpu" or "cpu", by what TensorFlow computes on."""
@@ -26,7 +28,8 @@ def facts():
           [f"Python {platform.python_version()}",
            *(f"{name} {importlib.metadata.version(name)}"
              for name in ("tensorflow", "keras"))]),
-      "date": datetime.date.today().isoformat()}
+      "date": datetime.date.today().isoformat(),
+      "commit": provenance.environment()["commit"]}
 
 
 def _processor():

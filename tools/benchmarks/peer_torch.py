@@ -6,6 +6,7 @@ we can write it in PyTorch.
 """
 
 import copy
+import resource
 import sys
 import time
 
@@ -231,6 +232,13 @@ def maps(count, size):
       **_rules(m, x)}
 
 
+def _memory():
+  """The most memory so far, in GiB."""
+  if DEVICE == "cuda":
+    return torch.cuda.max_memory_allocated() / 2**30
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def serve(functions):
   """Runs the function of each line of the standard input."""
   print(">" + "\t".join(functions), flush=True)
@@ -239,7 +247,7 @@ def serve(functions):
     functions[line.rstrip("\n")]()
     if DEVICE == "cuda":
       torch.cuda.synchronize()
-    print(f">{time.perf_counter() - started}", flush=True)
+    print(f">{time.perf_counter() - started} {_memory()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,18 @@
 """Attribution maps of xplique; see `peers.py`."""
 
+import resource
 import sys
 import time
+import types
 
 import keras
 import numpy as np
-from xplique import attributions
+
+# One of xplique's methods, none of those below, imports a package that does
+# not run with Keras 3.
+sys.modules["tensorflow_probability"] = types.ModuleType(
+    "tensorflow_probability")
+from xplique import attributions  # pylint: disable=wrong-import-position
 
 
 def maps(count, size):
@@ -43,7 +50,9 @@ def main():
   for line in sys.stdin:
     started = time.perf_counter()
     functions[line.rstrip("\n")]()
-    print(f">{time.perf_counter() - started}", flush=True)
+    seconds = time.perf_counter() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f">{seconds} {memory}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,65 +1,96 @@
-"""Other packages, each in a folder and a process of its own.
+"""Other packages, each in a virtual environment and a process of its own.
 
-`pip install --target` fills the folder on first use. The process builds its
-network, says which functions it has, and runs one of them whenever it is
-asked to; so ours and theirs can run in turn.
+The environment is made on first use. The process builds its network, says
+which functions it has, and runs one of them whenever it is asked to; so ours
+and theirs can run in turn. It answers by lines that begin with ">": the names
+of the functions, then seconds and memory.
 """
 
-import os
+import json
 import pathlib
 import subprocess
-import sys
+import sysconfig
+import venv
 
-# What pip installs, and with which options. xplique asks for an older
-# TensorFlow than it runs with.
+# The commands of pip that fill an environment. xplique asks for an older
+# TensorFlow than it runs with; it runs with ours.
 PACKAGES = {
     "torch": [["torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7",
                "zennit==0.5.1"]],
-    "xplique": [["--no-deps", "xplique==2.0.2"],
-                ["--no-deps", "opencv-python-headless", "scikit-image",
-                 "lazy-loader", "networkx", "tifffile"]]}
+    "xplique": [["--no-deps", "xplique==2.0.2", "opencv-python-headless",
+                 "scikit-image", "scikit-learn", "lazy-loader", "networkx",
+                 "tifffile", "einops", "deprecated", "wrapt"]]}
+# The packages whose environment also holds what ours does.
+SHARED = ("xplique",)
 _SCRIPTS = pathlib.Path(__file__).parent
 
 
-class Peer:
-  """A process of another package.
+def environment(package, folder):
+  """The Python of a package's environment, which is made if it is missing.
+
+  Args:
+    package: a key of `PACKAGES`.
+    folder: of all environments.
+  """
+  own = pathlib.Path(folder).expanduser() / package
+  python, made = own / "bin" / "python", own / "made.json"
+  if not made.exists() or json.loads(made.read_text()) != PACKAGES[package]:
+    print(f"installing {package} into {own}", flush=True)
+    venv.create(own, clear=True, with_pip=True)
+    if package in SHARED:
+      (site,) = own.glob("lib/python*/site-packages")
+      (site / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for arguments in PACKAGES[package]:
+      subprocess.run([python, "-m", "pip", "install", "-q", *arguments],
+                     check=True)
+    made.write_text(json.dumps(PACKAGES[package]))
+  return python
+
+
+def peer(package, what, batch_size, image_size, folder):
+  """Starts another package's process, and makes its environment if need be.
+
+  Args:
+    package: a key of `PACKAGES`.
+    what: "steps" or "attribution".
+    batch_size, image_size: of the images.
+    folder: of the environments.
+  """
+  return Timed([environment(package, folder),
+                _SCRIPTS / f"peer_{package}.py", what, batch_size,
+                image_size])
+
+
+class Timed:
+  """A process whose functions are timed one at a time.
 
   Attributes:
     names: of its functions.
   """
 
-  def __init__(self, package, what, batch_size, image_size, folder):
-    """Installs the package if the folder lacks it, and starts the process.
+  def __init__(self, command):
+    """Starts the process.
 
     Args:
-      package: a key of `PACKAGES`.
-      what: "steps" or "attribution".
-      batch_size, image_size: of the images.
-      folder: for the packages.
+      command: its command line.
     """
-    target = pathlib.Path(folder) / package
-    if not target.exists():
-      for arguments in PACKAGES[package]:
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q",
-                        "--target", str(target), *arguments], check=True)
     self._process = subprocess.Popen(
-        [sys.executable, str(_SCRIPTS / f"peer_{package}.py"), what,
-         str(batch_size), str(image_size)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(target)})
+        [str(word) for word in command], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True)
     self.names = self._answer().split("\t")
 
   def seconds(self, name):
-    """Runs a function once; its seconds."""
+    """Runs a function once: (its seconds, the most GiB of the process)."""
     print(name, file=self._process.stdin, flush=True)
-    return float(self._answer())
+    seconds, memory = map(float, self._answer().split())
+    return seconds, memory
 
   def _answer(self):
     """The next line that begins with ">"."""
     for line in self._process.stdout:
       if line.startswith(">"):
         return line[1:].strip()
-    raise RuntimeError(f"{self._process.args[1]} ended")
+    raise RuntimeError(f"{' '.join(self._process.args)} ended")
 
   def close(self):
     """Ends the process."""

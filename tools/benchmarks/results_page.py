@@ -7,6 +7,7 @@ A measurement replaces the one of the same kind of machine alone. So figures of
 a GPU stay when a CPU renews its own.
 """
 
+import itertools
 import json
 import pathlib
 
@@ -16,7 +17,8 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 FIGURES, PAGE = DOCS / "results" / "performance.json", DOCS / "performance.md"
 WHAT = {"steps": "Training steps", "attribution": "Attribution maps",
         "input": "Pictures to batches", "run": "Whole runs",
-        "serving": "Serving", "scaling": "Cost of an image as a size grows"}
+        "serving": "Serving", "memory": "Recomputation for large images",
+        "scaling": "Cost of an image as a size grows"}
 MACHINES = {"cpu": "CPU", "gpu": "GPU"}
 
 TOP = """\
@@ -53,6 +55,26 @@ of images and classes; Grad-CAM of a pooled head takes no gradient; AutoGraph is
 off; Adam is one operation for a variable; the passes of a step share the folded
 kernels; a validation scores no boxes that nobody reads; frozen layers are
 computed once for an image; ranks are sorted once.
+
+## What can be chosen
+
+| | what it does | measured on one processor that other work shared |
+|---|---|---|
+| `--xla=on`, `steps` | XLA compiles; `train` lets it keep what it compiled in `atcon_tf/xla` of the user's cache (`XDG_CACHE_HOME` or `~/.cache`), unless `TF_XLA_FLAGS` names another folder | first call of Grad-CAM, MobileNetV2, 96 pixels: 10.8 s; in the next process 1.3 s |
+| `--recompute` | a step keeps the tensors between parts of the network alone, and computes the others again for the gradient | "Recomputation for large images", below |
+| `--eval_batch_size=auto` | batches of evaluation of 32 images on a CPU, 256 on a GPU | |
+| `explain --batch_size=0` | RISE, integrated gradients and the like run as many images at once as 4 GiB hold the outputs of all layers of, at most 64 | ResNet50, 224 pixels: RISE 67, 65, 70, 82 and 89 ms a mask with 8, 16, 32, 64 and 128 at once; integrated gradients 388, 324 and 274 ms a step with 8, 17 and 33 |
+| nothing | the scale of a batch normalisation multiplies the kernel before it, or the output where that has fewer numbers | ResNet50, 224 pixels, 8 images: multiplying all kernels takes 12 to 18 % of a forward pass |
+
+## How to measure
+
+```sh
+python -m tools.benchmark --what=all --peers --page
+python -m tools.benchmark --what=run --cases=1,2,3 --rounds=1 --voc_flags=--data_dir=VOCdevkit --page
+```
+
+Each part says beforehand how long it takes, and writes what it has after each
+group of rows. `--rounds=3` is enough where the machine does nothing else.
 """
 
 
@@ -83,16 +105,33 @@ def page(figures):
       if found is None:
         lines += [f"On a {name}: not measured yet.", ""]
         continue
+      commit = f"commit {found['commit']}; " if "commit" in found else ""
+      whole = "" if found.get("whole", True) else "; stopped before its end"
       lines += [f"On a {name}: {found['machine']}; load "
                 f"{found['load']} at the start; {found['versions']}; "
-                f"{found['date']}.", "", "```sh", found["command"], "```", "",
-                "| | ms | quartiles | ratio | to | GiB |",
-                "|---|---|---|---|---|---|"]
-      lines += [_row(row) for row in found["rows"]] + [""]
+                f"{commit}{found['date']}{whole}.", "", "```sh",
+                found["command"], "```", ""]
+      for group, rows in itertools.groupby(found["rows"],
+                                           lambda row: row.get("group", "")):
+        lines += _table(group, list(rows))
+      if what == "scaling":
+        lines += [f"![Time of an image as a size grows]"
+                  f"(images/scaling_{kind}.png)", ""]
   return "\n".join(lines)
 
 
-def _row(row):
-  peak = "" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
-  return (f"| {row['name']} | {row['ms']:.1f} | {row['low']:.1f} to "
-          f"{row['high']:.1f} | {row['ratio']:.2f} | {row['of']} | {peak} |")
+def _table(group, rows):
+  """A table of the rows of one group."""
+  slow = all(row["ms"] >= 1e4 for row in rows)
+  unit, factor = ("s", 1e-3) if slow else ("ms", 1)
+  noted = any(row.get("note") for row in rows)
+  lines = [f"| {group or 'what'} | {unit} | quartiles | ratio | to | GiB |"
+           + " scores |" * noted, "|---" * (6 + noted) + "|"]
+  for row in rows:
+    value, low, high = (f"{factor * row[key]:.1f}"
+                        for key in ("ms", "low", "high"))
+    peak = "" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
+    lines.append(
+        f"| {row['name']} | {value} | {low} to {high} | {row['ratio']:.2f} | "
+        f"{row['of']} | {peak} |" + f" {row.get('note', '')} |" * noted)
+  return [*lines, ""]

@@ -15,7 +15,11 @@ from tools.benchmarks import networks
 from tools.benchmarks import timing
 
 
-def step(built, kinds, batch, classes=20):
+CASES = (("resnet50", 257, 4), ("mobilenet_v2", 225, 8))
+KINDS = ("supervised", "consistency", "self_training", "self_training, atcon")
+
+
+def step(built, kinds, batch, classes=20, labelled=None):
   """One step as a function.
 
   Args:
@@ -24,6 +28,8 @@ def step(built, kinds, batch, classes=20):
       atcon"; the latter two have a batch of labels and one of pseudo-labels.
     batch: images `[B, H, W, 3]`.
     classes: number of logits.
+    labelled: images that count as labelled where both kinds take part; None:
+      all.
   """
   count = len(batch)
   label = tf.constant(np.random.default_rng(0).uniform(
@@ -31,6 +37,8 @@ def step(built, kinds, batch, classes=20):
   labeled = {"image": batch, "label": label}
   pseudo = {**labeled, "label_weight": tf.ones([count, classes]),
             "class_index": tf.zeros([count], tf.int64)}
+  if labelled:
+    labeled = {name: value[:labelled] for name, value in labeled.items()}
   other, batches = {
       "supervised": (atcon.Atcon, {"supervised": labeled}),
       "consistency": (atcon.Atcon, {"consistency": labeled}),
@@ -48,27 +56,25 @@ def step(built, kinds, batch, classes=20):
 
 
 def measure(options, peer):
-  """Rows of steps.
+  """Yields the rows of steps, a list for each network.
 
   Args:
     options: has model, image_size, batch_size, rounds, precisions.
     peer: function that opens a `peers.Peer`, or None.
   """
-  built = networks.classifier(options.model, options.image_size)
-  batch = networks.images_for(built, options.batch_size)
-  tasks = {kind: step(built, kind, batch) for kind in (
-      "supervised", "consistency", "self_training", "self_training, atcon")}
-  for policy in options.precisions:
-    fast = half_precision.of(built, policy)
-    for kind in ("supervised", "consistency"):
-      tasks[f"{kind}, {policy}"] = step(fast, kind, batch)
-  torch = peer and options.model == "resnet50" and peer(
-      "torch", "steps", options.batch_size, options.image_size)
-  if torch:
-    tasks |= {f"PyTorch, {name}": functools.partial(torch.seconds, name)
-              for name in torch.names}
-  found = timing.rows(timing.alternate(tasks, options.rounds), "supervised",
-                      options.batch_size)
-  if torch:
-    torch.close()
-  return found
+  for model, side, count in networks.cases(options, CASES):
+    built = networks.classifier(model, side)
+    batch = networks.images_for(built, count)
+    tasks = {kind: step(built, kind, batch) for kind in KINDS}
+    for policy in options.precisions:
+      fast = half_precision.of(built, policy)
+      for kind in KINDS[:2]:
+        tasks[f"{kind}, {policy}"] = step(fast, kind, batch)
+    torch = peer and model == "resnet50" and peer("torch", "steps", count, side)
+    if torch:
+      tasks |= {f"PyTorch, {name}": functools.partial(torch.seconds, name)
+                for name in torch.names}
+    yield timing.rows(timing.alternate(tasks, options.rounds), "supervised",
+                      count, networks.title(model, side, count))
+    if torch:
+      torch.close()

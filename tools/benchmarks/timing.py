@@ -15,41 +15,49 @@ def alternate(functions, rounds, warm_up=2):
   """Seconds of each function, taken in turn.
 
   Args:
-    functions: `{name: callable without arguments}`. One that returns a float
-      has measured its seconds itself, as a peer in another process does.
+    functions: `{name: callable without arguments}`. One that returns a tuple
+      (seconds, GiB) has measured itself, as a process of its own does.
     rounds: timed calls of each.
     warm_up: calls before that (tracing, memory).
   Returns:
-    `{name: [seconds]}`.
+    `{name: [seconds]}` and `{name: the most GiB}`.
   """
-  seconds = {name: [] for name in functions}
+  seconds, memory = {name: [] for name in functions}, {}
   for round_ in range(-warm_up, rounds):
+    began = time.perf_counter()
     for name, function in functions.items():
       started = time.perf_counter()
       own = function()
+      took, memory[name] = own if isinstance(own, tuple) else (
+          time.perf_counter() - started, device_peak())
       if round_ >= 0:
-        seconds[name].append(own if isinstance(own, float)
-                             else time.perf_counter() - started)
-  return seconds
+        seconds[name].append(took)
+    if round_ == -1:
+      print(f"  {rounds} rounds of about {time.perf_counter() - began:.1f} s",
+            flush=True)
+  return seconds, memory
 
 
-def rows(seconds, base, images):
+def rows(measured, base, images, group=""):
   """The rows of functions that ran alternately.
 
   Args:
-    seconds: from `alternate`.
+    measured: from `alternate`.
     base: the name of the function that the others are compared with.
     images: that one call handles.
+    group: what the rows have in common, which the page says above them.
   """
-  found = []
+  (seconds, memory), found = measured, []
+  if group:
+    print(group, flush=True)
   for name, times in seconds.items():
     ratio = statistics.median(t / b for t, b in zip(times, seconds[base]))
     ms = sorted(1e3 * t / images for t in times)
     found.append({
-        "name": name, "ms": statistics.median(ms),
+        "group": group, "name": name, "ms": statistics.median(ms),
         "low": ms[(len(ms) - 1) // 4], "high": ms[-1 - (len(ms) - 1) // 4],
-        "ratio": ratio, "of": base, "peak_gib": device_peak()})
-    print(f"{name:32s} {found[-1]['ms']:9.1f} ms an image "
+        "ratio": ratio, "of": base, "peak_gib": memory.get(name)})
+    print(f"  {name:38s} {found[-1]['ms']:10.1f} ms "
           f"({found[-1]['low']:.1f} to {found[-1]['high']:.1f})   "
           f"{ratio:5.2f} x {base}", flush=True)
   return found
