@@ -20,7 +20,6 @@ from atcon_tf.config import settings
 from tools.benchmarks import attribution_times
 from tools.benchmarks import input_times
 from tools.benchmarks import machine
-from tools.benchmarks import memory_times
 from tools.benchmarks import peers
 from tools.benchmarks import results_page
 from tools.benchmarks import run_times
@@ -31,13 +30,13 @@ from tools.benchmarks import step_times
 
 MEASURES = {"steps": step_times.measure,
             "attribution": attribution_times.measure,
-            "input": input_times.measure, "memory": memory_times.measure,
+            "input": input_times.measure,
             "serving": serving_times.measure,
             "scaling": scaling_times.measure, "run": run_times.measure}
 ALL = tuple(what for what in MEASURES if what != "run")
 # Seconds on two cores: to begin and for a round, alone; the same of peers.
 ABOUT = {"steps": (140, 12, 30, 8), "attribution": (110, 5, 200, 6),
-         "input": (15, 3, 0, 0), "memory": (135, 13, 0, 0),
+         "input": (15, 3, 0, 0),
          "serving": (90, 8, 0, 0), "scaling": (120, 4, 0, 0),
          "run": (0, 300, 0, 0)}
 

@@ -273,10 +273,6 @@ class Training:
       "probe and the last scores are float32",
       choices=("float32", "mixed_bfloat16", "mixed_float16"),
       needs=FINE_TUNED)
-  recompute: bool = flag(
-      False, "compute activations again for the gradient instead of keeping "
-      "them: less memory for large images, and a third more time",
-      needs={**FINE_TUNED, "batch_norm": ("freeze",)})
   batch_norm: str = flag(
       "freeze", "train: supervised steps use and update batch statistics; "
       "freeze: every step uses the moving statistics",

@@ -7,7 +7,6 @@ from atcon_tf.data import pipeline
 from atcon_tf.evaluation.frozen_prefix import FrozenPrefix
 from atcon_tf.evaluation.predictor import Predictor
 from atcon_tf.models import half_precision
-from atcon_tf.models import recomputation
 from atcon_tf.models import sliced_max_pool
 from atcon_tf.runs import warm_start
 from atcon_tf.runs.run_classifier import build_classifier
@@ -42,18 +41,6 @@ def of_steps(classifier, config):
   if config.xla == "steps":
     classifier = sliced_max_pool.of(classifier)
   return half_precision.of(classifier, config.precision)
-
-
-def of_gradients(classifier, config):
-  """The classifier of `of_steps` as gradients are taken of it.
-
-  Args:
-    classifier: a `models.Classifier`.
-    config: a `Config` with recompute.
-  Raises:
-    UserError: the network cannot be recomputed.
-  """
-  return recomputation.of(classifier) if config.recompute else classifier
 
 
 def predictor(config, data, classifier, trained, changed, group):

@@ -46,9 +46,8 @@ def explained(training, state):
     raise UserError(
         "batch_size", config.batch_size,
         f"needs more memory than there is, with "
-        f"--image_size={config.image_size}; try --recompute, a "
-        "smaller batch, or a smaller --unlabeled_batch_size or "
-        "--eval_batch_size") from error
+        f"--image_size={config.image_size}; try a smaller batch, or a "
+        "smaller --unlabeled_batch_size or --eval_batch_size") from error
 
 
 def _images(training, state):

@@ -94,14 +94,13 @@ class Training:
     if config.class_weights == "balanced":
       weights = supervised.balanced(np.stack([
           r.label for r in data.records["train_labeled"]]), data.multi_label)
-    followed = execution.of_gradients(trained, config)
     built = objectives.build(
-        followed, config,
+        trained, config,
         Task(data.multi_label, self.class_prior, weights), self._twin)
     optimizer, groups = optimizers.build(config, self.classifier, built)
     # With a head, only the head's own BatchNorm layers learn statistics.
     batch_norm = "train" if self.classifier.attention else config.batch_norm
-    self.trainer = Trainer(followed, built, optimizer, batch_norm, groups,
+    self.trainer = Trainer(trained, built, optimizer, batch_norm, groups,
                            config.xla == "steps")
     changed = [v for group in groups.values() for v in group]
     if not config.trains:

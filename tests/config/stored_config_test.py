@@ -48,7 +48,7 @@ RUNS = (
     ("--schedule=consistency", "--warm_start=W/base",
      "--consistency_learning_rate=5e-5", "--bootstrap=0",
      "--summary_images=0", "--eval_batch_size=5", "--xla=off",
-     "--tf32=off", "--precision=mixed_bfloat16", "--recompute",
+     "--tf32=off", "--precision=mixed_bfloat16",
      "--augment=color,rotation,vertical_flip"),
     ("--supervised_share=0.5", "--weights=none", "--keep=average"),
     ("--dataset=binary_masks", "--data_dir=parts", "--shots=0",

@@ -17,8 +17,7 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 FIGURES, PAGE = DOCS / "results" / "performance.json", DOCS / "performance.md"
 WHAT = {"steps": "Training steps", "attribution": "Attribution maps",
         "input": "Pictures to batches", "run": "Whole runs",
-        "serving": "Serving", "memory": "Recomputation for large images",
-        "scaling": "Cost of an image as a size grows"}
+        "serving": "Serving", "scaling": "Cost of an image as a size grows"}
 MACHINES = {"cpu": "CPU", "gpu": "GPU"}
 
 TOP = """\
@@ -61,7 +60,6 @@ computed once for an image; ranks are sorted once.
 | | what it does | measured on one processor that other work shared |
 |---|---|---|
 | `--xla=on`, `steps` | XLA compiles; `train` lets it keep what it compiled in `atcon_tf/xla` of the user's cache (`XDG_CACHE_HOME` or `~/.cache`), unless `TF_XLA_FLAGS` names another folder | first call of Grad-CAM, MobileNetV2, 96 pixels: 10.8 s; in the next process 1.3 s |
-| `--recompute` | a step keeps the tensors between parts of the network alone, and computes the others again for the gradient | "Recomputation for large images", below |
 | `--eval_batch_size=auto` | batches of evaluation of 32 images on a CPU, 256 on a GPU | |
 | `explain --batch_size=0` | RISE, integrated gradients and the like run as many images at once as 4 GiB hold the outputs of all layers of, at most 64 | ResNet50, 224 pixels: RISE 67, 65, 70, 82 and 89 ms a mask with 8, 16, 32, 64 and 128 at once; integrated gradients 388, 324 and 274 ms a step with 8, 17 and 33 |
 | nothing | the scale of a batch normalisation multiplies the kernel before it, or the output where that has fewer numbers | ResNet50, 224 pixels, 8 images: multiplying all kernels takes 12 to 18 % of a forward pass |
