@@ -118,16 +118,6 @@ def test_of_several_frames_the_first_is_used_and_it_is_said(tmp_path):
   assert pictures.frames_note([]) == []
 
 
-def test_a_clip_is_decoded_as_a_picture(tmp_path):
-  """Alpha over white, in each frame."""
-  frames = [PIL.Image.new("RGBA", (8, 8), (200, 0, 0, 255 * i))
-            for i in (0, 1)]
-  frames[0].save(tmp_path / "x.webp", save_all=True, append_images=frames[1:],
-                 lossless=True)
-  first, second = pictures.frames(tmp_path / "x.webp")
-  assert first.min() == 255 and second[0, 0].tolist() == [200, 0, 0]
-
-
 def test_the_size_before_reading_is_the_size_after(tmp_path):
   for kind in KINDS:
     contents, right, _ = KINDS[kind]()

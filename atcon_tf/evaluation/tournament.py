@@ -200,7 +200,8 @@ class _Contest:
     return self.rows[method]["forward_passes"]
 
   def _too_dear(self, method, needed):
-    self._out(method, f"too dear: {needed} passes would be needed here")
+    self._out(method, f"too dear: {needed} passes for the fewest images, "
+              "more than its share of the budget")
 
   def check_sanity(self, budget):
     """Puts out what does not depend on the weights."""

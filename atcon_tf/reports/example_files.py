@@ -18,6 +18,8 @@ from atcon_tf.reports.figures import canvas
 
 # Of a figure of prototypes: classes, prototypes of each, pictures in a row.
 CLASSES, EACH, WIDE = 40, 2, 8
+# The most letters of an id below a picture.
+WIDEST = 26
 
 
 def explain_by_examples(explainer, nearest, paths, folder, count):
@@ -93,9 +95,11 @@ def prototypes(nearest, class_names):
 
 def _tile(one, title=None):
   """`(pixels, title, caption)` of a `Neighbour`."""
+  name = one.record.id
+  if len(name) > WIDEST:  # its end tells it from others
+    name = f"…{name[1 - WIDEST:]}"
   return (one.pixels, (", ".join(one.classes) or "no class")
-          if title is None else title,
-          f"{one.similarity:.2f}\n{one.record.id}")
+          if title is None else title, f"{one.similarity:.2f}\n{name}")
 
 
 def _row(tiles, wide, legend):
@@ -110,7 +114,7 @@ def _row(tiles, wide, legend):
     one.set_axis_on()
     one.imshow(pixels)
     one.set_title(textwrap.shorten(title, 24), fontsize=9)
-    one.set_xlabel(textwrap.shorten(below, 30), fontsize=7)
+    one.set_xlabel(below, fontsize=7)
     one.set_xticks([])
     one.set_yticks([])
   if legend:

@@ -18,10 +18,10 @@ def too_few(counts, things="images"):
   name, least = min(counts.items(), key=lambda item: item[1])
   if least >= ENOUGH:
     return ""
-  return (f"Of class '{name}' validation has {least:.0f} {things}, fewer "
+  return (f"Validation has {least:.0f} {things} of a class ('{name}'), fewer "
           f"than {ENOUGH}, which are too few to choose weights by: "
-          "--keep=average needs no choice, and runs with other values of "
-          "--split_seed show what the draw does.")
+          "--keep=average --refit=off chooses nothing, and runs with other "
+          "values of --split_seed show what the draw does.")
 
 
 def short(steps):

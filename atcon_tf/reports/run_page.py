@@ -137,8 +137,11 @@ def _confusion(run):
   words = f"{right} of {total} test images are classified correctly."
   if wrong:
     count, i, j = wrong[0]
-    words += (f" The most frequent mistake: {count} of "
-              f"{sum(counts[i])} images of '{names[i]}' are called "
+    most = ("The most frequent mistake"
+            if len(wrong) == 1 or wrong[1][0] < count
+            else "One of the most frequent mistakes")
+    words += (f" {most}: {count} of {sum(counts[i])} images of "
+              f"'{names[i]}' are called "
               f"'{names[j]}'.")
   return run_page_figures.inline(
       score_plots.confusion(counts, names), f"Confusion matrix. {words}",

@@ -34,9 +34,10 @@ def sentence(outcome):
       final["reference"] == CENTRE) else final["reference"]
   if trusted == final["method"]:
     return (f"{on} use {trusted}, which beats {against}: {told} ({judged}).")
-  if final["units"] < tournament.LEAST_UNITS:
-    told += "; too few images to tell"
   use = f"use {trusted}" if trusted else "trust none of the maps"
+  if final["units"] < tournament.LEAST_UNITS:
+    return (f"{on} {use}: they are too few to tell whether "
+            f"{final['method']} beats {against}, {told} ({judged}).")
   return (f"{on} no method beats {against}: {use}. The best other one is "
           f"{final['method']}: {told} ({judged}).")
 

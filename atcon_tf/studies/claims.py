@@ -51,9 +51,10 @@ class Claims:
     for name in list(self._held):
       self.release(name)
     with contextlib.suppress(OSError):
-      # A killed process may have left the file of `_now`; a claim that is
-      # left says that others are at work.
-      if all(name.startswith(".") for name in os.listdir(self.folder)):
+      # A killed process may have left the file of `_now`, or claims to what
+      # it had finished. Any other claim says that others are at work.
+      if all(name.startswith(".") or self._is_over(self.folder / name)
+             for name in os.listdir(self.folder)):
         shutil.rmtree(self.folder, ignore_errors=True)
 
   def take(self, name):

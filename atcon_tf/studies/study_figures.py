@@ -91,7 +91,7 @@ def by_shots(grid, rows):
     axes[1, 0].set_ylabel(f"gain over {grid['baseline']}, points", fontsize=8)
   figure.legend(handles=list(legend.values()), fontsize=8,
                 loc="outside lower center",
-                ncols=min(LEGEND_COLUMNS, 2 * len(metrics)))
+                ncols=min(LEGEND_COLUMNS, max(1, int(1.5 * len(metrics)))))
   return figure
 
 

@@ -133,7 +133,9 @@ class Validator:
     new = {"updates": updates, "score": score, "loss": scores["loss"],
            "refit": state.refit,
            "averaged": state.averaged if state.mean_taken else 0}
-    kept = keep and weight_choice.wins(new, state.best, self.config.keep)
+    # A refitted probe has to be better, whichever weights it begins with.
+    kept = keep and weight_choice.wins(
+        new, state.best, "best" if state.refit else self.config.keep)
     if kept:
       state.best = {**new, "sha256": self.work.save_best(
           self.predictor.classifier)}

@@ -4,7 +4,8 @@
 that is saturated, as an mAP of 1 on few images, cannot choose: of two equal
 scores the lower validation loss wins, and of two equal losses the later.
 
-`--keep=last` and `--keep=average` choose nothing. The average is the mean of
+`--keep=last` and `--keep=average` choose nothing; a probe that is fitted again
+at the end (`--refit`) is kept if it is better than they are. The average is the mean of
 the weights after each of the last quarter of the updates, as in stochastic
 weight averaging (Izmailov et al., UAI 2018, arXiv 1803.05407), which averages
 from three quarters of the training on. Moving statistics of batch

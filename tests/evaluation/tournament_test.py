@@ -138,7 +138,7 @@ def test_few_images_say_nothing(hold):
   outcome, _ = hold(count=10)
   assert outcome["final"]["units"] < tournament.LEAST_UNITS
   assert outcome["method"] == "grad_cam"
-  assert "too few images to tell" in tournament_page.sentence(outcome)
+  assert "they are too few to tell whether" in tournament_page.sentence(outcome)
   with pytest.raises(UserError, match="needs two images"):
     hold(count=1)
 

@@ -106,10 +106,25 @@ def test_the_last_weights_are_kept_whatever_they_score(tmp_path):
       result["history"][-1]["val_map_macro"])
 
 
+@pytest.mark.parametrize("keep", ["last", "average"])
+def test_a_probe_that_is_fitted_again_has_to_be_better(tmp_path, keep):
+  """Though --keep=last and average choose nothing among the updates."""
+  result = training.train_and_evaluate(tiny(
+      objective="self_training", start="ranked_probe", refit="on", keep=keep,
+      steps=2, eval_every=1, bank_every=1, bootstrap=0, summary_images=0),
+      tmp_path / "w")
+  *_, last, again = result["history"]
+  assert again["refit"]
+  better = (again["val_map_macro"], -again["val_loss"]) > (
+      last["val_map_macro"], -last["val_loss"])
+  assert result["steps"].get("best_is_refit", False) == better
+
+
 def test_a_small_validation_set_is_said():
   assert not kept_weights.too_few({"a": 10, "b": 12})
   assert kept_weights.too_few({"a": 12., "b": 9.}).startswith(
-      "Of class 'b' validation has 9 images, fewer than 10, which are too few")
+      "Validation has 9 images of a class ('b'), fewer than 10, which are too "
+      "few to choose weights by")
 
 
 def _result(best, last, **more):

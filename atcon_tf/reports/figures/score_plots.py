@@ -1,5 +1,7 @@
 """Scores as curves, matrices and intervals."""
 
+import textwrap
+
 from matplotlib.figure import Figure
 import numpy as np
 
@@ -157,8 +159,10 @@ def forest(panels, title):
     title: of the figure.
   """
   order = list(dict.fromkeys(r for rows in panels.values() for r in rows))
-  figure = Figure(figsize=(2.4 * len(panels) + 1.8, .2 * len(order) + 1.3),
-                  layout="constrained")
+  width = 2.4 * len(panels) + 1.8
+  lines = textwrap.wrap(title, int(12 * width))  # letters of an inch
+  figure = Figure(figsize=(
+      width, .2 * (len(order) + len(lines)) + 1.1), layout="constrained")
   axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
   for one, (label, rows) in zip(axes, panels.items()):
     for name, row in rows.items():
@@ -173,5 +177,5 @@ def forest(panels, title):
     one.tick_params(labelsize=8)
     one.grid(alpha=.25, axis="x")
   axes[0].set_yticks([-y for y in range(len(order))], order, fontsize=8)
-  figure.suptitle(title, fontsize=10)
+  figure.suptitle("\n".join(lines), fontsize=10)
   return figure
