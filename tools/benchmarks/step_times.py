@@ -42,7 +42,8 @@ def step(built, kinds, batch, classes=20, labelled=None):
   other, batches = {
       "supervised": (atcon.Atcon, {"supervised": labeled}),
       "consistency": (atcon.Atcon, {"consistency": labeled}),
-      "self_training": (self_training.SelfTraining,
+      "self_training": (
+          functools.partial(self_training.SelfTraining, atcon_weight=0.0),
                         {"supervised": labeled, "consistency": pseudo}),
       "self_training, atcon": (
           functools.partial(self_training.SelfTraining, atcon_weight=0.2),

@@ -80,16 +80,16 @@ def deep_shap(pass_, class_index, baselines=None, batch_size=None):
     TensorShape([2, 32, 32])
   """
   starts = background(pass_, baselines)
-  x = pass_.normalized
+  x, count = pass_.normalized, starts.shape[0]
 
   def part(image, sample):
     found = attributions(pass_.classifier, tf.gather(x, image),
                          tf.gather(starts, sample),
                          tf.gather(class_index, image))
-    return [tf.reduce_sum(found, -1) / len(starts)]
+    return [tf.reduce_sum(found, -1) / count]
 
   like = tf.cast(x[..., 0], pass_.logits.dtype)
-  return variations.total(part, [like], len(starts), batch_size)[0]
+  return variations.total(part, [like], count, batch_size)[0]
 
 
 def background(pass_, baselines=None):

@@ -49,7 +49,7 @@ def expected_gradients(pass_, class_index, baselines=None, samples=50,
   positions = tf.cast(positions, x.dtype)
 
   def part(image, sample):
-    start = tf.gather(starts, sample % len(starts))
+    start = tf.gather(starts, sample % tf.shape(starts)[0])
     there = tf.gather(x, image)
     a = integrated_gradients.column(tf.gather(positions, sample), there)
     point = forward_pass.forward_normalized(

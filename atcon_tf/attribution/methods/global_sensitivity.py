@@ -161,7 +161,7 @@ def _answers(pass_, class_index, table, grid, output, batch_size):
                        axis=axis + 1)
     return perturbation.masked_score(pass_, class_index, image, mask, output)
 
-  return variations.scores(score, pass_.logits, len(table), batch_size)
+  return variations.scores(score, pass_.logits, table.shape[0], batch_size)
 
 
 def _paint(values, grid, pass_):
