@@ -49,7 +49,8 @@ def define_flags():
   path_flags.path("out", "", "folder of the model's numbered versions")
   flags.DEFINE_list(
       "method", [], "maps that explain, the first one draws the overlay: any "
-      f"of {', '.join(names.SERVED)}; default: all the network can have")
+      f"of {', '.join(names.SERVED)}; default: all the network can have, "
+      "the one that the run's tournament chose first")
   flags.DEFINE_integer("examples", 0, "`explain` also names the so many "
                        "nearest labelled training images; their ids and "
                        "features become a part of the model", 0)

@@ -39,6 +39,8 @@ def main(argv):
     return _predict_recordings(values)
   pictures = at.data.pictures
   paths = pictures.find(values.images, print)
+  if values.workdir:
+    paths = _without_masks(paths, at.runs.config_of(values.workdir))
   classifier, names, multi_label = at.runs.load_classifier(**classifier_of)
   if not multi_label and len(names) != 2:
     command_flags.refuse(["threshold"], "not used where each image has one "
@@ -60,11 +62,26 @@ def main(argv):
   if not read:
     raise UserError("images", values.images,
                     f"none of the {len(paths)} pictures can be read")
+  if multi_label or len(names) == 2:
+    which = "a class" if multi_label else f"'{names[1]}'"
+    chosen = THRESHOLD if threshold is None else threshold
+    print(f"{which} is a label from a probability of {chosen:.3g} on")
   files.write_text(values.out, at.reports.predicted_labels.table(
       read, probability, names,
       picture_labels.named(probability, multi_label, names, threshold)))
   print(f"{values.out}: {len(read)} pictures, {len(names)} classes; "
         f"{len(bad)} left out")
+
+
+def _without_masks(paths, config):
+  """The pictures of an inspection set whose masks lie beside them."""
+  if config.dataset != "binary_masks":
+    return paths
+  masks = at.data.binary_masks.masks_among(paths)
+  if masks:
+    print(f"left out: {len(masks)} masks of other pictures, for example "
+          f"{files.printable(min(masks))}")
+  return [path for path in paths if path not in masks]
 
 
 def _predict_recordings(values):

@@ -9,6 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from atcon_tf.config import one_of
 from atcon_tf.config import UserError
 from atcon_tf import models
 
@@ -120,7 +121,7 @@ def check(name, value, allowed):
     UserError: it is none of those allowed.
   """
   if value not in allowed:
-    raise UserError(name, value, f"must be one of {', '.join(allowed)}")
+    raise UserError(name, value, one_of(value, allowed))
   return value
 
 

@@ -34,6 +34,7 @@ from atcon_tf.attribution.methods import surrogate
 from atcon_tf.attribution.methods import trained_head
 from atcon_tf.attribution import propagation
 from atcon_tf.attribution import variations
+from atcon_tf.config import one_of
 from atcon_tf.config import UserError
 from atcon_tf.models import batch_norm_folding
 from atcon_tf.models import explanation_head
@@ -271,7 +272,7 @@ def of_pass(name):
   """
   allowed = [m.name for m in METHODS.values() if m.differentiable]
   if name not in allowed:
-    raise UserError("method", name, f"must be one of {', '.join(allowed)}")
+    raise UserError("method", name, one_of(name, allowed))
   return METHODS[name].explain
 
 

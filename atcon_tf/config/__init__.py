@@ -25,6 +25,7 @@ the same line with the flag (`--shots=-1`) and ends with status 2. A
 """
 
 from atcon_tf.config.config import Config
+from atcon_tf.config.errors import one_of
 from atcon_tf.config.errors import StartAgain
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.config_flags import define_flags

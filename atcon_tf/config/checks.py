@@ -5,6 +5,7 @@ import os
 
 from atcon_tf.config import clip_settings
 from atcon_tf.config import defaults
+from atcon_tf.config.errors import one_of
 from atcon_tf.config.errors import UserError
 from atcon_tf.config.fields import check_augment
 from atcon_tf.config import settings
@@ -38,8 +39,7 @@ def check_field(config, field, given):
   allowed = field.metadata["choices"]
   # An empty default is filled in by `resolve`.
   if allowed and value not in (*allowed, field.default):
-    raise UserError(name, value,
-                    f"must be one of {', '.join(map(str, allowed))}")
+    raise UserError(name, value, one_of(value, allowed))
   low, high = field.metadata["minimum"], field.metadata["maximum"]
   if isinstance(value, float) and not math.isfinite(value):
     raise UserError(name, value, "must be a finite number")

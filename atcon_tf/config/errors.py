@@ -1,5 +1,6 @@
 """`UserError`, a mistake of the user's, and `StartAgain`, an early end."""
 
+import difflib
 import re
 
 
@@ -42,6 +43,22 @@ class UserError(ValueError):
       value = ",".join(map(str, value))
     given = "" if value is None else f"={value}"
     return f"--{self.name}{given}: {self.why}"
+
+
+def one_of(value, allowed):
+  """The reason of a `UserError` for a name that is not among the allowed ones.
+
+  >>> one_of("shaeps", ["voc", "shapes"])
+  'must be one of voc, shapes; nearest: shapes'
+
+  Args:
+    value: the name.
+    allowed: the names that are right.
+  """
+  allowed = [str(name) for name in allowed]
+  near = isinstance(value, str) and difflib.get_close_matches(value, allowed, 1)
+  nearest = f"; nearest: {near[0]}" if near else ""
+  return f"must be one of {', '.join(allowed)}{nearest}"
 
 
 class StartAgain(SystemExit):

@@ -6,6 +6,7 @@ of some registries need TensorFlow. So the names stand here. `METHODS` and
 `evaluation/metrics`; `tests/commands/flags_first_test.py` compares them.
 """
 
+from atcon_tf.config.errors import one_of
 from atcon_tf.config.errors import UserError
 
 # The attribution methods.
@@ -82,5 +83,4 @@ def check(setting, names, allowed):
     raise UserError(setting, "", f"must be any of {', '.join(allowed)}")
   for name in names:
     if name not in allowed:
-      raise UserError(setting, name,
-                      f"must be one of {', '.join(allowed)}")
+      raise UserError(setting, name, one_of(name, allowed))

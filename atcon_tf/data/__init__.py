@@ -36,6 +36,7 @@ from atcon_tf.data import labelling
 from atcon_tf.data import pictures
 from atcon_tf.data import recorded_clip
 from atcon_tf.data import shard_writer
+from atcon_tf.data.sources import binary_masks
 from atcon_tf.data.record import Dataset
 from atcon_tf.data.record import Record
 from atcon_tf.data.registry import load

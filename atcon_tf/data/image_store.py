@@ -205,8 +205,8 @@ def name_of(record):
 
 def does_not_decode(name, error, most):
   """The `UserError` of one broken image more than `most`."""
-  return UserError(f"{name}: does not decode ({error}); --max_bad_images="
-                   f"{most} allows no more")
+  return UserError(f"{name}: does not decode ({error}); it is one image more "
+                   f"than --max_bad_images={most}")
 
 
 def _try(function, *args):

@@ -32,7 +32,7 @@ def note(classifier, records):
   if not share > 0.5:
     return ""
   size = min(classifier.image_size)
-  return (f"note: {share:.0%} of the {class_boxes.kind(records)} are smaller "
+  return (f"note: {share:.0%} of the {class_boxes.kind(records)} are narrower "
           f"than a cell of the map, which is {size / cells:.0f} of {size} "
           "pixels wide, so the maps cannot follow them; a larger --image_size "
           "or an earlier --cam_layer (`python -m atcon_tf.explain "

@@ -152,8 +152,9 @@ class Workdir:
                         "another --workdir, or --overwrite")
     if (self.path / "result.json").exists():
       raise UserError("workdir", self.path,
-                      "this run is finished; use another folder, or "
-                      "--overwrite to repeat it")
+                      "this run is finished; use another folder (with "
+                      "--warm_start=THIS_FOLDER to train its model further), "
+                      "or --overwrite to repeat it")
 
   def close(self):
     """Closes the folder and releases the lock."""

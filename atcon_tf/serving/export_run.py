@@ -20,6 +20,7 @@ from atcon_tf.config import UserError
 from atcon_tf.runs.nearest_images import NearestImages
 from atcon_tf.runs import picture_labels
 from atcon_tf.runs.provenance import environment
+from atcon_tf.runs import trusted_method
 from atcon_tf.serving import formats
 from atcon_tf.serving import saved_model
 
@@ -35,9 +36,10 @@ def export(run, out, methods=(), version=0, say=print, examples=0):
     run: a finished `runs.Run`.
     out: the model's folder, that of its versions.
     methods: of `saved_model.METHODS`, the first one draws the overlay; empty:
-      all that the network can have.
+      all that the network can have, the one that the run's tournament chose
+      first.
     version: its number; 0: one more than the highest in `out`.
-    say: called with a line for each file that is left out, and why.
+    say: called with a line for each thing that is left out, and why.
     examples: how many of the nearest labelled training images `explain`
       names; their ids and features become a part of the model. 0: none.
   Returns:
@@ -52,7 +54,7 @@ def export(run, out, methods=(), version=0, say=print, examples=0):
   """
   out = pathlib.Path(local_paths.local("out", out))
   files.check_folder("out", out)
-  methods = tuple(methods) or saved_model.usable(run.classifier)
+  methods = tuple(methods) or _trusted_first(run, say)
   if examples and run.classifier.frames:
     raise UserError("examples", examples, "for images; this run sees clips")
   nearest = NearestImages(run) if examples else None
@@ -75,6 +77,16 @@ def export(run, out, methods=(), version=0, say=print, examples=0):
     _write_formats(model, extra, say)
     _write_warmup(run, extra, say)
   return out / str(version)
+
+
+def _trusted_first(run, say):
+  """The maps that a network can have; the tournament's choice comes first."""
+  usable = saved_model.usable(run.classifier)
+  trusted = (trusted_method.read(run.path) or {}).get("method")
+  if trusted and trusted not in usable:
+    say(f"note: {trusted}, which the tournament of this run chose, is no map "
+        f"of a served model; served: {', '.join(usable)}")
+  return tuple(sorted(usable, key=lambda name: name != trusted))
 
 
 def metadata(run, methods):

@@ -21,6 +21,11 @@ def decode(image_bytes, size, resize="squeeze"):
   orientation of the EXIF data, alpha over white, and the part of the picture
   that `resize` says.
   """
+  return decode_with_shapes(image_bytes, size, resize)[0]
+
+
+def decode_with_shapes(image_bytes, size, resize="squeeze"):
+  """`decode`, and the height and width of what was shrunk, int32 `[B, 2]`."""
   def one(contents):
     png = tf.equal(tf.strings.substr(contents, 0, 4), b"\x89PNG")
     # The operation for JPEG would also read GIF, which training does not.
@@ -34,11 +39,12 @@ def decode(image_bytes, size, resize="squeeze"):
             contents, 3, dct_method="INTEGER_ACCURATE"), tf.float32))
     pixels = exif_orientation.turn(
         pixels, exif_orientation.orientation(contents))
-    return shrink(frame(pixels, size, resize), size)
+    pixels = frame(pixels, size, resize)
+    return shrink(pixels, size), tf.shape(pixels)[:2]
 
-  return tf.map_fn(
-      one, image_bytes, fn_output_signature=tf.TensorSpec(
-          [*size, 3], tf.float32)) / 255
+  pixels, shapes = tf.map_fn(one, image_bytes, fn_output_signature=(
+      tf.TensorSpec([*size, 3], tf.float32), tf.TensorSpec([2], tf.int32)))
+  return pixels / 255, shapes
 
 
 def frame(pixels, size, resize):
@@ -107,13 +113,16 @@ def _triangles(before, after):
   return weight / tf.reduce_sum(weight, -1, keepdims=True)
 
 
-def overlay(images, heat):
+def overlay(images, heat, shapes=None):
   """PNG bytes `[B]` of maps over grey images, as `canvas.overlay` draws.
 
   Args:
     images: `[B, H, W, 3]` in [0, 1], or clips `[B, T, H, W, 3]`.
     heat: `[B, H, W]`, raw; its positive part, scaled by its maximum, is
       drawn. Of clips `[B, T, H, W]`, scaled by the maximum of the clip.
+    shapes: of `decode_with_shapes`, one for each picture. A PNG has the
+      aspect of its picture, and the longer side of H and W. None: it has H
+      and W.
   Returns:
     `[B]`, of clips `[B, T]`.
   """
@@ -129,7 +138,18 @@ def overlay(images, heat):
   opacity = (maps.OPACITY_FROM + maps.OPACITY_RANGE * heat)[..., tf.newaxis]
   blend = (1 - opacity) * grey + opacity * color
   pixels = tf.cast(tf.clip_by_value(blend, 0, 1) * 255 + 0.5, tf.uint8)
-  png = tf.map_fn(tf.io.encode_png,
-                  tf.reshape(pixels, [-1, *pixels.shape[-3:]]),
+  pixels = tf.reshape(pixels, [-1, *pixels.shape[-3:]])
+  if shapes is None:
+    shapes = tf.tile([pixels.shape[1:3]], [tf.shape(pixels)[0], 1])
+  png = tf.map_fn(_encode_with_aspect, (pixels, shapes),
                   fn_output_signature=tf.TensorSpec([], tf.string))
   return tf.reshape(png, [-1, *heat.shape[1:-2]])
+
+
+def _encode_with_aspect(picture_and_shape):
+  """A PNG of a picture `[H, W, 3]` that was squeezed from another shape."""
+  picture, shape = picture_and_shape
+  shape = shape * max(picture.shape[:2]) / tf.reduce_max(shape)
+  size = tf.maximum(1, tf.cast(tf.round(shape), tf.int32))
+  levels = tf.round(tf.image.resize(picture, size))
+  return tf.io.encode_png(tf.cast(levels, tf.uint8))

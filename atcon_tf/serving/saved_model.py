@@ -37,7 +37,8 @@ class ServingModule(tf.Module):
         and "example_similarities" `[B, K]`, the labelled training images
         with the most similar features, and their cosines.
       explain_bytes: image_bytes, class_index -> the same, and
-        "overlay_bytes" `[B]`, PNG pictures of the first method's map.
+        "overlay_bytes" `[B]`, PNG pictures of the first method's map, with
+        the aspect of the pictures.
     Of a classifier of clips, images are `[B, T, H, W, 3]`, image_bytes and
     overlay_bytes `[B, T]`, one picture a frame, and maps `[B, T, H, W]`.
     An empty batch, pixels that are NaN or outside [0, 1], bytes that are no
@@ -124,13 +125,13 @@ class ServingModule(tf.Module):
             "class_names": tf.tile(names, [tf.shape(logits)[0], 1])}
 
   def _classify_bytes(self, image_bytes):
-    return self._classify(self._decode(image_bytes))
+    return self._classify(self._decode(image_bytes)[0])
 
   def _decode(self, image_bytes):
     classifier = self._classifier.value
-    pictures = image_ops.decode(tf.reshape(image_bytes, [-1]),
-                                classifier.image_size, self._resize)
-    return tf.reshape(pictures, [-1, *classifier.image_shape])
+    pictures, shapes = image_ops.decode_with_shapes(
+        tf.reshape(image_bytes, [-1]), classifier.image_size, self._resize)
+    return tf.reshape(pictures, [-1, *classifier.image_shape]), shapes
 
   def _explain(self, images, class_index):
     classifier = self._classifier.value
@@ -166,10 +167,11 @@ class ServingModule(tf.Module):
             "example_similarities": best}
 
   def _explain_bytes(self, image_bytes, class_index):
-    images = self._decode(image_bytes)
+    images, shapes = self._decode(image_bytes)
     answer = self._explain(images, class_index)
     heat = answer[next(iter(self._methods))]
-    return {**answer, "overlay_bytes": image_ops.overlay(images, heat)}
+    return {**answer, "overlay_bytes": image_ops.overlay(
+        images, heat, shapes)}
 
 
 def usable(classifier):

@@ -1,8 +1,10 @@
 """The predict command: pictures in, a table of labels out."""
 
 import csv
+import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.models import probabilities
+from atcon_tf import predict
 from atcon_tf import runs
 from atcon_tf.reports import predicted_labels
 from atcon_tf.runs import picture_labels
@@ -145,6 +148,17 @@ def test_a_run_predicts_in_python(tiny_run):
                      ("nowhere.jpg", "no image there")]:
     with pytest.raises(UserError, match=why):
       run.predict(wrong)
+
+
+def test_masks_beside_the_pictures_get_no_labels(capsys):
+  names = ["7.jpg", "7m.png", "8.png", "arm.png", "other/8m.png"]
+  paths = [pathlib.Path("parts") / name for name in names]
+  config = types.SimpleNamespace(dataset="binary_masks")
+  kept = predict._without_masks(paths, config)
+  assert [p.name for p in kept] == ["7.jpg", "8.png", "arm.png", "8m.png"]
+  assert "left out: 1 masks of other pictures" in capsys.readouterr().out
+  config.dataset = "folder"
+  assert predict._without_masks(paths, config) == paths
 
 
 @pytest.mark.parametrize("flags, message", [

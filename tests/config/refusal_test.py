@@ -20,6 +20,9 @@ class RefusalTest(Case):
     self.assertNotIn("\n", line)
     return line
 
+  def test_a_misspelt_name_is_told_the_nearest(self):
+    self.assertEndsWith(self.refused("--objective=gian"), "; nearest: gain")
+
   @parameterized.parameters(
       ("--objective=gian", "--objective=gian: must be one of supervised,"),
       ("--dataset=cifar", "--dataset=cifar: must be one of voc, folder,"),

@@ -162,7 +162,7 @@ def test_a_bad_image_is_refused_by_name(tmp_path, bad, why):
     image_store.Images(records, 4)
   assert str(caught.value).startswith(f"{path}: does not decode (")
   assert why in str(caught.value)
-  assert str(caught.value).endswith("--max_bad_images=0 allows no more")
+  assert str(caught.value).endswith("one image more than --max_bad_images=0")
   assert "\n" not in str(caught.value)
 
 

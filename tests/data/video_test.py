@@ -268,7 +268,7 @@ def test_what_was_replaced_is_said_also_of_stored_clips(tmp_path):
   records = [r for part in found.splits.values() for r in part]
   refused(lambda: image_store.Images(records, 16),
           f"{bad}: does not decode (ValueError: no video stream, only audio); "
-          "--max_bad_images=0 allows no more")
+          "it is one image more than --max_bad_images=0")
   for _ in range(2):
     images = image_store.Images(records, 16, max_bad_images=1)
     assert list(images.bad) == [bad] and "walk/radio.mp4" not in images

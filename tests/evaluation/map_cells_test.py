@@ -25,7 +25,7 @@ def test_the_note():
   classifier = models.build("tiny_cnn", 2, image_size=64)  # 8 x 8 cells
   small, large = _records((.1, .1), (.1, .2), (.5, .5)), _records((.2, .2))
   assert map_cells.note(classifier, small) == (
-      "note: 67% of the boxes are smaller than a cell of the map, which is 8 "
+      "note: 67% of the boxes are narrower than a cell of the map, which is 8 "
       "of 64 pixels wide, so the maps cannot follow them; a larger "
       "--image_size or an earlier --cam_layer (`python -m atcon_tf.explain "
       "--workdir=RUN --list_layers` names them) gives finer maps")

@@ -18,6 +18,7 @@ from atcon_tf.reports import tournament_page
 from atcon_tf import runs
 from atcon_tf.runs import run_folder
 from atcon_tf.runs import trusted_method
+from atcon_tf.serving import export_run
 
 COSTS = {"grad_cam": 1, "gradient": 1, "guided_backprop": 1, "cam": 1,
          "layer_cam": 1, "smooth_grad": 26, "rise": 501, "(centre)": 0}
@@ -202,6 +203,15 @@ def test_the_run_keeps_the_method(tiny_run, tmp_path, monkeypatch, capsys):
   flags.methods = default
   assert explain._methods(flags) == ["layer_cam"]
   assert "method: layer_cam, which the tournament" in capsys.readouterr().out
+  said = []
+  assert export_run._trusted_first(runs.load(path), said.append) == (
+      "grad_cam", "guided_backprop")
+  assert "layer_cam, which the tournament of this run chose, is no" in said[0]
+  outcome["method"] = "guided_backprop"
+  monkeypatch.setattr(names, "METHODS", names.SERVED)
+  (path / "tournament.json").write_text(json.dumps(outcome))
+  assert export_run._trusted_first(runs.load(path), said.append) == (
+      "guided_backprop", "grad_cam") and len(said) == 1
   flags["methods"].present = True
   assert explain._methods(flags) == default
   flags["methods"].present, outcome["method"] = False, None

@@ -132,7 +132,9 @@ def test_a_fresh_process_answers_as_the_run(run, tiny_export, tmp_path):
   decoded = image_ops.decode(tf.constant(pictures), (64, 64)).numpy()
   check_against(run, found, images, decoded, target)
   png = PIL.Image.open(io.BytesIO(found["explain_bytes/overlay_bytes"][0]))
-  assert png.size == (64, 64) and png.format == "PNG"
+  given = PIL.Image.open(io.BytesIO(pictures[0])).size
+  assert png.format == "PNG" and max(png.size) == 64
+  assert png.size == tuple(round(s * 64 / max(given)) for s in given)
   assert np.asarray(png).std() > 5
 
 

@@ -23,6 +23,24 @@ def test_the_graphs_overlay_is_that_of_numpy(sign):
     assert np.abs(got - want).max() <= 0.51
 
 
+def test_an_overlay_has_the_aspect_of_its_picture():
+  """A wide, a tall and a square picture, squeezed to 20 x 20."""
+  contents = [tf.io.encode_jpeg(np.full([*size, 3], 90, np.uint8)).numpy()
+              for size in ((30, 90), (80, 20), (16, 16))]
+  images, shapes = image_ops.decode_with_shapes(tf.constant(contents),
+                                                (20, 20))
+  heat = np.zeros([3, 20, 20], np.float32)
+  heat[:, :10] = 1  # the upper half
+  for png, size in zip(image_ops.overlay(images, heat, shapes),
+                       [(7, 20), (20, 5), (20, 20)]):
+    pixels = tf.io.decode_png(png).numpy().astype(float)
+    assert pixels.shape == (*size, 3)
+    assert pixels[0].mean() > pixels[-1].mean() + 30
+  cropped = image_ops.decode_with_shapes(tf.constant(contents), (20, 20),
+                                         "crop")[1]
+  np.testing.assert_array_equal(cropped, [(30, 30), (20, 20), (16, 16)])
+
+
 def test_a_contact_sheet_has_the_same_grey():
   image = np.full([4, 4, 3], 100, np.uint8)
   grey = contact_sheets.overlay(image, np.zeros([4, 4]))

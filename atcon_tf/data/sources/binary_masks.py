@@ -116,6 +116,17 @@ def _read_split(data_dir, name):
   return SPLITS[name], classes
 
 
+def masks_among(paths):
+  """The masks among paths: named as another one of their folder, and `m`.
+
+  >>> masks_among([pathlib.Path("a/7.png"), pathlib.Path("a/7m.png")])
+  {PosixPath('a/7m.png')}
+  """
+  stems = {path.with_suffix("") for path in paths}
+  return {path for path in paths if path.stem.endswith("m")
+          and path.with_name(path.stem[:-1]) in stems}
+
+
 def _read_class(data_dir, prefix, label):
   """The records of one folder, in alphabetical order."""
   where = os.path.join(data_dir, *prefix.split("/"))
