@@ -27,7 +27,8 @@ makes them without any run, and needs no --grid. A row, or a finished run in
 
 The same command on several machines that share the folder of --out makes one
 study: each process claims the runs that it makes, and those of a process that
-was killed are taken over. See docs/scale.md.
+was killed are taken over. With --engine=ray they are tasks of a Ray cluster.
+See docs/scale.md.
 
     python -m atcon_tf.study --grid=flags/studies/voc_fewshot.json --workers=2 \
       --out=docs/results/voc_fewshot.json -- --data_dir=... --weights=...
@@ -43,6 +44,7 @@ from absl import flags
 
 import atcon_tf as at
 from atcon_tf.config import cli
+from atcon_tf.config import command_flags
 from atcon_tf.config import files
 from atcon_tf.config import path_flags
 from atcon_tf.config import UserError
@@ -56,8 +58,7 @@ def main(argv):
   grid = _grid(values)
   study = at.studies.Study(grid, values.out, values.folder, argv[1:],
                            values.lease)
-  failed = [] if values.render_only else study.run(values.workers,
-                                                   values.keep)
+  failed = [] if values.render_only else _run(study, values)
   if not study.rows and not failed:
     raise UserError("out", values.out, "no rows; nothing to render")
   if study.rows:
@@ -72,6 +73,15 @@ def main(argv):
                      for c in failed[:3])
     raise UserError(f"{len(failed)} runs failed, see {logs}; the same "
                     "command tries them again")
+
+
+def _run(study, values):
+  """Makes the missing runs by the engine of the flags; which failed."""
+  if values.engine == "ray":
+    return at.studies.ray_engine.run(study, values.workers, values.keep,
+                                     values.run_cpus, values.run_gpus)
+  command_flags.refuse(["run_cpus", "run_gpus"], "needs --engine=ray")
+  return study.run(values.workers, values.keep)
 
 
 def _grid(values):
@@ -93,6 +103,10 @@ def define_flags():
   path_flags.path("out", "W/study.json", "the rows")
   path_flags.path("folder", "W/study", "where the runs are made")
   flags.DEFINE_integer("workers", 1, "runs at the same time", 1)
+  flags.DEFINE_enum("engine", "processes", ["processes", "ray"], "what starts "
+                    "them: this command, or tasks on a Ray cluster")
+  flags.DEFINE_float("run_cpus", 1, "processors of a run on Ray", 0)
+  flags.DEFINE_float("run_gpus", 0, "GPUs of a run on Ray", 0)
   flags.DEFINE_float("lease", 60.0, "seconds after which the runs of a process "
                      "that does not answer are taken over by another", 1.0)
   flags.DEFINE_bool("keep", False, "keep the folders of finished runs")

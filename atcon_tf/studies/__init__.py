@@ -11,6 +11,7 @@ call a grid `grid`.
 """
 
 from atcon_tf.studies import learning_rate_range
+from atcon_tf.studies import ray_engine
 from atcon_tf.studies import shot_sweep
 from atcon_tf.studies import study_grid
 from atcon_tf.studies import study_tables

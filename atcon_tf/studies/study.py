@@ -221,7 +221,12 @@ class Study:
     left = sum(mean.get(arm, usual) for arm, _, _ in cells)
     return f", {about(left / workers)} left"
 
-  def run(self, workers, keep):
+  def reload(self):
+    """Reads the rows of all processes anew; returns `missing()`."""
+    self.rows = self._stored()
+    return self.missing()
+
+  def run(self, workers, keep, threads=None):
     """Makes all missing runs, with other processes that write the same file.
 
     Returns when no run is missing but those that failed here.
@@ -229,17 +234,18 @@ class Study:
     Args:
       workers: runs at the same time in this process.
       keep: whether the folders of finished runs stay.
+      threads: of each run; None: an equal part of the machine's.
     Returns:
       list of the cells that failed.
     """
-    self.rows = self._stored()
-    todo = self.missing()
+    todo = self.reload()
     self.check_flags(todo)
     self.check_ready(todo)
     total = len(study_grid.cells(self.grid))
     print(f"{total - len(todo)} of {total} runs are there"
           + self._time_of(todo, workers), flush=True)
-    threads, failed = max(1, (os.cpu_count() or 1) // workers), []
+    threads = threads or max(1, (os.cpu_count() or 1) // workers)
+    failed = []
 
     def tell(cell, succeeded):
       with self._lock:
@@ -271,8 +277,8 @@ class Study:
         failed += study_grid.cells(self.grid)
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-    self.rows = self._stored()
-    return [cell for cell in failed if cell in self.missing()]
+    missing = self.reload()
+    return [cell for cell in failed if cell in missing]
 
   def _claim(self, failed):
     """Claims runs that share a process.
