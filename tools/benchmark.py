@@ -35,7 +35,7 @@ MEASURES = {"steps": step_times.measure,
             "scaling": scaling_times.measure, "run": run_times.measure}
 ALL = tuple(what for what in MEASURES if what != "run")
 # Seconds on two cores: to begin and for a round, alone; the same of peers.
-ABOUT = {"steps": (140, 12, 30, 8), "attribution": (110, 5, 200, 6),
+ABOUT = {"steps": (140, 12, 30, 8), "attribution": (180, 30, 260, 60),
          "input": (15, 3, 0, 0),
          "serving": (90, 8, 0, 0), "scaling": (120, 4, 0, 0),
          "run": (0, 300, 0, 0)}
@@ -96,7 +96,7 @@ def define_flags():
                     "mixed_bfloat16")
   flags.DEFINE_list("methods", [], "keys of attribution_times.METHODS; "
                     "default: all")
-  flags.DEFINE_bool("peers", False, "also time other packages (ResNet50), each "
+  flags.DEFINE_bool("peers", False, "also time other packages, each "
                     "in an environment in --peer_folder, made on first use "
                     "(torch: 6 GB)")
   flags.DEFINE_string("peer_folder", "~/.cache/atcon_tf/peers",

@@ -60,9 +60,10 @@ def interval_notes(scores, things="images"):
   """
   if not scores.get("ci90"):
     return []
-  notes = [f"In brackets: 90 % intervals over {drawn(scores, things)}; exact "
-           "ones for shares (accuracy, sensitivity, pointing game)"
-           + f", of the effective number of {things}" * ("groups" in scores)
+  notes = [f"In brackets: 90 % intervals over {drawn(scores, things)}. Those "
+           "of shares (accuracy, sensitivity, pointing game) are exact "
+           "binomial intervals"
+           + f" of the effective number of {things}" * ("groups" in scores)
            + "."]
   if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
     notes.append(CERTAIN.replace("images", things))
@@ -223,12 +224,14 @@ def scores_table(results, part="test"):
     interval; below it what the intervals are.
   """
   names = list(results)
+  things = "clips" if any(r.get("config", {}).get("frames")
+                          for r in results.values()) else "images"
   lines = [[part, *names]]
   lines.append(["supervised updates",
                 *(str(r["steps"]["supervised"]) for r in results.values())])
   lines.append(["  weights kept after",
                 *(kept_weights.short(r["steps"]) for r in results.values())])
-  lines.append(["updates on unlabelled images",
+  lines.append([f"updates on unlabelled {things}",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
   lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
   for metric, label in rows(*(r[part] for r in results.values())).items():
@@ -245,7 +248,7 @@ def scores_table(results, part="test"):
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
   notes = dict.fromkeys(note for r in results.values() for note in (
-      *interval_notes(r[part]), *absent_classes(r[part], part),
+      *interval_notes(r[part], things), *absent_classes(r[part], part),
       *two_classes.notes(r[part])))
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 

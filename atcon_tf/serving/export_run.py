@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 import uuid
 
 import numpy as np
@@ -27,6 +28,8 @@ from atcon_tf.serving import saved_model
 # The package that each optional format needs.
 NEEDS = {"onnx": "tf2onnx"}
 WARMUP = "tf_serving_warmup_requests"
+# Seconds after which a half-written version is one of a killed export.
+ABANDONED = 3600
 
 
 def export(run, out, methods=(), version=0, say=print, examples=0):
@@ -142,6 +145,7 @@ def _whole(path):
   part = path.with_name(f".part-{uuid.uuid4().hex[:12]}-{path.name}")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(path.parent)
     part.mkdir()
     yield part
     os.rename(part, path)  # raises if another process made `path` meanwhile
@@ -155,6 +159,15 @@ def _whole(path):
     raise
   finally:
     shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_left(folder):
+  """Removes what exports left that were killed."""
+  for part in folder.glob(".part-*"):
+    with contextlib.suppress(OSError):  # another export is faster
+      written = max(p.stat().st_mtime for p in [part, *part.rglob("*")])
+      if time.time() - written > ABANDONED:
+        shutil.rmtree(part)
 
 
 def _write_formats(model, folder, say):

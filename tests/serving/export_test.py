@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -290,6 +291,19 @@ def test_a_full_disk_leaves_nothing(run, tmp_path, monkeypatch):
   with pytest.raises(UserError, match="No space left.*nothing was left"):
     export_run.export(run, tmp_path / "served")
   assert list((tmp_path / "served").iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(run, tmp_path, monkeypatch):
+  monkeypatch.setattr(formats, "FORMATS", {})
+  old, new = (tmp_path / f".part-{name}-1" for name in ("old", "new"))
+  for part in (old, new):
+    (part / "variables").mkdir(parents=True)
+    (part / "saved_model.pb").write_text("half")
+  before = time.time() - export_run.ABANDONED - 60
+  for path in (*old.iterdir(), old):
+    os.utime(path, (before, before))
+  export_run.export(run, tmp_path)
+  assert sorted(p.name for p in tmp_path.iterdir()) == [new.name, "1"]
 
 
 def test_mistakes_are_one_line_and_status_2(tiny_run, tmp_path):

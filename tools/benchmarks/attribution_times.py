@@ -24,7 +24,7 @@ METHODS = {
         "expected_gradients", {"samples": 8}, None),
     "rise (500 masks)": ("rise", {"masks": 500}, None)}
 BOTH = "grad_cam and guided_backprop"
-CASES = (("resnet50", 224, 8),)
+CASES = (("resnet50", 224, 8), ("mobilenet_v2", 224, 8))
 # One image, and at most so many rounds, of methods with many passes.
 SLOW = {"integrated_gradients (32 steps)": 5,
         "expected_gradients (8 samples)": 5, "rise (500 masks)": 2}
@@ -46,9 +46,9 @@ def measure(options, peer):
       images = networks.images_for(built, number)
       target = tf.zeros([number], tf.int64)
       if number not in peers:
-        peers[number] = [peer(package, "attribution", number, side)
+        peers[number] = [peer(package, "attribution", model, number, side)
                          for package in ("torch", "xplique")
-                         ] if peer and model == "resnet50" else []
+                         ] if peer and (model, side, count) in CASES else []
       tasks = {name: _ours(built, name, images, target)}
       vis = METHODS[name][2] if name in METHODS else None
       if vis:

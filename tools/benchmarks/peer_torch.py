@@ -45,12 +45,12 @@ def _swap(module):
       _swap(child)
 
 
-def network(classes=20):
-  """ResNet50 with random weights and statistics of its own."""
+def network(name, classes=20):
+  """A network with random weights and statistics of its own."""
   torch.manual_seed(0)
-  model = torchvision.models.resnet50(weights=None, num_classes=classes)
+  model = getattr(torchvision.models, name)(weights=None, num_classes=classes)
   for module in model.modules():
-    if isinstance(module, torch.nn.ReLU):
+    if isinstance(module, (torch.nn.ReLU, torch.nn.ReLU6)):
       module.inplace = False
   model = model.to(DEVICE, memory_format=torch.channels_last)
   model.train()
@@ -99,9 +99,9 @@ def consistency(m, x):
   return -_similarity(first, _cam(m, again, c))
 
 
-def steps(count, size):
-  """`{name: step}`."""
-  m = network()
+def steps(name, count, size):
+  """`{name: step}`, of ResNet50."""
+  m = network(name)
   _swap(m)
   optimizer = torch.optim.Adam(m.parameters(), 1e-6)
   x = torch.rand(count, 3, size, size, device=DEVICE).contiguous(
@@ -160,7 +160,7 @@ class _Once(torch.nn.Module):
 
 
 def _rules(m, x):
-  """LRP of captum and zennit, DeepLIFT and gradient SHAP of captum."""
+  """Guided backprop, LRP, DeepLIFT and gradient SHAP."""
   from captum import attr
   from captum.attr._utils import lrp_rules
   import zennit.attribution
@@ -195,6 +195,8 @@ def _rules(m, x):
   attributor.__enter__()  # it stays registered
   one_hot = torch.eye(20, device=DEVICE)[y]
   return {
+      "captum:guided_backprop": lambda: attr.GuidedBackprop(m).attribute(
+          x.clone().requires_grad_(), y),
       "captum:lrp_epsilon": captum_lrp,
       "zennit:lrp_epsilon": lambda: attributor(
           x.clone(), lambda logits: logits * one_hot),
@@ -205,31 +207,33 @@ def _rules(m, x):
                                          target=y))}
 
 
-def maps(count, size):
-  """`{package:method: function}`."""
+def maps(name, count, size):
+  """`{package:method: function}`.
+
+  Methods with rules are those of ResNet50 alone: captum's guided backprop
+  passes a ReLU6 by.
+  """
   from captum import attr
   import pytorch_grad_cam
   from pytorch_grad_cam.utils import model_targets
-  m = network()
+  m = network(name)
+  last = m.layer4[-1] if name == "resnet50" else m.features[-1]
   x = torch.rand(count, 3, size, size, device=DEVICE)
   y = torch.zeros(count, dtype=torch.long, device=DEVICE)
 
   def own():
     return x.clone().requires_grad_()
 
-  grad_cam = pytorch_grad_cam.GradCAM(m, [m.layer4[-1]])
+  grad_cam = pytorch_grad_cam.GradCAM(m, [last])
   wanted = [model_targets.ClassifierOutputTarget(0)] * count
   return {
-      "captum:grad_cam": lambda: attr.LayerGradCam(
-          m, m.layer4[-1]).attribute(x, y),
-      "captum:guided_backprop": lambda: attr.GuidedBackprop(m).attribute(
-          own(), y),
+      "captum:grad_cam": lambda: attr.LayerGradCam(m, last).attribute(x, y),
       "captum:gradient": lambda: attr.Saliency(m).attribute(own(), y),
       "captum:integrated_gradients (32 steps)": lambda: (
           attr.IntegratedGradients(m).attribute(
               x, target=y, n_steps=32, internal_batch_size=32)),
       "pytorch-grad-cam:grad_cam": lambda: grad_cam(x, wanted),
-      **_rules(m, x)}
+      **(_rules(m, x) if name == "resnet50" else {})}
 
 
 def _memory():
@@ -252,4 +256,4 @@ def serve(functions):
 
 if __name__ == "__main__":
   serve({"steps": steps, "attribution": maps}[sys.argv[1]](
-      int(sys.argv[2]), int(sys.argv[3])))
+      sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

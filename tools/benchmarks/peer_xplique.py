@@ -15,11 +15,15 @@ sys.modules["tensorflow_probability"] = types.ModuleType(
 from xplique import attributions  # pylint: disable=wrong-import-position
 
 
-def maps(count, size):
-  """`{package:method: function}`, of ResNet50 with random weights."""
+NETWORKS = {"resnet50": keras.applications.ResNet50,
+            "mobilenet_v2": keras.applications.MobileNetV2}
+
+
+def maps(model, count, size):
+  """`{package:method: function}`, of a network with random weights."""
   keras.utils.set_random_seed(0)
-  base = keras.applications.ResNet50(include_top=False, weights=None,
-                                     input_shape=(size, size, 3))
+  base = NETWORKS[model](include_top=False, weights=None,
+                         input_shape=(size, size, 3))
   x = keras.layers.GlobalAveragePooling2D()(base.output)
   model = keras.Model(base.input, keras.layers.Dense(20)(x))
   images = np.random.default_rng(0).uniform(
@@ -45,7 +49,7 @@ def maps(count, size):
 
 def main():
   """Runs the function of each line of the standard input."""
-  functions = maps(int(sys.argv[2]), int(sys.argv[3]))
+  functions = maps(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
   print(">" + "\t".join(functions), flush=True)
   for line in sys.stdin:
     started = time.perf_counter()

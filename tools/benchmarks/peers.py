@@ -47,17 +47,18 @@ def environment(package, folder):
   return python
 
 
-def peer(package, what, batch_size, image_size, folder):
+def peer(package, what, model, batch_size, image_size, folder):
   """Starts another package's process, and makes its environment if need be.
 
   Args:
     package: a key of `PACKAGES`.
     what: "steps" or "attribution".
+    model: "resnet50", or of attribution also "mobilenet_v2".
     batch_size, image_size: of the images.
     folder: of the environments.
   """
   return Timed([environment(package, folder),
-                _SCRIPTS / f"peer_{package}.py", what, batch_size,
+                _SCRIPTS / f"peer_{package}.py", what, model, batch_size,
                 image_size])
 
 

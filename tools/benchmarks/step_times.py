@@ -71,7 +71,8 @@ def measure(options, peer):
       fast = half_precision.of(built, policy)
       for kind in KINDS[:2]:
         tasks[f"{kind}, {policy}"] = step(fast, kind, batch)
-    torch = peer and model == "resnet50" and peer("torch", "steps", count, side)
+    torch = peer and model == "resnet50" and peer("torch", "steps", model,
+                                                  count, side)
     if torch:
       tasks |= {f"PyTorch, {name}": functools.partial(torch.seconds, name)
                 for name in torch.names}
