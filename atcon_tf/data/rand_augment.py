@@ -75,14 +75,23 @@ def colours(image, operations, direction):
     image: `[B, S, S, 3]` in [0, 1].
     operations, direction: from `draw`.
   """
+  shape = image.shape
   for chosen, sign in zip(tf.unstack(operations), tf.unstack(direction)):
-    changed = image
+    # Each operation computes the images that drew it, and no other ones.
     for name in COLOURS:
-      mine = (chosen == OPERATIONS.index(name))[:, None, None, None]
-      changed = tf.where(
-          mine, _CHANGE[name](image, sign[:, None, None, None]), changed)
-    image = tf.clip_by_value(changed, 0, 1)
+      mine = tf.where(chosen == OPERATIONS.index(name))
+      image = tf.ensure_shape(tf.cond(
+          tf.size(mine) > 0,
+          lambda i=image, m=mine, n=name, s=sign: _changed(i, m, n, s),
+          lambda i=image: i), shape)
   return image
+
+
+def _changed(image, mine, name, sign):
+  """The images, of which those with the indices `mine` `[N, 1]` change."""
+  part = tf.gather(image, mine[:, 0])
+  part = _CHANGE[name](part, tf.gather(sign, mine)[:, :, None, None])
+  return tf.tensor_scatter_nd_update(image, mine, tf.clip_by_value(part, 0, 1))
 
 
 def autocontrast(image):
