@@ -45,7 +45,8 @@ def main(argv):
                                 at.reports.two_classes.missed(result)]):
     print(f"\nnote: {sentence}")
   print(f"\n{workdir}: result.json, figures/, predictions.npz\n"
-        "Next: labels of your own pictures, the run as a page, its curves:")
+        f"Next: labels of your own {'clips' if config.frames else 'pictures'}, "
+        "the run as a page, its curves:")
   print(*following(workdir), tensorboard(workdir), sep="\n")
 
 

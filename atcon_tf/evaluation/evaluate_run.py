@@ -18,6 +18,7 @@ def evaluate(run, split="test", data_dir="", progress=False, **other):
       `run_data.load_part`.
   Returns:
     `{"split", "images", "thresholds", split: scores}`; see `scoring.judge`.
+    Of clips, "images" is their number, and "frames" that of a clip.
     With --test_clips also `scoring.clip_level`.
   """
   records, images = run_data.load_part(run, split, data_dir, **other)
@@ -34,5 +35,6 @@ def evaluate(run, split="test", data_dir="", progress=False, **other):
                            config.false_alarm_rates)
   return {"split": split, "images": len(records), "thresholds": thresholds,
           "steps": run.result["steps"], "seconds": run.result["seconds"],
+          **({"frames": config.frames} if config.frames else {}),
           split: scoring.judge(table, config.bootstrap),
           **scoring.clip_level(predictions, thresholds)}

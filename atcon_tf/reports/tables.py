@@ -224,7 +224,7 @@ def scores_table(results, part="test"):
     interval; below it what the intervals are.
   """
   names = list(results)
-  things = "clips" if any(r.get("config", {}).get("frames")
+  things = "clips" if any(r.get("config", r).get("frames")
                           for r in results.values()) else "images"
   lines = [[part, *names]]
   lines.append(["supervised updates",
