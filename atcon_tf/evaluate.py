@@ -133,8 +133,13 @@ def _judge_methods(run, values):
       run, values.split, values.data_dir, values.voc_year,
       None if sane else lambda records: at.evaluation.check_measurable(
           values.metrics, records), **_other(values))
-  target = values.target or (
-      "box" if any(len(r.boxes) for r in records) else "prediction")
+  boxed = sum(len(r.boxes) > 0 for r in records)
+  few = boxed < min(2 * at.evaluation.tournament.LEAST_UNITS, len(records))
+  target = values.target or ("prediction" if few else "box")
+  if few and boxed and not values.target:
+    print(f"note: {boxed} of the {len(records)} validation images have boxes, "
+          "too few for a tournament; so all take part, and the class that the "
+          "network predicts is explained", flush=True)
   judged = at.evaluation.cases_of(run.classifier, records, images, target,
                                   values.images)
   note = at.evaluation.map_cells.note(run.classifier, records)

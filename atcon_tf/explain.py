@@ -78,7 +78,8 @@ def main(argv):
   choose = functools.partial(
       at.reports.explainer.choose_classes,
       class_names=explainer.class_names, labels=values.label,
-      top=values.top, positive=values.positive)
+      top=values.top, positive=values.positive, multi_label=multi_label,
+      threshold=_threshold(values, class_names, multi_label))
   nearest = at.runs.NearestImages(run) if run else None
   if nearest:
     nearest.check(values.examples)
@@ -117,6 +118,14 @@ def _methods(values):
   print(f"method: {outcome['method']}, which the tournament of this run chose "
         f"({at.runs.trusted_method.NAME}); --methods names others", flush=True)
   return [outcome["method"]]
+
+
+def _threshold(values, class_names, multi_label):
+  """The threshold of labels that a run chose; None of other models."""
+  if not values.workdir or not multi_label and len(class_names) != 2:
+    return None
+  return at.runs.picture_labels.threshold_of(
+      at.runs.read_result(values.workdir)["thresholds"])
 
 
 def _many(count, one, several=""):
@@ -205,7 +214,8 @@ def define_flags():
                     "any of " + ", ".join(names.METHODS))
   flags.DEFINE_list("label", [], "explain these classes")
   flags.DEFINE_integer("top", 0, "explain the so many best classes", 0)
-  flags.DEFINE_bool("positive", False, "explain all classes above 0.5")
+  flags.DEFINE_bool("positive", False, "explain all classes that predict would "
+                    "give as labels")
   flags.DEFINE_list("cam_layer", [], "layers of the maps; several are fused")
   flags.DEFINE_bool("smooth_views", False, "average over mirrored views")
   flags.DEFINE_integer("batch_size", 0, "images at once; 0: 32, and of methods "

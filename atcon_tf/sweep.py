@@ -62,10 +62,12 @@ def main(argv):
   grid = {"flags": [], "arms": shot_sweep.arms(config, baseline),
           "baseline": baseline, "shots": shots,
           "seeds": list(range(values.repeats)), "endpoint_shots": shots}
-  print(f"{len(shots) * values.repeats * 2} runs of {config.steps} updates: "
-        f"{config.objective} and {baseline}, with "
+  of = f"{config.objective} ({config.steps} updates) and {baseline} " + (
+      f"({config.steps} updates)" if baseline == "supervised" else
+      "(no updates)")
+  print(f"{len(shots) * values.repeats * 2} runs: {of}, with "
         f"{', '.join(map(str, shots))} labelled images a class, "
-        f"{values.repeats} seeds each; the first run tells the time",
+        f"{values.repeats} seeds each; the first run of each tells the time",
         flush=True)
   sweep = at.studies.Study(grid, out / "rows.json", out / "runs", [])
   failed = sweep.run(values.workers, keep=False)

@@ -69,7 +69,11 @@ def run(main, define_flags, arguments=False, hidden=()):
     if module.startswith("atcon_tf"):
       for flag in (f for f in owned if f.name not in hidden):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-  app.run(guarded, flags_parser=parse)
+  try:
+    app.run(guarded, flags_parser=parse)
+  except BrokenPipeError:  # who reads the output has seen enough, as `head`
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    _leave(141)
 
 
 def any_letters(*streams):

@@ -37,7 +37,8 @@ class Progress:
   the first unit is left out of the estimate, because TensorFlow compiles in it.
   """
 
-  def __init__(self, total, unit, shown=True, done=0, clock=time.monotonic):
+  def __init__(self, total, unit, shown=True, done=0, clock=time.monotonic,
+               at_most=False):
     """Begins the work.
 
     Args:
@@ -46,10 +47,12 @@ class Progress:
       shown: whether anything is shown.
       done: the units that are done already.
       clock: function that returns seconds.
+      at_most: the work may end before all units are done.
     """
     self.total, self.done, self._unit = total, done, unit
     self._clock, self._start, self._bar = clock, None, None
     self._plain = shown and not sys.stderr.isatty()
+    self._at_most = "at most " * at_most
     if shown and not self._plain:
       self._bar = tqdm.tqdm(total=total, initial=done, unit=f" {unit}",
                             dynamic_ncols=True, mininterval=0.2)
@@ -80,10 +83,10 @@ class Progress:
       self._start, self._next = (now, self.done), now + FIRST
       return
     begun, before = self._start
-    if now < self._next or self.done == before:
+    if now < self._next or self.done == before or self.done >= self.total:
       return
     # A run of days leaves a log that can be read.
     self._next = now + max(BETWEEN, (now - begun) / 10)
     left = (now - begun) / (self.done - before) * (self.total - self.done)
-    print(f"{self.done} of {self.total} {self._unit}, {about(left)} left",
-          flush=True)
+    print(f"{self.done} of {self.total} {self._unit}, {self._at_most}"
+          f"{about(left)} left", flush=True)

@@ -54,7 +54,7 @@ def compare(first, second, samples=2000):
     `{metric: {"difference": second - first, "interval": [low, high] (90 %),
     "p": two-sided}, "per_class": {class: {metric: the same with "first" and
     "second", the two scores, and "images", the number of images that show the
-    class}}}`.
+    class; of the scores of maps those with a box or a mask of it}}}`.
   Raises:
     UserError: see `check`.
   """
@@ -70,12 +70,14 @@ def compare(first, second, samples=2000):
   if unit is not None:
     result["groups"] = len(set(unit))
   result["per_class"] = {str(c): {} for c in first["class_names"]}
+  number = {name: i for i, name in enumerate(result["per_class"])}
   for key, row in found.items():
     if not isinstance(key, str) and key[1] in CLASS_METRICS:
       name, metric = key
       result["per_class"][name][metric] = {
           **row, "first": before[key], "second": after[key],
-          "images": int(before[name, "support"])}
+          "images": int(np.isfinite(first[metric][:, number[name]]).sum()
+                        if metric in first else before[name, "support"])}
   return result
 
 

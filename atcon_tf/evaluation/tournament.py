@@ -47,6 +47,8 @@ SCORED = 2 * (faithfulness.STEPS + 1)
 # many as the round before. And the fewest images that a method may be judged
 # by in the rounds, in the sanity check, and groups of them in the final.
 FIRST, LEAST, LEAST_SANE, LEAST_UNITS = 8, 4, 2, 8
+# The beginning of why a method is out that was never compared.
+TOO_DEAR = "too dear"
 # The parts of the budget that the sanity check and the final get.
 SANITY_SHARE, FINAL_SHARE = 0.25, 0.25
 
@@ -168,7 +170,7 @@ class _Contest:
     self._classifier, self._multi_label = classifier, multi_label
     self._early, self._late = (cases.pick(i) for i in halves(cases))
     self._passes, self.spent = passes, 0
-    self._bar = Progress(passes, "passes")
+    self._bar = Progress(passes, "passes", at_most=True)
     self.rows, self._judges, self._scores = {}, {}, {}
 
   def enter(self, methods):
@@ -179,7 +181,8 @@ class _Contest:
         self._judges[method] = method_scores.judgement(
             self._classifier, method, self._multi_label, predict)
       except UserError as error:
-        self.rows[method] = {"out": f"not here: {error}"}
+        why = str(error).removeprefix(f"{method}: ")
+        self.rows[method] = {"out": f"not here: {why}"}
         continue
       self.rows[method] = {"forward_passes": method_scores.passes(
           self._classifier, method), "out": ""}
@@ -199,19 +202,19 @@ class _Contest:
   def _cost(self, method):
     return self.rows[method]["forward_passes"]
 
-  def _too_dear(self, method, needed):
-    self._out(method, f"too dear: {needed} passes for the fewest images, "
-              "more than its share of the budget")
+  def _too_dear(self, method, images, cost, what):
+    self._out(method, f"{TOO_DEAR}: {what} {images} images takes "
+              f"{images * cost} passes, more than its share")
 
   def check_sanity(self, budget):
     """Puts out what does not depend on the weights."""
     costs = {m: 2 * self._cost(m) for m in self._judges if m != CENTRE}
     most = min(FIRST, len(self._early.ids))
     least = min(LEAST_SANE, most)
-    for method, count in shares(budget, costs,
-                                dict.fromkeys(costs, most), least).items():
+    for method, count in shares(budget, costs, dict.fromkeys(costs, most),
+                                least).items():
       if count < least:
-        self._too_dear(method, least * costs[method])
+        self._too_dear(method, least, costs[method], "the sanity check of")
         continue
       alike = float(self._judge(
           method, self._early.part(slice(0, count)), ["random_weights"],
@@ -259,7 +262,7 @@ class _Contest:
     for method, count in shares(budget, costs, new,
                                 least if first else 0).items():
       if first and count < least and method not in (REFERENCE, CENTRE):
-        self._too_dear(method, least * costs[method])
+        self._too_dear(method, least, costs[method], "scoring")
         continue
       if count:
         part = self._early.part(slice(seen[method], seen[method] + count))

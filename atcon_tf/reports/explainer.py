@@ -22,18 +22,19 @@ from atcon_tf.reports.figures import contact_sheets
 
 
 def choose_classes(probability, class_names, labels=(), top=0,
-                   positive=False, threshold=0.5):
+                   positive=False, threshold=None, multi_label=True):
   """Which classes of one image are explained, best first.
 
   Args:
     probability: `[classes]`.
     labels: names of classes; or
     top: how many of the most probable classes; or
-    positive: all classes above `threshold`.
-    threshold: see `positive`.
+    positive: all classes that are labels of the image.
+    threshold, multi_label: see `probabilities.labels`.
   Returns:
-    list of class numbers: those asked for; the most probable class where
-    nothing is asked for, or no class is above `threshold`.
+    list of class numbers: those asked for. Where nothing is asked for, or no
+    class is a label, the most probable class; of two exclusive classes the
+    one that is the label.
   Raises:
     UserError: an unknown class, or more classes than there are.
   """
@@ -43,8 +44,10 @@ def choose_classes(probability, class_names, labels=(), top=0,
   if top > len(class_names):
     raise UserError("top", top,
                     f"there are {len(class_names)} classes")
-  if positive:
-    return [c for c in order if probability[c] > threshold] or order[:1]
+  said = probabilities.labels(probability[np.newaxis], multi_label,
+                              threshold)[0]
+  if not top and (positive or not multi_label):
+    return [c for c in order if said[c]] or order[:1]
   return order[:max(top, 1)]
 
 

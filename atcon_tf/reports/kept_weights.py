@@ -8,20 +8,21 @@ _STARTS = {"prior": "the first weights", "probe": "the probe",
 ENOUGH = 10
 
 
-def too_few(counts, things="images"):
+def too_few(counts, things="images", refits=False):
   """A sentence if the validation images are too few to choose by, else "".
 
   Args:
     counts: `{class: number of validation images that show it}`.
     things: "images" or "clips".
+    refits: whether the run fits the head again, which validation judges.
   """
   name, least = min(counts.items(), key=lambda item: item[1])
   if least >= ENOUGH:
     return ""
   return (f"Validation has {least:.0f} {things} of a class ('{name}'), fewer "
           f"than {ENOUGH}, which are too few to choose weights by: "
-          "--keep=average --refit=off chooses nothing, and runs with other "
-          "values of --split_seed show what the draw does.")
+          f"--keep=average{' --refit=off' * refits} chooses nothing, and runs "
+          "with other values of --split_seed show what the draw does.")
 
 
 def short(steps):

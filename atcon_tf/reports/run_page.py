@@ -193,7 +193,8 @@ def _checks(run):
   checks.append(kept_weights.judged(run.result))
   things = "clips" if run.classifier.frames else "images"
   few = kept_weights.too_few({name: row["support"] for name, row in
-                              val["per_class"].items()}, things)
+                              val["per_class"].items()}, things,
+                             run.config.refit == "on")
   if few and run.config.trains and run.config.keep == "best":
     checks.append((False, few))
   checks.append(_random_network(run))

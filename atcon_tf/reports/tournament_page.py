@@ -6,6 +6,7 @@ from atcon_tf.config.names import CENTRE
 from atcon_tf.evaluation import method_scores
 from atcon_tf.evaluation import tournament
 from atcon_tf.reports import tables
+from atcon_tf.reports.figures import contact_sheets
 from atcon_tf.reports.figures import map_rows
 
 # Of the sheet: pictures, and methods beside the one to trust.
@@ -32,14 +33,35 @@ def sentence(outcome):
             "in choosing it")
   against = "a spot in the middle that sees no image" if (
       final["reference"] == CENTRE) else final["reference"]
+  more = _control(final, trusted) + _not_compared(outcome)
   if trusted == final["method"]:
-    return (f"{on} use {trusted}, which beats {against}: {told} ({judged}).")
+    return (f"{on} use {trusted}, which beats {against}: {told} ({judged})."
+            f"{more}")
   use = f"use {trusted}" if trusted else "trust none of the maps"
   if final["units"] < tournament.LEAST_UNITS:
     return (f"{on} {use}: they are too few to tell whether "
-            f"{final['method']} beats {against}, {told} ({judged}).")
+            f"{final['method']} beats {against}, {told} ({judged}).{more}")
   return (f"{on} no method beats {against}: {use}. The best other one is "
-          f"{final['method']}: {told} ({judged}).")
+          f"{final['method']}: {told} ({judged}).{more}")
+
+
+def _control(final, method):
+  """What the control has in the final, beside a method; a sentence or ""."""
+  if method is None or method not in final["means"]:
+    return ""
+  own, control = (final["means"][m] for m in (method, CENTRE))
+  pairs = [f"{CRITERIA[name]} {control[name]:.3f} ({method} {own[name]:.3f})"
+           for name in own if name in control]
+  return (" There a spot in the middle that sees no image has "
+          f"{' and '.join(pairs)}.") if pairs else ""
+
+
+def _not_compared(outcome):
+  """How many methods were too dear; a sentence or ""."""
+  count = sum(row["out"].startswith(tournament.TOO_DEAR)
+              for row in outcome["methods"].values())
+  return (f" Not compared, because --passes is too small for them: {count} "
+          f"method{'s' * (count > 1)}.") if count else ""
 
 
 def _difference(name, row):
@@ -68,12 +90,13 @@ def table(outcome):
                   number("similarity") + (
                       " ?" if row.get("verdict") == "unclear" else ""),
                   str(row.get("images", "-")), number("won"),
-                  *map(number, criteria), row["out"][:60]])
+                  *map(number, criteria), row["out"]])
   return (
       f"{outcome['passes']:.0f} passes. Random weights: similarity of the "
       "maps to those of the network with all weights in random order; above "
       "0.6 a method is out, ? is unclear. Won: share of the meetings with "
-      f"other methods, image by image. {CENTRE} sees no image.\n\n"
+      "other methods, image by image, in the last round that it was in. "
+      f"{CENTRE} sees no image.\n\n"
       + tables.align(lines))
 
 
@@ -100,8 +123,16 @@ def sheet(classifier, outcome, cases, multi_label, class_names):
                                          -judged[m].get("won", 0)))
   shown = list(dict.fromkeys([*first, *others]))[:METHODS]
   part = cases.pick(tournament.halves(cases)[1][:PICTURES])
-  maps = [np.asarray(method_scores.maps_of(classifier, m, multi_label)(
-      part.images, part.class_index)) for m in shown]
-  captions = [[f"{class_names[c]}\n{name}", *[""] * len(shown)]
+  maps = [_within_top(np.asarray(method_scores.maps_of(
+      classifier, m, multi_label)(part.images, part.class_index)))
+          for m in shown]
+  captions = [[f"maps of '{class_names[c]}'\n{name}", *[""] * len(shown)]
               for name, c in zip(part.ids, part.class_index)]
   return map_rows.before_after(part.images, maps, shown, part.boxes, captions)
+
+
+def _within_top(heat):
+  """Maps `[B, H, W]` without the few highest pixels, which hide the others."""
+  top = np.percentile(np.maximum(heat, 0), contact_sheets.TOP, (1, 2),
+                      keepdims=True)
+  return np.where(top > 0, np.minimum(heat, top), heat)

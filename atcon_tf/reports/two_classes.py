@@ -1,5 +1,7 @@
 """The operating point of two classes in words, for tables and figures."""
 
+from atcon_tf.reports.kept_weights import ENOUGH
+
 # The rows of a table, and the keys of `operating_point.measure`.
 ROWS = {"  sensitivity there": "sensitivity",
         "  specificity there": "specificity",
@@ -61,9 +63,16 @@ def decision(result):
 
 
 def missed(result):
-  """The sentence of `decision` if the wanted share was not reached, else ""."""
-  reached = result.get("operating_point", {}).get("reached", True)
-  return "" if reached else decision(result)
+  """`decision` if the wanted share was not reached, or by few images; or ""."""
+  chosen = result.get("operating_point", {})
+  if not chosen.get("wanted"):
+    return ""
+  if not chosen["reached"]:
+    return decision(result)
+  if min(chosen["positives"], chosen["negatives"]) < ENOUGH:
+    return (f"{decision(result)} These are few: on other images it may be "
+            "another one.")
+  return ""
 
 
 def _share(point, name):

@@ -32,7 +32,7 @@ class ServingModule(tf.Module):
         "class_names" and "labels" (bool) `[B, classes]`.
       serve_bytes: image_bytes `[B]`, JPEG or PNG of any size -> the same.
       explain: images, class_index int32 `[B]` (-1: the highest
-        probability) -> the same, "class_index" `[B]`, and a raw map `[B, H,
+        probability; of exclusive classes the label) -> the same, "class_index" `[B]`, and a raw map `[B, H,
         W]` under the name of each method; with `nearest` also "example_ids"
         and "example_similarities" `[B, K]`, the labelled training images
         with the most similar features, and their cosines.
@@ -144,9 +144,12 @@ class ServingModule(tf.Module):
     tf.debugging.assert_less(
         class_index, classifier.num_classes,
         f"class_index: must be less than {classifier.num_classes}")
-    best = tf.argmax(pass_.logits, -1, tf.int32)
+    answer, best = self._answer(pass_.logits), tf.argmax(
+        pass_.logits, -1, tf.int32)
+    if not self._multi_label:  # of two classes a threshold decides
+      best = tf.argmax(tf.cast(answer["labels"], tf.int32), -1, tf.int32)
     target = tf.where(class_index < 0, best, class_index)
-    answer = {**self._answer(pass_.logits), "class_index": target}
+    answer["class_index"] = target
     for name, method in self._methods.items():
       heat = attribution.enlarge(classifier, method(pass_, target))
       answer[name] = tf.cast(heat, tf.float32)

@@ -217,9 +217,11 @@ class Study:
     if not took or not cells:
       return ""
     mean = {arm: sum(each) / len(each) for arm, each in took.items()}
-    usual = sum(mean.values()) / len(mean)  # of an arm without a finished run
-    left = sum(mean.get(arm, usual) for arm, _, _ in cells)
-    return f", {about(left / workers)} left"
+    left = sum(mean.get(arm, 0) for arm, _, _ in cells)
+    new = {arm for arm, _, _ in cells} - mean.keys()  # of unknown time
+    if not left:
+      return ""
+    return f", {'more than ' * bool(new)}{about(left / workers)} left"
 
   def reload(self):
     """Reads the rows of all processes anew; returns `missing()`."""

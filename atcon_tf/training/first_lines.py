@@ -25,7 +25,8 @@ def of(config, data, classifier, workers=1):
   lines.append(map_cells.note(classifier, [
       r for records in data.records.values() for r in records]))
   few = kept_weights.too_few(dict(zip(data.class_names, np.sum(
-      [r.label for r in data.records["val"]], 0))), things)
+      [r.label for r in data.records["val"]], 0))), things,
+                             config.refit == "on")
   if few and config.trains and config.keep == "best":
     lines.append(f"note: {few}")
   return [line for line in lines if line]

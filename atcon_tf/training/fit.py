@@ -214,6 +214,6 @@ def _validation(training):
   data = training.data
   if not data.records["val"]:
     return {}
-  scores, _, _ = scores_of(training.predictor, data.images,
+  scores, *_ = scores_of(training.predictor, data.images,
                            data.records["val"], data.multi_label)
   return {f"val_{name}": value for name, value in scores.items()}

@@ -14,11 +14,12 @@ from tensorboard.plugins.pr_curve import summary as pr_curve
 import tensorflow as tf
 
 from atcon_tf.evaluation.metrics import classification
+from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports.figures import score_plots
 
 
-def confusion(label, probability, multi_label):
+def confusion(label, probability, multi_label, threshold=None):
   """The confusion matrix, `[classes, classes]`.
 
   Row i is over the images that show class i. If each image has one label, the
@@ -29,10 +30,11 @@ def confusion(label, probability, multi_label):
   Args:
     label, probability: `[N, classes]`.
     multi_label: whether an image can have several labels.
+    threshold: of the second of two classes; None: the most probable class.
   """
   predicted = probability
   if not multi_label:
-    predicted = np.eye(label.shape[1])[probability.argmax(1)]
+    predicted = probabilities.labels(probability, False, threshold)
   count = label.sum(0)[:, None]
   return np.where(count > 0, label.T @ predicted / np.maximum(count, 1),
                   np.nan)
@@ -87,7 +89,7 @@ class Summaries(keras.callbacks.Callback):
     self._writer.flush()
 
   def on_predictions(self, step, label, probability, class_names,
-                     multi_label, consistency=None):
+                     multi_label, consistency=None, threshold=None):
     """Writes the curves, the confusion matrix and the histograms.
 
     Args:
@@ -96,6 +98,7 @@ class Summaries(keras.callbacks.Callback):
       class_names: names of the classes.
       multi_label: whether an image can show several classes.
       consistency: `[n]` of some images; None: no histogram.
+      threshold: of the second of two classes; None: the most probable class.
     """
     with self._writer.as_default(step=step):
       for c, name in enumerate(class_names):
@@ -105,7 +108,8 @@ class Summaries(keras.callbacks.Callback):
         tf.summary.experimental.write_raw_pb(proto.SerializeToString(), step)
       title = "mean probability (%)" if multi_label else "decisions (%)"
       png = canvas.to_png(score_plots.matrix(
-          confusion(label, probability, multi_label), class_names, title,
+          confusion(label, probability, multi_label, threshold),
+          class_names, title,
           "predicted class", "true class"))
       tf.summary.image("confusion",
                        tf.image.decode_png(png, 3)[tf.newaxis])

@@ -174,8 +174,9 @@ class Validator:
     """The scores of the classifier on the validation images."""
     records, images = self.data.records["val"], self.data.images
     multi_label = self.data.multi_label
-    scores, label, probability = scores_of(self.predictor, images, records,
-                                           multi_label)
+    scores, label, probability, threshold = scores_of(
+        self.predictor, images, records, multi_label,
+        self.config.operating_point)
     if classification.is_binary(label, multi_label):
       scores |= classification.sensitivities(
           label, probability,
@@ -193,7 +194,7 @@ class Validator:
       scores["dead_maps"] = int(followed.dead.sum())
     self._callback.on_predictions(updates, label, probability,
                                   self.data.class_names, multi_label,
-                                  followed.consistency)
+                                  followed.consistency, threshold)
     return scores
 
   def verdicts(self, threshold=None):
@@ -208,8 +209,12 @@ class Validator:
         self.predictor.classifier, self.data.images.batch(records), records,
         self.data.class_names, self.data.multi_label, threshold)
     things = "clips" if self.predictor.classifier.frames else "images"
-    figure.supxlabel(f"{len(records)} of the {len(every)} validation {things}, "
-                     "evenly spread", fontsize=8, color="#444444")
+    words = (f"{len(records)} of the {len(every)} validation {things}, evenly "
+             "spread")
+    if threshold is not None:
+      words += (f"; the model says '{self.data.class_names[1]}' from a "
+                f"probability of {threshold:.1%} on")
+    figure.supxlabel(words, fontsize=8, color="#444444")
     return figure
 
   def figure(self):
@@ -237,7 +242,7 @@ class Validator:
         self.predictor.classifier, images, agreement), autograph=False)
 
 
-def scores_of(predictor, images, records, multi_label):
+def scores_of(predictor, images, records, multi_label, wanted=""):
   """Scores of a classifier's probabilities for some records.
 
   Args:
@@ -246,17 +251,23 @@ def scores_of(predictor, images, records, multi_label):
     records: list of N `Record`.
     multi_label: whether an image can have several labels; then the threshold
       is the best one for these images.
+    wanted: of two classes, the operating point that chooses the threshold.
   Returns:
     scores of `classification.evaluate`, labels and probabilities
-    `[N, classes]`.
+    `[N, classes]`, and the threshold, None where the most probable class is
+    the label.
   """
   probability = probabilities.probability(
       predictor.logits(images, records), multi_label)
   label = np.stack([r.label for r in records])
-  threshold = classification.best_threshold(
-      label, probability) if multi_label else None
+  threshold = None
+  if multi_label:
+    threshold = classification.best_threshold(label, probability)
+  elif wanted:
+    threshold = operating_point.choose(label[:, 1], probability[:, 1],
+                                       wanted)["threshold"]
   return classification.evaluate(label, probability, threshold,
-                                 multi_label), label, probability
+                                 multi_label), label, probability, threshold
 
 
 def _is_negative(record, multi_label):

@@ -153,6 +153,21 @@ def test_choice_of_classes():
     choose(probability, NAMES, top=4)
 
 
+def test_what_is_explained_is_the_label():
+  """Of two classes by the run's threshold, as predict says it."""
+  names, p = ("fine", "broken"), np.array([.77, .23])
+  for positive in (False, True):
+    assert choose_classes(p, names, positive=positive, threshold=.15,
+                          multi_label=False) == [1]
+    assert choose_classes(p, names, positive=positive, threshold=.3,
+                          multi_label=False) == [0]
+    assert choose_classes(p, names, positive=positive,
+                          multi_label=False) == [0]
+  assert choose_classes(p, names, top=2, threshold=.15,
+                        multi_label=False) == [0, 1]
+  assert choose_classes(p, names, positive=True, threshold=.2) == [0, 1]
+
+
 def test_explain_image(explainer):
   image = np.asarray(_picture())
   result = explain_image(explainer, image, [0, 2])

@@ -61,6 +61,8 @@ def test_result(finished, objective):
     assert test[name] == pytest.approx(
         classification.sensitivity_at(label, score, [rate])[0])
     assert name in test["ci90"]
+  (kept,) = [row for row in result["history"] if row.get("kept")]
+  assert kept["val_f1_macro"] == pytest.approx(result["val"]["f1_macro"])
   roc = test["roc"]
   assert roc["threshold"][0] is None
   area = np.trapezoid(roc["sensitivity"], roc["false_alarm_rate"])

@@ -190,10 +190,10 @@ class BinaryTest(parameterized.TestCase):
     score = self.SCORE / 10
     probability = np.stack([1 - score, score], 1)
     label = np.stack([1 - self.LABEL, self.LABEL], 1)
-    # Halfway between (0.5, 0.5) and (1, 1) at 0.75.
+    # No threshold has a rate between those of (0.5, 0.5) and (1, 1).
     self.assertEqual(
         classification.sensitivities(label, probability, [0.5, 0.75]),
-        {"sensitivity_at_0.5": 0.5, "sensitivity_at_0.75": 0.75})
+        {"sensitivity_at_0.5": 0.5, "sensitivity_at_0.75": 0.5})
     self.assertEqual(classification.sensitivities(
         label[:1], probability[:1], [0.5]), {})
 
@@ -205,15 +205,15 @@ class BinaryTest(parameterized.TestCase):
   def test_operating_points_by_hand(self):
     sensitivity, thresholds = classification.operating_points(
         self.LABEL, self.SCORE, [0, .5, .75, 1])
-    # From (.5, .5) to (1, 1): halfway at .75.
-    np.testing.assert_allclose(sensitivity, [.5, .5, .75, 1])
+    # From (.5, .5) the next one is (1, 1).
+    np.testing.assert_allclose(sensitivity, [.5, .5, .5, 1])
     np.testing.assert_allclose(thresholds, [4, 3, 3, 1])
 
   def test_silence_is_the_only_way(self):
     sensitivity, threshold = classification.operating_points(
         [1, 0], [0., 1.], [0.5])
-    # Halfway between (0, 0) and (1, 1), but no score keeps the rate.
-    self.assertEqual(sensitivity, .5)
+    # Between (0, 0) and (1, 1): no score keeps the rate.
+    self.assertEqual(sensitivity, 0)
     self.assertEqual(threshold, np.inf)
 
   def test_reference_convention_by_hand(self):

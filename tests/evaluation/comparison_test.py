@@ -51,6 +51,11 @@ def test_each_class_is_compared():
   assert dog["f1"]["first"] == .5 and dog["f1"]["difference"] == .5
   assert found["f1_macro"]["difference"] == pytest.approx((.25 + .5) / 2)
   assert dog["f1"]["images"] == 3
+  # Of one dog there is no box.
+  boxes = np.where([[0, 0]] * 5 + [[0, 1]], np.nan, FIRST["box_iou"])
+  fewer = comparison.compare(*({**t, "box_iou": boxes} for t in (
+      FIRST, SECOND)), samples=20)["per_class"]["dog"]
+  assert fewer["box_iou"]["images"] == 2 and fewer["ap"]["images"] == 3
   assert dog["box_iou"]["difference"] == pytest.approx(.25)
   low, high = dog["box_iou"]["interval"]
   assert .09 < low < .25 < high < .41

@@ -89,7 +89,7 @@ def test_a_perfect_run_is_not_certain():
             "seconds": 1, "test": scores}
   text = tables.scores_table({"run": result})
   assert "1.000 [-]" in text and "no interval, because all" in text
-  assert "1.000 [0.779, 1.000]" in text and "over images;" in text
+  assert "1.000 [0.779, 1.000]" in text and "over images." in text
   grouped = scoring.judge({**table, "group": np.array(list("aabbccddeeff"))},
                           samples=20)
   assert grouped["groups"] == 6
@@ -167,4 +167,6 @@ def test_the_choice_in_words(chosen, words):
   result = {"operating_point": {**chosen, "class": "stained", "positives": 8,
                                 "negatives": 12}}
   assert words in two_classes.decision(result)
+  assert bool(two_classes.missed(result)) == bool(chosen["wanted"])
+  result["operating_point"]["positives"] = 10
   assert bool(two_classes.missed(result)) == (not chosen.get("reached", True))

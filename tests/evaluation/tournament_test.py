@@ -79,8 +79,9 @@ def test_who_is_out_and_who_wins(hold):
   why = {m: row["out"] for m, row in outcome["methods"].items()}
   assert why["guided_backprop"] == "fails the sanity check"
   assert why["cam"] == "the map of grad_cam on this network"
-  assert why["full_grad"] == "not here: full_grad: has no meaning here"
-  assert why["rise"].startswith("too dear: 2004 passes")
+  assert why["full_grad"] == "not here: has no meaning here"
+  assert why["rise"] == ("too dear: the sanity check of 2 images takes 2004 "
+                         "passes, more than its share")
   assert why["layer_cam"] == "lost in round 1"
   assert why["gradient"] == why["grad_cam"] == ""
   assert outcome["method"] == outcome["final"]["method"] == "gradient"
@@ -99,6 +100,11 @@ def test_who_is_out_and_who_wins(hold):
   assert text.startswith("On your 60 validation images use gradient, which "
                          "beats grad_cam: insertion minus deletion +0.")
   assert f"over {outcome['final']['images']} of them that had no" in text
+  control = outcome["final"]["means"]["(centre)"]["faithfulness"]
+  assert (f"a spot in the middle that sees no image has insertion minus "
+          f"deletion {control:.3f} (gradient 0.") in text
+  assert text.endswith(" Not compared, because --passes is too small for them: "
+                       "1 method.")
   lines = tournament_page.table(outcome).splitlines()
   assert lines[4].split()[0] == "gradient" and "cam of" not in lines[4]
 

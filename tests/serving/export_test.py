@@ -24,6 +24,7 @@ from atcon_tf import runs
 from atcon_tf.serving import export_run
 from atcon_tf.serving import formats
 from atcon_tf.serving import image_ops
+from atcon_tf.serving import saved_model
 
 # Loads a version as a client does; writes every answer, alone and in threads.
 CLIENT = '''
@@ -291,6 +292,18 @@ def test_a_full_disk_leaves_nothing(run, tmp_path, monkeypatch):
   with pytest.raises(UserError, match="No space left.*nothing was left"):
     export_run.export(run, tmp_path / "served")
   assert list((tmp_path / "served").iterdir()) == []
+
+
+def test_of_two_classes_the_label_is_explained():
+  """Of each threshold, -1 stands for the class that is the label."""
+  classifier = models.build("tiny_cnn", 2, image_size=16)
+  images = np.random.default_rng(0).uniform(size=[4, 16, 16, 3]).astype("f")
+  for threshold, label in ((1e-6, 1), (1 - 1e-6, 0)):
+    module = saved_model.ServingModule(classifier, ["a", "b"], False,
+                                       ("grad_cam",), threshold=threshold)
+    answer = module.functions["explain"](images, np.full(4, -1, np.int32))
+    assert answer["class_index"].numpy().tolist() == [label] * 4
+    assert answer["labels"].numpy()[:, label].all()
 
 
 def test_what_a_killed_export_left_is_removed(run, tmp_path, monkeypatch):

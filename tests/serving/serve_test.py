@@ -62,7 +62,9 @@ def test_rest_explains_pictures(server, model):
     np.testing.assert_allclose(row[name], want[name][0], atol=1e-5)
   overlay = base64.b64decode(row["overlay_bytes"]["b64"])
   assert overlay == want["overlay_bytes"][0].numpy()
-  assert PIL.Image.open(io.BytesIO(overlay)).size == (64, 64)
+  given = PIL.Image.open(io.BytesIO(png)).size
+  assert PIL.Image.open(io.BytesIO(overlay)).size == tuple(
+      round(side * 64 / max(given)) for side in given)
   status, reply = server.predict({"signature_name": "serve_bytes",
                                   "instances": [b64(png), b64(png)]})
   assert status == 200 and len(reply["predictions"]) == 2

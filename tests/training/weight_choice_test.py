@@ -122,6 +122,9 @@ def test_a_probe_that_is_fitted_again_has_to_be_better(tmp_path, keep):
 
 def test_a_small_validation_set_is_said():
   assert not kept_weights.too_few({"a": 10, "b": 12})
+  few = {"a": 1, "b": 2}
+  assert "--keep=average --refit=off" in kept_weights.too_few(few, refits=True)
+  assert "--refit" not in kept_weights.too_few(few)
   assert kept_weights.too_few({"a": 12., "b": 9.}).startswith(
       "Validation has 9 images of a class ('b'), fewer than 10, which are too "
       "few to choose weights by")

@@ -203,9 +203,10 @@ def operating_points(label, score, false_alarm_rates, convention="exact"):
   Args:
     label, score: see `roc`.
     false_alarm_rates: `[R]` in [0, 1], e.g. (0.001, 0.01).
-    convention: "exact": the sensitivity is on the ROC curve, linear between
-      its points, and the threshold is the lowest score that keeps the rate,
-      infinite if no score does. "reference", to compare with a published
+    convention: "exact": the threshold is the lowest score that keeps the
+      rate, infinite if no score does, and the sensitivity is that of this
+      threshold: a share of the positives, not a point between two of them.
+      "reference", to compare with a published
       implementation: of 10,000 equidistant t from the lowest negative to the
       highest positive score, the sensitivity `mean(positive > t)` and the
       rate `1 - mean(negative <= t)`; sensitivity and t are linear between
@@ -226,7 +227,7 @@ def operating_points(label, score, false_alarm_rates, convention="exact"):
     last = np.append(np.diff(alarms) > 0, True)
     alarms, sensitivity = alarms[last], sensitivity[last]
     kept = np.searchsorted(alarms, rates, side="right") - 1
-    return np.interp(rates, alarms, sensitivity), thresholds[last][kept]
+    return sensitivity[kept], thresholds[last][kept]
   label, score = _check_binary(label, score)
   positive, negative = np.sort(score[label]), np.sort(score[~label])
   thresholds = np.linspace(negative[0], positive[-1], 10000)[::-1]

@@ -98,7 +98,7 @@ def roc(curves, points=None):
            "sensitivity. Dotted: chance.") if points else None
   figure.legend(fontsize=8, loc="outside lower center", frameon=False,
                 title=words, title_fontsize=8)
-  axes.set_aspect("equal")
+  axes.set_aspect("equal", anchor="N")
   axes.grid(alpha=.3)
   return figure
 
