@@ -79,8 +79,10 @@ def table(outcome):
 
   final = outcome["final"] or {}
   place = {final.get("method"): 0, final.get("reference"): 1}
-  rows = sorted(outcome["methods"].items(),
+  rows = sorted(((m, row) for m, row in outcome["methods"].items()
+                 if "forward_passes" in row),
                 key=lambda item: (place.get(item[0], 2), *rank(item)))
+  absent = [m for m in outcome["methods"] if m not in dict(rows)]
   criteria = [c for c in CRITERIA if any(c in row for _, row in rows)]
   lines = [["method", "passes", "random weights ↓", "images", "won ↑",
             *(CRITERIA[c] + " ↑" for c in criteria), ""]]
@@ -97,7 +99,9 @@ def table(outcome):
       "0.6 a method is out, ? is unclear. Won: share of the meetings with "
       "other methods, image by image, in the last round that it was in. "
       f"{CENTRE} sees no image.\n\n"
-      + tables.align(lines))
+      + tables.align(lines)
+      + f"\n\nThis network cannot have {', '.join(absent)}: tournament.json "
+      "says why." * bool(absent))
 
 
 def sheet(classifier, outcome, cases, multi_label, class_names):

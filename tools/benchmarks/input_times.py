@@ -32,18 +32,22 @@ def measure(options, peer):
     records = _photos(pathlib.Path(folder))
     images = image_store.Images(records, size)
 
-    def batches(augment):
-      count = COUNT // each or 1
-      for batch in pipeline.training_batches(
-          images, records, each, 0, 1, 0, count, augment):
-        batch["image"].numpy()
+    count = COUNT // each or 1
+
+    def batches(*augment):
+      # One stream for all rounds: a run traces it once.
+      stream = iter(pipeline.training_batches(
+          images, records, each, 0, 1, 0, count * (options.rounds + 1),
+          augment))
+      return lambda: [next(stream)["image"].numpy()
+                      for _ in range(count)] and None
 
     yield timing.rows(timing.alternate({
         "decode": lambda: image_store.Images(records, size) and None,
-        "batches": lambda: batches(()),
-        "batches, crop and flip": lambda: batches(("crop", "flip")),
-        "batches, randaugment": lambda: batches(("randaugment",))},
-        options.rounds, warm_up=1), "decode", COUNT,
+        "batches": batches(),
+        "batches, crop and flip": batches("crop", "flip"),
+        "batches, randaugment": batches("randaugment")},
+        options.rounds, warm_up=1), "decode", count * each,
                       f"{COUNT} photos of {SIDES[0]} x {SIDES[1]} px, as "
                       f"{size} px, batches of {each}")
   yield [{"group": networks.title(model, size, each), **row}

@@ -160,7 +160,7 @@ class _Once(torch.nn.Module):
 
 
 def _rules(m, x):
-  """Guided backprop, LRP, DeepLIFT and gradient SHAP."""
+  """Guided backprop, LRP and DeepLIFT."""
   from captum import attr
   from captum.attr._utils import lrp_rules
   import zennit.attribution
@@ -171,8 +171,6 @@ def _rules(m, x):
   import zennit.types
   y = torch.zeros(len(x), dtype=torch.long, device=DEVICE)
   once = _Once(copy.deepcopy(m)).eval()
-  zero, grey = torch.zeros_like(x), torch.linspace(
-      0, 1, 5, device=DEVICE)[:, None, None, None].expand(5, *x.shape[1:])
 
   def captum_lrp():
     for layer in once.modules():
@@ -201,10 +199,7 @@ def _rules(m, x):
       "zennit:lrp_epsilon": lambda: attributor(
           x.clone(), lambda logits: logits * one_hot),
       "captum:deep_lift": lambda: attr.DeepLift(once).attribute(
-          x.clone(), zero, target=y),
-      "captum:expected_gradients (8 samples)": lambda: (
-          attr.GradientShap(m).attribute(x, grey, n_samples=8, stdevs=0.0,
-                                         target=y))}
+          x.clone(), torch.zeros_like(x), target=y)}
 
 
 def maps(name, count, size):
@@ -226,12 +221,17 @@ def maps(name, count, size):
 
   grad_cam = pytorch_grad_cam.GradCAM(m, [last])
   wanted = [model_targets.ClassifierOutputTarget(0)] * count
+  grey = torch.linspace(0, 1, 5, device=DEVICE)[:, None, None, None].expand(
+      5, *x.shape[1:])
   return {
       "captum:grad_cam": lambda: attr.LayerGradCam(m, last).attribute(x, y),
       "captum:gradient": lambda: attr.Saliency(m).attribute(own(), y),
       "captum:integrated_gradients (32 steps)": lambda: (
           attr.IntegratedGradients(m).attribute(
               x, target=y, n_steps=32, internal_batch_size=32)),
+      "captum:expected_gradients (8 samples)": lambda: (
+          attr.GradientShap(m).attribute(x, grey, n_samples=8, stdevs=0.0,
+                                         target=y)),
       "pytorch-grad-cam:grad_cam": lambda: grad_cam(x, wanted),
       **(_rules(m, x) if name == "resnet50" else {})}
 
