@@ -133,13 +133,8 @@ def _judge_methods(run, values):
       run, values.split, values.data_dir, values.voc_year,
       None if sane else lambda records: at.evaluation.check_measurable(
           values.metrics, records), **_other(values))
-  boxed = sum(len(r.boxes) > 0 for r in records)
-  few = boxed < min(2 * at.evaluation.tournament.LEAST_UNITS, len(records))
-  target = values.target or ("prediction" if few else "box")
-  if few and boxed and not values.target:
-    print(f"note: {boxed} of the {len(records)} validation images have boxes, "
-          "too few for a tournament; so all take part, and the class that the "
-          "network predicts is explained", flush=True)
+  target = values.target or (
+      "box" if any(len(r.boxes) for r in records) else "prediction")
   judged = at.evaluation.cases_of(run.classifier, records, images, target,
                                   values.images)
   note = at.evaluation.map_cells.note(run.classifier, records)
@@ -181,8 +176,13 @@ def _methods(values):
 def _hold_tournament(run, values):
   """Chooses the method that the run's maps are drawn by."""
   records, images = at.runs.load_part(run, "val")
-  target = values.target or (
-      "box" if any(len(r.boxes) for r in records) else "prediction")
+  boxed = sum(len(r.boxes) > 0 for r in records)
+  few = boxed < min(2 * at.evaluation.tournament.LEAST_UNITS, len(records))
+  target = values.target or ("prediction" if few else "box")
+  if few and boxed and not values.target:
+    print(f"note: {boxed} of the {len(records)} validation images have boxes, "
+          "too few for a tournament; so all take part, and the class that the "
+          "network predicts is explained", flush=True)
   cases = at.evaluation.cases_of(run.classifier, records, images, target,
                                  values.images)
   print(f"a tournament of {len(names.METHODS)} methods on {len(cases.ids)} "

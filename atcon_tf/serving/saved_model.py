@@ -32,8 +32,9 @@ class ServingModule(tf.Module):
         "class_names" and "labels" (bool) `[B, classes]`.
       serve_bytes: image_bytes `[B]`, JPEG or PNG of any size -> the same.
       explain: images, class_index int32 `[B]` (-1: the highest
-        probability; of exclusive classes the label) -> the same, "class_index" `[B]`, and a raw map `[B, H,
-        W]` under the name of each method; with `nearest` also "example_ids"
+        probability; of exclusive classes the label) -> the same,
+        "class_index" `[B]`, and a raw map `[B, H, W]` under the name of each
+        method; with `nearest` also "example_ids"
         and "example_similarities" `[B, K]`, the labelled training images
         with the most similar features, and their cosines.
       explain_bytes: image_bytes, class_index -> the same, and
@@ -144,10 +145,10 @@ class ServingModule(tf.Module):
     tf.debugging.assert_less(
         class_index, classifier.num_classes,
         f"class_index: must be less than {classifier.num_classes}")
-    answer, best = self._answer(pass_.logits), tf.argmax(
-        pass_.logits, -1, tf.int32)
-    if not self._multi_label:  # of two classes a threshold decides
-      best = tf.argmax(tf.cast(answer["labels"], tf.int32), -1, tf.int32)
+    answer = self._answer(pass_.logits)
+    # Of two exclusive classes a threshold may decide for the less probable.
+    best = tf.argmax(pass_.logits if self._multi_label else tf.cast(
+        answer["labels"], tf.int32), -1, tf.int32)
     target = tf.where(class_index < 0, best, class_index)
     answer["class_index"] = target
     for name, method in self._methods.items():

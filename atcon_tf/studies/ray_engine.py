@@ -10,7 +10,6 @@ import os
 import pathlib
 
 from atcon_tf.config import UserError
-from atcon_tf.studies import study_grid
 
 
 def run(study, workers, keep, cpus=1, gpus=0):
@@ -64,8 +63,7 @@ def _share(grid, out, folder, extra, lease, keep, threads, place):
   """What a task does: a part of the study, run by run."""
   from atcon_tf.studies import study  # TensorFlow, on the task's machine
   os.chdir(place)  # where paths in the flags start
-  return [study_grid.name_of(cell) for cell in study.Study(
-      grid, out, folder, extra, lease).run(1, keep, threads)]
+  study.Study(grid, out, folder, extra, lease).run(1, keep, threads)
 
 
 def _ray():

@@ -1,5 +1,6 @@
 """The tournament: who is out and why, who wins, what the run keeps."""
 
+import dataclasses
 import json
 import shutil
 import types
@@ -228,6 +229,22 @@ def test_the_run_keeps_the_method(tiny_run, tmp_path, monkeypatch, capsys):
     (path / "tournament.json").write_text(text)
     with pytest.raises(UserError, match=line):
       explain._methods(flags)
+
+  # Of few images with boxes all take part; a leaderboard judges those few.
+  records, images = runs.load_part(runs.load(path), "val")
+  sparse = [dataclasses.replace(r, boxes=r.boxes[:0], box_label=r.box_label[:0])
+            if i > 4 else r for i, r in enumerate(records)]
+  monkeypatch.setattr(runs, "load_part", lambda *_, **__: (sparse, images))
+  told = []
+  monkeypatch.setattr(tournament, "hold", lambda classifier, cases, *_: (
+      told.append(len(cases.ids)), outcome)[1])
+  monkeypatch.setattr(tournament_page, "sheet", lambda *_: None)
+  given.out, before = str(tmp_path / "few.json"), dict(outcome)
+  evaluate._hold_tournament(runs.load(path), given)
+  assert told == [20] and outcome != before
+  kept = json.loads((tmp_path / "few.json").read_text())
+  assert kept["target"] == "prediction"
+  assert "5 of the " in capsys.readouterr().out
 
   other = tmp_path / "other.json"
   (path / "tournament.json").unlink()
