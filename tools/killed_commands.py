@@ -72,7 +72,7 @@ def prepare(runs, what, times):
         kill_points.kill_at, target, max(1, call), seconds))
     if not runs.is_killed(what, status):
       return ""
-    kept.append(len(list(out.glob("*.jsonl"))))
+    kept.append(len(list(out.glob("images-*.jsonl"))))
     halves += any(out.glob(".part-*"))
   status = runs.end("prepare", words)
   if status or faulty_runs.digests(out) != wanted:

@@ -125,7 +125,7 @@ def test_killed_it_goes_on(coco, tmp_path):
     child = context.Process(target=_in_child, args=(config, folder))
     child.start()
     end = time.monotonic() + 60
-    while len(list(folder.glob("*.jsonl"))) < least:
+    while len(list(folder.glob("images-*.jsonl"))) < least:
       assert child.is_alive() and time.monotonic() < end
       time.sleep(.001)
     time.sleep(draw.random() / 50)
@@ -133,9 +133,9 @@ def test_killed_it_goes_on(coco, tmp_path):
     child.join()
     assert child.exitcode == -signal.SIGKILL
     assert not (folder / "manifest.json").exists()
-    kept = len(list(folder.glob("*.jsonl")))
+    kept = len(list(folder.glob("images-*.jsonl")))
   assert 17 <= kept < len(whole["shards"])
-  before = {p: p.stat().st_mtime_ns for p in folder.glob("*.jsonl")}
+  before = {p: p.stat().st_mtime_ns for p in folder.glob("images-*.jsonl")}
   assert write(config, folder, 1) == whole
   assert all(p.stat().st_mtime_ns == at for p, at in before.items())
   names = sorted(p.name for p in (tmp_path / "whole").iterdir())
