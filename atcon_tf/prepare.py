@@ -49,8 +49,9 @@ def main(argv):
   for line in at.data.pictures.frames_note(manifest["several"]):
     print(line)
   parts = ", ".join(f"{n} {part}" for part, n in manifest["parts"].items())
-  print(f"{parts} images at {config.image_size} px in "
-        f"{len(manifest['shards'])} files\n\n{train(out)}")
+  number = len(manifest["shards"])
+  print(f"{parts} images at {config.image_size} px in {number} "
+        f"file{'s' * (number != 1)}\n\n{train(out)}")
 
 
 def train(folder):

@@ -67,7 +67,7 @@ def leaderboard_table(board, intervals=False):
   if intervals:
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-  return tables.align(lines)
+  return tables.blocks(lines)
 
 
 def plot(board):

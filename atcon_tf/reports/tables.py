@@ -233,7 +233,8 @@ def scores_table(results, part="test"):
                 *(kept_weights.short(r["steps"]) for r in results.values())])
   lines.append([f"updates on unlabelled {things}",
                 *(str(r["steps"]["consistency"]) for r in results.values())])
-  lines.append(["seconds", *(f"{r['seconds']:.0f}" for r in results.values())])
+  lines.append(["seconds (without loading)",
+                *(f"{r['seconds']:.0f}" for r in results.values())])
   for metric, label in rows(*(r[part] for r in results.values())).items():
     if any(metric in r[part] for r in results.values()):
       lines.append([label, *(cell(r[part], metric)
@@ -276,6 +277,27 @@ def cell(scores, metric):
   if scores.get("ci90"):
     text += " " + ends(scores["ci90"].get(metric))
   return text
+
+
+def blocks(lines, width=100):
+  """Rows of cells as `align`, in blocks of columns that are not too wide.
+
+  Args:
+    lines: rows of cells; the first cell of each is its name and stands in
+      every block.
+    width: most characters of a line, unless one column alone needs more.
+  """
+  name, *columns = zip(*lines)
+  least = max(map(len, name))
+  parts, used = [[]], least
+  for column in columns:
+    wide = 2 + max(map(len, column))
+    if parts[-1] and used + wide > width:
+      parts.append([])
+      used = least
+    parts[-1].append(column)
+    used += wide
+  return "\n\n".join(align(list(zip(name, *part))) for part in parts)
 
 
 def align(lines):

@@ -19,8 +19,9 @@ settings:
 result.json has `config`, `versions`, `commit`, `command`, `model_sha256` (of
 a user's model), `data` (images of each part), `steps` (supervised,
 consistency; best, the update of the kept weights; objective_from, if the
-objective's own loss begins later), `seconds`, `peak_gib` (largest memory of
-the process), `thresholds`, `skipped_images`, `dead_maps` (test images whose
+objective's own loss begins later), `seconds` (of training and
+scoring, once the images are read and the model is built), `peak_gib` (largest
+memory of the process), `thresholds`, `skipped_images`, `dead_maps` (test images whose
 Grad-CAM is constant), `val`, `test`, `history` (a row for each validation;
 that of the kept weights has `kept`, that of a head that was fitted again
 `refit`), `operating_point` of two classes, and `head` if the run trained one

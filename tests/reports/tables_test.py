@@ -54,3 +54,12 @@ def test_the_sanity_table_says_which_column_decides():
 def test_the_glossary_is_that_of_the_documents():
   assert len(glossary.WORDS) == 10
   assert glossary.markdown() in (DOCS / "glossary.md").read_text("utf-8")
+
+
+def test_a_wide_table_is_printed_in_blocks_of_columns():
+  lines = [["method", "a" * 60, "b" * 60], ["rise", "1", "2"]]
+  first, second = tables.blocks(lines).split("\n\n")
+  assert first.splitlines()[0] == "method  " + "a" * 60
+  assert second.splitlines()[0] == "method  " + "b" * 60
+  assert second.splitlines()[2].split() == ["rise", "2"]
+  assert tables.blocks(lines, 200) == tables.align(lines)
