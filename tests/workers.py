@@ -29,7 +29,9 @@ BANK = dict(objective="self_training", bank_every=2, start="ranked_probe",
             unlabeled_batch_size=4, equivariance_weight=0, atcon_weight=0)
 RUNS = {
     "supervised": dict(objective="supervised", steps=4, eval_every=4, **QUICK),
-    "atcon": dict(objective="atcon", steps=4, eval_every=4,
+    # Seven steps: in a later one a ReLU or a tie of the max-pooling goes the
+    # other way in float32, and Adam makes much of it (docs/scale.md).
+    "atcon": dict(objective="atcon", steps=2, eval_every=2,
                   unlabeled_batch_size=3, **QUICK),
     "self_training": dict(steps=4, eval_every=4, **BANK, **QUICK),
     # Stopped on the way, by SIGTERM and by SIGKILL.

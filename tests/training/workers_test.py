@@ -120,10 +120,7 @@ def _close(found, wanted, within):
 
 def _same_run(found, wanted):
   """Compares the history, the steps, and the weights of two runs."""
-  # ATCON's gradient on this network, whose mask is nearly flat, is mostly
-  # rounding in float32; that it is rounding is what float64 shows.
-  within = 1e-9 if found.name.endswith("float64") else (
-      1e-4 if found.name == "atcon" else 1e-5)
+  within = 1e-9 if found.name.endswith("float64") else 1e-5
   one, two = (json.loads((path / "result.json").read_text())
               for path in (found, wanted))
   for part in ("history", "steps"):
