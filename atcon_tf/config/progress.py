@@ -38,7 +38,7 @@ class Progress:
   """
 
   def __init__(self, total, unit, shown=True, done=0, clock=time.monotonic,
-               at_most=False):
+               at_most=False, then=""):
     """Begins the work.
 
     Args:
@@ -48,14 +48,17 @@ class Progress:
       done: the units that are done already.
       clock: function that returns seconds.
       at_most: the work may end before all units are done.
+      then: what follows the work and is not in the time left.
     """
     self.total, self.done, self._unit = total, done, unit
     self._clock, self._start, self._bar = clock, None, None
     self._plain = shown and not sys.stderr.isatty()
     self._at_most = "at most " * at_most
+    self._then = then and f", then {then}"
     if shown and not self._plain:
       self._bar = tqdm.tqdm(total=total, initial=done, unit=f" {unit}",
-                            dynamic_ncols=True, mininterval=0.2)
+                            dynamic_ncols=True, mininterval=0.2,
+                            postfix=then and f"then {then}")
 
   def add(self, count=1):
     """Says that so many units more are done."""
@@ -89,4 +92,4 @@ class Progress:
     self._next = now + max(BETWEEN, (now - begun) / 10)
     left = (now - begun) / (self.done - before) * (self.total - self.done)
     print(f"{self.done} of {self.total} {self._unit}, {self._at_most}"
-          f"{about(left)} left", flush=True)
+          f"{about(left)} left{self._then}", flush=True)

@@ -237,7 +237,10 @@ class Training:
 
   def _loop(self, state, validator):
     config = self.config
-    bar = Progress(config.steps, "updates", done=state.updates)
+    judged = sum(len(self.data.records[part]) for part in ("val", "test"))
+    bar = Progress(config.steps, "updates", done=state.updates,
+                   then=f"{judged} {'clips' if config.frames else 'images'} "
+                   "are scored")
     steps = () if state.out_of_patience(config) else (
         self.steps(state, fetch=False))
     with preemption.watched() as asked:

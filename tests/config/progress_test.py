@@ -38,6 +38,11 @@ def test_a_log_file_gets_few_plain_lines(capfd):
       (131, "about 70 seconds"), (191, "about 10 seconds")]]
 
 
+def test_what_follows_is_said(capfd):
+  assert _run(capfd, 20 * [1], then="9 images are scored")[0].endswith(
+      " left, then 9 images are scored")
+
+
 def test_a_long_log_stays_readable(capfd):
   assert len(_run(capfd, 100_000 * [5])) < 120
 
@@ -49,11 +54,11 @@ def test_quick_or_silent_work_says_nothing(capfd):
 
 def test_a_terminal_gets_a_bar_with_the_time_left(monkeypatch, capsys):
   monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-  bar = Progress(4, "images", done=1)
+  bar = Progress(4, "images", done=1, then="a score")
   bar.add()
   bar.close()
   out, error = capsys.readouterr()
-  assert not out and "2/4" in error and "<" in error  # [elapsed<left]
+  assert not out and "2/4" in error and "then a score" in error and "<" in error  # [elapsed<left]
 
 
 NOISE = b"""\
