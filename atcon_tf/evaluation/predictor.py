@@ -9,25 +9,15 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from atcon_tf.attribution.consistency import PUBLISHED
-from atcon_tf.attribution import forward_pass
-from atcon_tf.attribution import maps
-from atcon_tf.attribution.methods import cam
-from atcon_tf.attribution.methods import gradient
 from atcon_tf.attribution import registry
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pipeline
 from atcon_tf.data import recorded_clip
+from atcon_tf.evaluation import batch_scores
 from atcon_tf.evaluation import class_boxes
 from atcon_tf.evaluation.pair_scores import PairScores
-from atcon_tf.models import batch_norm_folding
-from atcon_tf.models import geometry
 from atcon_tf.models import probabilities
-
-# The slope of the soft mask in every score, whatever a run trained with.
-INTENSITY = 8.0
-
 
 @dataclasses.dataclass(eq=False)
 class Predictions:
@@ -174,7 +164,7 @@ class Predictor:
                                      self.multi_label)
 
   def compare(self, images, mask_scale):
-    """`consistency.explain` at the slope `INTENSITY`, by the traced function.
+    """`consistency.explain` at the slope of every score, by the traced code.
 
     Args:
       images: `[B, H, W, 3]` in [0, 1].
@@ -190,7 +180,7 @@ class Predictor:
                for name in ("mask", "first_masked", "similarity")}}
 
   def _look(self, images, classes, consistency, compiled):
-    """`_look` of any number of images, traced once.
+    """`batch_scores.look` of any number of images, traced once.
 
     It is traced again for each number of classes where Grad-CAM takes a
     gradient for each of them. XLA compiles one shape alone: batches are
@@ -201,8 +191,8 @@ class Predictor:
     key = width, consistency, compiled
     if key not in self._traced:
       self._traced[key] = tf.function(
-          lambda x, c: _look(classifier, x, c, consistency), autograph=False,
-          jit_compile=compiled, input_signature=[
+          lambda x, c: batch_scores.look(classifier, x, c, consistency),
+          autograph=False, jit_compile=compiled, input_signature=[
               tf.TensorSpec([None, *classifier.image_shape],
                             classifier.maps.input.dtype),
               tf.TensorSpec([None, width], tf.int64)])
@@ -248,7 +238,7 @@ class Predictor:
       for row, own in zip(columns, classes):
         row[:len(own)] = list(own)
       if kept:
-        result = _located(self.classifier, *self._rest(
+        result = batch_scores.located(self.classifier, *self._rest(
             self._prefix.of(images, batch)), tf.constant(columns))
       else:
         result = self._look(pixels, columns, consistency, compiled)
@@ -281,59 +271,7 @@ class Predictor:
 def _width(classes):
   """The most classes of one image, from 2 on a multiple of 8.
 
-  TensorFlow may trace `_look` anew for each number of classes.
+  TensorFlow may trace `batch_scores.look` anew for each number of classes.
   """
   most = max(map(len, classes), default=0)
   return most if most < 2 else -(-most // 8) * 8
-
-
-def _look(classifier, images, classes, with_consistency):
-  """Logits, Grad-CAMs and the agreement of maps of a batch.
-
-  Args:
-    classifier: a `models.Classifier`.
-    images: `[B, H, W, 3]` in [0, 1], or clips `[B, T, H, W, 3]`.
-    classes: int `[B, K]`, the classes of the Grad-CAMs.
-    with_consistency: whether to compare maps as ATCON does.
-  Returns:
-    dict of "logits"; "maps" `[B, K, H, W]`, see `class_boxes.evidence`; and
-    with consistency "dead", "first" and "second" (see
-    `consistency.MapAgreement.compare`), "mask/S", "first_masked/S" and
-    "similarity/S" of masks of the scales S, "std" and "none".
-  """
-  with batch_norm_folding.shared_kernels():
-    pass_ = forward_pass.forward(classifier, images)
-    result = _of_pass(pass_, classes)
-    if with_consistency:
-      target = tf.argmax(pass_.logits, -1)
-      first = cam.grad_cam(pass_, target)
-      result["dead"] = maps.constant(first)
-      guided = gradient.guided_backprop(pass_, target)
-      result |= {"first": first, "second": guided}
-      for scale in ("std", "none"):
-        mask = maps.soft_mask(guided, INTENSITY, scale)
-        found = PUBLISHED.under(pass_, target, first, mask)
-        result |= {f"{name}/{scale}": found[name]
-                   for name in ("mask", "first_masked", "similarity")}
-  return result
-
-
-def _located(classifier, features, logits, classes):
-  """`_look` without consistency, of a pooled head's map and its logits."""
-  return _of_pass(forward_pass.Pass(None, [features], logits, None, classifier,
-                                    [features]), classes)
-
-
-def _of_pass(pass_, classes):
-  """The logits of a pass, and Grad-CAMs at the size of the images."""
-  classifier = pass_.classifier
-  size, place = classifier.extent, classifier.geometry[-1]
-  if classes.shape[1] == 0:
-    heat = tf.zeros([tf.shape(classes)[0], 0, *size[-2:]])
-  else:
-    cams = cam.grad_cams(pass_, classes)
-    heat = class_boxes.evidence(geometry.resize(
-        tf.reshape(cams, [-1, *cams.shape[2:]]), size, place))
-    heat = tf.reshape(heat, tf.concat(
-        [tf.shape(cams)[:2], heat.shape[1:]], 0))
-  return {"logits": pass_.logits, "maps": heat}

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from atcon_tf.attribution import consistency
 from atcon_tf.config import files
+from atcon_tf.evaluation.batch_scores import INTENSITY
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import operating_point
-from atcon_tf.evaluation.predictor import INTENSITY
 from atcon_tf.models import probabilities
 from atcon_tf.reports.figures import classifier_maps
 from atcon_tf.training import head_scores
