@@ -71,6 +71,9 @@ def main(argv):
   if values.video_format == "mp4":
     at.reports.moving_pictures.check_mp4()
   paths = at.data.pictures.find(values.images, print) if values.images else []
+  if values.workdir:
+    paths = at.runs.picture_labels.without_masks(
+        paths, at.runs.config_of(values.workdir), print)
   explainer = at.reports.explainer.Explainer(
       classifier, class_names, multi_label, methods,
       values.smooth_views, values.batch_size,

@@ -40,7 +40,8 @@ def main(argv):
   pictures = at.data.pictures
   paths = pictures.find(values.images, print)
   if values.workdir:
-    paths = _without_masks(paths, at.runs.config_of(values.workdir))
+    paths = at.runs.picture_labels.without_masks(
+        paths, at.runs.config_of(values.workdir), print)
   classifier, names, multi_label = at.runs.load_classifier(**classifier_of)
   if not multi_label and len(names) != 2:
     command_flags.refuse(["threshold"], "not used where each image has one "
@@ -70,18 +71,7 @@ def main(argv):
       read, probability, names,
       picture_labels.named(probability, multi_label, names, threshold)))
   print(f"{values.out}: {len(read)} pictures, {len(names)} classes; "
-        f"{len(bad)} left out")
-
-
-def _without_masks(paths, config):
-  """The pictures of an inspection set whose masks lie beside them."""
-  if config.dataset != "binary_masks":
-    return paths
-  masks = at.data.binary_masks.masks_among(paths)
-  if masks:
-    print(f"left out: {len(masks)} masks of other pictures, for example "
-          f"{files.printable(min(masks))}")
-  return [path for path in paths if path not in masks]
+        f"{len(bad)} could not be read")
 
 
 def _predict_recordings(values):
@@ -102,7 +92,7 @@ def _predict_recordings(values):
       read, probability, run.class_names, at.runs.picture_labels.named(
           probability, run.multi_label, run.class_names, threshold)))
   print(f"{values.out}: {len(read)} clips, {len(run.class_names)} classes; "
-        f"{len(bad)} left out")
+        f"{len(bad)} could not be read")
 
 
 def define_flags():

@@ -23,7 +23,7 @@ def _outputs(notebook):
 def _holds_what_it_shows(text, pictures):
   assert pictures == 3
   assert "atcon over baseline" in text and "mAP, macro" in text
-  assert "labels.csv: 5 pictures, 6 classes; 0 left out" in text
+  assert "labels.csv: 5 pictures, 6 classes; 0 could not be read" in text
   assert "path,labels,disk" in text
   assert "W/maps: 1 sheet," in text
   assert re.search(r"^disk +[01]\.\d{3}$", text, re.M)  # the server's answer

@@ -30,8 +30,9 @@ def _voc(config):
                   config.keep_difficult)
 
 
-def _folder(config):
-  return folder.load(config.data_dir, config.classes, config.split_seed)
+def _folder(config, judged=()):
+  return folder.load(config.data_dir, config.classes, config.split_seed,
+                     judged=judged)
 
 
 def _image_list(config):
@@ -100,13 +101,13 @@ def cut_of(config):
       config.window_seconds, config.clip_cache)
 
 
-def _video(config):
+def _video(config, judged=()):
   if config.table:
     return clip_table.load(config.table, cut_of(config), config.data_dir,
                            config.classes, config.group_column,
                            config.split_seed)
   return video.load(config.data_dir, cut_of(config), config.classes,
-                    config.split_seed)
+                    config.split_seed, judged)
 
 
 def _moving_shapes(config):
@@ -126,7 +127,8 @@ def load(config, judged=()):
 
   Args:
     config: a resolved `Config` with an image size.
-    judged: of a table or of annotations, see `annotated.dataset`.
+    judged: of a table, of annotations and of class folders, see
+      `annotated.dataset` and `folder.load`.
   Returns:
     a `Dataset`, framed as `--resize` says.
   Raises:

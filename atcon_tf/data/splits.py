@@ -66,8 +66,9 @@ def draw(labels, shots, seed, class_names, single_label_only=False):
             "shots", shots,
             f"class '{class_names[c]}' has only {done} "
             f"{'single-label ' if single_label_only else ''}training images "
-            f"to be drawn ({labels[order, c].sum()} show it, other classes "
-            "may have taken some)")
+            f"to be drawn ({labels[order, c].sum()} show it"
+            + ", other classes may have taken some" * bool((~single).any())
+            + ")")
       taken.add(index)
   return np.array(sorted(taken))
 

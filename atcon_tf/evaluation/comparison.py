@@ -51,7 +51,8 @@ def compare(first, second, samples=2000):
     first, second: tables from `stored_predictions.load_predictions`.
     samples: bootstrap resamples of the images.
   Returns:
-    `{metric: {"difference": second - first, "interval": [low, high] (90 %),
+    `{metric: {"difference": second - first, "interval": [low, high] (90 %; None
+    if fewer than 5 images, or groups of them, have the score),
     "p": two-sided}, "per_class": {class: {metric: the same with "first" and
     "second", the two scores, and "images", the number of images that show the
     class; of the scores of maps those with a box or a mask of it}}}`.
@@ -64,8 +65,9 @@ def compare(first, second, samples=2000):
   before, after = (fn(np.arange(count)) for fn in scores)
   unit = next((u for u in map(scoring.units, (first, second))
                if u is not None), None)
-  found = statistics.paired_bootstrap(*scores[::-1], count, samples,
-                                      units=unit)
+  found = statistics.paired_bootstrap(
+      *scores[::-1], count, samples, units=unit,
+      carriers=lambda name: _carriers(first, unit, name))
   result = {k: v for k, v in found.items() if isinstance(k, str)}
   if unit is not None:
     result["groups"] = len(set(unit))
@@ -81,13 +83,33 @@ def compare(first, second, samples=2000):
   return result
 
 
+def _carriers(table, unit, name):
+  """How many images, or groups of them, a score is of.
+
+  Args:
+    table: of one of the runs.
+    unit: from `scoring.units`.
+    name: of a metric, or (class, metric).
+  """
+  unit = np.arange(len(table["id"])) if unit is None else unit
+  of_class, metric = (None, name) if isinstance(name, str) else name
+  if metric not in table:
+    return len(set(unit))
+  known = np.isfinite(table[metric])
+  if of_class is not None:
+    known = known[:, table["class_names"].tolist().index(of_class)]
+  return len(set(unit[known if known.ndim == 1 else known.any(1)]))
+
+
 def differs(row):
   """Whether the interval of a difference does not contain 0.
 
-  Where all resamples are equal there is no interval, and nothing is known.
+  Where there is no interval, or all resamples are equal, nothing is known.
   """
+  if statistics.certain(row["interval"]):
+    return False
   low, high = row["interval"]
-  return (low > 0 or high < 0) and not statistics.certain(row["interval"])
+  return low > 0 or high < 0
 
 
 def of_classes(differences, metric):

@@ -289,7 +289,7 @@ class _Contest:
         twin = self._scores[other]["faithfulness"]
         n = min(len(own), len(twin))
         if n >= LEAST and np.allclose(own[:n], twin[:n], atol=1e-6):
-          self._out(method, f"the map of {other} on this network")
+          self._out(method, f"the map of {other} by these weights")
           break
       else:
         kept.append(method)

@@ -30,6 +30,8 @@ from atcon_tf.runs import stored_predictions
 
 # Rows of a comparison picture: half gains, half losses.
 SHOWN = 8
+# A smaller change of the share of a map in its boxes is not shown.
+CHANGED = .005
 
 
 def compare(run, others, out=""):
@@ -110,10 +112,9 @@ def _figures(run, base, names, tables, differences):
       print(f"compare_{names[1]}_positives.png is left out: {few}")
     yield ("positives",
            None if few else comparison_figures.positives(after, before),
-           "consistency of true and false positives")
+           "consistency of right and wrong predictions")
   yield ("maps", changed_maps(base, run, before),
-         "the maps that changed most, left for the better, right for the "
-         "worse")
+         "the maps that changed most, for the better or for the worse")
 
 
 def changed_maps(first, second, names):
@@ -121,14 +122,15 @@ def changed_maps(first, second, names):
 
   For every image and class with a box, the share of the rectified Grad-CAM
   inside the boxes is measured under both runs. The figure has the largest
-  gains on the left and the largest losses on the right: both are shown,
-  whichever are larger.
+  gains on the left and as many of the largest losses on the right, whichever
+  are larger; or one of them alone, if there is no other of half a point.
 
   Args:
     first, second: `runs.Run`s with the same test images.
     names: what to call them.
   Returns:
-    a matplotlib figure, or None where the data have no boxes.
+    a matplotlib figure, or None where the data have no boxes, or no map
+    changed by half a point, which is said.
   """
   records, images = run_data.load_part(first)
   size = first.classifier.image_size
@@ -145,14 +147,22 @@ def changed_maps(first, second, names):
       run.classifier, own.pixels, target, size, own.rows(ids))
           for run, own in ((first, images), (second, others))]
   energy = [localization.energy_pointing_game(m, boxes) for m in heat]
-  order = np.argsort(energy[0] - energy[1], kind="stable")
-  half = min(SHOWN // 2, len(order) // 2)
-  chosen = np.concatenate([order[:half], order[len(order) - half:]])
+  gains = energy[1] - energy[0]
+  order = np.argsort(-gains, kind="stable")
+  sides = {"gained most": order[gains[order] >= CHANGED],
+           "lost most": order[gains[order] <= -CHANGED][::-1]}
+  sides = {heading: side for heading, side in sides.items() if len(side)}
+  if not sides:
+    print("the figure of changed maps is left out: no map has half a point "
+          "more or less of it in the boxes")
+    return None
+  each = min(SHOWN // 2, *map(len, sides.values()))
+  chosen = np.concatenate([side[:each] for side in sides.values()])
   captions = [[first.class_names[target[p]],
                *(f"{e[p]:.0%} in the box" for e in energy)] for p in chosen]
   return map_rows.before_after(
       images.pixels[rows[chosen]] / 255, [m[chosen] for m in heat], names,
-      [boxes[p] for p in chosen], captions, ("gained most", "lost most"))
+      [boxes[p] for p in chosen], captions, tuple(sides))
 
 
 def _names(folders):

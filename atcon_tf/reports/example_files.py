@@ -74,13 +74,14 @@ def strip(image, found, class_name="", typical=()):
             "direction.")
   if typical:
     legend += (f" Last: the most typical training image of {class_name}, "
-               "which the picture was predicted to show.")
+               "which the picture was predicted to show, and its mean "
+               "similarity to those of the class.")
   return _row([(image, "image", ""), *map(_tile, found), *(
       _tile(one, f"typical: {class_name}") for one in typical)], 0, legend)
 
 
 def prototypes(nearest, class_names):
-  """The most typical training images of each class, as a figure.
+  """Training images that together stand for each class best, as a figure.
 
   Args:
     nearest: a `runs.nearest_images.NearestImages`.
@@ -106,7 +107,9 @@ def _row(tiles, wide, legend):
   """Pictures in rows of `wide`; 0: in one row."""
   wide = min(wide or len(tiles), len(tiles))
   tall = -(-len(tiles) // wide)
-  figure = Figure(figsize=(1.9 * wide, 2.3 * tall + .2), layout="constrained")
+  lines = textwrap.wrap(legend, 26 * wide)
+  figure = Figure(figsize=(1.9 * wide, 2.55 * tall + .15 * len(lines)),
+                  layout="constrained")
   axes = list(figure.subplots(tall, wide, squeeze=False).flat)
   for one in axes:
     one.set_axis_off()
@@ -118,6 +121,5 @@ def _row(tiles, wide, legend):
     one.set_xticks([])
     one.set_yticks([])
   if legend:
-    figure.supxlabel("\n".join(textwrap.wrap(legend, 26 * wide)), fontsize=7,
-                     color="#555555")
+    figure.supxlabel("\n".join(lines), fontsize=7, color="#555555")
   return figure

@@ -13,7 +13,7 @@ def too_few(counts, things="images", refits=False):
 
   Args:
     counts: `{class: number of validation images that show it}`.
-    things: "images" or "clips".
+    things: "images", "clips" or "groups".
     refits: whether the run fits the head again, which validation judges.
   """
   name, least = min(counts.items(), key=lambda item: item[1])

@@ -195,7 +195,7 @@ def pictures(run, other, names, table, known):
 
 
 def prototypes(run, known):
-  """The most typical labelled training images of each class.
+  """The labelled training images that stand for each class best.
 
   Args:
     run: a `runs.Run`.
@@ -222,9 +222,10 @@ def prototypes(run, known):
   return inline(
       example_files.prototypes(nearest, run.class_names),
       f"Prototypes. {words}.",
-      f"The most typical of the labelled training images of each class "
-      f"(medoids in the features of the network, of at most {CANDIDATES} of "
-      "each); the number is the mean similarity to the others.", "png")
+      f"Labelled training images of each class that together stand for it "
+      f"best ({example_files.EACH} medoids in the features of the network, of "
+      f"at most {CANDIDATES} images); the number is the mean similarity to "
+      "those of the class.", "png")
 
 
 def _playing(run, clips, records, kind):

@@ -20,20 +20,33 @@ def differences_table(differences, name):
            for metric, label in rows(differences).items()
            if metric in differences and not metric.startswith("centre")}
   lines += [[label, *_cells(row)] for label, row in shown.items()]
-  notes = []
-  if "groups" in differences:
-    notes.append(f"Intervals and p are over {drawn(differences)}.")
-  every = [*shown.values(), *(
+  notes = [f"Intervals and p are over {drawn(differences)}."] if (
+      "groups" in differences) else []
+  notes += missing_notes([*shown.values(), *(
       row for of_class in differences.get("per_class", {}).values()
-      for row in of_class.values())]
-  if any(statistics.certain(row["interval"]) for row in every):
-    notes.append(CERTAIN)
+      for row in of_class.values())])
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
+
+
+def missing_notes(rows_):
+  """Sentences on differences that have no interval; [] if each has one.
+
+  Args:
+    rows_: list of dicts with "interval".
+  """
+  few = any(row["interval"] is None for row in rows_)
+  certain = any(row["interval"] and statistics.certain(row["interval"])
+                for row in rows_)
+  return [FEW] * few + [CERTAIN] * certain
 
 
 # Why there is no interval.
 CERTAIN = ("[-]: no interval, because all resamples of these images give the "
            "same number, as the 1 of a perfect score; other images need not.")
+
+
+FEW = ("[-]: no interval of a score that fewer than 5 images, or groups of "
+       "images, have: so few cannot show a difference.")
 
 
 def drawn(scores, things="images"):
@@ -94,7 +107,8 @@ def equal(row, digit=0.001):
     digit: 1 in the last place that is printed.
   """
   return abs(row["difference"]) < digit / 2 and (
-      comparison.differs(row) or max(map(abs, row["interval"])) < digit / 2)
+      row["interval"] is None or comparison.differs(row)
+      or max(map(abs, row["interval"])) < digit / 2)
 
 
 def difference(row):
@@ -126,10 +140,12 @@ def class_tables(differences, names):
                  "*" if comparison.differs(row) else ""] for c, row in rows]
       found = [row["difference"] > 0 for _, row in rows
                if comparison.differs(row)]
+      tested = sum(row["interval"] is not None for _, row in rows)
       blocks.append(align(lines) + (
-          f"\n* {sum(found)} better, {len(found) - sum(found)} worse of "
-          f"{len(rows)}; about {(1 - statistics.LEVEL) * len(rows):.0f} "
-          "expected by chance alone"))
+          f"\n* interval without 0: {sum(found)} better, "
+          f"{len(found) - sum(found)} worse of "
+          f"{tested}; about {(1 - statistics.LEVEL) * tested:.0f} "
+          "expected by chance alone") * bool(tested))
   return "\n\n".join(blocks)
 
 
@@ -248,9 +264,10 @@ def scores_table(results, part="test"):
   own = [two_classes.rows(r[part]) for r in results.values()]
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
-  notes = dict.fromkeys(note for r in results.values() for note in (
+  of = lambda name: f"{name}: " if len(results) > 1 else ""
+  notes = dict.fromkeys(note for name, r in results.items() for note in (
       *interval_notes(r[part], things), *absent_classes(r[part], part),
-      *two_classes.notes(r[part])))
+      *(of(name) + note for note in two_classes.notes(r[part]))))
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 

@@ -29,8 +29,9 @@ def sentence(outcome):
     return f"{on} no map depends on what was learned: trust none."
   told = "; ".join(_difference(name, row)
                    for name, row in final["differences"].items())
-  judged = (f"90 % intervals over {final['images']} of them that had no part "
-            "in choosing it")
+  judged = "90 % intervals over " + (
+      f"the {final['units']} groups of " if "groups" in outcome else "") + (
+          f"{final['images']} of them that had no part in choosing it")
   against = "a spot in the middle that sees no image" if (
       final["reference"] == CENTRE) else final["reference"]
   more = _control(final, trusted) + _not_compared(outcome)

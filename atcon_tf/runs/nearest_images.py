@@ -106,7 +106,9 @@ class NearestImages:
             for chosen, row in zip(order, similarity)]
 
   def prototypes(self, class_index, count=1):
-    """The most typical training images of a class, its medoids.
+    """The training images that together stand for a class best, its medoids.
+
+    One is the most typical image; two need not be the two most typical ones.
 
     Args:
       class_index: number of the class.

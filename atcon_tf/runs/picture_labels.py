@@ -8,9 +8,11 @@ import concurrent.futures
 import numpy as np
 import tensorflow as tf
 
+from atcon_tf.config import files
 from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
+from atcon_tf.data.sources import binary_masks
 from atcon_tf.models import probabilities
 
 
@@ -21,6 +23,22 @@ def threshold_of(thresholds):
   second of two classes.
   """
   return thresholds.get("probability", thresholds.get("positive"))
+
+
+def without_masks(paths, config, tell):
+  """Paths of pictures without the masks of an inspection set among them.
+
+  Args:
+    paths: list of `pathlib.Path`.
+    config: of the run that shall see the pictures.
+    tell: called with a line if masks are left out.
+  """
+  masks = binary_masks.masks_among(paths) if (
+      config.dataset == "binary_masks") else ()
+  if masks:
+    tell(f"left out: {len(masks)} masks of other pictures, for example "
+         f"{files.printable(min(masks))}")
+  return [path for path in paths if path not in masks]
 
 
 def predict(classifier, multi_label, images, batch_size=32, progress=False,

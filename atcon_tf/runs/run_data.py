@@ -192,8 +192,9 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None,
     check: called with the records before their images are read; it may raise
       `UserError`. None: nothing is called.
     dataset, table, annotations: of other data, as in a `Config`; without
-      `dataset` a table is of csv, and all else of the run's kind. They may
-      show some of the run's classes only; images without a part are "test".
+      `dataset` a table is of csv, and all else of the run's kind. They, and
+      class folders, may show some of the run's classes only; images without a
+      part are "test".
   Returns:
     list of `Record`, and `image_store.Images`.
   Raises:
@@ -210,7 +211,9 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None,
   else:
     config = dataclasses.replace(config, data_dir=data_dir or config.data_dir,
                                  voc_year=voc_year or config.voc_year)
-  data = registry.load(config, run.class_names if table or annotations else ())
+  judging = table or annotations or (
+      data_dir and config.dataset in ("folder", "video"))
+  data = registry.load(config, run.class_names if judging else ())
   if other:
     _tell(data.notes)
   if data.class_names != run.class_names:
@@ -240,7 +243,8 @@ def load_part(run, split="test", data_dir="", voc_year=0, check=None,
       print(f"note: {len(wanted) - len(records)} of the {len(wanted)} {split} "
             "images of this run are missing", flush=True)
   if not records:
-    raise UserError("split", split, "has no images")
+    raise UserError("split", split, "has no images"
+                    + "; those without a part are test images" * other)
   several = [r.id for r in records if r.label.sum() != 1]
   if several and not run.multi_label:
     raise UserError(f"image '{several[0]}' shows none or several of the "

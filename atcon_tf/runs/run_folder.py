@@ -67,7 +67,7 @@ class Workdir:
     if not str(path):
       raise UserError("workdir", "", "must name a folder")
     self.path = pathlib.Path(local_paths.local("workdir", path))
-    self.config = config
+    self.config, there = config, self.path.exists()
     self._lock = files.locked("workdir", self.path / ".lock", path,
                               "another process uses this folder")
     if os.path.realpath(config.model) in {
@@ -80,6 +80,8 @@ class Workdir:
       self._set_aside()
     else:
       self._check()
+    # What a run that is refused before its first step leaves behind.
+    self._new = not (self.path / "config.json").exists(), not there
     kept_model.keep(self.path, config.model)
     files.write_text(self.path / "config.json", config.to_json())
     files.write_text(self.path / "flags.txt", config.to_flags())
@@ -155,6 +157,15 @@ class Workdir:
                       "this run is finished; use another folder (with "
                       "--warm_start=THIS_FOLDER to train its model further), "
                       "or --overwrite to repeat it")
+
+  def abandon(self):
+    """Removes what a new run wrote that was refused before its first step."""
+    new_run, new_folder = self._new
+    if new_run:
+      for name in NAMES:
+        _remove(self.path / name)
+      if new_folder and not self._others():
+        shutil.rmtree(self.path)
 
   def close(self):
     """Closes the folder and releases the lock."""

@@ -13,6 +13,7 @@ from atcon_tf.attribution import maps
 from atcon_tf.config.names import COLORMAP
 from atcon_tf.serving import exif_orientation
 
+WHOLE = 2.0 ** 22
 
 def decode(image_bytes, size, resize="squeeze"):
   """JPEG or PNG pictures `[B]` -> float32 `[B, H, W, 3]` in [0, 1].
@@ -94,23 +95,29 @@ def _over_white(rgba):
 def shrink(pixels, size):
   """PIL's bilinear (antialiased) resize of `[h, w, 3]` with levels 0 to 255.
 
-  Columns, then rows, each rounded to whole levels as PIL does.
+  Columns, then rows, each rounded to whole levels as PIL does. An enlarged
+  picture has many sums of just half a level, which only PIL's own arithmetic
+  rounds as PIL does: its weights are whole numbers, in units of 1 / WHOLE.
+  (Of some tall pictures Pillow 13 resizes the rows first: up to one level.)
   """
   height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+  pixels = tf.cast(pixels, tf.float64)
   pixels = tf.einsum("xw,hwc->hxc", _triangles(width, size[1]), pixels)
-  pixels = tf.floor(pixels + 0.5)
+  pixels = tf.floor(pixels / WHOLE + 0.5)
   pixels = tf.einsum("yh,hxc->yxc", _triangles(height, size[0]), pixels)
-  return tf.ensure_shape(tf.floor(pixels + 0.5), [*size, 3])
+  return tf.ensure_shape(tf.cast(tf.floor(pixels / WHOLE + 0.5), tf.float32),
+                         [*size, 3])
 
 
 def _triangles(before, after):
   """Triangle filter `[after, before]`, as wide as one new pixel or old."""
-  scale = tf.cast(before, tf.float32) / after
-  centre = (tf.range(after, dtype=tf.float32) + 0.5) * scale
-  place = tf.range(tf.cast(before, tf.float32)) + 0.5
+  scale = tf.cast(before, tf.float64) / after
+  centre = (tf.range(after, dtype=tf.float64) + 0.5) * scale
+  place = tf.range(tf.cast(before, tf.float64)) + 0.5
   weight = tf.nn.relu(1 - tf.abs(place - centre[:, tf.newaxis])
                       / tf.maximum(scale, 1))
-  return weight / tf.reduce_sum(weight, -1, keepdims=True)
+  return tf.floor(WHOLE * weight / tf.reduce_sum(weight, -1, keepdims=True)
+                  + 0.5)
 
 
 def overlay(images, heat, shapes=None):

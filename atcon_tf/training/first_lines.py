@@ -1,6 +1,5 @@
 """What a run says before its first step."""
 
-import numpy as np
 import tensorflow as tf
 
 from atcon_tf.evaluation import map_cells
@@ -24,12 +23,19 @@ def of(config, data, classifier, workers=1):
            f"{of}, {config.steps} updates on {device(workers)}"]
   lines.append(map_cells.note(classifier, [
       r for records in data.records.values() for r in records]))
-  few = kept_weights.too_few(dict(zip(data.class_names, np.sum(
-      [r.label for r in data.records["val"]], 0))), things,
-                             config.refit == "on")
+  few = kept_weights.too_few(
+      _shown(data.records["val"], data.class_names),
+      "groups" if any(r.group for r in data.records["val"]) else things,
+      config.refit == "on")
   if few and config.trains and config.keep == "best":
     lines.append(f"note: {few}")
   return [line for line in lines if line]
+
+
+def _shown(records, class_names):
+  """`{class: number of images that show it}`, or of groups of images."""
+  return {name: len({r.group or r.id for r in records if r.label[c] > 0})
+          for c, name in enumerate(class_names)}
 
 
 def device(workers=1):

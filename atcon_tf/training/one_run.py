@@ -60,8 +60,12 @@ def _run(config, workdir, overwrite, strategy, group):
   work = group.chief_first(
       lambda: run_folder.Workdir(workdir, config, overwrite))
   try:
-    return prepare(config, work.path / "splits.json", strategy=strategy).run(
-        work)
+    try:
+      begun = prepare(config, work.path / "splits.json", strategy=strategy)
+    except UserError:
+      work.abandon()
+      raise
+    return begun.run(work)
   finally:
     work.close()
 

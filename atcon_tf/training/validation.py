@@ -145,7 +145,9 @@ class Validator:
     if not self.interactive:
       names = SHOWN_OF_HEADS if self.losses else SHOWN
       shown = [f"{name} {row[name]:.4f}" for name in names if name in row]
-      print(f"{updates}/{self.config.steps}  " + "  ".join(shown),
+      what = "refitted probe  " if state.refit else (
+          f"mean of {state.averaged} weights  " if state.mean_taken else "")
+      print(f"{updates}/{self.config.steps}  {what}" + "  ".join(shown),
             flush=True)
     return kept
 
@@ -214,6 +216,8 @@ class Validator:
     if threshold is not None:
       words += (f"; the model says '{self.data.class_names[1]}' from a "
                 f"probability of {threshold:.1%} on")
+    if any(len(r.boxes) for r in records):
+      words += "; green: the boxes of what an image shows"
     figure.supxlabel(words, fontsize=8, color="#444444")
     return figure
 

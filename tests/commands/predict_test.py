@@ -66,7 +66,7 @@ def test_a_run_labels_pictures_as_it_did_when_it_was_tested(tiny_run,
   quiet_process.output(done)
   assert f"left out: {folder}/broken.jpg: does not decode" in done.stdout
   assert done.stdout.splitlines()[-1] == (
-      f"{out}: 4 pictures, 6 classes; 1 left out")
+      f"{out}: 4 pictures, 6 classes; 1 could not be read")
   rows = _rows(out)
   assert list(rows[0]) == ["path", "labels", *run.class_names]
   assert [row["path"] for row in rows] == [
@@ -154,11 +154,11 @@ def test_masks_beside_the_pictures_get_no_labels(capsys):
   names = ["7.jpg", "7m.png", "8.png", "arm.png", "other/8m.png"]
   paths = [pathlib.Path("parts") / name for name in names]
   config = types.SimpleNamespace(dataset="binary_masks")
-  kept = predict._without_masks(paths, config)
+  kept = picture_labels.without_masks(paths, config, print)
   assert [p.name for p in kept] == ["7.jpg", "8.png", "arm.png", "8m.png"]
   assert "left out: 1 masks of other pictures" in capsys.readouterr().out
   config.dataset = "folder"
-  assert predict._without_masks(paths, config) == paths
+  assert picture_labels.without_masks(paths, config, print) == paths
 
 
 @pytest.mark.parametrize("flags, message", [

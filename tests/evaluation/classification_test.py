@@ -84,9 +84,11 @@ class EvaluateTest(parameterized.TestCase):
     # AP of class 3, all positive, is 1; of class 2 there is none.
     self.assertAlmostEqual(scores["map_macro"], (5 / 6 + 1 + 1) / 3)
     self.assertAlmostEqual(scores["auc_macro"], (3 / 4 + 1) / 2)
-    # F1 has 0 for class 2; class 3 finds 2 of 4 -> 4/6.
-    self.assertAlmostEqual(scores["f1_macro"],
-                           (4 / 5 + 2 / 3 + 0 + 2 / 3) / 4)
+    # There is no F1 of class 2; class 3 finds 2 of 4 -> 4/6.
+    self.assertAlmostEqual(scores["f1_macro"], (4 / 5 + 2 / 3 + 2 / 3) / 3)
+    shown = [0, 1, 3]
+    self.assertAlmostEqual(scores["f1_macro"], metrics.f1_score(
+        label, probability >= 0.35, average="macro", labels=shown))
     each = classification.per_class(label, probability, 0.35)
     self.assertEqual(each["ap"][2:], [None, 1.0])
     self.assertEqual(each["auc"][2:], [None, None])
@@ -94,8 +96,14 @@ class EvaluateTest(parameterized.TestCase):
 
   def test_nothing_to_rank_is_absent(self):
     scores = classification.evaluate([[0], [0]], [[.1], [.9]], 0.5)
-    self.assertEqual(set(scores),
-                     {"f1_macro", "f1_micro", "f1_macro_at_half", "loss"})
+    self.assertEqual(set(scores), {"f1_micro", "loss"})
+
+  def test_all_right_is_perfect_in_each_resample(self):
+    label = np.eye(3)
+    for rows in ([0, 0, 1], [2, 2, 2], [0, 1, 2]):
+      scores = classification.evaluate(label[rows], label[rows],
+                                       multi_label=False)
+      self.assertEqual(scores["f1_macro"], 1)
 
   def test_certain_and_wrong_has_a_finite_loss(self):
     scores = classification.evaluate([[1.0]], [[0.0]], 0.5)

@@ -22,7 +22,7 @@ CLASSES = ("cat", "dog")
 
 
 def _table(probability, consistency=None, **changes):
-  """Six images: three cats, then three dogs."""
+  """As many cats as dogs, the cats first."""
   count = len(probability)
   label = np.repeat(np.eye(2), count // 2, 0)
   return {"id": np.array([f"image{i}" for i in range(count)]),
@@ -36,26 +36,26 @@ def _table(probability, consistency=None, **changes):
 
 
 # Every cat is found; the dogs have a cat's probability.
-FIRST = _table([[.9, .1]] * 3 + [[.9, .1], [.8, .2], [.1, .9]])
+FIRST = _table([[.9, .1]] * 6 + [[.9, .1], [.8, .2], [.1, .9]] * 2)
 # The box IoU of the dogs grows by .1, .25 and .4, that of no cat.
-SECOND = _table([[.9, .1]] * 3 + [[.1, .9]] * 3, box_iou=np.where(
-    FIRST["label"], [[.25]] * 3 + [[.35], [.5], [.65]], np.nan))
+SECOND = _table([[.9, .1]] * 6 + [[.1, .9]] * 6, box_iou=np.where(
+    FIRST["label"], [[.25]] * 6 + [[.35], [.5], [.65]] * 2, np.nan))
 
 
 def test_each_class_is_compared():
   found = comparison.compare(FIRST, SECOND, samples=200)
-  # Cats: 3 hits and 2 false alarms, F1 = 6 / 8; then 3 and none.
+  # Cats: 6 hits and 4 false alarms, F1 = 12 / 16; then 6 and none.
   cat, dog = found["per_class"]["cat"], found["per_class"]["dog"]
   assert cat["f1"]["first"] == .75 and cat["f1"]["second"] == 1
-  # Dogs: one hit, two missed, F1 = 2 / 4.
+  # Dogs: two hits, four missed, F1 = 4 / 8.
   assert dog["f1"]["first"] == .5 and dog["f1"]["difference"] == .5
   assert found["f1_macro"]["difference"] == pytest.approx((.25 + .5) / 2)
-  assert dog["f1"]["images"] == 3
+  assert dog["f1"]["images"] == 6
   # Of one dog there is no box.
-  boxes = np.where([[0, 0]] * 5 + [[0, 1]], np.nan, FIRST["box_iou"])
+  boxes = np.where([[0, 0]] * 11 + [[0, 1]], np.nan, FIRST["box_iou"])
   fewer = comparison.compare(*({**t, "box_iou": boxes} for t in (
       FIRST, SECOND)), samples=20)["per_class"]["dog"]
-  assert fewer["box_iou"]["images"] == 2 and fewer["ap"]["images"] == 3
+  assert fewer["box_iou"]["images"] == 5 and fewer["ap"]["images"] == 6
   assert dog["box_iou"]["difference"] == pytest.approx(.25)
   low, high = dog["box_iou"]["interval"]
   assert .09 < low < .25 < high < .41
@@ -78,13 +78,29 @@ def test_the_tables_as_text():
   assert [b.split(" of a class")[0] for b in blocks] == ["AP", "F1",
                                                          "box IoU"]
   lines = blocks[-1].splitlines()
-  assert lines[2].split()[:5] == ["dog", "3", "0.250", "0.500", "+0.250"]
-  assert lines[2].split()[-2:] == ["0.010", "*"]
+  assert lines[2].split()[:5] == ["dog", "6", "0.250", "0.500", "+0.250"]
+  # Six images of one sign: 2 / 2^6.
+  assert lines[2].split()[-2:] == ["0.031", "*"]
   # No resample changes the cats: there is no interval, and that is said.
   assert lines[3].split()[-3:] == ["equal", "[-]", "-"]
   assert "no interval, because all resamples" in " ".join(text)
-  assert lines[-1] == ("* 1 better, 0 worse of 2; about 0 expected by chance "
-                       "alone")
+  assert lines[-1] == ("* interval without 0: 1 better, 0 worse of 2; about 0 "
+                       "expected by chance alone")
+
+
+def test_few_images_with_a_box_show_no_difference():
+  """Each of four maps is better: 2 / 2^4 is more than a tenth."""
+  few = np.where(np.arange(12)[:, None] < 8, np.nan, 1)
+  found = comparison.compare(*({**t, "box_iou": t["box_iou"] * few}
+                               for t in (FIRST, SECOND)), samples=200)
+  for row in found["box_iou"], found["per_class"]["dog"]["box_iou"]:
+    assert row["difference"] > .2
+    assert row["interval"] is None and row["p"] == .125
+    assert not comparison.differs(row)
+  text = tables.differences_table(found, "new over old")
+  line, = (line for line in text.splitlines() if line.startswith("box IoU"))
+  assert line.split()[-2:] == ["[-]", "-"] and "fewer than 5 images" in text
+  assert canvas.to_png(comparison_figures.classes(found, "new over old"))
 
 
 def test_a_constant_difference_is_not_certain():
@@ -115,9 +131,9 @@ def test_groups_are_drawn_whole():
 
 
 def test_other_images_or_classes_are_refused_in_one_line():
-  other = {**SECOND, "id": np.array([f"image{i}" for i in range(2, 8)])}
+  other = {**SECOND, "id": np.array([f"image{i}" for i in range(2, 14)])}
   with pytest.raises(UserError, match=r"a and b saw different test images "
-                     r"\(6 and 6, 4 in common\)") as caught:
+                     r"\(12 and 12, 10 in common\)") as caught:
     comparison.check(FIRST, other, ("a", "b"))
   assert "\n" not in str(caught.value)
   with pytest.raises(UserError, match="different classes"):
@@ -142,33 +158,38 @@ def test_true_and_false_positives():
 
 
 def test_the_figures_say_their_numbers():
-  before = _table(FIRST["probability"], [-.5, -.3, 0, .2, .4, .6])
+  before = _table(FIRST["probability"], 2 * [-.5, -.3, 0] + 2 * [.2, .4, .6])
   # Gains of 0.5 - x: a line of slope -1 through every point.
-  after = _table(SECOND["probability"], [.5] * 6)
+  after = _table(SECOND["probability"], [.5] * 12)
   difference = comparison.compare(before, after, 50)["consistency"]
   figure = comparison_figures.gain(before, after, ("old", "new"), difference,
                                    50)
   (axes,) = figure.axes
-  # 0.5 - 0.4 / 6, and five of six images gain.
+  # 0.5 - 0.4 / 6, and ten of twelve images gain.
   low, high = difference["interval"]  # that of the console's table
   assert axes.get_title() == (
       f"Mean gain of consistency +0.433 [{low:+.3f}, {high:+.3f}]")
   words = [t.get_text() for t in axes.get_legend().get_texts()]
   assert "83% of the images gain" in words
   assert any(w.startswith("fit, slope -1.00 [-1.00, -1.00]") for w in words)
+  assert "fall from left to right proves nothing" in " ".join(
+      figure.get_supxlabel().split())
+  again = comparison_figures.gain(before, {**after, "consistency": (
+      2 * before["consistency"])}, ("old", "new"), difference, 50)
+  assert "fall from left" not in " ".join(again.get_supxlabel().split())
   line = axes.get_lines()[-1]
   np.testing.assert_allclose(line.get_ydata(), .5 - line.get_xdata(),
                              atol=1e-9)
 
-  # The false positives are images 3 and 4, the true ones the others.
+  # Two of each three dogs are wrong, all else is right.
   figure = comparison_figures.positives((before, after), ("old", "new"))
   left, right = figure.axes
-  # Of the 4 x 2 pairs the true one is higher in 2: image 5 against both.
+  # Of the 8 x 4 pairs the right one is higher in 8, those of two dogs.
   assert "25% [" in left.get_title()
-  assert right.get_title().endswith("positives of one kind only")
+  assert right.get_title().endswith("all are right, or all wrong")
   assert canvas.to_png(figure).startswith(b"\x89PNG")
   assert comparison_figures.too_few((before, after), ("old", "new")) == (
-      "old has 2 false positives, fewer than 10")
+      "old has 4 wrong predictions, fewer than 10")
 
 
 def test_the_figure_of_classes_is_grey_where_nothing_is_shown():
@@ -196,7 +217,9 @@ def test_the_command(tiny_run, tmp_path):
   assert found["map_macro"]["difference"] == 0
   assert sorted(p.name.rsplit("_", 1)[1] for p in (
       twin / "figures").glob("compare_*")) == [
-          "classes.png", "gain.png", "maps.png", "positives.png"]
+          "classes.png", "gain.png", "positives.png"]
+  assert "the figure of changed maps is left out: no map has half" in (
+      done.stdout)
   # Other test images: one line, and nothing is written.
   with np.load(twin / "predictions.npz") as arrays:
     arrays = dict(arrays)

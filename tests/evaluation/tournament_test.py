@@ -79,7 +79,7 @@ def test_who_is_out_and_who_wins(hold):
   outcome, seen = hold()
   why = {m: row["out"] for m, row in outcome["methods"].items()}
   assert why["guided_backprop"] == "fails the sanity check"
-  assert why["cam"] == "the map of grad_cam on this network"
+  assert why["cam"] == "the map of grad_cam by these weights"
   assert why["full_grad"] == "not here: has no meaning here"
   assert why["rise"] == ("too dear: the sanity check of 2 images takes 2004 "
                          "passes, more than its share")
@@ -101,6 +101,9 @@ def test_who_is_out_and_who_wins(hold):
   assert text.startswith("On your 60 validation images use gradient, which "
                          "beats grad_cam: insertion minus deletion +0.")
   assert f"over {outcome['final']['images']} of them that had no" in text
+  final = outcome["final"]
+  assert f"over the {final['units']} groups of {final['images']} of them" in (
+      tournament_page.sentence({**outcome, "groups": 30}))
   control = outcome["final"]["means"]["(centre)"]["faithfulness"]
   assert (f"a spot in the middle that sees no image has insertion minus "
           f"deletion {control:.3f} (gradient 0.") in text

@@ -89,6 +89,17 @@ def test_nor_where_the_folder_is_spelt_otherwise(tmp_path):
   assert [r.id for r in records] == run.split["test"]
   with pytest.raises(UserError, match="split='all': these are the run's own"):
     run_data.load_part(run, "all", moved)
+  # Another folder, of one class: each of its images judges the run.
+  other = tmp_path / "other_photos"
+  shutil.copytree(tmp_path / "photos/dog", other / "dog/second")
+  (other / "dog/second/0.png").unlink()
+  records, _ = run_data.load_part(run, "test", str(other))
+  assert len(records) == 9 and {int(r.label.argmax()) for r in records} == {1}
+  with pytest.raises(UserError, match="split='val': has no images; those with"):
+    run_data.load_part(run, "val", str(other))
+  (other / "dog").rename(other / "wolf")
+  with pytest.raises(UserError, match="other classes .wolf. than the run"):
+    run_data.load_part(run, "test", str(other))
   with pytest.raises(UserError, match="was trained on .* of this run's"):
     training.train_and_evaluate(Config(
         data_dir=data + "/", split_seed=1, warm_start=str(tmp_path / "run"),
@@ -100,9 +111,18 @@ def test_other_settings_are_refused_by_name(finished):
     training.train_and_evaluate(tiny(steps=5), finished / "atcon")
 
 
+def test_a_run_that_is_refused_leaves_nothing(tmp_path):
+  (tmp_path / "mine").mkdir()
+  for folder in ("w", "mine"):
+    for wrong in (dict(weights="typo.weights.h5"), dict(shots=5000)):
+      with pytest.raises(UserError):
+        training.train_and_evaluate(tiny(**wrong), tmp_path / folder)
+  assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+  assert [p.name for p in (tmp_path / "mine").iterdir()] == [".lock"]
+
+
 def test_a_run_that_never_began_takes_other_settings(tmp_path):
-  with pytest.raises(UserError, match="no such file"):
-    training.train_and_evaluate(tiny(weights="typo.weights.h5"), tmp_path / "w")
+  run_folder.Workdir(tmp_path / "w", tiny(steps=9)).close()
   run_folder.Workdir(tmp_path / "w", tiny()).close()
 
 

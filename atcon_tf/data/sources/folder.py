@@ -54,7 +54,7 @@ class Things(typing.NamedTuple):
 IMAGES = Things("image", image_files.below, image_files.ENDINGS)
 
 
-def load(data_dir, classes=(), seed=0, things=IMAGES):
+def load(data_dir, classes=(), seed=0, things=IMAGES, judged=()):
   """Reads a folder of class folders.
 
   Args:
@@ -64,6 +64,8 @@ def load(data_dir, classes=(), seed=0, things=IMAGES):
     seed: seed of the draw of validation and test images, if their folders are
       missing.
     things: what the class folders hold.
+    judged: the classes of a run that the images shall judge. Then, without
+      split folders, all are test images, and a class may have no folder.
   Returns:
     a single-label `Dataset` without boxes. The id of an image is its path
     below `data_dir`, with "/".
@@ -79,6 +81,8 @@ def load(data_dir, classes=(), seed=0, things=IMAGES):
     raise UserError("data_dir", first,
                     "no class folders in it; must have one sub-folder of "
                     f"{things.word}s per class")
+  if judged and list(layout) == ["all"]:
+    return _judging(data_dir, available, tuple(judged), things)
   if len(available) == 1:
     raise UserError("data_dir", first,
                     f"only one class folder, '{available[0]}'; at "
@@ -113,6 +117,26 @@ def load(data_dir, classes=(), seed=0, things=IMAGES):
       *_loose_note(data_dir, layout, things),
       *image_files.note(data_dir, others, {"image": "picture"}.get(
           things.word, things.word))), rules.drawn(layout))
+
+
+def _judging(data_dir, available, names, things):
+  """The data set of class folders, all of whose images are test images."""
+  unknown = [name for name in available if name not in names]
+  if unknown:
+    raise UserError("data_dir", data_dir,
+                    f"has other classes ({', '.join(unknown)[:80]}) than the "
+                    f"run ({', '.join(names)[:80]})")
+  others, records = collections.Counter(), []
+  labels = dict(zip(names, record.one_hot(len(names))))
+  for name, place in class_folders(data_dir).items():
+    found, more = images_in(data_dir, place, things)
+    others += more
+    records += [record.Record(i, os.path.join(data_dir, *i.split("/")),
+                              labels[name]) for i in found]
+  return record.Dataset(
+      names, False, {"train": [], "val": [], "test": records},
+      tuple(image_files.note(data_dir, others, {"image": "picture"}.get(
+          things.word, things.word))))
 
 
 def _layout(data_dir):

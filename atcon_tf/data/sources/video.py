@@ -41,20 +41,20 @@ CLIPS = folder.Things("clip", _in_class_folder, recordings.ENDINGS,
 _UCF = re.compile(r"(v_[^/]+_g\d+)_c\d+")
 
 
-def load(data_dir, cut, classes=(), seed=0):
+def load(data_dir, cut, classes=(), seed=0, judged=()):
   """Reads a folder of class folders of clips.
 
   Args:
     data_dir: the folder.
     cut: a `recorded_clip.Cut`.
-    classes, seed: as for `folder.load`.
+    classes, seed, judged: as for `folder.load`.
   Returns:
     a single-label `Dataset`. The id of a clip is the path of its recording
     below `data_dir`, with "/", and the seconds of a window.
   Raises:
     UserError: the error names the folder that is wrong.
   """
-  found = folder.load(data_dir, classes, seed, CLIPS)
+  found = folder.load(data_dir, classes, seed, CLIPS, judged)
   return dataclasses.replace(found, frames=cut.frames, splits={
       part: [clip for r in records for clip in _clips(r, cut)]
       for part, records in found.splits.items()})

@@ -24,9 +24,9 @@ def evaluate(label, probability, threshold=None, multi_label=True):
   predicted; of two classes the second is, if its probability reaches the
   threshold, if there is one.
 
-  * F1 of a class: `2 TP / (2 TP + FP + FN)`, 0 where all three are 0.
-    `f1_macro`: mean over classes; `f1_micro`: F1 of all decisions together;
-    `f1_macro_at_half`: multi-label, at the threshold 0.5.
+  * F1 of a class: `2 TP / (2 TP + FP + FN)`. `f1_macro`: mean over classes;
+    `f1_micro`: F1 of all decisions together; `f1_macro_at_half`: multi-label,
+    at the threshold 0.5.
   * Average precision of a class: the mean, over its positive images, of the
     precision at their rank. `map_macro` is the mean over classes,
     `map_weighted` weighs each by its number of positives.
@@ -35,9 +35,11 @@ def evaluate(label, probability, threshold=None, multi_label=True):
     categorical cross-entropy; natural logarithm.
   * `accuracy`: of one label an image.
 
-  A class without a positive image has no average precision, and one without
-  a positive or without a negative image has no AUC. The means leave such a
-  class out; its F1 counts as 0, as in scikit-learn.
+  A class without a positive image has no F1 and no average precision, and one
+  without a positive or without a negative image has no AUC. The means leave
+  such a class out (scikit-learn counts its F1 as 0, unless `labels` names the
+  others): otherwise a resample of the images that lacks a class would have a
+  low F1 although each image is right.
 
   Args:
     label: `[images, classes]`, 0 or 1.
@@ -71,16 +73,18 @@ def evaluate_all(label, probability, threshold=None, multi_label=True):
   label, probability = _check(label, probability, multi_label)
   decision = decide(probability, threshold, multi_label)
   precision, auc = _rank_scores(label, probability)
-  support, f1 = label.sum(0), _f1(label, decision)
+  support = label.sum(0)
+  f1 = np.where(support > 0, _f1(label, decision), np.nan)
   scores = {
-      "f1_macro": f1.mean(),
+      "f1_macro": _mean(f1),
       "f1_micro": _f1(label.ravel(), decision.ravel()),
       "map_macro": _mean(precision),
       "map_weighted": _mean(precision, support),
       "auc_macro": _mean(auc)}
   clipped = np.clip(probability, EPSILON, 1 - EPSILON)
   if multi_label:
-    scores["f1_macro_at_half"] = _f1(label, probability >= 0.5).mean()
+    scores["f1_macro_at_half"] = _mean(np.where(
+        support > 0, _f1(label, probability >= 0.5), np.nan))
     scores["loss"] = -np.log(np.where(label, clipped, 1 - clipped)).mean()
   else:
     scores["accuracy"] = (label & decision).sum() / len(label)

@@ -48,7 +48,7 @@ def bootstrap(statistic, n, samples=500, level=LEVEL, seed=0, units=None):
 
 
 def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
-                     seed=0, units=None):
+                     seed=0, units=None, carriers=None):
   """Is a better than b on these images?
 
   Both scores are computed on the same resamples, since the difference of two
@@ -57,13 +57,23 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
   #(d >= 0) + 1) / (#d + 1)`, at most 1. It is approximate, like the interval,
   and never below `2 / (samples + 1)`.
 
+  A bootstrap of few units is much too narrow. k units with differences of one
+  sign have p = 2 / 2^k in the exact test that flips signs (Fisher, "The Design
+  of Experiments", 1935), so p is not below that, and there is no interval of a
+  level that no k units could reach: with 0.90, of fewer than 5.
+
   Args:
     statistic_a, statistic_b: as in `bootstrap`.
     n, samples, level, seed, units: as in `bootstrap`.
+    carriers: function of a name that returns the number k of the units that
+      its score is of, as those with a box of a class; None: all are many.
   Returns:
-    `{name: {"difference": a - b on all images, "interval": [low, high],
-    "p": two-sided}}` for the names that both have.
+    `{name: {"difference": a - b on all images, "interval": [low, high] or
+    None, "p": two-sided}}` for the names that both have.
   """
+  def least(name):
+    return 2.0 ** (1 - carriers(name)) if carriers else 0.0
+
   def difference(indices):
     a, b = statistic_a(indices), statistic_b(indices)
     return {name: a[name] - b[name] for name in a if name in b}
@@ -72,9 +82,10 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
   values = _resample(difference, n, samples, level, seed, units)
   return {
       name: {"difference": float(observed[name]),
-             "interval": _interval(v, level),
-             "p": float(min(1, 2 * (1 + min((v <= 0).sum(), (v >= 0).sum()))
-                            / (len(v) + 1)))}
+             "interval": None if least(name) > 1 - level + 1e-9
+             else _interval(v, level),
+             "p": float(min(1, max(least(name), 2 * (
+                 1 + min((v <= 0).sum(), (v >= 0).sum())) / (len(v) + 1))))}
       for name, v in values.items() if np.isfinite(observed.get(name, np.nan))}
 
 
@@ -128,8 +139,11 @@ def paired_seeds_test(differences, level=LEVEL):
 
 
 def certain(interval):
-  """Whether all resamples gave one value, so that nothing can be said."""
-  return interval[1] - interval[0] < 1e-9
+  """Whether there is no interval, or all resamples gave one value.
+
+  Then nothing can be said.
+  """
+  return interval is None or interval[1] - interval[0] < 1e-9
 
 
 def _resample(statistic, n, samples, level, seed, units=None):

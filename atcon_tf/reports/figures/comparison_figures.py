@@ -22,12 +22,12 @@ from atcon_tf.reports import tables as words
 
 
 def right_and_wrong(table):
-  """The images whose most probable class is a true, or a false, positive.
+  """The images whose most probable class is rightly, or wrongly, predicted.
 
   Args:
     table: of predictions.npz.
   Returns:
-    two bool `[N]`, true and false positives; both are False where no class
+    two bool `[N]`, right and wrong predictions; both are False where no class
     reaches the threshold.
   """
   first = table["probability"].argmax(1)
@@ -48,9 +48,9 @@ def gain(before, after, names, difference, samples=500):
 
   The line is fitted by least squares; its band holds 90 % of bootstrap
   resamples of the images, or of their groups. The gain lies between
-  `-1 - before` and `1 - before` (dashed). A falling line proves little: if the two values of an image were
-  unrelated, it would fall with slope -1. Read how many points lie above 0, and
-  where the line crosses 0.
+  `-1 - before` and `1 - before` (dashed). A falling line proves little: if the
+  two values of an image were unrelated, it would fall with slope -1. Read how
+  many points lie above 0, and where the line crosses 0.
 
   Args:
     before, after: tables of two runs on the same images.
@@ -90,25 +90,27 @@ def gain(before, after, names, difference, samples=500):
   axes.set_ylim(max(bottom, -1.1 - places[-1]), min(top, 1.1 - places[0]))
   axes.set_xlabel(f"consistency of an image under {names[0]}")
   axes.set_ylabel(f"gain under {names[1]}")
-  axes.set_title(
-      "Mean gain of consistency {:+.3f} [{:+.3f}, {:+.3f}]".format(
-          difference["difference"], *difference["interval"]), fontsize=11)
+  ends = "[-]" if difference["interval"] is None else (
+      "[{:+.3f}, {:+.3f}]".format(*difference["interval"]))
+  axes.set_title(f"Mean gain of consistency {difference['difference']:+.3f} "
+                 f"{ends}", fontsize=11)
   axes.grid(alpha=.25)
   axes.legend(fontsize=8, loc="lower left")
   figure.supxlabel(textwrap.fill(
       f"A point is a test image: how much its map stays the same under a mask "
       f"with {names[0]} (from left to right), and by how much more with "
-      f"{names[1]} (upwards). Points above 0 gained. That the points fall from "
-      "left to right proves nothing: who has little can gain more.", 95),
+      f"{names[1]} (upwards). Points above 0 gained."
+      + " That the points fall from left to right proves nothing: who has "
+      "little can gain more." * bool(best["slope"] < 0), 95),
       fontsize=8, color="#444444")
   return figure
 
 
 def positives(tables, names):
-  """Consistency of true and of false positives, a panel for each run.
+  """Consistency of right and of wrong predictions, a panel for each run.
 
-  Each title says how often the true positive is the more consistent one when
-  one of each is drawn (the area under the ROC curve; at 0.5 consistency does
+  Each title says how often the right prediction is the more consistent one
+  when one of each is drawn (the area under the ROC curve; at 0.5 consistency does
   not separate them), with its 90 % interval.
 
   Args:
@@ -121,12 +123,13 @@ def positives(tables, names):
   edges = np.linspace(-1, 1, 26)
   for axes, table, name in zip(panels, tables, names):
     right, wrong = right_and_wrong(table)
-    for rows, color, word in [(right, GOOD, "true"), (wrong, BAD, "false")]:
+    for rows, color, word in [(right, GOOD, "right"), (wrong, BAD, "wrong")]:
       values = table["consistency"][rows]
       if not len(values):
         continue
       axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)),
-                color=color, alpha=.45, label=f"{len(values)} {word} positives")
+                color=color, alpha=.45,
+                label=f"{len(values)} {word} predictions")
       axes.axvline(np.median(values), color=color, linewidth=2,
                    label=f"median {np.median(values):.2f}")
     axes.set_title(f"{name}\n{_separation(table, right, wrong)}", fontsize=10)
@@ -134,7 +137,7 @@ def positives(tables, names):
     axes.legend(fontsize=8)
   panels[0].set_ylabel("share of the images")
   figure.supxlabel(textwrap.fill(
-      "Whether the maps of right answers (green) are more consistent than "
+      "Whether the maps of right predictions (green) are more consistent than "
       "those of wrong ones (red): further to the right is more consistent, "
       "and in brackets stands a 90 % interval. At 50 % of pairs consistency "
       "does not tell them apart.", int(14 * figure.get_figwidth())),
@@ -142,7 +145,7 @@ def positives(tables, names):
   return figure
 
 
-# The fewest positives of a kind whose distribution says something.
+# The fewest predictions of a kind whose distribution says something.
 ENOUGH = 10
 
 
@@ -153,16 +156,16 @@ def too_few(tables, names):
     tables, names: see `positives`.
   """
   for table, name in zip(tables, names):
-    kinds = zip(("true", "false"), right_and_wrong(table))
+    kinds = zip(("right", "wrong"), right_and_wrong(table))
     count, word = min((int(rows.sum()), word) for word, rows in kinds)
     if count < ENOUGH:
-      return (f"{name} has {count} {word} positives, fewer than {ENOUGH}")
+      return f"{name} has {count} {word} predictions, fewer than {ENOUGH}"
   return ""
 
 
 def _separation(table, right, wrong, samples=500):
   if not right.any() or not wrong.any():
-    return "positives of one kind only"
+    return "all are right, or all wrong"
   rows = np.flatnonzero(right | wrong)
   label, score = right[rows], table["consistency"][rows]
 
@@ -175,7 +178,7 @@ def _separation(table, right, wrong, samples=500):
   low, high = statistics.bootstrap(
       area, len(rows), samples,
       units=None if unit is None else unit[rows])["auc"]
-  return (f"true above false in {classification.auc(label, score):.0%} "
+  return (f"right above wrong in {classification.auc(label, score):.0%} "
           f"[{low:.0%}, {high:.0%}] of pairs")
 
 
@@ -191,4 +194,4 @@ def classes(differences, name):
   return score_plots.forest(
       {label: rows for label, rows in panels.items() if rows},
       f"{name}: difference of each class, 90 % interval over "
-      f"{words.drawn(differences)} (grey: holds 0)")
+      f"{words.drawn(differences)} (grey: holds 0, or there is none)")

@@ -72,8 +72,8 @@ def roc(curves, points=None):
     points: `{name: operating point}`, see `operating_point.measure`; each is
       a ring on its curve, with the exact interval of its sensitivity.
   """
-  figure = Figure(figsize=(4.4, 4.4 + .6 * len(points or {})),
-                  layout="constrained")
+  lines = len(curves) + (2 + 2 * len(points) if points else 0)
+  figure = Figure(figsize=(4.4, 4.6 + .18 * lines), layout="constrained")
   axes = figure.subplots()
   # The wide dashed line of the first shows where the next lies upon it.
   for number, (name, curve) in enumerate(curves.items()):
@@ -154,8 +154,8 @@ def forest(panels, title):
   """Differences with their intervals, a row each; grey where one holds 0.
 
   Args:
-    panels: `{label: {row: {"difference", "interval": [low, high]}}}`; the
-      first panel gives the order of the rows, from the top.
+    panels: `{label: {row: {"difference", "interval": [low, high] or None}}}`;
+      the first panel gives the order of the rows, from the top.
     title: of the figure.
   """
   order = list(dict.fromkeys(r for rows in panels.values() for r in rows))
@@ -166,13 +166,17 @@ def forest(panels, title):
   axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
   for one, (label, rows) in zip(axes, panels.items()):
     for name, row in rows.items():
-      y, (low, high) = -order.index(name), row["interval"]
-      color = canvas.UNCLEAR
-      if low > 0 or high < 0:
-        color = canvas.GOOD if low > 0 else canvas.BAD
-      one.plot([low, high], [y, y], color=color, linewidth=2)
+      y, color = -order.index(name), canvas.UNCLEAR
+      if row["interval"]:
+        low, high = row["interval"]
+        if low > 0 or high < 0:
+          color = canvas.GOOD if low > 0 else canvas.BAD
+        one.plot([low, high], [y, y], color=color, linewidth=2)
       one.plot(row["difference"], y, "o", color=color, markersize=4.5)
     one.axvline(0, color="black", linewidth=.8)
+    low, high = one.get_xlim()  # less than a point is not shown as much
+    one.set_xlim(min(low, -.01), max(high, .01))
+    one.locator_params(axis="x", nbins=4)
     one.set_title(label, fontsize=10)
     one.tick_params(labelsize=8)
     one.grid(alpha=.25, axis="x")
