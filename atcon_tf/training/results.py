@@ -114,7 +114,7 @@ def _draw(result, predictions, data, work, validator):
     data, work, validator: see `finish`.
   """
   followed = ["val_loss", "val_cross_entropy", "val_area"] if (
-      validator.losses) else ["val_map_macro", "val_f1_macro"]
+      validator.losses) else ["val_map_macro", "val_f1_macro", "val_loss"]
   work.save_figure("history", canvas.to_png(score_plots.curves(
       result["history"], followed, result["steps"].get("objective_from", 0)),
       dpi=110))
