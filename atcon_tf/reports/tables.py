@@ -282,8 +282,8 @@ def absent_classes(scores, part):
             if not row.get("support", 1)]
   if not absent:
     return []
-  return [f"No {part} image shows {', '.join(absent)}: means of AP, AUC and "
-          "maps leave out what has no image, and its F1 counts as 0."]
+  return [f"No {part} image shows {', '.join(absent)}: means over classes "
+          "leave out what has no image."]
 
 
 def cell(scores, metric):
