@@ -57,6 +57,18 @@ class FolderTest(parameterized.TestCase):
       self.assertIsNone(r.mask)
       self.assertEqual(r.boxes.shape, (0, 4))
 
+  def test_a_folder_that_judges_a_run_is_all_test(self):
+    """Also one class alone, or one image; --classes leaves folders out."""
+    self.images("dog", 2)
+    self.images("wolf", 1)
+    self.refuses(r"has other classes \(wolf\) than the run \(cat, dog\)",
+                 judged=("cat", "dog"))
+    data = self.load(judged=("cat", "dog"), classes=("dog", "cat"))
+    self.assertEqual(data.class_names, ("cat", "dog"))
+    self.assertEqual([r.label.tolist() for r in data.splits["test"]],
+                     [[0, 1], [0, 1]])
+    self.assertEqual((data.splits["train"], data.splits["val"]), ([], []))
+
   def test_split_does_not_depend_on_the_disk(self):
     # The same names made in another order, with another class beside them.
     self.images("cat", 10)

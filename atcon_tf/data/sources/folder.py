@@ -82,7 +82,8 @@ def load(data_dir, classes=(), seed=0, things=IMAGES, judged=()):
                     "no class folders in it; must have one sub-folder of "
                     f"{things.word}s per class")
   if judged and list(layout) == ["all"]:
-    return _judging(data_dir, available, tuple(judged), things)
+    chosen = [name for name in available if name in (classes or available)]
+    return _judging(data_dir, chosen, tuple(judged), things)
   if len(available) == 1:
     raise UserError("data_dir", first,
                     f"only one class folder, '{available[0]}'; at "
@@ -119,17 +120,18 @@ def load(data_dir, classes=(), seed=0, things=IMAGES, judged=()):
           things.word, things.word))), rules.drawn(layout))
 
 
-def _judging(data_dir, available, names, things):
+def _judging(data_dir, chosen, names, things):
   """The data set of class folders, all of whose images are test images."""
-  unknown = [name for name in available if name not in names]
+  unknown = [name for name in chosen if name not in names]
   if unknown:
     raise UserError("data_dir", data_dir,
                     f"has other classes ({', '.join(unknown)[:80]}) than the "
                     f"run ({', '.join(names)[:80]})")
   others, records = collections.Counter(), []
   labels = dict(zip(names, record.one_hot(len(names))))
-  for name, place in class_folders(data_dir).items():
-    found, more = images_in(data_dir, place, things)
+  places = class_folders(data_dir)
+  for name in chosen:
+    found, more = images_in(data_dir, places[name], things)
     others += more
     records += [record.Record(i, os.path.join(data_dir, *i.split("/")),
                               labels[name]) for i in found]
