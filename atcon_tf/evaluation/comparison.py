@@ -15,6 +15,7 @@ import numpy as np
 from atcon_tf.config import UserError
 from atcon_tf.evaluation.metrics import statistics
 from atcon_tf.evaluation import scoring
+from atcon_tf.evaluation import table_units
 
 # The metrics of a class that are compared, and their names in reports.
 CLASS_METRICS = {"ap": "AP", "f1": "F1", "box_iou": "box IoU",
@@ -63,11 +64,11 @@ def compare(first, second, samples=2000):
   count = len(first["id"])
   scores = [scoring.statistic(t, classes=True) for t in (first, second)]
   before, after = (fn(np.arange(count)) for fn in scores)
-  unit = next((u for u in map(scoring.units, (first, second))
+  unit = next((u for u in map(table_units.units, (first, second))
                if u is not None), None)
   found = statistics.paired_bootstrap(
       *scores[::-1], count, samples, units=unit,
-      carriers=lambda name: _carriers(first, unit, name))
+      carriers=lambda name: table_units.carriers(first, unit, name))
   result = {k: v for k, v in found.items() if isinstance(k, str)}
   if unit is not None:
     result["groups"] = len(set(unit))
@@ -81,24 +82,6 @@ def compare(first, second, samples=2000):
           "images": int(np.isfinite(first[metric][:, number[name]]).sum()
                         if metric in first else before[name, "support"])}
   return result
-
-
-def _carriers(table, unit, name):
-  """How many images, or groups of them, a score is of.
-
-  Args:
-    table: of one of the runs.
-    unit: from `scoring.units`.
-    name: of a metric, or (class, metric).
-  """
-  unit = np.arange(len(table["id"])) if unit is None else unit
-  of_class, metric = (None, name) if isinstance(name, str) else name
-  if metric not in table:
-    return len(set(unit))
-  known = np.isfinite(table[metric])
-  if of_class is not None:
-    known = known[:, table["class_names"].tolist().index(of_class)]
-  return len(set(unit[known if known.ndim == 1 else known.any(1)]))
 
 
 def differs(row):

@@ -12,6 +12,7 @@ from atcon_tf.evaluation.metrics import localization
 from atcon_tf.evaluation.metrics import operating_point as points
 from atcon_tf.evaluation.metrics import proportion
 from atcon_tf.evaluation.metrics import statistics
+from atcon_tf.evaluation import table_units
 
 
 def choose_thresholds(predictions, operating_point=""):
@@ -132,20 +133,6 @@ PER_PAIR = ("box_iou", "pointing_game", "centre_box_iou",
 PROPORTIONS = [name for name in PER_PAIR if name.endswith("pointing_game")]
 
 
-def units(table):
-  """What is drawn at random in a table: groups of images, or images.
-
-  Args:
-    table: from `tabulate`, or a loaded predictions.npz.
-  Returns:
-    `[N]`, the same for two images of one group; None: without groups.
-  """
-  if "group" not in table:
-    return None
-  return np.array([f"group {g}" if g else f"image {i}" for g, i in
-                   zip(table["group"], table["id"])])
-
-
 def _threshold(table):
   """The threshold of a positive decision; None: the most probable class."""
   return float(table["threshold"]) if "threshold" in table else None
@@ -208,7 +195,8 @@ def judge(table, samples=500, seed=0):
     "sensitivity", "threshold"}, "operating_point" (`operating_point.measure`)
     and "without_alarm". Metrics that the data do not allow are absent. The
     interval of a share is exact (`metrics.proportion`); that of another score
-    is absent where all resamples are equal.
+    is absent where all resamples are equal, or a score of maps is of fewer
+    than `table_units.FEWEST` images or groups.
   """
   everything = np.arange(len(table["id"]))
   scores = statistic(table)
@@ -222,21 +210,26 @@ def judge(table, samples=500, seed=0):
             table["probability"], _threshold(table), False)).tolist()
   if "false_alarm_rates" in table:
     result |= _of_two_classes(table)
-  unit = units(table)
+  unit = table_units.units(table)
   if unit is not None:
     result["groups"] = len(set(unit))
+    for c, row in enumerate(result["per_class"].values()):
+      row["groups"] = len(set(unit[table["label"][:, c] > 0]))
   if samples:
     found = statistics.bootstrap(scores, len(everything), samples, seed=seed,
                                  units=unit) | _of_shares(table, result)
     result["ci90"] = {name: ends for name, ends in found.items()
-                      if ends and not statistics.certain(ends)}
+                      if ends and not statistics.certain(ends)
+                      and (name not in PER_PAIR or name in PROPORTIONS
+                           or table_units.carriers(table, unit, name)
+                           >= table_units.FEWEST)}
   return result
 
 
 def _of_shares(table, scores):
   """`{metric: exact interval}` of the scores that are shares."""
   count = len(table["id"])
-  unit = units(table)
+  unit = table_units.units(table)
   unit = np.arange(count) if unit is None else unit
   found = {}
   if "accuracy" in scores:
@@ -281,7 +274,7 @@ def clip_level(predictions, thresholds):
 def _of_two_classes(table):
   """The operating point, the ROC curve, and what too few negatives leave."""
   label, score = table["label"][:, 1], table["probability"][:, 1]
-  threshold, unit = _threshold(table), units(table)
+  threshold, unit = _threshold(table), table_units.units(table)
   found = {"operating_point": points.measure(
       label, score, points.HALF if threshold is None else threshold, unit)}
   if table["label"].any(0).all():

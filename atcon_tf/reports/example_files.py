@@ -11,6 +11,7 @@ import textwrap
 from matplotlib.figure import Figure
 
 from atcon_tf.config import files
+from atcon_tf.config.progress import Progress
 from atcon_tf.config import UserError
 from atcon_tf.data import pictures
 from atcon_tf.reports.explained_files import unique_names
@@ -34,8 +35,9 @@ def explain_by_examples(explainer, nearest, paths, folder, count):
   Returns:
     the number of pictures that were explained.
   """
-  rows = {}
+  rows, progress = {}, Progress(len(paths), "pictures")
   for path, name in zip(paths, unique_names([path.stem for path in paths])):
+    progress.add()
     try:
       image = pictures.read(path)
     except UserError:

@@ -21,8 +21,9 @@ def too_few(counts, things="images", refits=False):
     return ""
   return (f"Validation has {least:.0f} {things} of a class ('{name}'), fewer "
           f"than {ENOUGH}, which are too few to choose weights by: "
-          f"--keep=average{' --refit=off' * refits} chooses nothing, and runs "
-          "with other values of --split_seed show what the draw does.")
+          f"--keep=average{' --refit=off' * refits} chooses nothing, and "
+          "where --split_seed draws the validation images, runs with other "
+          "values of it show what the draw does.")
 
 
 def short(steps):

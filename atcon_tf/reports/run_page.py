@@ -200,9 +200,10 @@ def _checks(run):
                  f"and {test['map_macro']:.3f} on test."))
   checks.append(kept_weights.judged(run.result))
   things = "clips" if run.classifier.frames else "images"
-  few = kept_weights.too_few({name: row["support"] for name, row in
-                              val["per_class"].items()}, things,
-                             run.config.refit == "on")
+  few = kept_weights.too_few(
+      {name: row.get("groups", row["support"])
+       for name, row in val["per_class"].items()},
+      "groups" if "groups" in val else things, run.config.refit == "on")
   if few and run.config.trains and run.config.keep == "best":
     checks.append((False, few))
   checks.append(_random_network(run))

@@ -138,8 +138,23 @@ def records_of(run):
           for r in part if r.id in used}
 
 
+def _loss(label, probability, threshold=None):
+  """How wrong the model is about each image, `[N]`.
+
+  The mean cross-entropy over the classes; the threshold of two classes counts
+  as a probability of 0.5, so that what it decides wrongly comes last.
+  """
+  p = np.clip(probability, 1e-7, 1 - 1e-7)
+  if threshold is not None:
+    at = np.clip(threshold, 1e-7, 1 - 1e-7)
+    odds = p[:, 1] / p[:, 0] * (1 - at) / at
+    p = np.stack([1 / (1 + odds), odds / (1 + odds)], 1)
+    p = np.clip(p, 1e-7, 1 - 1e-7)
+  return -(label * np.log(p) + (1 - label) * np.log1p(-p)).mean(1)
+
+
 def pictures(run, other, names, table, known):
-  """The test images with the lowest and the highest loss, with their maps.
+  """The test images with the lowest and the highest `_loss`, with their maps.
 
   Args:
     run, other: `runs.Run`s; the second may be None.
@@ -151,13 +166,12 @@ def pictures(run, other, names, table, known):
   Raises:
     UserError: the data set has none of the images any more.
   """
-  label, p = table["label"], np.clip(table["probability"], 1e-7, 1 - 1e-7)
-  loss = -(label * np.log(p) + (1 - label) * np.log1p(-p)).mean(1)
-  order = np.argsort(loss, kind="stable")
+  label, threshold = table["label"], run.result["thresholds"].get("positive")
+  order = np.argsort(_loss(label, table["probability"], threshold),
+                     kind="stable")
   # Images without any class would be the ones with the lowest loss.
   shows = [i for i in order if label[i].any()]
   out, things = [], "clips" if run.classifier.frames else "images"
-  threshold = run.result["thresholds"].get("positive")
   there = [i for i in shows if str(table["id"][i]) in known]
   if not there:
     raise UserError("the images of this run are not where they were")
@@ -180,7 +194,9 @@ def pictures(run, other, names, table, known):
         f"The {len(records)} test {things} on which the model "
         + ("does best" if kind == "best" else
            "does worst: it is wrong, or least sure")
-        + ". Bright: where it finds evidence for the class that it says."
+        + ". Bright: where it finds evidence for the class that it says"
+        + (f", '{run.class_names[1]}' from a probability of {threshold:.1%} on."
+           if threshold is not None else ".")
         + (" Below, how much in each frame." if run.classifier.frames else
            _BOXES[class_boxes.kind(records)]), "png"))
     if run.classifier.frames:

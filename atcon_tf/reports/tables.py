@@ -74,12 +74,13 @@ def interval_notes(scores, things="images"):
   if not scores.get("ci90"):
     return []
   notes = [f"In brackets: 90 % intervals over {drawn(scores, things)}. Those "
-           "of shares (accuracy, sensitivity, pointing game) are exact "
-           "binomial intervals"
+           "of shares (accuracy, sensitivity, specificity, precision, pointing "
+           "game) are exact binomial intervals"
            + f" of the effective number of {things}" * ("groups" in scores)
            + "."]
   if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
-    notes.append(CERTAIN.replace("images", things))
+    notes.append(f"{CERTAIN.replace('images', things)} Nor has a score of maps "
+                 f"that fewer than 5 {things}, or groups of them, have.")
   return notes
 
 

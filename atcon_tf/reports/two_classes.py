@@ -37,7 +37,8 @@ def notes(scores):
   return [f"Sensitivity at {rates} alarms cannot be measured with {count} "
           f"negatives, of which one alarm is a rate of {1 / count:.2g}. With "
           "no false alarm among them the true rate may be up to "
-          f"{known['rate_below']:.2g} (exact 95 % bound)."]
+          f"{known['rate_below']:.2g} (exact 95 % bound"
+          + ", over their groups" * ("groups" in scores) + ")."]
 
 
 def decision(result):

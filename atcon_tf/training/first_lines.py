@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from atcon_tf.config.objective_settings.registry import uses_pool
 from atcon_tf.evaluation import map_cells
 from atcon_tf.reports import kept_weights
 
@@ -18,9 +19,11 @@ def of(config, data, classifier, workers=1):
   count = {part: len(records) for part, records in data.records.items()}
   things = "clips" if config.frames else "images"
   of = f" of {config.frames} frames" if config.frames else ""
+  other = (f" and {count['train_unlabeled']} other" if uses_pool(config)
+           else "")
   lines = [f"{config.objective}: {config.model}, {count['train_labeled']} "
-           f"labelled and {count['train_unlabeled']} other training {things}"
-           f"{of}, {config.steps} updates on {device(workers)}"]
+           f"labelled{other} training {things}{of}, {config.steps} updates on "
+           f"{device(workers)}"]
   lines.append(map_cells.note(classifier, [
       r for records in data.records.values() for r in records]))
   few = kept_weights.too_few(

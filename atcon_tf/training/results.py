@@ -141,7 +141,8 @@ def _draw(result, predictions, data, work, validator):
   board.on_epoch_end(row["step"], {name: value for name, value in row.items()
                                    if name not in ("step", "kept", "refit")})
   board.on_predictions(row["step"], predictions.label, predictions.probability,
-                       data.class_names, data.multi_label)
+                       data.class_names, data.multi_label,
+                       threshold=result["thresholds"].get("positive"))
   board.on_train_end()
 
 

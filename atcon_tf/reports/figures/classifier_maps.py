@@ -50,7 +50,8 @@ def agreement_figure(classifier, images, records, class_names, explain=None,
                      multi_label=True):
   """The two maps that ATCON compares, and the mask between them.
 
-  Each row explains the predicted class. Boxes of that class are drawn where
+  Each row explains the most probable class, whatever the threshold of two
+  classes is, as the consistency does. Boxes of that class are drawn where
   the image has some, else the boxes of all classes.
 
   Args:
@@ -184,7 +185,8 @@ def _captions(records, class_names, class_index, logits, multi_label):
     right = "right" if record.label[target] else "wrong"
     score = probabilities.probability(logits[i], multi_label)[target]
     captions.append(f"{_name(record)}\nis: {_shown(record, class_names)}\n"
-                    f"says: {class_names[target]} {score:.0%} ({right})")
+                    f"most probable: {class_names[target]} {score:.0%} "
+                    f"({right})")
   return captions, boxes
 
 
@@ -211,7 +213,7 @@ def attention_figure(classifier, images, records, class_names, attention,
   attended["seen"] = classifier.normalize.undo(attended["masked"])
   scores = [probabilities.probability(attended[name], multi_label)
             for name in ("logits", "logits_masked")]
-  lines = ["| image | is | says |", "|---|---|---|"]
+  lines = ["| image | is | most probable |", "|---|---|---|"]
   captions, outlines = [], []
   for i, record in enumerate(records):
     def score(c):

@@ -13,7 +13,7 @@ import numpy as np
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation.metrics import classification
 from atcon_tf.evaluation.metrics import statistics
-from atcon_tf.evaluation import scoring
+from atcon_tf.evaluation import table_units
 from atcon_tf.reports.figures.canvas import BAD
 from atcon_tf.reports.figures.canvas import GOOD
 from atcon_tf.reports.figures.canvas import UNCLEAR
@@ -68,7 +68,7 @@ def gain(before, after, names, difference, samples=500):
 
   best = line(np.arange(len(x)))
   spread = statistics.bootstrap(line, len(x), samples,
-                                units=scoring.units(after))
+                                units=table_units.units(after))
   figure = Figure(figsize=(6.4, 5.6), layout="constrained")
   axes = figure.subplots()
   up = y > 0
@@ -110,8 +110,8 @@ def positives(tables, names):
   """Consistency of right and of wrong predictions, a panel for each run.
 
   Each title says how often the right prediction is the more consistent one
-  when one of each is drawn (the area under the ROC curve; at 0.5 consistency does
-  not separate them), with its 90 % interval.
+  when one of each is drawn (the area under the ROC curve; at 0.5 consistency
+  does not separate them), with its 90 % interval.
 
   Args:
     tables: of predictions.npz, one for each run.
@@ -174,7 +174,7 @@ def _separation(table, right, wrong, samples=500):
       return {}
     return {"auc": classification.auc(label[indices], score[indices])}
 
-  unit = scoring.units(table)
+  unit = table_units.units(table)
   low, high = statistics.bootstrap(
       area, len(rows), samples,
       units=None if unit is None else unit[rows])["auc"]
