@@ -28,23 +28,21 @@ def differences_table(differences, name):
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 
-def missing_notes(rows_):
+def missing_notes(found):
   """Sentences on differences that have no interval; [] if each has one.
 
   Args:
-    rows_: list of dicts with "interval".
+    found: list of differences, see `comparison.compare`.
   """
-  few = any(row["interval"] is None for row in rows_)
+  few = any(row["interval"] is None for row in found)
   certain = any(row["interval"] and statistics.certain(row["interval"])
-                for row in rows_)
+                for row in found)
   return [FEW] * few + [CERTAIN] * certain
 
 
 # Why there is no interval.
 CERTAIN = ("[-]: no interval, because all resamples of these images give the "
            "same number, as the 1 of a perfect score; other images need not.")
-
-
 FEW = ("[-]: no interval of a score that fewer than 5 images, or groups of "
        "images, have: so few cannot show a difference.")
 
