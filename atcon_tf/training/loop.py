@@ -209,9 +209,9 @@ class Training:
 
   def _refit(self, state, validator):
     """Fits the head again, on the features of the trained backbone."""
-    line, _ = head_start.begin(self.classifier, self.data, self.config,
-                               self.class_prior, ranked=True,
-                               group=self.group)
+    line, _ = head_start.begin(
+        self.classifier, self.data, self.config, self.class_prior, ranked=True,
+        prefix=self.predictor.prefix_of(self.classifier), group=self.group)
     print(f"again: {line}", flush=True)
     self.group.follow(self.variables.values())
     state.refit, before = True, state.best

@@ -30,11 +30,24 @@ def largest_component(mask):
   contours, which the usual box evaluations follow). Of parts of equal size
   it is the first in reading order; of an empty mask it is empty.
   """
-  parts, count = ndimage.label(mask, np.ones([3, 3]))
+  mask = np.asarray(mask, bool)
+  # Nothing lies outside of the tight box, which is small for a high threshold.
+  inside = _tight(mask)
+  parts, count = ndimage.label(mask[inside], np.ones([3, 3]))
   if count < 2:
-    return parts > 0
+    return mask
   size = np.bincount(parts.ravel())
-  return parts == 1 + np.argmax(size[1:])
+  largest = np.zeros_like(mask)
+  largest[inside] = parts == 1 + np.argmax(size[1:])
+  return largest
+
+
+def _tight(mask):
+  """The slices of rows and of columns that hold all of a mask."""
+  rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+  if not rows.size:
+    return slice(0, 0), slice(0, 0)
+  return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def box_of(mask):
@@ -43,12 +56,10 @@ def box_of(mask):
   It is zeros if the mask is empty. A single pixel in the middle of 3 x 3 has
   the box (1/3, 1/3, 2/3, 2/3).
   """
-  rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-  if not rows.size:
-    return np.zeros(4)
+  rows, columns = _tight(mask)
   height, width = mask.shape
-  return np.array([columns[0] / width, rows[0] / height,
-                   (columns[-1] + 1) / width, (rows[-1] + 1) / height])
+  return np.array([columns.start / width, rows.start / height,
+                   columns.stop / width, rows.stop / height])
 
 
 def iou(box, boxes):
