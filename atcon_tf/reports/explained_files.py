@@ -158,7 +158,8 @@ def draw(explainer, image, result, classes):
       cells.append((result["overlays"][method, c],
                     [b for b in boxes if not why[str(b)]], note))
     rows.append((f"{names[c]} {probability[c]:.0%}", cells))
-  figure = contact_sheets.sheet(image, explainer.methods, rows, subtitle)
+  figure = contact_sheets.sheet(image, explainer.methods, rows, subtitle,
+                                explainer.dotted)
   return canvas.to_png(figure, dpi=100)
 
 

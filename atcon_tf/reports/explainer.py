@@ -84,6 +84,9 @@ class Explainer:
     """
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
+    # Their maps are of single pixels, which no box surrounds.
+    self.dotted = [name for name in methods
+                   if registry.METHODS[name].family == "gradient"]
     self.options = {"smooth_views": True} if smooth_views else {}
     self._asked, self.resize = batch_size, resize
     self.batch_size = batch_size or registry.BATCH_SIZE
@@ -152,8 +155,8 @@ def explain_image(explainer, image, classes, colormap=COLORMAP,
       result["overlays"][key] = contact_sheets.overlay(
           image, np.clip(light, 0, 1), colormap, alpha)
       area = heat
-      if registry.METHODS[method].family == "gradient":
-        area = contact_sheets.gathered(heat)  # dots, which no box surrounds
+      if method in explainer.dotted:
+        area = contact_sheets.gathered(heat)
       result["boxes"][key] = contact_sheets.boxes(
           explainer.on_photo(area, image.shape[:2]), threshold, largest)
   return result

@@ -59,21 +59,13 @@ def curves(run, other, names):
   words = []
   for metric, one in zip(known, axes):  # `axes` goes on below
     for r, name, style in zip((run, other), names, ("-", "--")):
-      points = [(row["step"], row[metric]) for row in r.result["history"]
-                if metric in row and not row.get("refit")]
-      again = [(row["step"], row[metric]) for row in r.result["history"]
-               if metric in row and row.get("refit")]
+      points = [row[metric] for row in r.result["history"] if metric in row]
       if points:
-        one.plot(*zip(*points), style, marker=".", label=canvas.entry(name))
-        if again:
-          one.plot(*zip(*again), "D", markersize=5, alpha=.7,
-                   color=one.lines[-1].get_color(),
-                   label=canvas.entry(f"probe refitted after {name}"))
+        line = score_plots.trace(one, r.result["history"], metric, style, name)
         score_plots.mark_kept(one, r.result["history"], metric,
-                              one.lines[-1].get_color(),
-                              canvas.entry(f"kept weights of {name}"))
+                              line.get_color(), f"kept weights of {name}")
         words.append(f"{score_plots.CURVES[metric]} of {name} goes from "
-                     f"{points[0][1]:.3f} to {points[-1][1]:.3f}")
+                     f"{points[0]:.3f} to {points[-1]:.3f}")
     one.set_title(score_plots.CURVES[metric], fontsize=10)
     one.set_xlabel("updates", fontsize=9)
     one.grid(alpha=.3)

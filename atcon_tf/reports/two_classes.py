@@ -28,13 +28,18 @@ def rows(scores):
 
 
 def notes(scores):
-  """Sentences about what the numbers of `rows` cannot say."""
+  """Sentences: that a decision is useless, and what no number can say."""
+  found, point = [], scores.get("operating_point", {})
+  if point.get("sensitivity", 1) + point.get("specificity", 1) <= 1:
+    found.append("At the operating threshold the sensitivity and the "
+                 "specificity sum to no more than 1: chance does as well.")
   if "without_alarm" not in scores:
-    return []
+    return found
   known = scores["without_alarm"]
   rates = ", ".join(f"{rate:g}" for rate in known["rates"])
   count = known["negatives"]
-  return [f"Sensitivity at {rates} alarms cannot be measured with {count} "
+  return [*found,
+          f"Sensitivity at {rates} alarms cannot be measured with {count} "
           f"negatives, of which one alarm is a rate of {1 / count:.2g}. With "
           "no false alarm among them the true rate may be up to "
           f"{known['rate_below']:.2g} (exact 95 % bound"

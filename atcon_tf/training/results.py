@@ -138,8 +138,9 @@ def _draw(result, predictions, data, work, validator):
       work.path / "tb" / "kept", figure,
       {"kept": kept_weights.judged(result)[1]})
   board.on_train_begin()
-  board.on_epoch_end(row["step"], {name: value for name, value in row.items()
-                                   if name not in ("step", "kept", "refit")})
+  board.on_epoch_end(row["step"], {
+      name: value for name, value in row.items()
+      if name not in ("step", "kept", "refit", "averaged")})
   board.on_predictions(row["step"], predictions.label, predictions.probability,
                        data.class_names, data.multi_label,
                        threshold=result["thresholds"].get("positive"))

@@ -95,10 +95,12 @@ class RunState:
   @property
   def kept_row(self):
     """The index in `history` of the kept weights."""
-    rows = [i for i, row in enumerate(self.history)
-            if row["step"] == self.best["updates"]]
-    late = self.best.get("refit") or self.best.get("averaged")
-    return rows[-1 if late else 0]
+    def same(row):
+      return row["step"] == self.best["updates"] and all(
+          row.get(kind, 0) == self.best.get(kind, 0)
+          for kind in ("refit", "averaged"))
+    # The last row, if an earlier version has not written what a row is of.
+    return next((i for i, row in enumerate(self.history) if same(row)), -1)
 
   def to_arrays(self):
     """A dict of JSON values and `{name: array}`, for `from_arrays`."""

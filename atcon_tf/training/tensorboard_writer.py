@@ -79,9 +79,17 @@ class Summaries(keras.callbacks.Callback):
         tf.summary.text(name, indented)
 
   def on_epoch_end(self, epoch, logs=None):
+    """Writes a validation.
+
+    The scores of a head that was fitted again, and of averaged weights, have
+    groups of their own: they are no points of the curve of the training.
+    """
+    logs = dict(logs or {})
+    late = [name for name in ("refit", "averaged") if logs.pop(name, 0)]
+    validation = "_".join(["validation", *late[:1]])
     with self._writer.as_default(step=epoch):
-      for name, value in (logs or {}).items():
-        group = "validation" if name.startswith("val_") else "train"
+      for name, value in logs.items():
+        group = validation if name.startswith("val_") else "train"
         tf.summary.scalar(f"{group}/{name.removeprefix('val_')}", value)
       if self._figure:
         png = canvas.to_png(self._figure())

@@ -125,21 +125,21 @@ class Validator:
       row, scores = self._group.same([row, scores])
     score = -scores["loss"] if self.losses else scores["map_macro"]
     updates = state.updates
-    state.history.append({"step": updates, **row,
-                          **({"refit": True} if state.refit else {})})
+    late = {"refit": state.refit,
+            "averaged": state.averaged if state.mean_taken else 0}
+    said = {kind: value for kind, value in late.items() if value}
+    state.history.append({"step": updates, **row, **said})
     if self.losses:
       files.write_text(self.work.path / "attribution.csv",
                        head_scores.table(state.history))
-    new = {"updates": updates, "score": score, "loss": scores["loss"],
-           "refit": state.refit,
-           "averaged": state.averaged if state.mean_taken else 0}
+    new = {"updates": updates, "score": score, "loss": scores["loss"], **late}
     # A refitted probe has to be better, whichever weights it begins with.
     kept = keep and weight_choice.wins(
         new, state.best, "best" if state.refit else self.config.keep)
     if kept:
       state.best = {**new, "sha256": self.work.save_best(
           self.predictor.classifier)}
-    self._callback.on_epoch_end(updates, row)
+    self._callback.on_epoch_end(updates, row | said)
     self._report_a_flat_mask_once(state, row)
     self._report_dead_maps_once(state, row)
     if not self.interactive:

@@ -145,6 +145,14 @@ def test_the_threshold_decides_every_score():
   assert two_classes.rows(low)["  sensitivity there"].startswith("1.000 [0.4")
 
 
+def test_a_decision_that_is_no_better_than_chance_is_said():
+  always, half = (scoring.judge(_table([.5], t), samples=0) for t in (0., .5))
+  assert always["operating_point"]["specificity"] == 0
+  (note,) = two_classes.notes(always)
+  assert note.endswith("chance does as well.")
+  assert two_classes.notes(half) == []
+
+
 @pytest.mark.parametrize("threshold, multi_label", [
     (None, False), (.3, False), (.5, True)])
 def test_labels_are_decided_as_in_the_scores(threshold, multi_label):

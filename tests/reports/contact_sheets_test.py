@@ -49,6 +49,18 @@ def test_a_box_that_points_at_nothing_is_not_drawn():
       False, True]
 
 
+def test_the_legend_tells_dots_from_areas():
+  image = np.zeros([60, 60, 3], np.uint8)
+  names = ["grad_cam", "guided_backprop"]
+  rows = [("cat", [(image, [], "")] * 2)]
+  words = [" ".join(contact_sheets.sheet(
+      image, names, rows, dotted=dotted)._supxlabel.get_text().split())
+           for dotted in ([], names[1:])]
+  assert words[0] == contact_sheets.LEGEND
+  assert words[1].endswith("In the dots of guided backprop: pixels on which "
+                           "the score of the class depends most.")
+
+
 def test_a_long_name_is_broken_evenly():
   name = "abcdefghijklmnopqrstuvwxyz.jpg"
   assert canvas.wrapped(name + "x", 30).splitlines() == [

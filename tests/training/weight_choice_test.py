@@ -118,6 +118,9 @@ def test_a_probe_that_is_fitted_again_has_to_be_better(tmp_path, keep):
   better = (again["val_map_macro"], -again["val_loss"]) > (
       last["val_map_macro"], -last["val_loss"])
   assert result["steps"].get("best_is_refit", False) == better
+  (kept,) = [row for row in result["history"] if row.get("kept")]
+  assert kept is (again if better else last)
+  assert last.get("averaged", 0) == (keep == "average")
 
 
 def test_a_small_validation_set_is_said():
@@ -186,12 +189,23 @@ def test_a_choice_by_the_loss_is_told():
 def test_curves_tell_the_refitted_probe_from_the_weights_before():
   history = [{"step": 10, "val_map_macro": .6},
              {"step": 20, "val_map_macro": .7, "kept": True},
-             {"step": 20, "val_map_macro": .65, "refit": True}]
+             {"step": 20, "val_map_macro": .8, "averaged": 5},
+             {"step": 20, "val_map_macro": .65, "averaged": 5, "refit": True}]
   figure = score_plots.curves(history, ["val_map_macro"])
   lines = {line.get_label(): line.get_ydata().tolist()
            for line in figure.axes[0].lines}
   assert lines == {"trained weights": [.6, .7], "kept weights": [.7],
+                   "mean of the last weights": [.8],
                    "probe refitted after training": [.65]}
+
+
+def test_a_panel_of_shares_ends_at_one():
+  history = [{"step": step, "val_map_macro": 1., "val_loss": .1}
+             for step in (10, 20)]
+  figure = score_plots.curves(history, ["val_map_macro", "val_loss"])
+  low, high = figure.axes[0].get_ylim()
+  assert low <= .91 and 1 < high < 1.02
+  assert figure.axes[1].get_ylim()[1] < .2
 
 
 def test_curves_mark_the_kept_weights():

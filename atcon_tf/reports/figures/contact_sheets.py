@@ -23,6 +23,8 @@ from atcon_tf.reports.figures import lettering
 TOP = 99.5
 # Written below each sheet, for a reader who did not make it.
 LEGEND = "Bright: where the model finds evidence for the class."
+PIXEL_LEGEND = (" In the dots of {}: pixels on which the score of the class "
+                "depends most.")
 BOX_LEGEND = " Box: around the brightest part."
 
 
@@ -145,7 +147,7 @@ def pointing(box, size):
   return ""
 
 
-def sheet(image, names, rows, subtitle=""):
+def sheet(image, names, rows, subtitle="", dotted=()):
   """One image beside its maps: a row for each class, a column each method.
 
   Args:
@@ -153,6 +155,7 @@ def sheet(image, names, rows, subtitle=""):
     names: of the methods.
     rows: list of `(caption, [(overlay, boxes, note) of each method])`.
     subtitle: under the image.
+    dotted: those of the names whose maps are of single pixels.
   Returns:
     a matplotlib figure.
   """
@@ -165,7 +168,9 @@ def sheet(image, names, rows, subtitle=""):
                                     max(1, int(10 * shape[1]))))
             for name in ["image", *names]]
   boxed = any(found for _, cells in rows for _, found, _ in cells)
-  legend = textwrap.fill(LEGEND + BOX_LEGEND * boxed, int(14 * wide))
+  pixels = dotted and PIXEL_LEGEND.format(", ".join(dotted).replace("_", " "))
+  legend = textwrap.fill(f"{LEGEND}{pixels or ''}{BOX_LEGEND * boxed}",
+                         int(14 * wide))
   # A line of text is about a sixth of an inch high.
   lines = (max(title.count("\n") for title in titles) + subtitle.count("\n")
            + legend.count("\n") + 4)

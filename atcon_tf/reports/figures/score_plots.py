@@ -19,6 +19,12 @@ CURVES = {"val_map_macro": "mAP, validation",
           "val_loss": "loss, validation",
           "val_cross_entropy": "cross-entropy of masked images, validation",
           "val_area": "area of the head's maps, validation"}
+# Weights that are judged after the last update, beside the curve: the key of
+# their row, what the figures say, the marker and its colour.
+AFTERWARDS = (("refit", "probe refitted after training", "D", "#e08214"),
+              ("averaged", "mean of the last weights", "s", "#7b3294"))
+# Scores that are at most 1, whose panel ends there and shows this much.
+SHARES, LEAST = ("val_map_macro", "val_f1_macro"), .1
 
 
 def curves(history, names, begins=0):
@@ -32,15 +38,7 @@ def curves(history, names, begins=0):
   figure = Figure(figsize=(3.4 * len(names), 3), layout="constrained")
   axes = figure.subplots(1, len(names), squeeze=False)
   for one, name in zip(axes[0], names):
-    points = [(row["step"], row[name]) for row in history
-              if name in row and not row.get("refit")]
-    again = [(row["step"], row[name]) for row in history
-             if name in row and row.get("refit")]
-    one.plot(*zip(*points), marker=".",
-             label="trained weights" if again else None)
-    if again:
-      one.plot(*zip(*again), "D", markersize=5, color="#e08214",
-               label="probe refitted after training")
+    trace(one, history, name)
     if begins:
       one.axvline(begins, color=canvas.UNCLEAR, linestyle=":", linewidth=1.2,
                   label="the objective's loss begins")
@@ -54,6 +52,39 @@ def curves(history, names, begins=0):
     figure.legend(handles, labels, loc="outside lower center",
                   ncols=len(handles), fontsize=8, frameon=False)
   return figure
+
+
+def trace(axes, history, name, style="-", of=""):
+  """Draws the curve of one score, and what was judged after training.
+
+  Args:
+    axes: of matplotlib.
+    history: list of dicts with "step" and scores.
+    name: of the score.
+    style: of the line.
+    of: name of the run, where a panel has several.
+  Returns:
+    the line.
+  """
+  points, later = [], {}
+  for row in history:
+    if name in row:
+      kind = next((one[0] for one in AFTERWARDS if row.get(one[0])), None)
+      (later.setdefault(kind, []) if kind else points).append(
+          (row["step"], row[name]))
+  label = canvas.entry(of) if of else "trained weights" if later else None
+  line, = axes.plot(*zip(*points), style, marker=".", label=label)
+  for kind, words, marker, color in AFTERWARDS:
+    if kind in later:
+      axes.plot(*zip(*later[kind]), marker, markersize=5, alpha=.7,
+                color=line.get_color() if of else color,
+                label=f"{words}, {of}" if of else words)
+  if name in SHARES:
+    low, high = axes.get_ylim()
+    if high > 1 - .1 * LEAST:
+      high = 1 + .1 * LEAST
+    axes.set_ylim(min(low, high - LEAST), high)
+  return line
 
 
 def mark_kept(axes, history, name, color=canvas.BAD, label="kept weights"):
