@@ -11,10 +11,11 @@ A grid is a JSON file:
      "endpoint_shots": [2, 4, 8]}
 
 With `"fewer": {"gain": {"seeds": [10, 11, 12]}, ...}` an arm is run at some of
-the seeds or shots only. With `"controls": {"atcon": ["atcon_constant", ...],
-...}` an arm is also compared with others than the baseline. With `"variants":
-{"atcon": ["second_gradient", ...], ...}` the study is an ablation, and each
-variant is compared with the arm that it is a variant of.
+the seeds or shots only. With `"other_seeds": [10, 11, 12]` shots that are no
+endpoint have these seeds only. With `"controls": {"atcon": ["atcon_constant",
+...], ...}` an arm is also compared with others than the baseline. With
+`"variants": {"atcon": ["second_gradient", ...], ...}` the study is an ablation,
+and each variant is compared with the arm that it is a variant of.
 
 --seed is also the seed of a run's split, so that the arms are paired. The runs
 of an arm that differ by shots alone, or by seed where there is one number of

@@ -102,7 +102,8 @@ def _grid(folder):
   return {"flags": ["--dataset=shapes"], "arms": {
       "base": ["--objective=supervised"], "new": ["--objective=atcon"]},
       "baseline": "base", "shots": [1, 2], "seeds": [0], "endpoint_shots": [1],
-      "fewer": {"new": {"seeds": [0]}}, "variants": {"new": ["base"]}}
+      "other_seeds": [0], "fewer": {"new": {"seeds": [0]}},
+      "variants": {"new": ["base"]}}
 
 
 def _read_grid(path):

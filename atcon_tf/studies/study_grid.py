@@ -14,11 +14,12 @@ def cells(grid):
   """
   ends = grid["endpoint_shots"]
   last = [s for s in grid["shots"] if s not in ends]
-  limits = grid.get("fewer", {})
-  return [(arm, shots, seed) for part in (ends, last)
-          for seed in grid["seeds"] for shots in part for arm in grid["arms"]
+  seeds, limits = grid["seeds"], grid.get("fewer", {})
+  parts = (ends, seeds), (last, grid.get("other_seeds", seeds))
+  return [(arm, shots, seed) for part, some in parts
+          for seed in some for shots in part for arm in grid["arms"]
           if shots in limits.get(arm, {}).get("shots", part)
-          and seed in limits.get(arm, {}).get("seeds", grid["seeds"])]
+          and seed in limits.get(arm, {}).get("seeds", some)]
 
 
 def read_grid(path):
@@ -71,6 +72,9 @@ def _check(grid):
          f"{json.dumps(given)}")
   for key in ("shots", "seeds", "endpoint_shots"):
     must(_are_numbers(grid[key]), f"'{key}' must be a list of numbers from 0")
+  others = grid.get("other_seeds", [])
+  must(_are_numbers(others) and set(others) <= set(grid["seeds"]),
+       f"'other_seeds' must be a list of some of the seeds {grid['seeds']}")
   for arm, limits in grid.get("fewer", {}).items():
     must(arm in arms and isinstance(limits, dict) and set(limits) <= {
         "shots", "seeds"} and all(map(_are_numbers, limits.values())),

@@ -209,9 +209,12 @@ def test_a_grid_that_is_none(tmp_path):
   path.write_text("{}")
   with pytest.raises(UserError, match="has no 'flags'"):
     study_grid.read_grid(path)
-  path.write_text(json.dumps(_grid(variants={"new": ["newer"]})))
-  with pytest.raises(UserError, match="'newer' in variants of 'new' is not one"):
-    study_grid.read_grid(path)
+  for changes, message in [
+      (dict(variants={"new": ["newer"]}), "'newer' in variants of 'new' is"),
+      (dict(other_seeds=[7]), "'other_seeds' must be a list of some of the")]:
+    path.write_text(json.dumps(_grid(**changes)))
+    with pytest.raises(UserError, match=message):
+      study_grid.read_grid(path)
 
 
 @pytest.mark.parametrize("arm", ["--objective=atcon", ["objective=atcon"]])
@@ -256,6 +259,14 @@ def test_runs_that_share_a_process():
   one = _grid(shots=[2], endpoint_shots=[2])
   assert study_grid.together(one, study_grid.cells(one))[0] == [
       ("base", 2, 0), ("base", 2, 1)]
+
+
+def test_shots_that_are_no_endpoint_can_have_fewer_seeds():
+  grid = _grid(shots=[1, 2, 4], other_seeds=[1],
+               fewer={"new": {"shots": [2], "seeds": [0]}})
+  assert study_grid.cells(grid) == [
+      ("base", 2, 0), ("new", 2, 0), ("base", 4, 0), ("base", 2, 1),
+      ("base", 4, 1), ("base", 1, 1)]
 
 
 def test_curves_of_data_without_boxes_and_of_all_images():
