@@ -126,7 +126,7 @@ def test_boxes_and_masks_are_framed(tmp_path):
 class _Bright:
   """Stands for an explainer whose map is bright where the image is."""
 
-  class_names, methods, resize = ("a", "b"), ["grad_cam"], "squeeze"
+  class_names, methods, dotted = ("a", "b"), ["grad_cam"], ()
 
   def __init__(self, resize):
     self.resize = resize

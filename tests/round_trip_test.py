@@ -59,12 +59,12 @@ def _grpc(port, name, pictures):
   return {key: tf.make_ndarray(value) for key, value in reply.outputs.items()}
 
 
-def test_the_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
+def test_a_voc_preset_is_served_as_it_was_trained(data_dir, tmp_path):
   weights = data_dir / "weights/mobilenet_v2_1.0_224_notop.weights.h5"
   if not weights.exists():
     pytest.skip(f"no {weights.name} there")
   workdir, out = tmp_path / "run", tmp_path / "served"
-  _run("-m", "atcon_tf.train", "--flagfile=flags/voc_8shot.flags",
+  _run("-m", "atcon_tf.train", "--flagfile=flags/voc_8shot_supervised.flags",
        f"--data_dir={data_dir}/VOCdevkit", f"--weights={weights}",
        f"--workdir={workdir}", *SMALL)
   _run("-m", "atcon_tf.export", f"--workdir={workdir}", f"--out={out}")

@@ -84,14 +84,17 @@ class Explainer:
     """
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
-    # Their maps are of single pixels, which no box surrounds.
-    self.dotted = [name for name in methods
-                   if registry.METHODS[name].family == "gradient"]
     self.options = {"smooth_views": True} if smooth_views else {}
     self._asked, self.resize = batch_size, resize
     self.batch_size = batch_size or registry.BATCH_SIZE
     for method in methods:
       attribution.build(classifier, method)
+
+  @property
+  def dotted(self):
+    """The methods whose maps are of single pixels, which no box surrounds."""
+    return [name for name in self.methods
+            if registry.METHODS[name].family == "gradient"]
 
   def see(self, image):
     """A picture, or a frame, as the network sees it, float32 `[1, S, S, 3]`."""

@@ -169,7 +169,8 @@ def test_runs_of_two_image_sizes_are_drawn_side_by_side(tiny_run, tmp_path,
   run = runs.load(tiny_run)
   small = tmp_path / "small"
   training.train_and_evaluate(dataclasses.replace(
-      run.config, image_size=32, steps=1, eval_every=1), small)
+      run.config, image_size=32, steps=1, eval_every=1, summary_images=0,
+      objective="supervised"), small)
   out = tmp_path / "differences.json"
   compare_runs.compare(runs.load(small), [tiny_run], out)
   assert "maps.png: the maps that changed most" in capsys.readouterr().out

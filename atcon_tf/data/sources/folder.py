@@ -116,8 +116,7 @@ def load(data_dir, classes=(), seed=0, things=IMAGES, judged=()):
   return record.Dataset(names, False, splits, (
       *_nested_note(+nested, things.word),
       *_loose_note(data_dir, layout, things),
-      *image_files.note(data_dir, others, {"image": "picture"}.get(
-          things.word, things.word))), rules.drawn(layout))
+      *_others_note(data_dir, others, things)), rules.drawn(layout))
 
 
 def _judging(data_dir, chosen, names, things):
@@ -137,8 +136,13 @@ def _judging(data_dir, chosen, names, things):
                               labels[name]) for i in found]
   return record.Dataset(
       names, False, {"train": [], "val": [], "test": records},
-      tuple(image_files.note(data_dir, others, {"image": "picture"}.get(
-          things.word, things.word))))
+      tuple(_others_note(data_dir, others, things)))
+
+
+def _others_note(data_dir, others, things):
+  """Notes on the files in class folders that are none of the things."""
+  word = "picture" if things is IMAGES else things.word
+  return image_files.note(data_dir, others, word)
 
 
 def _layout(data_dir):

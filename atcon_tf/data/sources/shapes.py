@@ -89,8 +89,14 @@ def load(classes=(), seed=0, train=480, val=160, test=320, size=64):
   """
   names = rules.choose_classes(classes, tuple(SHAPES))
   return record.Dataset(names, True, {
-      split: [_record(names, seed, split, i, size) for i in range(number)]
+      split: list(_records(names, seed, split, number, size))
       for split, number in (("train", train), ("val", val), ("test", test))})
+
+
+@functools.lru_cache(maxsize=16)
+def _records(names, seed, split, number, size):
+  """The records of a split; the runs of a process share them."""
+  return tuple(_record(names, seed, split, i, size) for i in range(number))
 
 
 def _record(names, seed, split, index, size):
