@@ -20,6 +20,8 @@ from atcon_tf.evaluation import table_units
 # The metrics of a class that are compared, and their names in reports.
 CLASS_METRICS = {"ap": "AP", "f1": "F1", "box_iou": "box IoU",
                  "pointing_game": "pointing game", "mask_iou": "mask IoU"}
+# Scores of decisions: two runs with the same decisions have the same ones.
+DECIDED = ("accuracy", "f1_macro", "f1_micro", "f1", "precision", "recall")
 
 
 def check(first, second, names=("the one", "the other")):
@@ -53,7 +55,7 @@ def compare(first, second, samples=2000):
     samples: bootstrap resamples of the images.
   Returns:
     `{metric: {"difference": second - first, "interval": [low, high] (90 %; None
-    if fewer than 5 images, or groups of them, have the score),
+    if the runs differ in fewer than 5 images, or groups of them),
     "p": two-sided}, "per_class": {class: {metric: the same with "first" and
     "second", the two scores, and "images", the number of images that show the
     class; of the scores of maps those with a box or a mask of it}}}`.
@@ -68,7 +70,7 @@ def compare(first, second, samples=2000):
                if u is not None), None)
   found = statistics.paired_bootstrap(
       *scores[::-1], count, samples, units=unit,
-      carriers=lambda name: table_units.carriers(first, unit, name))
+      carriers=lambda name: _differing(first, second, unit, name))
   result = {k: v for k, v in found.items() if isinstance(k, str)}
   if unit is not None:
     result["groups"] = len(set(unit))
@@ -82,6 +84,61 @@ def compare(first, second, samples=2000):
           "images": int(np.isfinite(first[metric][:, number[name]]).sum()
                         if metric in first else before[name, "support"])}
   return result
+
+
+def _differing(first, second, unit, name):
+  """In how many images, or groups of them, two runs differ.
+
+  The others tell nothing of which run is better: in a sign test of decisions
+  they are left out (McNemar, Psychometrika 12, 1947).
+  """
+  of_class, metric = (None, name) if isinstance(name, str) else name
+  if metric in first:
+    other = _unlike(first[metric], second[metric])
+  elif metric in DECIDED:
+    other = scoring.decisions(first) != scoring.decisions(second)
+  else:  # the ranks of all images have a part in it
+    other = np.ones(first["label"].shape, bool)
+  if of_class is not None:
+    other = other[:, first["class_names"].tolist().index(of_class)]
+  return _number(other, unit)
+
+
+def _unlike(first, second):
+  return np.isfinite(first) & np.isfinite(second) & (first != second)
+
+
+def _number(chosen, unit):
+  """How many units a bool `[N]` or `[N, classes]` chooses."""
+  unit = np.arange(len(chosen)) if unit is None else unit
+  return len(set(unit[chosen if chosen.ndim == 1 else chosen.any(1)]))
+
+
+def against(table, metric, trivial, samples=2000):
+  """Paired test of a score of maps against one that looks at no image.
+
+  Args:
+    table: from `stored_predictions.load_predictions`.
+    metric, trivial: columns of it, of `scoring.PER_PAIR`.
+    samples: bootstrap resamples of the images.
+  Returns:
+    `{"difference", "interval", "p"}` as of `compare`; None: the table lacks a
+    column.
+  """
+  if not {metric, trivial} <= table.keys():
+    return None
+  unit = table_units.units(table)
+
+  def mean(name):
+    total = np.nansum(table[name], 1)
+    count = np.isfinite(table[name]).sum(1)
+    return lambda i: {metric: total[i].sum() / count[i].sum()} if (
+        count[i].any()) else {}
+
+  other = _unlike(table[metric], table[trivial])
+  return statistics.paired_bootstrap(
+      mean(metric), mean(trivial), len(table["id"]), samples, units=unit,
+      carriers=lambda _: _number(other, unit)).get(metric)
 
 
 def differs(row):

@@ -138,6 +138,12 @@ def _threshold(table):
   return float(table["threshold"]) if "threshold" in table else None
 
 
+def decisions(table):
+  """Which classes are said of each image, bool `[N, classes]`."""
+  return classification.decide(table["probability"], _threshold(table),
+                               bool(table["multi_label"]))
+
+
 def statistic(table, classes=False):
   """All scores as a function of the indices of images.
 
@@ -206,8 +212,7 @@ def judge(table, samples=500, seed=0):
       bool(table["multi_label"])), everything)
   if not table["multi_label"]:
     result["confusion"] = classification.confusion(
-        table["label"], classification.decide(
-            table["probability"], _threshold(table), False)).tolist()
+        table["label"], decisions(table)).tolist()
   if "false_alarm_rates" in table:
     result |= _of_two_classes(table)
   unit = table_units.units(table)
@@ -233,10 +238,8 @@ def _of_shares(table, scores):
   unit = np.arange(count) if unit is None else unit
   found = {}
   if "accuracy" in scores:
-    decision = classification.decide(table["probability"], _threshold(table),
-                                     False)
     found["accuracy"] = proportion.of_units(
-        (decision & (table["label"] > 0)).any(1), unit)
+        (decisions(table) & (table["label"] > 0)).any(1), unit)
   for name in {*PROPORTIONS} & scores.keys():
     image, which = np.nonzero(np.isfinite(table[name]))
     found[name] = proportion.of_units(table[name][image, which], unit[image])

@@ -26,6 +26,7 @@ from atcon_tf.reports.tables import differences_table
 from atcon_tf.reports.tables import scores_table
 from atcon_tf import runs
 from atcon_tf.runs import run_data
+from atcon_tf.runs import same_images
 from atcon_tf.runs import stored_predictions
 
 # Rows of a comparison picture: half gains, half losses.
@@ -49,9 +50,13 @@ def compare(run, others, out=""):
   everything = {name: r.result for name, r in zip(names, [run, *bases])}
   table, *tables = [stored_predictions.load_predictions(r.path)
                     for r in (run, *bases)]
-  for name, one in zip(names[1:], tables):
+  notes = []
+  for name, base, one in zip(names[1:], bases, tables):
     comparison.check(table, one, (names[0], name))
+    notes.append(same_images.check(run, base, (names[0], name)))
   print(scores_table(everything))
+  for note in filter(None, notes):
+    print(f"\n{note}")
   kept = {}
   for name, base, one in zip(names[1:], bases, tables):
     differences = comparison.compare(one, table)

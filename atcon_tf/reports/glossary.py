@@ -14,6 +14,11 @@ WORDS = {
                        "as much as it has images.",
     "mAP": "mean average precision: how purely the images of a class come "
            "first when all are sorted by its probability; 1 is perfect.",
+    "p": "the p value of a difference between two scores of the same images: "
+         "how often so large a one would appear, if there were none. An "
+         "interval that leaves out 0 goes with p below 0.1. Only the images "
+         "(or groups of them) in which the two differ count: k of them cannot "
+         "give a p below 2 / 2^k.",
     "consistency": "how much the map of the predicted class stays the same "
                    "when the pixels that matter little are dimmed: 1 is the "
                    "same map, 0 an unrelated one, below 0 an opposite one: "

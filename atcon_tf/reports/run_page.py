@@ -21,6 +21,7 @@ from atcon_tf.reports.tables import cell
 from atcon_tf.reports.tables import ROWS
 from atcon_tf.reports import two_classes
 from atcon_tf.reports.figures import score_plots
+from atcon_tf.runs import same_images
 from atcon_tf.runs import stored_predictions
 from atcon_tf.runs import trusted_method
 
@@ -51,6 +52,7 @@ def report(run, other=None):
   tables = [stored_predictions.load_predictions(r.path)
             for r in (run, other) if r]
   differences = comparison.compare(tables[1], tables[0]) if other else {}
+  unsure = same_images.check(run, other, names) if other else ""
   templates = jinja2.Environment(
       loader=jinja2.PackageLoader("atcon_tf.reports", "."), autoescape=True,
       trim_blocks=True)
@@ -72,7 +74,7 @@ def report(run, other=None):
       kept=kept_weights.short(result["steps"]), data=result["data"],
       thresholds=[THRESHOLDS[key] % value for key, value in
                   result["thresholds"].items() if key in THRESHOLDS],
-      notes=dict.fromkeys([
+      notes=dict.fromkeys([_sentence(unsure)] * bool(unsure) + [
           note for r, name in zip((run, other), names) for note in [
               *tables_lib.interval_notes(r.result["test"], things),
               *tables_lib.absent_classes(r.result["test"], "test"),
@@ -89,9 +91,10 @@ def report(run, other=None):
       glossary=glossary.WORDS, confusion=_confusion(run),
       skipped=result["skipped_images"],
       scores=_scores(result, other and other.result, differences),
-      checks=_checks(run) + [(False, _sentence(coarse))] * bool(coarse) + [
-          (False, f"{names[1]}: {sentence}") for sentence in (
-              kept_weights.warnings(other.result) if other else ())],
+      checks=_checks(run, tables[0]) + [
+          (False, _sentence(coarse))] * bool(coarse) + [
+              (fine, f"{names[1]}: {sentence}") for fine, sentence in (
+                  [kept_weights.judged(other.result)] if other else ())],
       curves=run_page_figures.curves(run, other, names),
       class_columns=_class_columns(result).values(), classes=_classes(result),
       pictures=pictures, prototypes=prototypes,
@@ -172,8 +175,13 @@ def _classes(result):
   return rows
 
 
-def _checks(run):
-  """The sanity checks of a run, `[(whether it is well, sentence)]`."""
+def _checks(run, table):
+  """The sanity checks of a run, `[(whether it is well, sentence)]`.
+
+  Args:
+    run: a `runs.Run`.
+    table: its predictions.
+  """
   test, val = run.result["test"], run.result["val"]
   parts = [set(run.split[p]) for p in ("train_labeled", "train_unlabeled",
                                        "val", "test")]
@@ -189,10 +197,10 @@ def _checks(run):
        "the middle of the clip"),
       ("moment_iou", "centre_moment_iou", "a centred moment")]:
     if metric in test:
-      fine, words = _against(test, metric, trivial)
+      fine, words, row = _against(table, test, metric, trivial)
       checks.append((fine, (
           f"{_sentence(ROWS[metric])}: {cell(test, metric)}, {words} what "
-          f"{what} scores without looking ({cell(test, trivial)}).")))
+          f"{what} scores without looking ({cell(test, trivial)}{row}).")))
   gap = val["map_macro"] - test["map_macro"]
   chosen = _chosen(run)
   checks.append((abs(gap) < 0.05, f"mAP is {val['map_macro']:.3f} on "
@@ -216,19 +224,22 @@ def _sentence(text):
   return text[:1].upper() + text[1:]
 
 
-def _against(scores, metric, trivial):
-  """Whether a score is above a trivial one, and the words between the two.
+def _against(table, scores, metric, trivial):
+  """Whether a score is above a trivial one, by a paired test, and words.
 
-  It is where their intervals do not overlap.
+  Returns:
+    `(bool, the words between the two scores, their difference as text)`.
   """
-  intervals = scores.get("ci90", {})
+  row = comparison.against(table, metric, trivial)
+  shown = row and (f"; difference {tables_lib.difference(row)} "
+                   + tables_lib.ends(row["interval"], "+.3f"))
   if scores[metric] <= scores[trivial]:
-    return False, "NOT above"
-  if not {metric, trivial} <= intervals.keys():
-    return False, "without an interval not told apart from"
-  if intervals[metric][0] > intervals[trivial][1]:
-    return True, "above"
-  return False, "not told apart from"
+    return False, "NOT above", shown or ""
+  if row and comparison.differs(row):
+    return True, "above", shown
+  if not row or row["interval"] is None:
+    return False, "without an interval not told apart from", ""
+  return False, "not told apart from", shown
 
 
 def _chosen(run):

@@ -43,8 +43,8 @@ def missing_notes(found):
 # Why there is no interval.
 CERTAIN = ("[-]: no interval, because all resamples of these images give the "
            "same number, as the 1 of a perfect score; other images need not.")
-FEW = ("[-]: no interval of a score that fewer than 5 images, or groups of "
-       "images, have: so few cannot show a difference.")
+FEW = ("[-]: no interval of a difference that fewer than 5 images, or groups "
+       "of images, have a part in: so few cannot show one.")
 
 
 def drawn(scores, things="images"):
@@ -143,7 +143,7 @@ def class_tables(differences, names):
       blocks.append(align(lines) + (
           f"\n* interval without 0: {sum(found)} better, "
           f"{len(found) - sum(found)} worse of "
-          f"{tested}; about {(1 - statistics.LEVEL) * tested:.0f} "
+          f"{tested}; about {(1 - statistics.LEVEL) * tested:.2g} "
           "expected by chance alone") * bool(tested))
   return "\n\n".join(blocks)
 

@@ -84,7 +84,7 @@ def test_the_tables_as_text():
   # No resample changes the cats: there is no interval, and that is said.
   assert lines[3].split()[-3:] == ["equal", "[-]", "-"]
   assert "no interval, because all resamples" in " ".join(text)
-  assert lines[-1] == ("* interval without 0: 1 better, 0 worse of 2; about 0 "
+  assert lines[-1] == ("* interval without 0: 1 better, 0 worse of 2; about 0.2 "
                        "expected by chance alone")
 
 
@@ -101,6 +101,20 @@ def test_few_images_with_a_box_show_no_difference():
   line, = (line for line in text.splitlines() if line.startswith("box IoU"))
   assert line.split()[-2:] == ["[-]", "-"] and "fewer than 5 images" in text
   assert canvas.to_png(comparison_figures.classes(found, "new over old"))
+
+
+def test_few_other_decisions_show_no_difference():
+  """Three of the decisions differ: McNemar's exact p is 2 / 2^3."""
+  first = _table([[.9, .1]] * 9 + [[.1, .9]] * 3, multi_label=np.array(False))
+  second = {**first, "probability": np.array(
+      [[.9, .1]] * 6 + [[.1, .9]] * 6, float)}
+  found = comparison.compare(first, second, samples=500)
+  for row in (found["accuracy"], found["f1_macro"],
+              found["per_class"]["dog"]["f1"]):
+    assert row["difference"] > .2
+    assert row["interval"] is None and row["p"] == .25
+  same = comparison.compare(first, first, samples=500)["accuracy"]
+  assert same["interval"] == [0, 0] and same["p"] == 1
 
 
 def test_a_constant_difference_is_not_certain():

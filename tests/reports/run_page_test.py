@@ -87,16 +87,25 @@ def test_it_says_what_the_run_found(text, tiny_run):
     assert name in words and f"{scores['ap']:.3f}" in words
 
 
-def test_a_score_is_above_the_centre_where_intervals_do_not_overlap():
-  def against(score, low, centre, high):
-    return run_page._against(
-        {"a": score, "b": centre, "ci90": {"a": [low, 1.], "b": [0., high]}},
-        "a", "b")
+def test_a_score_is_above_the_centre_by_a_paired_test():
+  """The intervals of the two scores overlap, that of the difference does not
+  hold 0."""
+  spread, near = np.linspace(0, 1, 12)[:, None], np.tile([.03, .05], 6)[:, None]
 
-  assert against(.6, .5, .4, .45) == (True, "above")
-  assert against(.6, .4, .4, .45) == (False, "not told apart from")
-  assert against(.4, .3, .5, .6) == (False, "NOT above")
-  assert not run_page._against({"a": .6, "b": .4}, "a", "b")[0]
+  def against(centre):
+    table = {"id": np.arange(12), "label": np.ones([12, 1]), "a": spread,
+             "b": centre}
+    return run_page._against(
+        table, {"a": spread.mean(), "b": centre.mean()}, "a", "b")
+
+  fine, words, row = against(spread - near)
+  assert fine and words == "above" and row.startswith("; difference +0.040 [+")
+  assert against(spread + near)[:2] == (False, "NOT above")
+  up_and_down = np.tile([-.5, .499], 6)[:, None]
+  assert against(spread + up_and_down)[:2] == (False, "not told apart from")
+  few = np.where(np.arange(12)[:, None] < 8, spread, spread - near)
+  assert against(few)[:2] == (
+      False, "without an interval not told apart from")
 
 
 def test_what_validation_chose_and_where_the_run_is(tiny_run, text):

@@ -204,7 +204,7 @@ def test_a_panel_of_shares_ends_at_one():
              for step in (10, 20)]
   figure = score_plots.curves(history, ["val_map_macro", "val_loss"])
   low, high = figure.axes[0].get_ylim()
-  assert low <= .91 and 1 < high < 1.02
+  assert low <= .92 and 1 < high < 1.02
   assert figure.axes[1].get_ylim()[1] < .2
 
 

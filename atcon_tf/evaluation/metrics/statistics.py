@@ -65,14 +65,15 @@ def paired_bootstrap(statistic_a, statistic_b, n, samples=500, level=LEVEL,
   Args:
     statistic_a, statistic_b: as in `bootstrap`.
     n, samples, level, seed, units: as in `bootstrap`.
-    carriers: function of a name that returns the number k of the units that
-      its score is of, as those with a box of a class; None: all are many.
+    carriers: function of a name that returns the number k of the units in
+      which the two differ; 0: they are equal. None: they are many.
   Returns:
     `{name: {"difference": a - b on all images, "interval": [low, high] or
     None, "p": two-sided}}` for the names that both have.
   """
   def least(name):
-    return 2.0 ** (1 - carriers(name)) if carriers else 0.0
+    count = carriers(name) if carriers else 0
+    return 2.0 ** (1 - count) if count else 0.0
 
   def difference(indices):
     a, b = statistic_a(indices), statistic_b(indices)

@@ -79,11 +79,11 @@ def trace(axes, history, name, style="-", of=""):
       axes.plot(*zip(*later[kind]), marker, markersize=5, alpha=.7,
                 color=line.get_color() if of else color,
                 label=f"{words}, {of}" if of else words)
+  axes.margins(y=.12)  # so that a ring around the highest point is whole
   if name in SHARES:
     low, high = axes.get_ylim()
-    if high > 1 - .1 * LEAST:
-      high = 1 + .1 * LEAST
-    axes.set_ylim(min(low, high - LEAST), high)
+    low = min(low, high - LEAST)
+    axes.set_ylim(low, min(high, 1 + .1 * (1 - low)))
   return line
 
 
