@@ -46,7 +46,8 @@ def text(counts, findings):
       shown.append(f"  ... and {len(mine) - LISTED} more in the JSON file")
     blocks.append("\n".join([f"{kind}: {len(mine)}", *shown]))
   wrong = sum(f.wrong for f in findings)
-  blocks.append(f"wrong: {wrong} of the findings" if wrong else "nothing is wrong")
+  blocks.append(f"wrong: {wrong} of the findings" if wrong
+                else "nothing is wrong")
   return "\n\n".join(blocks)
 
 
