@@ -82,8 +82,8 @@ def trace(axes, history, name, style="-", of=""):
   axes.margins(y=.12)  # so that a ring around the highest point is whole
   if name in SHARES:
     low, high = axes.get_ylim()
-    low = min(low, high - LEAST)
-    axes.set_ylim(low, min(high, 1 + .1 * (1 - low)))
+    high = min(high, 1 + .1 * max(1 - low, LEAST))
+    axes.set_ylim(min(low, high - LEAST), high)
   return line
 
 
