@@ -6,6 +6,7 @@ Data outside the repository may be absent: tests of it skip, by name.
 import contextlib
 import os
 import pathlib
+import signal
 
 import keras
 import numpy as np
@@ -135,3 +136,11 @@ def float64():
   yield
   keras.config.set_floatx(before[0])
   keras.config.set_dtype_policy(before[1])
+
+
+@pytest.fixture
+def interruptible():
+  """Ctrl-C works, which a shell turns off for programs in the background."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)

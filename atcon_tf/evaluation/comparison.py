@@ -94,14 +94,16 @@ def _differing(first, second, unit, name):
   """
   of_class, metric = (None, name) if isinstance(name, str) else name
   if metric in first:
-    other = _unlike(first[metric], second[metric])
+    unlike = _unlike(first[metric], second[metric])
   elif metric in DECIDED:
-    other = scoring.decisions(first) != scoring.decisions(second)
+    unlike = scoring.decisions(first) != scoring.decisions(second)
+  elif metric == "f1_macro_at_half":
+    unlike = (first["probability"] >= .5) != (second["probability"] >= .5)
   else:  # the ranks of all images have a part in it
-    other = np.ones(first["label"].shape, bool)
+    unlike = np.ones(first["label"].shape, bool)
   if of_class is not None:
-    other = other[:, first["class_names"].tolist().index(of_class)]
-  return _number(other, unit)
+    unlike = unlike[:, first["class_names"].tolist().index(of_class)]
+  return _number(unlike, unit)
 
 
 def _unlike(first, second):
@@ -135,10 +137,10 @@ def against(table, metric, trivial, samples=2000):
     return lambda i: {metric: total[i].sum() / count[i].sum()} if (
         count[i].any()) else {}
 
-  other = _unlike(table[metric], table[trivial])
+  unlike = _unlike(table[metric], table[trivial])
   return statistics.paired_bootstrap(
       mean(metric), mean(trivial), len(table["id"]), samples, units=unit,
-      carriers=lambda _: _number(other, unit)).get(metric)
+      carriers=lambda _: _number(unlike, unit)).get(metric)
 
 
 def differs(row):

@@ -21,6 +21,7 @@ from atcon_tf.reports.tables import cell
 from atcon_tf.reports.tables import ROWS
 from atcon_tf.reports import two_classes
 from atcon_tf.reports.figures import score_plots
+from atcon_tf.runs import run_data
 from atcon_tf.runs import same_images
 from atcon_tf.runs import stored_predictions
 from atcon_tf.runs import trusted_method
@@ -59,7 +60,7 @@ def report(run, other=None):
   coarse = missing = ""
   pictures, prototypes = [], None
   try:
-    known = run_page_figures.records_of(run)
+    known = run_data.records_of(run)
     coarse = map_cells.note(run.classifier, list(known.values()))
     pictures = run_page_figures.pictures(run, other, names, tables[0], known)
     prototypes = run_page_figures.prototypes(run, known)

@@ -1,14 +1,12 @@
 """The pictures of a run's page, each with a description in words."""
 
 import base64
-import dataclasses
 
 from matplotlib.figure import Figure
 import numpy as np
 
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
-from atcon_tf.data import registry
 from atcon_tf.evaluation import class_boxes
 from atcon_tf.reports import example_files
 from atcon_tf.reports import moving_pictures
@@ -117,19 +115,6 @@ def roc(result):
       f"ROC curves of validation (val) and test; {words}.")
 
 
-def records_of(run):
-  """The images that a run trained with or was tested on, `{id: Record}`.
-
-  Raises:
-    UserError: the data are not where they were.
-  """
-  config = dataclasses.replace(run.config, unlabeled_dir="")
-  used = {i for part in ("train_labeled", "train_unlabeled", "val", "test")
-          for i in run.split[part]}
-  return {r.id: r for part in registry.load(config).splits.values()
-          for r in part if r.id in used}
-
-
 def _loss(label, probability, threshold=None):
   """How wrong the model is about each image, `[N]`.
 
@@ -152,7 +137,7 @@ def pictures(run, other, names, table, known):
     run, other: `runs.Run`s; the second may be None.
     names: of the runs.
     table: predictions of the first.
-    known: its images, see `records_of`.
+    known: its images, see `run_data.records_of`.
   Returns:
     list of what `inline` gives.
   Raises:
@@ -207,7 +192,7 @@ def prototypes(run, known):
 
   Args:
     run: a `runs.Run`.
-    known: its images, see `records_of`.
+    known: its images, see `run_data.records_of`.
   Returns:
     what `inline` gives; None for clips, and where the data, or a vector that
     a last dense layer reads, are missing.

@@ -176,6 +176,19 @@ def _tell(notes):
     print(files.printable(line), flush=True)
 
 
+def records_of(run):
+  """The images that a run trained with or was tested on, `{id: Record}`.
+
+  Raises:
+    UserError: the data are not where they were.
+  """
+  config = dataclasses.replace(run.config, unlabeled_dir="")
+  used = {i for part in ("train_labeled", "train_unlabeled", "val", "test")
+          for i in run.split[part]}
+  return {r.id: r for part in registry.load(config).splits.values()
+          for r in part if r.id in used}
+
+
 def load_part(run, split="test", data_dir="", voc_year=0, check=None,
               dataset="", table="", annotations=""):
   """Reads one part of a run's data, or of other data.

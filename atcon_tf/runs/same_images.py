@@ -11,7 +11,7 @@ import numpy as np
 
 from atcon_tf.config import UserError
 from atcon_tf.data import image_store
-from atcon_tf.data import registry
+from atcon_tf.runs import run_data
 
 # The settings that say where the images are.
 PLACES = ("dataset", "voc_year", "data_dir", "table", "annotations")
@@ -35,7 +35,7 @@ def check(run, other, names):
   if all(_place(run, name) == _place(other, name) for name in PLACES):
     return ""
   try:
-    first, second = (_records(one) for one in (run, other))
+    first, second = (run_data.records_of(one) for one in (run, other))
     for name in run.split["test"][:SEEN]:
       if not np.array_equal(_pixels(first[name]), _pixels(second[name])):
         raise _Unlike(name)
@@ -55,16 +55,7 @@ class _Unlike(Exception):
 
 
 def _place(run, name):
-  value = getattr(run.config, name)
-  return os.path.realpath(value) if value and name in PLACES[2:] else value
-
-
-def _records(run):
-  """The test images of a run, `{id: Record}`."""
-  data = registry.load(dataclasses.replace(run.config, unlabeled_dir=""))
-  wanted = set(run.split["test"])
-  return {r.id: r for part in data.splits.values() for r in part
-          if r.id in wanted}
+  return os.path.realpath(str(getattr(run.config, name)))
 
 
 def _pixels(record):

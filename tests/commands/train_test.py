@@ -214,7 +214,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
   assert not (tmp_path / "w").exists()
 
 
-def test_ctrl_c_is_one_line_and_the_run_resumes(tmp_path):
+def test_ctrl_c_is_one_line_and_the_run_resumes(tmp_path, interruptible):
   command = _command(tmp_path / "w", steps=200, eval_every=50)
   process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True)

@@ -18,6 +18,7 @@ from atcon_tf.reports import compare_runs
 from atcon_tf.reports import run_page
 from atcon_tf.reports import run_page_figures
 from atcon_tf import runs
+from atcon_tf.runs import run_data
 from atcon_tf.runs import stored_predictions
 from atcon_tf.runs import trusted_method
 from atcon_tf import training
@@ -193,7 +194,7 @@ def test_some_data_that_are_gone_leave_the_words_with_their_pictures(
   run = runs.load(tiny_run)
   table = stored_predictions.load_predictions(tiny_run)
   pictures = lambda: run_page_figures.pictures(
-      run, None, ["a"], table, run_page_figures.records_of(run))
+      run, None, ["a"], table, run_data.records_of(run))
   whole = pictures()[0]["alt"]
   first, second = whole.split(". ", 1)[1].split("; ")[:2]
   whole_data = registry.load

@@ -29,7 +29,8 @@ def _run(path, root):
   return types.SimpleNamespace(
       config=Config(dataset="folder", data_dir=str(path),
                     image_size=32).resolve(),
-      split={"test": [f.relative_to(root / "photos").as_posix()
+      split={"train_labeled": [], "train_unlabeled": [], "val": [],
+             "test": [f.relative_to(root / "photos").as_posix()
                       for f in files]})
 
 

@@ -15,13 +15,13 @@ class _Destroyed:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_that_was_dropped_is_raised_at_the_next_step():
-  usual = signal.getsignal(signal.SIGINT)
+def test_an_interrupt_that_was_dropped_is_raised_at_the_next_step(
+    interruptible):
   with pytest.raises(KeyboardInterrupt), preemption.watched() as asked:
     assert not asked()
     _Destroyed()
     asked()
-  assert signal.getsignal(signal.SIGINT) is usual
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_request_to_end_is_noted_and_ends_the_process_after_the_block():

@@ -73,7 +73,8 @@ def trace(axes, history, name, style="-", of=""):
       (later.setdefault(kind, []) if kind else points).append(
           (row["step"], row[name]))
   label = canvas.entry(of) if of else "trained weights" if later else None
-  line, = axes.plot(*zip(*points), style, marker=".", label=label)
+  line, = axes.plot(*(zip(*points) if points else ([], [])), style,
+                    marker=".", label=label)
   for kind, words, marker, color in AFTERWARDS:
     if kind in later:
       axes.plot(*zip(*later[kind]), marker, markersize=5, alpha=.7,
