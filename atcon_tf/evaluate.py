@@ -151,7 +151,7 @@ def _judge_methods(run, values):
     board = at.evaluation.randomization.judge(
         run.classifier, judged, methods, other, values.slow_images,
         multi_label=run.multi_label, independent=values.independent)
-    print(at.reports.tables.randomization_table(board))
+    print(at.reports.map_tables.randomization(board))
     files.write_text(out, json.dumps(board | about, indent=1))
   else:
     board = at.evaluation.judge(
@@ -215,7 +215,7 @@ def _judge_agreement(run, values):
   board = at.evaluation.map_agreement.judge(
       run, other, _methods(values), values.target or "label", values.images,
       values.slow_images)
-  print(at.reports.tables.agreement_table(board))
+  print(at.reports.map_tables.agreement(board))
   for method, reason in board["skipped"].items():
     print(f"not measured: {method} ({reason})")
   if values.out:

@@ -77,12 +77,13 @@ def main(argv):
   explainer = at.reports.explainer.Explainer(
       classifier, class_names, multi_label, methods,
       values.smooth_views, values.batch_size,
-      at.runs.resize_of(values.workdir) if values.workdir else values.resize)
+      at.runs.resize_of(values.workdir) if values.workdir else values.resize,
+      _threshold(values, class_names, multi_label))
   choose = functools.partial(
       at.reports.explainer.choose_classes,
       class_names=explainer.class_names, labels=values.label,
       top=values.top, positive=values.positive, multi_label=multi_label,
-      threshold=_threshold(values, class_names, multi_label))
+      threshold=explainer.threshold)
   nearest = at.runs.NearestImages(run) if run else None
   if nearest:
     nearest.check(values.examples)

@@ -13,6 +13,7 @@ from atcon_tf.reports import explainer
 from atcon_tf.reports.figures import canvas
 from atcon_tf.reports import kept_weights
 from atcon_tf.reports import leaderboard_page
+from atcon_tf.reports import map_tables
 from atcon_tf.reports import moving_pictures
 from atcon_tf.reports import predicted_labels
 from atcon_tf.reports import recording_events

@@ -10,6 +10,7 @@ run's folder.
 import json
 import os
 import pathlib
+import textwrap
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from atcon_tf.reports.figures import comparison_figures
 from atcon_tf.reports.figures import map_rows
 from atcon_tf.reports.tables import class_tables
 from atcon_tf.reports.tables import differences_table
+from atcon_tf.reports.tables import missing_notes
 from atcon_tf.reports.tables import scores_table
 from atcon_tf import runs
 from atcon_tf.runs import run_data
@@ -69,6 +71,8 @@ def compare(run, others, out=""):
     for line in _without_groups((names[0], run, table), (name, base, one)):
       print(line)
     kept[title] = differences
+  for note in missing_notes(kept.values()):
+    print(textwrap.fill(note, 79), end="\n\n")
   if out:
     files.write_text(out, json.dumps(kept, indent=1))
     print(out)

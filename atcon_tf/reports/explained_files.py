@@ -143,8 +143,6 @@ def draw(explainer, image, result, classes):
   """The sheet of `explain_image`'s result, as PNG bytes."""
   names = explainer.class_names
   probability = result["probability"]
-  best = np.argsort(-probability)[:3]
-  subtitle = "\n".join(f"{names[c]} {probability[c]:.0%}" for c in best)
   rows = []
   for c in classes:
     cells = []
@@ -158,9 +156,24 @@ def draw(explainer, image, result, classes):
       cells.append((result["overlays"][method, c],
                     [b for b in boxes if not why[str(b)]], note))
     rows.append((f"{names[c]} {probability[c]:.0%}", cells))
-  figure = contact_sheets.sheet(image, explainer.methods, rows, subtitle,
+  figure = contact_sheets.sheet(image, explainer.methods, rows,
+                                subtitle(explainer, probability),
                                 explainer.dotted)
   return canvas.to_png(figure, dpi=100)
+
+
+def subtitle(explainer, probability):
+  """What stands below the photo of a sheet: the most probable classes.
+
+  Where a run chose a threshold of labels, it is the last line.
+  """
+  names = explainer.class_names
+  lines = [f"{names[c]} {probability[c]:.0%}"
+           for c in np.argsort(-probability)[:3]]
+  if explainer.threshold is not None:
+    said = "a class" if explainer.multi_label else names[1]
+    lines.append(f"({said} is said from {explainer.threshold:.1%} on)")
+  return "\n".join(lines)
 
 
 def box_rows(name, path, image, result, class_names, box_format):

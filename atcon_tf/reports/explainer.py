@@ -68,7 +68,8 @@ class Explainer:
   """A classifier with the methods that explain it."""
 
   def __init__(self, classifier, class_names, multi_label, methods,
-               smooth_views=False, batch_size=0, resize="squeeze"):
+               smooth_views=False, batch_size=0, resize="squeeze",
+               threshold=None):
     """Checks that each method works for this classifier.
 
     Args:
@@ -79,11 +80,13 @@ class Explainer:
       smooth_views: average each map over mirrored views.
       batch_size: images at once; 0: see `attribution.explain`.
       resize: how pictures are fitted to the network, see `data.framing`.
+      threshold: of labels, see `probabilities.labels`.
     Raises:
       UserError: a method does not work; the error names the first.
     """
     self.classifier, self.class_names = classifier, tuple(class_names)
     self.multi_label, self.methods = multi_label, methods
+    self.threshold = threshold
     self.options = {"smooth_views": True} if smooth_views else {}
     self._asked, self.resize = batch_size, resize
     self.batch_size = batch_size or registry.BATCH_SIZE

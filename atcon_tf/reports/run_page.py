@@ -73,18 +73,12 @@ def report(run, other=None):
       things=things,
       clip_rows=clip_statistics.cells(result.get("clips", [])),
       kept=kept_weights.short(result["steps"]), data=result["data"],
-      thresholds=[THRESHOLDS[key] % value for key, value in
-                  result["thresholds"].items() if key in THRESHOLDS],
-      notes=dict.fromkeys([_sentence(unsure)] * bool(unsure) + [
-          note for r, name in zip((run, other), names) for note in [
-              *tables_lib.interval_notes(r.result["test"], things),
-              *tables_lib.absent_classes(r.result["test"], "test"),
-              *(f"{name}: " * bool(other) + words for words in [
-                  *two_classes.notes(r.result["test"]),
-                  two_classes.decision(r.result)] if words)]]
-          + tables_lib.missing_notes([
-              differences[metric] for metric in tables_lib.ROWS
-              if metric in differences])),
+      notes=dict.fromkeys([_sentence(unsure)] * bool(unsure)
+                          + tables_lib.shared({
+                              name: _notes(r, things)
+                              for name, r in zip(names, (run, other))})
+                          + tables_lib.missing_notes(
+                              [differences], False, things)),
       roc=run_page_figures.roc(result),
       other_labels=bool(other) and set(run.split["train_labeled"]) != set(
           other.split["train_labeled"]),
@@ -111,6 +105,18 @@ def report(run, other=None):
 
 def _names(*some):
   return [os.path.basename(os.path.abspath(r.path)) for r in some if r]
+
+
+def _notes(run, things):
+  """Sentences below the scores of a run."""
+  scores = run.result["test"]
+  limits = "; ".join(THRESHOLDS[key] % value for key, value in
+                     run.result["thresholds"].items() if key in THRESHOLDS)
+  return [*tables_lib.interval_notes(scores, things),
+          *tables_lib.absent_classes(scores, "test"),
+          *two_classes.notes(scores),
+          *filter(None, [two_classes.decision(run.result)]),
+          *[f"Chosen on validation: {limits}."] * bool(limits)]
 
 
 def _scores(result, other, differences):

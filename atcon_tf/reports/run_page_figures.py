@@ -49,8 +49,11 @@ def inline(figure, alt, caption, kind="svg"):
 
 def curves(run, other, names):
   """Validation scores and the loss of one or two runs."""
-  known = [name for name in score_plots.CURVES
-           if any(name in row for row in run.result["history"])]
+  counts = {name: sum(name in row for row in run.result["history"])
+            for name in score_plots.CURVES}
+  # One point beside curves shows nothing; of a probe there is no more.
+  known = [name for name, count in counts.items()
+           if count >= min(2, max(counts.values()))]
   figure = Figure(figsize=(9, 2.4 * -(-len(known) // 2) + .3),
                   layout="constrained")
   axes = figure.subplots(-(-len(known) // 2), 2, squeeze=False).flat

@@ -16,35 +16,55 @@ def differences_table(differences, name):
     name: of the comparison, above the first column.
   """
   lines = [[name, "difference", "90 % interval", "p"]]
-  shown = {label: differences[metric]
-           for metric, label in rows(differences).items()
-           if metric in differences and not metric.startswith("centre")}
-  lines += [[label, *_cells(row)] for label, row in shown.items()]
+  lines += [[label, *_cells(row)]
+            for label, row in _shown(differences).items()]
   notes = [f"Intervals and p are over {drawn(differences)}."] if (
       "groups" in differences) else []
-  notes += missing_notes([*shown.values(), *(
-      row for of_class in differences.get("per_class", {}).values()
-      for row in of_class.values())])
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 
-def missing_notes(found):
-  """Sentences on differences that have no interval; [] if each has one.
+def _shown(differences):
+  """The differences of a table, `{label: difference}`."""
+  return {label: differences[metric]
+          for metric, label in rows(differences).items()
+          if metric in differences and not metric.startswith("centre")}
+
+
+def missing_notes(comparisons, classes=True, things="images"):
+  """A list with why differences have no interval; [] if each has one.
 
   Args:
-    found: list of differences, see `comparison.compare`.
+    comparisons: list of differences of all metrics, see `comparison.compare`.
+    classes: whether those of single classes are shown, too.
+    things: "images" or "clips".
   """
-  few = any(row["interval"] is None for row in found)
-  certain = any(row["interval"] and statistics.certain(row["interval"])
-                for row in found)
-  return [FEW] * few + [CERTAIN] * certain
+  found = [row for one in comparisons for row in (
+      *_shown(one).values(),
+      *(row for own in one.get("per_class", {}).values() if classes
+        for row in own.values()))]
+  missing = any(ends(row["interval"]) == NONE for row in found)
+  return [_WITHOUT.format(things)] * missing
 
 
-# Why there is no interval.
-CERTAIN = ("[-]: no interval, because all resamples of these images give the "
-           "same number, as the 1 of a perfect score; other images need not.")
-FEW = ("[-]: no interval of a difference that fewer than 5 images, or groups "
-       "of images, have a part in: so few cannot show one.")
+_WITHOUT = ("[-]: no interval, because all resamples of these {0} give the "
+            "same number, as the 1 of a perfect score (other {0} need not), or "
+            "because fewer than 5 {0}, or groups of {0}, have a score of maps, "
+            "or a part in a difference.")
+
+
+def shared(notes):
+  """The notes of several runs as one list.
+
+  Args:
+    notes: `{name of a run: [sentence, ...]}`.
+  Returns:
+    the sentences, each once; one that not all runs have begins with the name
+    of its run.
+  """
+  common = set.intersection(*map(set, notes.values()))
+  return list(dict.fromkeys(
+      note if note in common else f"{name}: {note}"
+      for name, own in notes.items() for note in own))
 
 
 def drawn(scores, things="images"):
@@ -77,8 +97,7 @@ def interval_notes(scores, things="images"):
            + f" of the effective number of {things}" * ("groups" in scores)
            + "."]
   if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
-    notes.append(f"{CERTAIN.replace('images', things)} Nor has a score of maps "
-                 f"that fewer than 5 {things}, or groups of them, have.")
+    notes.append(_WITHOUT.format(things))
   return notes
 
 
@@ -90,10 +109,16 @@ NONE = "[-]"
 
 
 def ends(interval, form=".3f"):
-  """An interval as text; `NONE` if all resamples were equal, or none is."""
+  """An interval as text; `NONE` if all resamples were equal, or none is.
+
+  Args:
+    interval: its two ends, or None.
+    form: of an end, a format; an end that is rounded to 0 has no minus sign.
+  """
   if interval is None or statistics.certain(interval):
     return NONE
-  return f"[{interval[0]:{form}}, {interval[1]:{form}}]"
+  low, high = (format(end, form.replace(".", "z.")) for end in interval)
+  return f"[{low}, {high}]"
 
 
 def equal(row, digit=0.001):
@@ -146,54 +171,6 @@ def class_tables(differences, names):
           f"{tested}; about {(1 - statistics.LEVEL) * tested:.2g} "
           "expected by chance alone") * bool(tested))
   return "\n\n".join(blocks)
-
-
-def randomization_table(board):
-  """The sanity checks as text: similarities and verdicts, a line a method.
-
-  Args:
-    board: from `randomization.judge`.
-  """
-  labels = any("labels" in row for row in board["methods"].values())
-  *stages, last = board["stages"]
-  lines = [["method", *stages, f"{last} *", "verdict of *"]]
-  if labels:
-    lines[0] += ["labels", "verdict of labels"]
-  for method, row in board["methods"].items():
-    lines.append([method, *(f"{s:.2f}" for s in row["parameters"].values()),
-                  row["parameters_verdict"]])
-    if labels:
-      lines[-1] += [f"{row['labels']:.2f}", row["labels_verdict"]]
-  alone = {method: row["independent"] for method, row in
-           board["methods"].items() if "independent" in row}
-  if alone:
-    lines += [[""] * len(lines[0]), ["each alone"]] + [
-        [method, *(f"{s:.2f}" for s in row.values())]
-        for method, row in alone.items()]
-    lines = [line + [""] * (len(lines[0]) - len(line)) for line in lines]
-  either = " or the labels were" if labels else ""
-  return (f"Similarity of the maps once the logits, and then so much of the "
-          f"layers below, are random{either}. The column with * decides, where "
-          f"all weights are random: a method passes below "
-          f"{board['passes_below']} and fails above {board['fails_above']}."
-          f"\n\n{align(lines)}")
-
-
-def agreement_table(board):
-  """How far the maps of two runs agree, as text, a line a method.
-
-  Args:
-    board: from `map_agreement.judge`.
-  """
-  columns = {"mege": "MeGe ↑", "reco": "ReCo ↑", "distance": "distance ↓"}
-  lines = [["method", *columns.values(), "both right", "one right", "images"]]
-  for method, row in board["methods"].items():
-    lines.append([method, *(cell(row, c) for c in columns),
-                  str(row["both_right"]), str(row["one_right"]),
-                  str(row["pairs"])])
-  return ("MeGe (0.5 to 1): the maps of images that both runs classify "
-          "correctly are alike. ReCo (0 to 1): they are more alike than those "
-          "of images that one of them does.\n\n" + align(lines))
 
 
 # The scores in the order of a table, and their labels.
@@ -263,10 +240,9 @@ def scores_table(results, part="test"):
   own = [two_classes.rows(r[part]) for r in results.values()]
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
-  of = lambda name: f"{name}: " if len(results) > 1 else ""
-  notes = dict.fromkeys(note for name, r in results.items() for note in (
+  notes = shared({name: [
       *interval_notes(r[part], things), *absent_classes(r[part], part),
-      *(of(name) + note for note in two_classes.notes(r[part]))))
+      *two_classes.notes(r[part])] for name, r in results.items()})
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 

@@ -1,5 +1,7 @@
 """A tournament of attribution methods: a table, a sheet, one sentence."""
 
+import textwrap
+
 import numpy as np
 
 from atcon_tf.config.names import CENTRE
@@ -13,6 +15,8 @@ from atcon_tf.reports.figures import map_rows
 PICTURES, METHODS = 6, 4
 CRITERIA = {"faithfulness": "insertion minus deletion",
             "localisation": "share of the map inside the boxes"}
+# Their columns in a table that fits into a terminal.
+COLUMNS = {"faithfulness": "faithful ↑", "localisation": "in boxes ↑"}
 
 
 def sentence(outcome):
@@ -85,24 +89,26 @@ def table(outcome):
                 key=lambda item: (place.get(item[0], 2), *rank(item)))
   absent = [m for m in outcome["methods"] if m not in dict(rows)]
   criteria = [c for c in CRITERIA if any(c in row for _, row in rows)]
-  lines = [["method", "passes", "random weights ↓", "images", "won ↑",
-            *(CRITERIA[c] + " ↑" for c in criteria), ""]]
+  lines = [["method", "passes", "random ↓", "images", "won ↑",
+            *(COLUMNS[c] for c in criteria), ""]]
   for method, row in rows:
     number = lambda key, row=row: f"{row[key]:.3f}" if key in row else "-"
     lines.append([method, str(row.get("forward_passes", "-")),
                   number("similarity") + (
                       " ?" if row.get("verdict") == "unclear" else ""),
                   str(row.get("images", "-")), number("won"),
-                  *map(number, criteria), row["out"]])
-  return (
-      f"{outcome['passes']:.0f} passes. Random weights: similarity of the "
-      "maps to those of the network with all weights in random order; above "
-      "0.6 a method is out, ? is unclear. Won: share of the meetings with "
-      "other methods, image by image, in the last round that it was in. "
-      f"{CENTRE} sees no image.\n\n"
-      + tables.align(lines)
-      + f"\n\nThis network cannot have {', '.join(absent)}: tournament.json "
-      "says why." * bool(absent))
+                  *map(number, criteria), row["out"].partition(":")[0]])
+  words = (
+      f"{outcome['passes']:.0f} passes. Random: similarity of the maps to "
+      "those of the network with all weights in random order; above 0.6 a "
+      "method is out, ? is unclear. Won: share of the meetings with other "
+      "methods, image by image, in the last round that it was in. "
+      + "".join(f"{COLUMNS[c][:-2].capitalize()}: {CRITERIA[c]}. "
+                for c in criteria) + f"{CENTRE} sees no image.")
+  others = f"This network cannot have {', '.join(absent)}." if absent else ""
+  more = f"{others} tournament.json has each reason in full.".strip()
+  return "\n\n".join([textwrap.fill(words, 79), tables.align(lines),
+                      textwrap.fill(more, 79)])
 
 
 def sheet(classifier, outcome, cases, multi_label, class_names):

@@ -140,11 +140,10 @@ class ServingModule(tf.Module):
     tf.debugging.assert_equal(
         tf.shape(class_index)[0], tf.shape(images)[0],
         "class_index: must be one for each image")
-    tf.debugging.assert_greater_equal(
-        class_index, -1, "class_index: must be -1 or the number of a class")
-    tf.debugging.assert_less(
-        class_index, classifier.num_classes,
-        f"class_index: must be less than {classifier.num_classes}")
+    last = classifier.num_classes - 1
+    tf.debugging.Assert(
+        tf.reduce_all((class_index >= -1) & (class_index <= last)),
+        [f"class_index: must be -1 to {last}, not", class_index])
     answer = self._answer(pass_.logits)
     # Of two exclusive classes a threshold may decide for the less probable.
     best = tf.argmax(pass_.logits if self._multi_label else tf.cast(

@@ -10,6 +10,8 @@ from atcon_tf.config.names import SWEEP_METRICS
 from atcon_tf.reports.figures import canvas
 
 LEVEL = 0.9
+# Seeds that agree to so many points show no spread: there is no interval.
+SAME = 1e-3
 
 
 def baseline_of(config):
@@ -139,10 +141,13 @@ def advise(gain, objective, baseline, metric, worth, times):
   here = float(best @ [np.log2(shots), 1])
   bottom, top = _middle(fits @ [np.log2(shots), 1])
   unclear = bottom < 0 < top
+  known = bool(top - bottom > SAME)
   points = f"{worth:g} point{'' if worth == 1 else 's'}"
   sentence = (f"At {shots} labelled images a class {objective} changes "
               f"validation {SWEEP_METRICS[metric]} over {baseline} by "
-              f"{here:+.1f} points [{bottom:+.1f}, {top:+.1f}]"
+              f"{here:+.1f} points "
+              + (f"[{bottom:+.1f}, {top:+.1f}]" if known else
+                 "(every seed the same, so that there is no interval)")
               + (", which so few runs cannot tell from nothing,"
                  if unclear else "")
               + f" and takes {times:.1f} times as long; ")
@@ -156,9 +161,9 @@ def advise(gain, objective, baseline, metric, worth, times):
     sentence += (f"its gain is not seen to fall below {points}: use it, and "
                  "sweep again with more images.")
   else:
+    ends = f" (90 % interval {_number(low)} to {_number(high)})" * known
     sentence += (f"its gain is expected to fall below {points} at about "
-                 f"{until:.0f} images a class (90 % interval {_number(low)} "
-                 f"to {_number(high)}): "
+                 f"{until:.0f} images a class{ends}: "
                  + ("sweep again with more --repeats." if unclear else
                     "use it with fewer."))
   return {"objective": objective, "baseline": baseline, "metric": metric,
@@ -166,9 +171,9 @@ def advise(gain, objective, baseline, metric, worth, times):
           "slope": float(best[0]), "height": float(best[1]),
           "until": None if np.isinf(until) else until,
           "interval": [None if np.isinf(v) else float(v)
-                       for v in (low, high)],
+                       for v in (low, high)] if known else None,
           "gain": {"images": shots, "points": here,
-                   "interval": [float(bottom), float(top)]},
+                   "interval": [float(bottom), float(top)] if known else None},
           "times_as_long": times,
           "gains": {str(k): v for k, v in gain.items()}, "advice": sentence}
 
@@ -190,8 +195,9 @@ def plot(gain, advice):
   x = np.geomspace(shots[0], 8 * shots[-1], 60)
   heights = plausible_fits(gain) @ np.stack([np.log2(x), np.ones(len(x))])
   low, high = np.quantile(heights, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-  axes.fill_between(x, low, high, alpha=.2, linewidth=0,
-                    label="90 % interval of the line")
+  if advice["gain"]["interval"]:
+    axes.fill_between(x, low, high, alpha=.2, linewidth=0,
+                      label="90 % interval of the line")
   axes.plot(x, advice["height"] + advice["slope"] * np.log2(x),
             linewidth=2, label="line through the gains")
   for number, (k, values) in enumerate(sorted(gain.items())):

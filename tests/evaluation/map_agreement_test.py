@@ -6,7 +6,7 @@ import pytest
 
 from atcon_tf.config import UserError
 from atcon_tf.evaluation import map_agreement
-from atcon_tf.reports import tables
+from atcon_tf.reports import map_tables
 from atcon_tf import runs
 
 
@@ -19,7 +19,7 @@ def test_two_runs(finished):
   assert 0 < row["distance"] <= 1 and row["pairs"] == board["images"] == 12
   assert row["both_right"] + row["one_right"] <= 12
   assert list(board["skipped"]) == ["tame"]
-  assert "MeGe" in tables.agreement_table(board)
+  assert "MeGe" in map_tables.agreement(board)
 
 
 def test_refusals(finished):

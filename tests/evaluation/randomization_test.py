@@ -17,7 +17,7 @@ from atcon_tf.evaluation import random_weights
 from atcon_tf.evaluation import randomization
 from atcon_tf import models
 from atcon_tf.reports import leaderboard_page
-from atcon_tf.reports import tables
+from atcon_tf.reports import map_tables
 from atcon_tf.runs import run_data
 from atcon_tf import training
 from tests import quiet_process
@@ -94,7 +94,7 @@ def test_a_map_that_sees_no_network_fails(classifier, pairs):
   for a, b in zip(before, classifier.model.get_weights()):
     np.testing.assert_array_equal(a, b)
   assert "independent" not in cam
-  lines = tables.randomization_table(board).splitlines()
+  lines = map_tables.randomization(board).splitlines()
   assert lines[-1].startswith("(centre)") and lines[-1].endswith("fails")
 
 
@@ -106,7 +106,7 @@ def test_each_stage_alone(classifier, pairs):
   assert list(alone) == list(together) == board["stages"]
   assert alone["logits"] == together["logits"]
   assert alone["100%"] != together["100%"]
-  lines = tables.randomization_table(board).splitlines()
+  lines = map_tables.randomization(board).splitlines()
   assert "each alone" in lines and lines[-1].startswith("gradient")
 
 

@@ -3,6 +3,7 @@
 import pathlib
 
 from atcon_tf.reports import glossary
+from atcon_tf.reports import map_tables
 from atcon_tf.reports import tables
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
@@ -37,8 +38,19 @@ def test_a_class_that_a_mean_leaves_out_is_named():
   assert "No val image" not in tables.scores_table({"run": result}, "val")
 
 
+def test_an_end_that_is_rounded_to_zero_has_no_sign():
+  assert tables.ends([-.0002, .014]) == "[0.000, 0.014]"
+  assert tables.ends([-.0002, .014], "+.3f") == "[+0.000, +0.014]"
+
+
+def test_what_all_runs_have_in_common_is_said_once():
+  two = {"a": ["Few.", "At 0.3."], "b": ["Few.", "At 0.7."]}
+  assert tables.shared(two) == ["Few.", "a: At 0.3.", "b: At 0.7."]
+  assert tables.shared({"a": ["Few.", "At 0.3."]}) == ["Few.", "At 0.3."]
+
+
 def test_the_sanity_table_says_which_column_decides():
-  text = tables.randomization_table({
+  text = map_tables.randomization({
       "passes_below": .3, "fails_above": .6, "stages": ["logits", "100%"],
       "methods": {"grad_cam": {
           "parameters": {"logits": .5, "100%": .1},

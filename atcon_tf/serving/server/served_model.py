@@ -229,7 +229,10 @@ def _reason(error):
   """The line of a TensorFlow error that a client can use."""
   for line in str(error).splitlines():
     if "assertion failed:" in line:
-      return line.partition("assertion failed:")[2].strip()[:200]
+      # "[our words] [our values] [Condition ...]": the last are TensorFlow's.
+      said = line.partition("assertion failed:")[2].partition(" [Condition")[0]
+      said = said.replace("] [", " ").strip()
+      return said.removeprefix("[").removesuffix("]")[:200]
   lines = [line.strip() for line in str(error).splitlines()]
   skip = ("", "Graph execution error:", "<stack traces unavailable>")
   useful = [line for line in lines if line not in skip and not
