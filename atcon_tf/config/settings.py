@@ -309,6 +309,9 @@ class Evaluation:
   eval_batch_size: int = flag(
       0, "images at once in evaluation; auto or 0: 32 on a CPU, 256 on a GPU",
       minimum=0, zero="auto")
+  test_consistency: bool = flag(
+      True, "measure how much the maps of the test images agree, which takes "
+      "three quarters of the time of their scores")
   bootstrap: int = flag(
       500, "resamples for the 90 % intervals; 0: no intervals", minimum=0)
   evaluate_first: bool = flag(

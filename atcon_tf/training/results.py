@@ -37,7 +37,7 @@ def finish(config, data, predictor, work, validator, state, steps, seconds):
           f"{'clips' if config.frames else 'images'})", flush=True)
     predictions[part] = predictor.predict(
         data.images, data.records[part], progress=True,
-        consistency=part == "test",
+        consistency=part == "test" and config.test_consistency,
         views=config.test_clips if part == "test" else 1)
   thresholds = scoring.choose_thresholds(predictions["val"],
                                          config.operating_point)
