@@ -94,6 +94,8 @@ def main(argv):
         explainer, paths, folder, choose, values.box_format,
         colormap=values.colormap, alpha=values.alpha,
         threshold=values.threshold, largest=values.largest)
+    if any(at.attribution.METHODS[name].family == "cam" for name in methods):
+      notes += filter(None, [at.evaluation.map_cells.coarse(classifier)])
     pictures = at.data.pictures
     notes += pictures.frames_note(pictures.several_frames(paths))
     print(*map(files.printable, notes),

@@ -254,7 +254,8 @@ def _boxes(records, names):
       areas.append((x2 - x1) * (y2 - y1))
   if not areas:
     return {}, found
+  small = np.array(areas) < .01 - 1e-6  # 1 % but for rounding is not less
   return {"number": len(areas),
           "images": sum(len(r.boxes) > 0 for r in records),
           "median_area": round(float(np.median(areas)), 4),
-          "smaller_than_1_percent": int(np.sum(np.array(areas) < .01))}, found
+          "smaller_than_1_percent": int(small.sum())}, found

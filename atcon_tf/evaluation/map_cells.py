@@ -6,6 +6,10 @@ from atcon_tf.evaluation import class_boxes
 from atcon_tf.models.classifier import map_sizes
 
 
+# Of a side. From here on half a cell is less than a tenth of the picture.
+FEWEST = 6
+
+
 def share_of_smaller_boxes(records, cells):
   """The share of boxes whose shorter side is shorter than a cell; NaN: none.
 
@@ -16,6 +20,20 @@ def share_of_smaller_boxes(records, cells):
   boxes = np.concatenate([np.zeros([0, 4]), *(r.boxes for r in records)])
   sides = (boxes[:, 2:] - boxes[:, :2]).min(1)
   return float(np.mean(sides * cells < 1)) if len(boxes) else np.nan
+
+
+def coarse(classifier):
+  """A line for a network whose maps have few cells, else "".
+
+  Args:
+    classifier: a `models.Classifier`.
+  """
+  height, width = max(map_sizes(classifier), key=min)
+  if min(height, width) >= FEWEST:
+    return ""
+  return (f"note: a class activation map of this network has {height} x "
+          f"{width} cells, so it says roughly where; a run with a larger "
+          "--image_size, or an earlier --cam_layer, has finer maps")
 
 
 def note(classifier, records):

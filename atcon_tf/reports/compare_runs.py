@@ -56,7 +56,8 @@ def compare(run, others, out=""):
   for name, base, one in zip(names[1:], bases, tables):
     comparison.check(table, one, (names[0], name))
     notes.append(same_images.check(run, base, (names[0], name)))
-  print(scores_table(everything))
+  scores = scores_table(everything)
+  print(scores)
   for note in filter(None, notes):
     print(f"\n{note}")
   kept = {}
@@ -72,7 +73,8 @@ def compare(run, others, out=""):
       print(line)
     kept[title] = differences
   for note in missing_notes(kept.values()):
-    print(textwrap.fill(note, 79), end="\n\n")
+    if textwrap.fill(note, 79) not in scores:  # which says it already
+      print(textwrap.fill(note, 79), end="\n\n")
   if out:
     files.write_text(out, json.dumps(kept, indent=1))
     print(out)

@@ -15,8 +15,9 @@ WORDS = {
     "mAP": "mean average precision: how purely the images of a class come "
            "first when all are sorted by its probability; 1 is perfect.",
     "p": "the p value of a difference between two scores of the same images: "
-         "how often so large a one would appear, if there were none. An "
-         "interval that leaves out 0 goes with p below 0.1. Only the images "
+         "twice the share of random resamples of the images in which the other "
+         "run is as good or better. An interval that leaves out 0 goes with p "
+         "below 0.1. Only the images "
          "(or groups of them) in which the two differ count: k of them cannot "
          "give a p below 2 / 2^k.",
     "consistency": "how much the map of the predicted class stays the same "

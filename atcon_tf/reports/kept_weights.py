@@ -19,11 +19,14 @@ def too_few(counts, things="images", refits=False):
   name, least = min(counts.items(), key=lambda item: item[1])
   if least >= ENOUGH:
     return ""
-  return (f"Validation has {least:.0f} {things} of a class ('{name}'), fewer "
-          f"than {ENOUGH}, which are too few to choose weights by: "
-          f"--keep=average{' --refit=off' * refits} chooses nothing, and "
-          "where --split_seed draws the validation images, runs with other "
-          "values of it show what the draw does.")
+  others = sum(count < ENOUGH for count in counts.values()) - 1
+  more = (f", and fewer than {ENOUGH} of {others} other "
+          f"class{'es' * (others > 1)}") if others else ""
+  return (f"Validation has {least:.0f} {things} of the class '{name}'{more}: "
+          f"fewer than {ENOUGH} are too few to choose weights by. With "
+          f"--keep=average{' --refit=off' * refits} a run chooses nothing by "
+          "them. Where --split_seed draws the validation images, other values "
+          "of it show how much the draw matters.")
 
 
 def short(steps):
@@ -129,6 +132,9 @@ def _judged(result):
   if steps.get("best_is_refit"):
     return True, (f"The kept weights came {of}, with the head fitted again on "
                   "the trained features.")
+  kept = next((r for r in result["history"] if r.get("kept")), {})
+  if best == last and kept.get("val_map_macro", 0) >= 1 - EQUAL:
+    return True, f"The kept weights came {of}, the last ones."
   if best == last:
     return False, (f"The kept weights came {of}, the last ones: longer "
                    "training may be better.")

@@ -73,12 +73,8 @@ def report(run, other=None):
       things=things,
       clip_rows=clip_statistics.cells(result.get("clips", [])),
       kept=kept_weights.short(result["steps"]), data=result["data"],
-      notes=dict.fromkeys([_sentence(unsure)] * bool(unsure)
-                          + tables_lib.shared({
-                              name: _notes(r, things)
-                              for name, r in zip(names, (run, other))})
-                          + tables_lib.missing_notes(
-                              [differences], False, things)),
+      notes=_notes(dict(zip(names, (run, other))), unsure, differences,
+                   things),
       roc=run_page_figures.roc(result),
       other_labels=bool(other) and set(run.split["train_labeled"]) != set(
           other.split["train_labeled"]),
@@ -107,16 +103,27 @@ def _names(*some):
   return [os.path.basename(os.path.abspath(r.path)) for r in some if r]
 
 
-def _notes(run, things):
-  """Sentences below the scores of a run."""
-  scores = run.result["test"]
-  limits = "; ".join(THRESHOLDS[key] % value for key, value in
-                     run.result["thresholds"].items() if key in THRESHOLDS)
-  return [*tables_lib.interval_notes(scores, things),
-          *tables_lib.absent_classes(scores, "test"),
-          *two_classes.notes(scores),
-          *filter(None, [two_classes.decision(run.result)]),
-          *[f"Chosen on validation: {limits}."] * bool(limits)]
+def _notes(known, unsure, differences, things):
+  """Sentences below the scores, each once.
+
+  Args:
+    known: `{name: run}`.
+    unsure: what `same_images.check` says of them.
+    differences: from `comparison.compare`; {}: of one run.
+    things: "images" or "clips".
+  """
+  notes, own = [_sentence(unsure)] * bool(unsure), {}
+  for name, run in known.items():
+    scores, limits = run.result["test"], run.result["thresholds"]
+    notes += tables_lib.interval_notes(scores, things)
+    chosen = "; ".join(THRESHOLDS[key] % value for key, value in limits.items()
+                       if key in THRESHOLDS)
+    own[name] = [*tables_lib.absent_classes(scores, "test"),
+                 *two_classes.notes(scores),
+                 *filter(None, [two_classes.decision(run.result)]),
+                 *[f"Chosen on validation: {chosen}."] * bool(chosen)]
+  notes += tables_lib.missing_notes([differences], False, things)
+  return dict.fromkeys(notes + tables_lib.shared(own))
 
 
 def _scores(result, other, differences):
@@ -159,7 +166,7 @@ def _confusion(run):
             if len(wrong) == 1 or wrong[1][0] < count
             else "One of the most frequent mistakes")
     words += (f" {most}: {count} of {sum(counts[i])} images of "
-              f"'{names[i]}' are called "
+              f"'{names[i]}' {'is' if count == 1 else 'are'} called "
               f"'{names[j]}'.")
   return run_page_figures.inline(
       score_plots.confusion(counts, names), f"Confusion matrix. {words}",

@@ -60,11 +60,14 @@ def curves(run, other, names):
   words = []
   for metric, one in zip(known, axes):  # `axes` goes on below
     for r, name, style in zip((run, other), names, ("-", "--")):
-      points = [row[metric] for row in r.result["history"] if metric in row]
+      points = [row[metric] for row in score_plots.trained(
+          r.result["history"], metric)]
       if points:
-        line = score_plots.trace(one, r.result["history"], metric, style, name)
-        score_plots.mark_kept(one, r.result["history"], metric,
-                              line.get_color(), f"kept weights of {name}")
+        line = score_plots.trace(one, r.result["history"], metric, style,
+                                 name if other else "")
+        score_plots.mark_kept(
+            one, r.result["history"], metric,
+            *(line.get_color(), f"kept weights of {name}") if other else ())
         words.append(f"{score_plots.CURVES[metric]} of {name} goes from "
                      f"{points[0]:.3f} to {points[-1]:.3f}")
     one.set_title(score_plots.CURVES[metric], fontsize=10)
@@ -85,17 +88,23 @@ def histogram(tables, names):
     return None
   figure = Figure(figsize=(7, 2.6), layout="constrained")
   axes = figure.subplots()
+  # Forty bars of a few images each would show nothing.
+  bars = int(np.clip(np.sqrt(len(tables[0]["consistency"])), 8, 40))
   words = []
   for table, name in zip(tables, names):
     if "consistency" in table:
       values = table["consistency"]
-      axes.hist(values, np.linspace(-1, 1, 41), alpha=.6,
-                label=canvas.entry(name))
+      *_, (patch,) = axes.hist(
+          values, np.linspace(-1, 1, bars + 1), alpha=.35,
+          histtype="stepfilled", label=canvas.entry(name))
+      patch.set_edgecolor((*patch.get_facecolor()[:3], 1))
+      patch.set_linewidth(1.5)
       low, middle, high = np.percentile(values, [10, 50, 90])
       words.append(f"{name}: median {middle:.2f}, 80 % of images between "
                    f"{low:.2f} and {high:.2f}")
   axes.set_xlabel("consistency of an image", fontsize=9)
   axes.set_ylabel("test images", fontsize=9)
+  axes.yaxis.get_major_locator().set_params(integer=True)
   axes.legend(fontsize=8)
   text = "; ".join(words) + "."
   return inline(figure, "Histogram of consistency. " + text, text)

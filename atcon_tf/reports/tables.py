@@ -4,6 +4,7 @@ import textwrap
 
 from atcon_tf.evaluation import comparison
 from atcon_tf.evaluation.metrics import statistics
+from atcon_tf.evaluation import scoring
 from atcon_tf.reports import kept_weights
 from atcon_tf.reports import two_classes
 
@@ -42,14 +43,22 @@ def missing_notes(comparisons, classes=True, things="images"):
       *_shown(one).values(),
       *(row for own in one.get("per_class", {}).values() if classes
         for row in own.values()))]
-  missing = any(ends(row["interval"]) == NONE for row in found)
-  return [_WITHOUT.format(things)] * missing
+  return _meanings([ends(row["interval"]) for row in found], things)
 
 
-_WITHOUT = ("[-]: no interval, because all resamples of these {0} give the "
-            "same number, as the 1 of a perfect score (other {0} need not), or "
-            "because fewer than 5 {0}, or groups of {0}, have a score of maps, "
-            "or a part in a difference.")
+# What stands in the place of an interval, and what that means.
+CERTAIN, FEW = "[=]", "[-]"
+_MEANINGS = {
+    CERTAIN: "all resamples of these {0} give the same number, as the 1 of a "
+             "perfect score, so that there is no interval; other {0} need not.",
+    FEW: "no interval of a score of maps, or of a difference, in which fewer "
+         "than 5 {0}, or groups of {0}, have a part."}
+
+
+def _meanings(cells, things):
+  """A list with the meaning of each sign at the end of a cell."""
+  return [f"{sign}: {text.format(things)}" for sign, text in _MEANINGS.items()
+          if any(one.endswith(sign) for one in cells)]
 
 
 def shared(notes):
@@ -96,27 +105,25 @@ def interval_notes(scores, things="images"):
            "game) are exact binomial intervals"
            + f" of the effective number of {things}" * ("groups" in scores)
            + "."]
-  if any(cell(scores, name).endswith(NONE) for name in rows(scores)):
-    notes.append(_WITHOUT.format(things))
-  return notes
+  return notes + _meanings([cell(scores, name) for name in rows(scores)],
+                           things)
 
 
 def _cells(row):
   return [difference(row), ends(row["interval"], "+.3f"), p_value(row)]
 
 
-NONE = "[-]"
-
-
 def ends(interval, form=".3f"):
-  """An interval as text; `NONE` if all resamples were equal, or none is.
+  """An interval as text; `CERTAIN` or `FEW` where there is none.
 
   Args:
     interval: its two ends, or None.
     form: of an end, a format; an end that is rounded to 0 has no minus sign.
   """
-  if interval is None or statistics.certain(interval):
-    return NONE
+  if interval is None:
+    return FEW
+  if statistics.certain(interval):
+    return CERTAIN
   low, high = (format(end, form.replace(".", "z.")) for end in interval)
   return f"[{low}, {high}]"
 
@@ -164,7 +171,7 @@ def class_tables(differences, names):
                  "*" if comparison.differs(row) else ""] for c, row in rows]
       found = [row["difference"] > 0 for _, row in rows
                if comparison.differs(row)]
-      tested = sum(row["interval"] is not None for _, row in rows)
+      tested = sum(not statistics.certain(row["interval"]) for _, row in rows)
       blocks.append(align(lines) + (
           f"\n* interval without 0: {sum(found)} better, "
           f"{len(found) - sum(found)} worse of "
@@ -240,9 +247,11 @@ def scores_table(results, part="test"):
   own = [two_classes.rows(r[part]) for r in results.values()]
   for label in dict.fromkeys(label for one in own for label in one):
     lines.append([label, *(one.get(label, "-") for one in own)])
-  notes = shared({name: [
-      *interval_notes(r[part], things), *absent_classes(r[part], part),
-      *two_classes.notes(r[part])] for name, r in results.items()})
+  notes = dict.fromkeys(note for r in results.values()
+                        for note in interval_notes(r[part], things))
+  notes |= dict.fromkeys(shared({
+      name: [*absent_classes(r[part], part), *two_classes.notes(r[part])]
+      for name, r in results.items()}))
   return "\n".join([align(lines), *(textwrap.fill(n, 79) for n in notes)])
 
 
@@ -265,9 +274,11 @@ def cell(scores, metric):
   """A score with its interval."""
   if metric not in scores:
     return "-"
-  text = f"{scores[metric]:.3f}"
-  if scores.get("ci90"):
-    text += " " + ends(scores["ci90"].get(metric))
+  text, known = f"{scores[metric]:.3f}", scores.get("ci90")
+  if known:  # see `scoring.judge` for why one is absent
+    of_maps = metric in scoring.PER_PAIR
+    text += " " + (ends(known[metric]) if metric in known else
+                   FEW if of_maps else CERTAIN)
   return text
 
 

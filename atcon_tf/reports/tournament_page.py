@@ -40,8 +40,13 @@ def sentence(outcome):
       final["reference"] == CENTRE) else final["reference"]
   more = _control(final, trusted) + _not_compared(outcome)
   if trusted == final["method"]:
+    row = outcome["methods"][trusted]
+    unsure = ("" if row.get("verdict") != "unclear" else
+              " That its maps depend on what was learned is unclear: they have "
+              f"a similarity of {row['similarity']:.2f} to those of random "
+              "weights.")
     return (f"{on} use {trusted}, which beats {against}: {told} ({judged})."
-            f"{more}")
+            f"{unsure}{more}")
   use = f"use {trusted}" if trusted else "trust none of the maps"
   if final["units"] < tournament.LEAST_UNITS:
     return (f"{on} {use}: they are too few to tell whether "

@@ -140,12 +140,13 @@ def test_labels_and_boxes():
   data = record.Dataset(("a", "b", "c"), True, {
       "train": [one("1", [1, 1, 0], [0, 0, .5, .5], [0, 0, .05, .05]),
                 one("2", [1, 1, 0], [.5, 0, 1.2, 1]), one("3", [0, 0, 1])],
-      "val": [one("4", [1, 0, 0]), one("5", [0, 1, 0])],
+      # Exactly 1 %, and in float32 a little less.
+      "val": [one("4", [1, 0, 0], [.7, .8, .8, .9]), one("5", [0, 1, 0])],
       "test": [one("6", [1, 0, 1]), one("7", [0, 0, 0])]})
   counts, findings = image_check.check(data)
   assert counts["labels"] == {"0": 1, "1": 3, "2": 3}
   assert counts["together"] == {"a + b": 2, "a + c": 1}
-  assert counts["boxes"] == {"number": 3, "images": 2, "median_area": .25,
+  assert counts["boxes"] == {"number": 4, "images": 3, "median_area": .13,
                              "smaller_than_1_percent": 1}
   found = {f.kind: f.text for f in findings}
   assert found["box"] == ("'2': the box 0.5,0,1.2,1 of 'a' is empty or outside "
@@ -155,7 +156,7 @@ def test_labels_and_boxes():
   text = check_sheet.text(counts, findings)
   assert "labels of an image: 0 in 1, 1 in 3, 2 in 3" in text
   assert "most often together: a + b (2), a + c (1)" in text
-  assert "3 boxes in 2 images" in text
+  assert "4 boxes in 3 images" in text
   assert check_sheet.draw(data, findings) is not None
 
 

@@ -21,6 +21,12 @@ def test_the_shorter_side_counts():
   assert map_cells.share_of_smaller_boxes(records, 16) == 0
 
 
+def test_few_cells_are_said():
+  fine, rough = (models.build("tiny_cnn", 2, image_size=s) for s in (64, 32))
+  assert map_cells.coarse(fine) == ""
+  assert "has 4 x 4 cells" in map_cells.coarse(rough)
+
+
 def test_the_note():
   classifier = models.build("tiny_cnn", 2, image_size=64)  # 8 x 8 cells
   small, large = _records((.1, .1), (.1, .2), (.5, .5)), _records((.2, .2))

@@ -88,7 +88,7 @@ def test_a_perfect_run_is_not_certain():
   result = {"steps": {"supervised": 1, "consistency": 0, "best": 1},
             "seconds": 1, "test": scores}
   text = tables.scores_table({"run": result})
-  assert "1.000 [-]" in text and "no interval, because all" in text
+  assert "1.000 [=]" in text and "[=]: all resamples" in text
   assert "1.000 [0.779, 1.000]" in text and "over images." in text
   grouped = scoring.judge({**table, "group": np.array(list("aabbccddeeff"))},
                           samples=20)

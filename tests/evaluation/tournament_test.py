@@ -101,6 +101,11 @@ def test_who_is_out_and_who_wins(hold):
   assert text.startswith("On your 60 validation images use gradient, which "
                          "beats grad_cam: insertion minus deletion +0.")
   assert f"over {outcome['final']['images']} of them that had no" in text
+  assert "unclear" not in text
+  doubtful = {**outcome["methods"]["gradient"], "verdict": "unclear",
+              "similarity": .45}
+  assert "unclear: they have a similarity of 0.45" in tournament_page.sentence(
+      {**outcome, "methods": {**outcome["methods"], "gradient": doubtful}})
   final = outcome["final"]
   assert f"over the {final['units']} groups of {final['images']} of them" in (
       tournament_page.sentence({**outcome, "groups": 30}))

@@ -125,12 +125,14 @@ def test_a_probe_that_is_fitted_again_has_to_be_better(tmp_path, keep):
 
 def test_a_small_validation_set_is_said():
   assert not kept_weights.too_few({"a": 10, "b": 12})
-  few = {"a": 1, "b": 2}
+  few = {"a": 1, "b": 2, "c": 3, "d": 10}
+  assert "the class 'a', and fewer than 10 of 2 other classes:" in (
+      kept_weights.too_few(few))
   assert "--keep=average --refit=off" in kept_weights.too_few(few, refits=True)
   assert "--refit" not in kept_weights.too_few(few)
   assert kept_weights.too_few({"a": 12., "b": 9.}).startswith(
-      "Validation has 9 images of a class ('b'), fewer than 10, which are too "
-      "few to choose weights by")
+      "Validation has 9 images of the class 'b': fewer than 10 are too few to "
+      "choose weights by")
 
 
 def _result(best, last, **more):
@@ -174,6 +176,13 @@ def test_a_refitted_probe_is_told():
       kept_weights.refitted(row(.989, .3), old, old))
 
 
+def test_a_perfect_score_promises_nothing_of_longer_training():
+  result = _result(40, 40)
+  result["history"] = [{"step": 40, "val_map_macro": 1., "kept": True}]
+  fine, words = kept_weights.judged(result)
+  assert fine and words.endswith("after 40 of 40 updates, the last ones.")
+
+
 def test_a_choice_by_the_loss_is_told():
   result = _result(20, 40)
   result["history"] = [{"step": 20, "val_map_macro": 1., "kept": True},
@@ -197,6 +206,7 @@ def test_curves_tell_the_refitted_probe_from_the_weights_before():
   assert lines == {"trained weights": [.6, .7], "kept weights": [.7],
                    "mean of the last weights": [.8],
                    "probe refitted after training": [.65]}
+  assert score_plots.trained(history, "val_map_macro") == history[:2]
 
 
 def test_a_panel_of_shares_ends_at_one():
@@ -206,6 +216,9 @@ def test_a_panel_of_shares_ends_at_one():
   low, high = figure.axes[0].get_ylim()
   assert low <= .92 and 1 < high < 1.02
   assert figure.axes[1].get_ylim()[1] < .2
+  history[0]["val_map_macro"] = .99  # a ring around the 1 is whole, too
+  figure = score_plots.curves(history, ["val_map_macro"])
+  assert 1.005 < figure.axes[0].get_ylim()[1] < 1.02
 
 
 def test_curves_mark_the_kept_weights():

@@ -6,8 +6,9 @@
 
 Columns, in any order, in upper or lower case:
 
-    path              the image (or `file_name`, `filename`); relative to
-                      `data_dir`, or without it to the folder of the table
+    path              the image (or `file_name`, `filename`, `file`, `image`),
+                      relative to `data_dir`, or without it to the folder of
+                      the table
     label, labels     the names of its classes; "|" and ";" separate several,
                       in `labels` also ","; empty: the classes are unknown
     any other         without a column of labels: 1 where the image shows the
@@ -39,7 +40,7 @@ from atcon_tf.data.sources import annotated
 from atcon_tf.data.sources import box_units
 from atcon_tf.data.sources import table_file
 
-PATHS = ("path", "file_name", "filename")
+PATHS = ("path", "file_name", "filename", "file", "image")
 _BOX = ("x1", "y1", "x2", "y2")
 _KNOWN = (*PATHS, "label", "labels", "objects", "split", "group", *_BOX,
           "mask")

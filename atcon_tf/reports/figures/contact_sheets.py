@@ -141,7 +141,7 @@ def pointing(box, size):
   """
   width, height = box[2] - box[0], box[3] - box[1]
   if width * height > LARGEST:
-    return "no box: it would hold nearly all of the picture"
+    return f"no box: it would hold more than {LARGEST:.0%} of the picture"
   if min(width * size[1], height * size[0]) < THINNEST:
     return "no box: it would be a line or a dot"
   return ""
@@ -164,11 +164,11 @@ def sheet(image, names, rows, subtitle="", dotted=()):
   shape = (side, side * width / height) if height > width else (
       side * height / width, side)
   wide = (1 + len(names)) * (shape[1] + .1) + .3
-  titles = ["\n".join(textwrap.wrap(name.replace("_", " "),
-                                    max(1, int(10 * shape[1]))))
+  titles = ["\n".join(textwrap.wrap(
+      name.replace("_", "_ "), max(1, int(10 * shape[1])))).replace("_ ", "_")
             for name in ["image", *names]]
   boxed = any(found for _, cells in rows for _, found, _ in cells)
-  pixels = dotted and PIXEL_LEGEND.format(", ".join(dotted).replace("_", " "))
+  pixels = dotted and PIXEL_LEGEND.format(", ".join(dotted))
   legend = textwrap.fill(f"{LEGEND}{pixels or ''}{BOX_LEGEND * boxed}",
                          int(14 * wide))
   # A line of text is about a sixth of an inch high.

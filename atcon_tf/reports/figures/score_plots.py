@@ -66,12 +66,11 @@ def trace(axes, history, name, style="-", of=""):
   Returns:
     the line.
   """
-  points, later = [], {}
+  points = [(row["step"], row[name]) for row in trained(history, name)]
+  later = {}
   for row in history:
-    if name in row:
-      kind = next((one[0] for one in AFTERWARDS if row.get(one[0])), None)
-      (later.setdefault(kind, []) if kind else points).append(
-          (row["step"], row[name]))
+    if name in row and _kind(row):
+      later.setdefault(_kind(row), []).append((row["step"], row[name]))
   label = canvas.entry(of) if of else "trained weights" if later else None
   line, = axes.plot(*(zip(*points) if points else ([], [])), style,
                     marker=".", label=label)
@@ -83,9 +82,22 @@ def trace(axes, history, name, style="-", of=""):
   axes.margins(y=.12)  # so that a ring around the highest point is whole
   if name in SHARES:
     low, high = axes.get_ylim()
-    high = min(high, 1 + .1 * max(1 - low, LEAST))
+    high = min(max(high, low + LEAST), 1 + .1 * max(1 - low, LEAST))
     axes.set_ylim(min(low, high - LEAST), high)
   return line
+
+
+def trained(history, name):
+  """The rows with a score that are of the training itself, a list.
+
+  Without those of the weights that were judged after it, see `AFTERWARDS`.
+  """
+  return [row for row in history if name in row and not _kind(row)]
+
+
+def _kind(row):
+  """Which of `AFTERWARDS` a row of a history is of; None: of none."""
+  return next((one[0] for one in AFTERWARDS if row.get(one[0])), None)
 
 
 def mark_kept(axes, history, name, color=canvas.BAD, label="kept weights"):
@@ -130,6 +142,7 @@ def roc(curves, points=None):
            "sensitivity. Dotted: chance.") if points else None
   figure.legend(fontsize=8, loc="outside lower center", frameon=False,
                 title=words, title_fontsize=8)
+  axes.set(xlim=(-.04, 1.02), ylim=(-.02, 1.04))  # a ring in a corner is whole
   axes.set_aspect("equal", anchor="N")
   axes.grid(alpha=.3)
   return figure
