@@ -64,11 +64,13 @@ def draw(dataset, findings):
   if not findings:
     return None
   known = {r.id: r for part in dataset.splits.values() for r in part}
-  figure = Figure(figsize=(8, 2.2 * len(findings)), layout="constrained")
-  axes = figure.subplots(len(findings), 2, squeeze=False)
+  figure = Figure(figsize=(6.4, 2.2 * len(findings)), layout="constrained")
+  axes = figure.subplots(len(findings), 2, squeeze=False,
+                         width_ratios=[1, 1.7])
   for row, finding in zip(axes, findings):
     for one in row:
       one.set_axis_off()
+      one.set_anchor("W")  # a pair stands side by side
     for one, image_id in zip(row, finding.images):
       _show(one, known[image_id], finding.kind == "box")
     row[0].set_title("\n".join(textwrap.wrap(

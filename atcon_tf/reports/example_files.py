@@ -93,7 +93,9 @@ def prototypes(nearest, class_names):
   """
   tiles = [_tile(one, name) for c, name in enumerate(class_names[:CLASSES])
            for one in nearest.prototypes(c, EACH)]
-  return _row(tiles, WIDE, "")
+  # Rows of about one length, which do not part the images of a class.
+  rows = max(1, -(-len(tiles) // WIDE))
+  return _row(tiles, EACH * -(-len(tiles) // (EACH * rows)), "")
 
 
 def _tile(one, title=None):

@@ -228,9 +228,10 @@ def prototypes(run, known):
       example_files.prototypes(nearest, run.class_names),
       f"Prototypes. {words}.",
       f"Labelled training images of each class that together stand for it "
-      f"best ({example_files.EACH} medoids in the features of the network, of "
-      f"at most {CANDIDATES} images); the number is the mean similarity to "
-      "those of the class.", "png")
+      f"best ({example_files.EACH} medoids in the features of the network"
+      + f", among the first {CANDIDATES} of a class" * bool(
+          count.max() >= CANDIDATES)
+      + "); the number is the mean similarity to those of the class.", "png")
 
 
 def _playing(run, clips, records, kind):
