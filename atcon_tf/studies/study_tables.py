@@ -248,17 +248,24 @@ def _means(rows, arm, shots):
 
 
 def ablation(grid, rows):
-  """An ablation as Markdown: each variant over the arm it is a variant of."""
-  shots = grid["endpoint_shots"]
+  """An ablation as Markdown: each variant over the arm it is a variant of.
+
+  Arms without any row are left out.
+  """
+  shots, known = grid["endpoint_shots"], {r["arm"] for r in rows}
   lines = ["# What each switch does", "",
            f"{study_seeds.progress(grid, rows)}. {_legend(grid, shots)} Of "
            "the cells without any effect, one in ten gets a sign by chance."]
-  for parent, variants in grid["variants"].items():
+  for parent, others in grid["variants"].items():
+    variants = [arm for arm in others if arm in known]
+    if parent not in known or not variants:
+      continue
+    above = [parent] if parent != grid["baseline"] else []
     lines += ["", f"## {parent}", *_flags(grid, [parent, *variants]), "",
               *_header(rows),
               _absolute(rows, f"{grid['baseline']}, points",
                         grid["baseline"], shots),
-              *_differences(rows, [parent], grid["baseline"], shots,
+              *_differences(rows, above, grid["baseline"], shots,
                             f"{{arm}} over {grid['baseline']}"),
               *_differences(rows, variants, parent, shots,
                             f"{{arm}} over {parent}")]

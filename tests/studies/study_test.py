@@ -159,6 +159,15 @@ def test_an_ablation_compares_with_what_is_varied():
   assert "| new over base | +2.5 [" in text
   assert "| newer over new | ▲ **+2.0** [+2.0, +2.0]" in text
   assert "| newest over new | ▲ +1.0 [+1.0, +1.0]" in text
+  # What has no row yet is left out, and an arm has no difference to itself.
+  grid["variants"] = {"new": ["newer", "never"], "base": ["longer"],
+                      "never": ["new"]}
+  grid["arms"] |= {"never": [], "longer": []}
+  text = study_tables.ablation(grid, rows)
+  assert "## new" in text and "never" not in text and "## base" not in text
+  grid["variants"] = {"base": ["new"]}
+  text = study_tables.ablation(grid, rows)
+  assert "base over base" not in text and "new over base" in text
 
 
 def test_rows_of_other_flags_are_refused(tmp_path):
