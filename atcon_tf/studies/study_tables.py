@@ -282,7 +282,8 @@ def gains(grid, rows):
             *((control, [arm]) for arm, controls in grid.get(
                 "controls", {}).items() for control in controls)]
   if "variants" in grid:
-    groups = [(grid["baseline"], list(grid["variants"])),
+    groups = [(grid["baseline"], [arm for arm in grid["variants"]
+                                  if arm != grid["baseline"]]),
               *grid["variants"].items()]
   drawn = {}
   for baseline, arms in groups:

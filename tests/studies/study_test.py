@@ -168,6 +168,8 @@ def test_an_ablation_compares_with_what_is_varied():
   grid["variants"] = {"base": ["new"]}
   text = study_tables.ablation(grid, rows)
   assert "base over base" not in text and "new over base" in text
+  for drawn in study_tables.gains(grid, rows).values():
+    assert set(drawn) == {"new over base"}
 
 
 def test_rows_of_other_flags_are_refused(tmp_path):
