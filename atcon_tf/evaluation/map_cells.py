@@ -32,7 +32,7 @@ def coarse(classifier):
   if min(height, width) >= FEWEST:
     return ""
   return (f"note: a class activation map of this network has {height} x "
-          f"{width} cells, so it says roughly where; a run with a larger "
+          f"{width} cells, so its boxes are rough; a run with a larger "
           "--image_size, or an earlier --cam_layer, has finer maps")
 
 

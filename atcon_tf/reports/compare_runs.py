@@ -72,7 +72,8 @@ def compare(run, others, out=""):
     for line in _without_groups((names[0], run, table), (name, base, one)):
       print(line)
     kept[title] = differences
-  for note in missing_notes(kept.values()):
+  things = "clips" if run.config.frames else "images"
+  for note in missing_notes(kept.values(), things=things):
     if textwrap.fill(note, 79) not in scores:  # which says it already
       print(textwrap.fill(note, 79), end="\n\n")
   if out:

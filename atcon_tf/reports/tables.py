@@ -276,9 +276,9 @@ def cell(scores, metric):
     return "-"
   text, known = f"{scores[metric]:.3f}", scores.get("ci90")
   if known:  # see `scoring.judge` for why one is absent
-    of_maps = metric in scoring.PER_PAIR
+    equal_resamples = metric in ROWS and metric not in scoring.PER_PAIR
     text += " " + (ends(known[metric]) if metric in known else
-                   FEW if of_maps else CERTAIN)
+                   CERTAIN if equal_resamples else FEW)
   return text
 
 

@@ -111,7 +111,7 @@ def table(outcome):
       + "".join(f"{COLUMNS[c][:-2].capitalize()}: {CRITERIA[c]}. "
                 for c in criteria) + f"{CENTRE} sees no image.")
   others = f"This network cannot have {', '.join(absent)}." if absent else ""
-  more = f"{others} tournament.json has each reason in full.".strip()
+  more = f"{others} The JSON file has each reason in full.".strip()
   return "\n\n".join([textwrap.fill(words, 79), tables.align(lines),
                       textwrap.fill(more, 79)])
 

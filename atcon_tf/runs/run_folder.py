@@ -150,9 +150,9 @@ class Workdir:
       old, new = getattr(before, field.name), getattr(self.config, field.name)
       if old != new:
         raise UserError(field.name, _shown(new),
-                        f"the run in {self.path} has {_shown(old)}; give "
-                        "that to continue it, another --workdir, or "
-                        "--overwrite")
+                        f"the run in {self.path} has {_shown(old)}; "
+                        "that value continues the run, and another --workdir "
+                        "or --overwrite begins a new one")
     if (self.path / "result.json").exists():
       raise UserError("workdir", self.path,
                       "this run is finished; use another folder (with "

@@ -210,6 +210,14 @@ def test_roboflow(root):
   assert found.splits["val"][0].id == "valid/00.png"
 
 
+@pytest.mark.parametrize("name", labelled_table.PATHS)
+def test_each_name_of_the_column_of_paths(root, name):
+  found = labelled_table.load(write(
+      root, f"{name.upper()},label", *rows("{i}.png,{n}")))
+  assert len(found.class_names) == 2
+  assert sum(sizes(found).values()) == len(rows(""))
+
+
 def test_unlabelled_images_of_val_and_test_are_left_out(root):
   lines = [f"{i}.png,{'ab'[i % 2]},{['train', 'val', 'test'][i % 3]}"
            for i in range(9)]
